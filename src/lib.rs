@@ -1,1 +1,6 @@
-//! placeholder
+//! An HTTP inference server for recurrent neural language models.
+//!
+//! The modules in reading order:
+
+pub mod error;
+pub mod lm;

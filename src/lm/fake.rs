@@ -1,0 +1,119 @@
+//! A scripted model for tests: no weights, exact arithmetic, and faults on demand.
+//!
+//! Its state is a hash of every token read, so two sequences agree only if they read the same tokens in the
+//! same order: any token lost, doubled or given to the wrong row shows.
+
+use std::sync::Arc;
+
+use super::{Backend, Dtype, Logits, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
+
+/// The scripted model. Logits are a fixed pseudo-random function of the tokens read, in `-4..4`.
+pub struct Fake {
+    info: ModelInfo,
+    nan_on: Option<TokenId>,
+    panic_on: Option<TokenId>,
+    before_run: Option<Arc<BeforeRun>>,
+}
+
+/// Called at the start of every run with the number of tokens of each row; it may block, as a gate does.
+pub type BeforeRun = dyn Fn(&[usize]) + Send + Sync;
+
+impl Fake {
+    /// A model over `vocab_size` tokens that never fails.
+    pub fn new(vocab_size: usize) -> Self {
+        let info = ModelInfo {
+            cell: None,
+            vocab_size,
+            hidden_sizes: Vec::new(),
+            state_len: 3,
+            parameter_count: 0,
+            weights_dtype: Dtype::F32,
+            backend: Backend::Native,
+        };
+        Self { info, nan_on: None, panic_on: None, before_run: None }
+    }
+
+    /// Reading `token` makes its row's numbers NaN.
+    pub fn nan_on(mut self, token: TokenId) -> Self {
+        self.nan_on = Some(token);
+        self
+    }
+
+    /// Reading `token` panics, as a bug would.
+    pub fn panic_on(mut self, token: TokenId) -> Self {
+        self.panic_on = Some(token);
+        self
+    }
+
+    /// Calls `hook` before every run.
+    pub fn before_run(mut self, hook: impl Fn(&[usize]) + Send + Sync + 'static) -> Self {
+        self.before_run = Some(Arc::new(hook));
+        self
+    }
+
+    /// The logits of a state, `[vocab_size]`.
+    pub fn logits(&self, state: &State) -> Vec<f32> {
+        let [seen, low, high] = words(state);
+        let seed = (u64::from(high) << 24 | u64::from(low)) ^ u64::from(seen) << 48;
+        (0..self.info.vocab_size as u64)
+            .map(|id| (mix(seed ^ id << 32) >> 40) as f32 / (1 << 21) as f32 - 4.0)
+            .collect()
+    }
+
+    fn read(&self, state: &mut State, token: TokenId) -> Result<(), RowError> {
+        assert!(self.panic_on != Some(token), "the fake model was told to panic on token {token}");
+        if token as usize >= self.info.vocab_size {
+            return Err(RowError::TokenOutOfRange(token));
+        }
+        if self.nan_on == Some(token) {
+            return Err(RowError::NotFinite);
+        }
+        let [seen, low, high] = words(state);
+        let hash = mix((u64::from(high) << 24 | u64::from(low)) << 16 ^ u64::from(token) ^ 0x5eed);
+        let next = [seen + 1, hash as u32 & 0xff_ffff, (hash >> 32) as u32 & 0xff_ffff];
+        // 24-bit integers are exact in f32.
+        state.as_mut_slice().copy_from_slice(&next.map(|word| word as f32));
+        Ok(())
+    }
+
+    fn run_row(&self, row: &mut Row<'_>, mut emit: impl FnMut(usize, &mut [f32])) -> Result<(), RowError> {
+        let mut state = row.state.clone();
+        for (position, &token) in row.tokens.iter().enumerate() {
+            if row.logits == Logits::Each {
+                emit(position, &mut self.logits(&state));
+            }
+            self.read(&mut state, token)?;
+        }
+        if row.logits == Logits::Last {
+            emit(row.tokens.len(), &mut self.logits(&state));
+        }
+        *row.state = state;
+        Ok(())
+    }
+}
+
+impl Model for Fake {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn run(&self, rows: &mut [Row<'_>], _scratch: &mut Scratch, sink: &mut Sink<'_>) {
+        if let Some(hook) = &self.before_run {
+            hook(&rows.iter().map(|row| row.tokens.len()).collect::<Vec<_>>());
+        }
+        for (index, row) in rows.iter_mut().enumerate() {
+            row.outcome = self.run_row(row, |position, logits| sink(index, position, logits));
+        }
+    }
+}
+
+fn words(state: &State) -> [u32; 3] {
+    std::array::from_fn(|k| state.as_slice()[k] as u32)
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+fn mix(x: u64) -> u64 {
+    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}

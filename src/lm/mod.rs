@@ -1,0 +1,21 @@
+//! What a language model is: tokens in, a state carried, logits out.
+//!
+//! These are the nouns that every other module speaks in. They depend on nothing, and know neither
+//! text nor threads nor HTTP.
+
+mod distribution;
+pub mod fake;
+pub mod math;
+mod model;
+mod scratch;
+mod state;
+mod tail;
+
+pub use distribution::Distribution;
+pub use model::{Backend, Cell, Dtype, Logits, Model, ModelInfo, Row, RowError, RowIndex, Sink};
+pub use scratch::Scratch;
+pub use state::State;
+pub use tail::{Joint, Tail};
+
+/// A token's number: its line in the vocabulary, `0..vocab_size`.
+pub type TokenId = u32;

@@ -1,0 +1,201 @@
+//! The one trait that every model implements, and what there is to know about a model.
+
+use std::fmt;
+
+use super::{Scratch, State, TokenId};
+
+/// Immutable weights that can read tokens. It knows nothing of text, threads or HTTP.
+pub trait Model: Send + Sync {
+    /// What the model is: sizes, cell, where its numbers come from.
+    fn info(&self) -> &ModelInfo;
+
+    /// The state before anything was read.
+    fn zero_state(&self) -> State {
+        State::zeros(self.info().state_len)
+    }
+
+    /// Reads every row's tokens, and hands the logits that the row asks for to `sink`.
+    ///
+    /// Rows are ragged: each has any number of tokens, none included, and its own [`Logits`]. A row's numbers
+    /// are bit-identical whatever rows are beside it and however its tokens are cut into calls.
+    ///
+    /// `sink(row, position, logits)` gets `logits` `[vocab_size]`, which it may overwrite; `position` counts
+    /// the row's tokens that were read before these logits. Calls for one row come in rising position.
+    ///
+    /// A row whose numbers stop being finite ends with [`Row::outcome`] `Err` and its state as it was; the others are not touched by it.
+    /// Tokens must be below `vocab_size`: whoever makes a row has checked them ([`RowError::TokenOutOfRange`] otherwise).
+    fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>);
+}
+
+/// Takes `(row, position, logits [vocab_size])`.
+pub type Sink<'a> = dyn FnMut(RowIndex, usize, &mut [f32]) + 'a;
+
+/// A row's place in the slice given to [`Model::run`].
+pub type RowIndex = usize;
+
+/// One sequence's share of a run.
+pub struct Row<'a> {
+    /// Read from and, when the run succeeds, advanced past `tokens`.
+    pub state: &'a mut State,
+    /// What to read; may be empty.
+    pub tokens: &'a [TokenId],
+    /// Which logits are wanted.
+    pub logits: Logits,
+    /// Written by the run.
+    pub outcome: Result<(), RowError>,
+}
+
+impl<'a> Row<'a> {
+    /// A row that has not run yet.
+    pub fn new(state: &'a mut State, tokens: &'a [TokenId], logits: Logits) -> Self {
+        Self { state, tokens, logits, outcome: Ok(()) }
+    }
+}
+
+/// Which logits a row asks for. The output layer is the dearest part of a step: it runs for these positions only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logits {
+    /// None: only the state is wanted.
+    None,
+    /// Those after the last token (or of the state as it stands, when there is no token): what comes next.
+    Last,
+    /// Those before each token: what the model expected in its place, which is what scoring needs.
+    Each,
+}
+
+impl Logits {
+    /// The positions, as [`Model::run`] counts them, for a row of `len` tokens.
+    pub fn positions(self, len: usize) -> std::ops::Range<usize> {
+        match self {
+            Logits::None => 0..0,
+            Logits::Last => len..len + 1,
+            Logits::Each => 0..len,
+        }
+    }
+}
+
+/// Why a row failed. Its state is as it was before the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowError {
+    /// A state or a logit became NaN or infinite.
+    NotFinite,
+    /// A token is not below the vocabulary's size.
+    TokenOutOfRange(TokenId),
+    /// The run-time below the model gave up.
+    Backend(String),
+}
+
+impl fmt::Display for RowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFinite => f.write_str("the model's numbers stopped being finite (NaN or infinity)"),
+            Self::TokenOutOfRange(token) => write!(f, "token {token} is outside the vocabulary"),
+            Self::Backend(message) => f.write_str(message),
+        }
+    }
+}
+
+/// What there is to know about a model before it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// The recurrent cell; `None` for a graph that was not recognised.
+    pub cell: Option<Cell>,
+    /// Number of tokens, V.
+    pub vocab_size: usize,
+    /// Units of each layer, the first layer first; empty for a graph that was not recognised.
+    pub hidden_sizes: Vec<usize>,
+    /// Length of a [`State`], in `f32`.
+    pub state_len: usize,
+    /// Number of weights; tied ones count once.
+    pub parameter_count: u64,
+    /// The type of the weights in their file; they are multiplied as `f32`.
+    pub weights_dtype: Dtype,
+    /// What computes the model.
+    pub backend: Backend,
+}
+
+/// The recurrent cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cell {
+    /// `h_t = tanh(..)` (Elman 1990).
+    RnnTanh,
+    /// `h_t = max(0, ..)`.
+    RnnRelu,
+    /// `h_t = 1 / (1 + exp(-..))`, as older toolkits have it.
+    RnnSigmoid,
+    /// Gated recurrent unit (Cho et al. 2014).
+    Gru,
+    /// Long short-term memory (Hochreiter & Schmidhuber 1997).
+    Lstm,
+}
+
+impl Cell {
+    /// All cells.
+    pub const ALL: [Cell; 5] = [Cell::RnnTanh, Cell::RnnRelu, Cell::RnnSigmoid, Cell::Gru, Cell::Lstm];
+
+    /// The name in manifests and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cell::RnnTanh => "rnn_tanh",
+            Cell::RnnRelu => "rnn_relu",
+            Cell::RnnSigmoid => "rnn_sigmoid",
+            Cell::Gru => "gru",
+            Cell::Lstm => "lstm",
+        }
+    }
+
+    /// How many gate blocks the weights `[gates * hidden, input]` hold.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::RnnTanh | Cell::RnnRelu | Cell::RnnSigmoid => 1,
+            Cell::Gru => 3,
+            Cell::Lstm => 4,
+        }
+    }
+
+    /// How many vectors of `hidden` values a layer carries: h, and c for the LSTM.
+    pub fn state_vectors(self) -> usize {
+        match self {
+            Cell::Lstm => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// The type of stored weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16: the upper half of an `f32`.
+    Bf16,
+}
+
+impl Dtype {
+    /// The name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
+        }
+    }
+}
+
+/// What computes a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// This crate's own engine.
+    Native,
+}
+
+impl Backend {
+    /// The name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Native => "native",
+        }
+    }
+}
