@@ -4,6 +4,8 @@
 
 /// Time, passed in.
 pub mod clock;
+/// The scheduler: inbox, turns, jobs, rows.
+pub mod engine;
 /// The core's one error.
 pub mod error;
 /// What a language model is.
