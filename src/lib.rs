@@ -1,14 +1,16 @@
 //! An HTTP inference server for recurrent neural language models.
 //!
 //! The modules in reading order:
+//!
+//! - [`lm`]: what a language model is: tokens in, a state carried, logits out.
+//! - [`text`]: texts to tokens and back, by the four kinds of tokenizers that a manifest can name.
+//! - [`session`]: what each session has read, who may advance it, and when it goes.
+//! - [`engine`]: the scheduler: inbox, turns, jobs, rows.
+//! - [`clock`] and [`error`]: time passed in, and the core's one error.
 
-/// Time, passed in.
 pub mod clock;
-/// The scheduler: inbox, turns, jobs, rows.
 pub mod engine;
-/// The core's one error.
 pub mod error;
-/// What a language model is.
 pub mod lm;
-/// What each session has read, and who may advance it.
 pub mod session;
+pub mod text;
