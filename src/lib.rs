@@ -3,6 +3,7 @@
 //! The modules in reading order:
 //!
 //! - [`lm`]: what a language model is: tokens in, a state carried, logits out.
+//! - [`rnn`]: the native engine that computes one: kernels, packed layers, the run over ragged rows.
 //! - [`text`]: texts to tokens and back, by the four kinds of tokenizers that a manifest can name.
 //! - [`session`]: what each session has read, who may advance it, and when it goes.
 //! - [`engine`]: the scheduler: inbox, turns, jobs, rows.
@@ -12,5 +13,6 @@ pub mod clock;
 pub mod engine;
 pub mod error;
 pub mod lm;
+pub mod rnn;
 pub mod session;
 pub mod text;
