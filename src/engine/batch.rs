@@ -99,8 +99,7 @@ pub(super) fn run(active: &mut [Active], shares: &[Share], scratch: &mut Scratch
             answers[row] = guarded(|| match wants[row] {
                 Logits::Last => jobs[job].answer(tag, Some(logits)).map(Some),
                 Logits::Each | Logits::None => {
-                    jobs[job].look(tag, read + position, logits);
-                    Ok(None)
+                    jobs[job].look(tag, read + position, logits).map(|()| None)
                 }
             });
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::outlet::Flow;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Logits, Model, TokenId};
 use crate::session::{Lease, Snapshot};
 
@@ -15,8 +15,12 @@ use crate::session::{Lease, Snapshot};
 pub trait Job: Send {
     /// Looks at the logits before each token of a row that asked for [`Logits::Each`]; `index` counts the tokens of
     /// the row's [`Plan`]. `logits` `[vocab_size]` may be overwritten.
-    fn look(&mut self, row: Tag, index: usize, logits: &mut [f32]) {
+    ///
+    /// # Errors
+    /// An error ends the whole job.
+    fn look(&mut self, row: Tag, index: usize, logits: &mut [f32]) -> Result<()> {
         let _ = (row, index, logits);
+        Ok(())
     }
 
     /// Decides how a row goes on after the last token of its plan; `logits` `[vocab_size]` are there when the row asked
@@ -24,7 +28,7 @@ pub trait Job: Send {
     ///
     /// # Errors
     /// An error ends the whole job.
-    fn answer(&mut self, row: Tag, logits: Option<&mut [f32]>) -> Result<Answer, Error>;
+    fn answer(&mut self, row: Tag, logits: Option<&mut [f32]>) -> Result<Answer>;
 
     /// The batch is committed: what was decided may leave.
     fn settle(&mut self) {}
@@ -84,6 +88,20 @@ pub enum Ending {
     TimedOut,
     /// The service stops.
     Shutdown,
+}
+
+impl Ending {
+    /// What a client hears that got no answer; nothing when the job is done.
+    pub fn into_error(self) -> Option<Error> {
+        let error = |kind, message: &str| Some(Error::new(kind, message));
+        match self {
+            Ending::Done => None,
+            Ending::Failed(error) => Some(error),
+            Ending::Cancelled => error(ErrorKind::Cancelled, "the client went away"),
+            Ending::TimedOut => error(ErrorKind::Timeout, "the request was not finished within its time"),
+            Ending::Shutdown => error(ErrorKind::Draining, "the service is stopping"),
+        }
+    }
 }
 
 /// A job on its way to an engine. Dropping it returns its lease.

@@ -12,6 +12,7 @@ mod batch;
 mod engine;
 mod inbox;
 mod job;
+pub mod jobs;
 mod outlet;
 mod pool;
 
