@@ -2,5 +2,6 @@
 //!
 //! The modules in reading order:
 
+pub mod config;
 pub mod error;
 pub mod lm;
