@@ -98,9 +98,7 @@ pub(super) fn run(active: &mut [Active], shares: &[Share], scratch: &mut Scratch
         if answers[row].is_ok() {
             answers[row] = guarded(|| match wants[row] {
                 Logits::Last => jobs[job].answer(tag, Some(logits)).map(Some),
-                Logits::Each | Logits::None => {
-                    jobs[job].look(tag, read + position, logits).map(|()| None)
-                }
+                Logits::Each | Logits::None => jobs[job].look(tag, read + position, logits).map(|()| None),
             });
         }
     };

@@ -18,7 +18,12 @@ impl Rnn {
     /// # Errors
     /// [`ErrorKind::Load`](crate::error::ErrorKind::Load) names the tensor whose length does not follow from
     /// `architecture`, or that holds a number that is not finite.
-    pub fn new(_architecture: &Architecture, _weights: Weights, _stored: Dtype, _kernel: Kernel) -> Result<Self> {
+    pub fn new(
+        _architecture: &Architecture,
+        _weights: Weights,
+        _stored: Dtype,
+        _kernel: Kernel,
+    ) -> Result<Self> {
         unimplemented!("the body follows")
     }
 }

@@ -136,7 +136,8 @@ impl Generation {
         if self.finish.is_none() && self.token_count >= self.plan.tokens_max {
             self.finish = Some(Finish::Length);
         }
-        self.staged = Some(TokenEvent { index, token: drawn.token, text, logprob: drawn.logprob, alternatives });
+        self.staged =
+            Some(TokenEvent { index, token: drawn.token, text, logprob: drawn.logprob, alternatives });
         Ok(drawn.token)
     }
 
@@ -206,7 +207,9 @@ fn resolve(finish: Option<Finish>, ending: Ending, token_count: usize) -> Result
         (None, Ending::TimedOut) if token_count > 0 => Ok(Finish::Timeout),
         (None, Ending::Shutdown) if token_count > 0 => Ok(Finish::Shutdown),
         (None, Ending::Cancelled) => Ok(Finish::Cancelled),
-        (None, ending) => Err(ending.into_error().unwrap_or_else(|| Error::internal("a generation ended without a reason"))),
+        (None, ending) => {
+            Err(ending.into_error().unwrap_or_else(|| Error::internal("a generation ended without a reason")))
+        }
     }
 }
 

@@ -92,7 +92,8 @@ impl NextQuery {
             entropy: view.entropy(),
             top_mass: distribution.iter().map(|ranked| libm::exp(ranked.logprob)).sum(),
             logsumexp: view.logsumexp(),
-            logprobs: (self.vector == Vector::Include).then(|| all.map(|token| view.logprob(token)).collect()),
+            logprobs: (self.vector == Vector::Include)
+                .then(|| all.map(|token| view.logprob(token)).collect()),
             distribution,
         }
     }

@@ -75,7 +75,8 @@ impl Reading {
         };
         let rows = vec![Plan { tag: MAIN, tokens: plan.tokens.clone(), logits }];
         let branches = plan.branches.iter().map(|branch| Vec::with_capacity(branch.len())).collect();
-        let result = ReadingResult { logprobs: Vec::new(), branches, next: None, snapshot: None, position: None };
+        let result =
+            ReadingResult { logprobs: Vec::new(), branches, next: None, snapshot: None, position: None };
         (Self { plan, outlet, result }, rows, reader)
     }
 
