@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::outlet::Flow;
 use super::{Answer, Ending, Job, Plan, Start, Submission, Tag};
 use crate::error::{Error, ErrorKind};
-use crate::lm::{Logits, Model, State, TokenId};
+use crate::lm::{Joint, Logits, Model, State, TokenId};
 use crate::session::{Lease, Snapshot};
 
 /// An admitted job.
@@ -43,8 +43,8 @@ pub(super) enum Place {
 
 /// What a row has yet to read.
 pub(super) enum Pending {
-    /// Tokens that the request brought.
-    Prompt(Arc<[TokenId]>),
+    /// Tokens that the request brought, and how the text stands after them.
+    Prompt(Arc<[TokenId]>, Joint),
     /// A token that the job drew, which the client may see already.
     Drawn([TokenId; 1]),
 }
@@ -165,7 +165,13 @@ pub(super) fn bug(doing: &str) -> Error {
 
 impl ActiveRow {
     fn new(plan: Plan, place: Place) -> Self {
-        Self { tag: plan.tag, place, pending: Pending::Prompt(plan.tokens), read: 0, logits: plan.logits }
+        Self {
+            tag: plan.tag,
+            place,
+            pending: Pending::Prompt(plan.tokens, plan.joint),
+            read: 0,
+            logits: plan.logits,
+        }
     }
 
     /// Goes on with a token that the job drew.
@@ -195,6 +201,12 @@ impl ActiveRow {
         let tokens = &self.pending.tokens()[self.read..self.read + len];
         self.place.snapshot_mut().advance(tokens);
         self.read += len;
+        if let Pending::Prompt(tokens, joint) = &self.pending
+            && self.read == tokens.len()
+            && !tokens.is_empty()
+        {
+            self.place.snapshot_mut().tail.joint = *joint;
+        }
     }
 
     /// The next `len` tokens beside the state that will read them.
@@ -222,7 +234,7 @@ impl Place {
 impl Pending {
     fn tokens(&self) -> &[TokenId] {
         match self {
-            Pending::Prompt(tokens) => tokens,
+            Pending::Prompt(tokens, _) => tokens,
             Pending::Drawn(token) => token,
         }
     }

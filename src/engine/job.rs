@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::outlet::Flow;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Logits, Model, TokenId};
+use crate::lm::{Joint, Logits, Model, TokenId};
 use crate::session::{Lease, Snapshot};
 
 /// A job answers the logits of its rows; the engine does the rest.
@@ -71,6 +71,8 @@ pub struct Plan {
     pub tag: Tag,
     /// What to read; may be empty.
     pub tokens: Arc<[TokenId]>,
+    /// How the text stands after them.
+    pub joint: Joint,
     /// Which logits are wanted.
     pub logits: Logits,
 }

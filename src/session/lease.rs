@@ -12,18 +12,28 @@ pub struct Lease {
     /// The working copy.
     pub snapshot: Snapshot,
     id: SessionId,
+    model: Arc<str>,
     sessions: Arc<Sessions>,
 }
 
 impl Lease {
     /// Only the table makes leases, having marked the session as busy.
-    pub(super) fn new(id: SessionId, snapshot: Snapshot, sessions: Arc<Sessions>) -> Self {
-        Self { snapshot, id, sessions }
+    pub(super) fn new(
+        id: SessionId,
+        (model, snapshot): (Arc<str>, Snapshot),
+        sessions: Arc<Sessions>,
+    ) -> Self {
+        Self { snapshot, id, model, sessions }
     }
 
     /// The session's id.
     pub fn id(&self) -> &SessionId {
         &self.id
+    }
+
+    /// The name of its model.
+    pub fn model(&self) -> &str {
+        &self.model
     }
 }
 

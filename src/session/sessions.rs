@@ -144,8 +144,8 @@ impl Sessions {
     /// As [`Self::info`]; `SessionBusy` while another lease is out; `PositionMismatch` when the session does not
     /// stand at `expected_position`.
     pub fn lease(self: &Arc<Self>, id: &SessionId, expected_position: Option<u64>) -> Result<Lease> {
-        let snapshot = self.lock().lend(id, expected_position)?;
-        Ok(Lease::new(id.clone(), snapshot, self.clone()))
+        let lent = self.lock().lend(id, expected_position)?;
+        Ok(Lease::new(id.clone(), lent, self.clone()))
     }
 
     /// Sets a session back to `start`.

@@ -91,13 +91,17 @@ impl Table {
     }
 
     /// Marks a session as busy: from now on it neither expires nor is evicted.
-    pub(super) fn lend(&mut self, id: &SessionId, expected_position: Option<u64>) -> Result<Snapshot> {
+    pub(super) fn lend(
+        &mut self,
+        id: &SessionId,
+        expected_position: Option<u64>,
+    ) -> Result<(Arc<str>, Snapshot)> {
         self.check_writable(id, expected_position)?;
         self.unlist(id);
         self.busy += 1;
         let session = self.session_mut(id);
         session.busy = Busy::Leased;
-        Ok(session.snapshot.clone())
+        Ok((session.model.clone(), session.snapshot.clone()))
     }
 
     pub(super) fn put_back(&mut self, id: &SessionId, snapshot: &mut Snapshot, now: Instant) {

@@ -1,16 +1,20 @@
 //! The job that generates: draws a token, lets it out, reads it, and so on.
 
+use std::sync::Arc;
+
 use super::stop::{Passed, StopStrings};
 use crate::engine::{Answer, Ending, Flow, Job, Outlet, Plan, Reader, Tag, outlet};
 use crate::error::{Error, Result};
-use crate::lm::{Distribution, Logits, TokenId};
+use crate::lm::{Distribution, Joint, Logits, TokenId};
 use crate::sampling::{Filters, Sampler};
 use crate::text::Decoder;
 
 /// What to generate, and when to stop.
 pub struct GenerationPlan {
     /// Read before the first draw.
-    pub prompt: std::sync::Arc<[TokenId]>,
+    pub prompt: Arc<[TokenId]>,
+    /// How the text stands after it.
+    pub joint: Joint,
     /// How a token is chosen.
     pub sampler: Sampler,
     /// Among which tokens.
@@ -120,7 +124,8 @@ impl Generation {
     /// The job, the plan of its row, and where its events will come out.
     pub fn new(mut plan: GenerationPlan) -> (Self, Vec<Plan>, Reader<GenerationEvent>) {
         let (outlet, reader) = outlet(plan.events_max);
-        let rows = vec![Plan { tag: 0, tokens: plan.prompt.clone(), logits: Logits::Last }];
+        let rows =
+            vec![Plan { tag: 0, tokens: plan.prompt.clone(), joint: plan.joint, logits: Logits::Last }];
         let stops = StopStrings::new(std::mem::take(&mut plan.stops));
         (Self { plan, stops, outlet, staged: None, token_count: 0, logprob: 0.0, finish: None }, rows, reader)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::next::{NextAnswer, NextQuery};
 use crate::engine::{Answer, Ending, Flow, Job, Outlet, Plan, Reader, Tag, outlet};
 use crate::error::{Error, Result};
-use crate::lm::{Distribution, Logits, TokenId};
+use crate::lm::{Distribution, Joint, Logits, TokenId};
 use crate::session::Snapshot;
 
 /// What to read, and what to find out on the way.
@@ -13,6 +13,8 @@ use crate::session::Snapshot;
 pub struct ReadingPlan {
     /// Read first, from the job's start.
     pub tokens: Arc<[TokenId]>,
+    /// How the text stands after them.
+    pub joint: Joint,
     /// Whether each of `tokens` is scored.
     pub scored: Scored,
     /// Continuations that are scored, each from where `tokens` lead.
@@ -73,7 +75,7 @@ impl Reading {
             Scored::No if plan.next.is_some() => Logits::Last,
             Scored::No => Logits::None,
         };
-        let rows = vec![Plan { tag: MAIN, tokens: plan.tokens.clone(), logits }];
+        let rows = vec![Plan { tag: MAIN, tokens: plan.tokens.clone(), joint: plan.joint, logits }];
         let branches = plan.branches.iter().map(|branch| Vec::with_capacity(branch.len())).collect();
         let result =
             ReadingResult { logprobs: Vec::new(), branches, next: None, snapshot: None, position: None };
@@ -85,15 +87,25 @@ impl Reading {
         let candidates = self.plan.next.iter().flat_map(|next| &next.candidates);
         let rows = self.plan.branches.iter().chain(candidates).zip(1..);
         let needed = rows.filter(|(tokens, tag)| *tag <= self.plan.branches.len() || tokens.len() > 1);
-        needed.map(|(tokens, tag)| Plan { tag, tokens: tokens.clone(), logits: Logits::Each }).collect()
+        needed
+            .map(|(tokens, tag)| Plan {
+                tag,
+                tokens: tokens.clone(),
+                joint: Joint::Closed,
+                logits: Logits::Each,
+            })
+            .collect()
     }
 
     fn answer_main(&mut self, logits: Option<&mut [f32]>) -> Result<Answer> {
         match (&self.plan.next, logits) {
             // All were scored; what comes after them was not asked for yet.
-            (Some(_), None) if self.result.next.is_none() => {
-                Ok(Answer::Split(vec![Plan { tag: MAIN, tokens: Arc::default(), logits: Logits::Last }]))
-            }
+            (Some(_), None) if self.result.next.is_none() => Ok(Answer::Split(vec![Plan {
+                tag: MAIN,
+                tokens: Arc::default(),
+                joint: self.plan.joint,
+                logits: Logits::Last,
+            }])),
             (Some(next), Some(logits)) => {
                 self.result.next = Some(next.answer(&next.view(logits)?));
                 Ok(Answer::Split(self.rows_after_main()))
