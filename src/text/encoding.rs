@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use super::rewrite::{Origin, Rewritten};
+use super::tokenizer::Tokenizer;
+use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Joint, Tail, TokenId};
 
 /// A text as tokens, and where each came from.
@@ -31,5 +34,65 @@ impl Encoding {
             tail.extend(&self.tokens);
             tail.joint = self.joint;
         }
+    }
+}
+
+/// An encoding in the making: tokens come in with their bytes in the rewritten text.
+pub(super) struct Draft<'a> {
+    tokenizer: &'a Tokenizer,
+    text: &'a str,
+    starts: Origin<'a>,
+    ends: Origin<'a>,
+    encoding: Encoding,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(tokenizer: &'a Tokenizer, rewritten: &'a Rewritten<'_>) -> Self {
+        let (starts, ends) = (rewritten.origin(), rewritten.origin());
+        Self { tokenizer, text: rewritten.text(), starts, ends, encoding: Encoding::default() }
+    }
+
+    /// The word at `range`: its token, or the unknown one.
+    pub(super) fn word(&mut self, range: Range<usize>) -> Result<()> {
+        match self.tokenizer.id_of(&self.text[range.clone()]) {
+            Some(token) => self.token(token, range),
+            None => self.unknown(range)?,
+        }
+        Ok(())
+    }
+
+    /// A word outside the vocabulary.
+    ///
+    /// # Errors
+    /// `UnknownToken` where the vocabulary has no token for such.
+    pub(super) fn unknown(&mut self, range: Range<usize>) -> Result<()> {
+        let Some(unk) = self.tokenizer.unk() else { return Err(self.unknown_word(range)) };
+        self.token(unk, range);
+        Ok(())
+    }
+
+    /// The error that the word at `range` has no token.
+    pub(super) fn unknown_word(&mut self, range: Range<usize>) -> Error {
+        const SHOWN_MAX: usize = 40;
+        let word = &self.text[range.clone()];
+        let shown: String = word.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+        let more = if word.chars().nth(SHOWN_MAX).is_some() { "..." } else { "" };
+        let at = self.starts.start(range.start);
+        let message = format!(
+            "`{shown}{more}` at character {at} is not in the vocabulary, and the model has no unknown token to read it as"
+        );
+        Error::new(ErrorKind::UnknownToken, message)
+    }
+
+    pub(super) fn token(&mut self, token: TokenId, range: Range<usize>) {
+        if Some(token) == self.tokenizer.unk() {
+            self.encoding.unknown.push(self.encoding.tokens.len());
+        }
+        self.encoding.tokens.push(token);
+        self.encoding.spans.push(self.starts.start(range.start)..self.ends.end(range.end));
+    }
+
+    pub(super) fn finish(self, joint: Joint, char_count: usize) -> Encoding {
+        Encoding { joint, char_count, ..self.encoding }
     }
 }

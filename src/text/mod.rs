@@ -2,10 +2,18 @@
 //!
 //! It knows neither models nor folders: a vocabulary comes as bytes, its rules as a [`TokenizerSpec`].
 
+mod cut;
 mod decoder;
 mod encoding;
+mod hugging_face;
+mod join;
+mod rewrite;
+mod rules;
 mod spec;
+mod split;
 mod tokenizer;
+mod utf8;
+mod vocabulary;
 
 pub use decoder::{Decoder, Piece};
 pub use encoding::Encoding;
