@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("error", &[]),
     ("lm", &[]),
-    ("config", &["error"]),
+    ("config", &["lm", "error"]),
     ("telemetry", &["config", "error"]),
     // The core, from the model outward.
     ("rnn", &["lm", "error"]),
