@@ -56,7 +56,7 @@ fn reduce(x: f32) -> Reduced {
     /// Any sum with it near it has an ulp of 1: adding rounds to the nearest integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first short enough that `n * LN_2_HIGH` is exact.
-    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
 
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
@@ -67,7 +67,7 @@ fn reduce(x: f32) -> Reduced {
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
+    let p = p * r + 0.5;
     let em1 = p * (r * r) + r;
     Reduced { n: shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32, em1 }
 }
