@@ -17,6 +17,11 @@ impl<'a> Rows<'a> {
     pub fn row(&self, index: usize, width: usize) -> &'a [f32] {
         &self.values[index * self.stride..][..width]
     }
+
+    /// The same rows without their first `columns` values.
+    pub fn skip_columns(self, columns: usize) -> Self {
+        Rows { values: &self.values[columns..], ..self }
+    }
 }
 
 /// As [`Rows`], to be written.
@@ -29,11 +34,16 @@ pub struct RowsMut<'a> {
     pub count: usize,
 }
 
-impl RowsMut<'_> {
+impl<'a> RowsMut<'a> {
     /// Row `index`, cut to `width` values.
     #[inline(always)]
     pub fn row(&mut self, index: usize, width: usize) -> &mut [f32] {
         &mut self.values[index * self.stride..][..width]
+    }
+
+    /// The same rows without their first `columns` values.
+    pub fn skip_columns(self, columns: usize) -> RowsMut<'a> {
+        RowsMut { values: &mut self.values[columns..], ..self }
     }
 
     /// The same rows, borrowed for less long.

@@ -21,7 +21,8 @@ impl Prefetch {
     pub fn next_panel(w: &Packed, panel: usize, tiles: Range<usize>) -> Self {
         let lines_per_depth = size_of::<Line>() / CACHE_LINE;
         // At four tiles and more each fetches a quarter; fewer share the panel.
-        let cache_lines = if tiles.start >= lines_per_depth { 0 } else { lines_per_depth.div_ceil(tiles.end) };
+        let cache_lines =
+            if tiles.start >= lines_per_depth { 0 } else { lines_per_depth.div_ceil(tiles.end) };
         let start = w.panel(panel).as_ptr_range().end.cast::<u8>();
         Self { next: start.wrapping_add(tiles.start * cache_lines * w.depth() * CACHE_LINE), cache_lines }
     }
