@@ -94,7 +94,9 @@ impl<'a, 'row> Run<'a, 'row> {
             vector_width: widest(Layer::hidden).max(widest(Layer::input)),
             gate_columns,
             aux_columns: widest(Layer::aux_columns),
-            tile_rows: scratch.tile_rows(network.output.columns()).min(wanted.min(rows + chunk_tokens).max(1)),
+            tile_rows: scratch
+                .tile_rows(network.output.columns())
+                .min(wanted.min(rows + chunk_tokens).max(1)),
             tile_columns: [network.output.hidden(), network.output.columns()],
         }
     }
