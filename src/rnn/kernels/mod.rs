@@ -3,6 +3,19 @@
 //! This is the only place with `unsafe`: calling into code compiled for instructions that the processor was
 //! seen to have, and prefetching.
 
+mod isa;
+mod matrix;
+mod packed;
+mod prefetch;
+mod product;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use isa::{Isa, Task};
+pub use matrix::{Rows, RowsMut};
+pub use packed::{Packed, pad_columns};
+pub use product::{Product, Start};
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// The instruction set that the loops run on.
