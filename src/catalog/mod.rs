@@ -169,3 +169,6 @@ fn names(served: &[Arc<Served>]) -> String {
     let names: Vec<String> = served.iter().map(|one| format!("`{}`", one.name)).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

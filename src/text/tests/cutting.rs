@@ -36,7 +36,6 @@ fn sure() -> Vec<Arc<Tokenizer>> {
         spec.pattern = Some(r"a\sb|^[a-z]|\S".into());
     }));
     all.push(hugging_face(BYTE_LEVEL, |spec| spec.newline = Some("<|endoftext|>".into())));
-    all.push(hugging_face(BYTE_LEVEL, |_| ()));
     all
 }
 
@@ -101,6 +100,16 @@ proptest! {
             let (left, right) = text.split_at(at);
             let apart = [ids(&tokenizer, left), ids(&tokenizer, right)].concat();
             prop_assert_eq!(apart, ids(&tokenizer, &text), "{:?} | {:?} by {}", left, right, tokenizer.kind().name());
+        }
+    }
+
+    #[test]
+    fn lines_without_blank_ones_between_give_the_tokens_of_the_whole(text in r"(?:[ab s.]{0,5}[ab]\n){0,6}", part in 0.0..=1.0f64) {
+        let tokenizer = hugging_face(BYTE_LEVEL, |_| ());
+        if let Some(at) = tokenizer.cut(&text[..(text.len() as f64 * part) as usize]) {
+            let (left, right) = text.split_at(at);
+            let apart = [ids(&tokenizer, left), ids(&tokenizer, right)].concat();
+            prop_assert_eq!(apart, ids(&tokenizer, &text), "{:?} | {:?}", left, right);
         }
     }
 }
