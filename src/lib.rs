@@ -2,7 +2,10 @@
 //!
 //! The modules in reading order:
 
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod lm;
+pub mod service;
 pub mod telemetry;
