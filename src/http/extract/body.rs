@@ -7,7 +7,7 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use tokio::time::timeout;
 
@@ -64,11 +64,22 @@ fn unreadable(rejection: &BytesRejection, limit: ByteCount) -> ApiError {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(no_object(bytes));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| classify(&error.path().clone(), &error.into_inner()))?;
     reader.end().map_err(|error| classify(&".", &error))?;
     Ok(value)
+}
+
+/// Serde would take a list for an object with its fields in order.
+fn no_object(bytes: &[u8]) -> ApiError {
+    match serde_json::from_slice::<IgnoredAny>(bytes) {
+        Ok(_) => ApiError::new(Code::InvalidValue, "the body is JSON but not an object; expected an object"),
+        Err(error) => classify(&".", &error),
+    }
 }
 
 fn classify(path: &impl std::fmt::Display, error: &serde_json::Error) -> ApiError {
