@@ -23,7 +23,10 @@ fn failed(args: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
 fn questions_are_answered_on_stdout() {
     let version = run(&["--version"], &[]);
     assert!(version.status.success());
-    assert_eq!(String::from_utf8_lossy(&version.stdout), concat!("rnnlm-server ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        String::from_utf8_lossy(&version.stdout),
+        concat!("rnnlm-server ", env!("CARGO_PKG_VERSION"), "\n")
+    );
     let help = run(&["serve", "--help"], &[]);
     assert!(help.status.success());
     let help = String::from_utf8_lossy(&help.stdout).into_owned();

@@ -27,7 +27,8 @@ pub(super) fn run(args: &HealthcheckArgs) -> Outcome {
         Some(url) => Target::parse(url)?,
         None => Target::own(Config::from_environment()?.listen),
     };
-    let answer = target.get().map_err(|error| Failure::Failed(format!("no answer from `{target}`: {error}")))?;
+    let answer =
+        target.get().map_err(|error| Failure::Failed(format!("no answer from `{target}`: {error}")))?;
     match status(&answer) {
         Some(200) => Ok(()),
         Some(status) => Err(Failure::Failed(format!("`{target}` answers {status}: {}", reason(&answer)))),
@@ -45,7 +46,9 @@ struct Target {
 
 impl Target {
     fn parse(url: &str) -> Outcome<Self> {
-        let wrong = || Failure::Usage(format!("`--url` is `{url}`; expected one like `http://127.0.0.1:8080/health`"));
+        let wrong = || {
+            Failure::Usage(format!("`--url` is `{url}`; expected one like `http://127.0.0.1:8080/health`"))
+        };
         let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
         let (host, path) = rest.split_once('/').unwrap_or((rest, "health"));
         let printable = rest.bytes().all(|byte| byte.is_ascii_graphic());
@@ -61,7 +64,11 @@ impl Target {
     /// The service of this configuration: one that listens everywhere is asked at home.
     fn own(mut listen: SocketAddr) -> Self {
         if listen.ip().is_unspecified() {
-            listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            listen.set_ip(if listen.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
         }
         Self { authority: listen.to_string(), path: "/health".to_owned() }
     }
@@ -69,7 +76,8 @@ impl Target {
     fn get(&self) -> std::io::Result<String> {
         let deadline = Instant::now() + TIMEOUT;
         let mut stream = self.connect(deadline)?;
-        let request = format!("GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.path, self.authority);
+        let request =
+            format!("GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.path, self.authority);
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         let mut chunk = [0; 1024];

@@ -22,7 +22,11 @@ use failure::Outcome;
 
 /// An inference server for recurrent neural language models
 #[derive(Parser)]
-#[command(name = "rnnlm-server", version, after_help = "Without a command, it serves: `rnnlm-server --help` lists commands, `rnnlm-server serve --help` options.")]
+#[command(
+    name = "rnnlm-server",
+    version,
+    after_help = "Without a command, it serves: `rnnlm-server --help` lists commands, `rnnlm-server serve --help` options."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -66,7 +70,8 @@ fn parse(mut args: Vec<OsString>) -> Outcome<Command> {
 /// Whether the first argument decides what is done: a command, or a question that clap answers.
 fn begins_with_command(args: &[OsString]) -> bool {
     let asks = ["-h", "--help", "-V", "--version"];
-    args.get(1).is_some_and(|first| !first.to_string_lossy().starts_with('-') || asks.iter().any(|ask| first == ask))
+    args.get(1)
+        .is_some_and(|first| !first.to_string_lossy().starts_with('-') || asks.iter().any(|ask| first == ask))
 }
 
 impl Command {
@@ -110,7 +115,9 @@ mod tests {
         for args in [&["--help"][..], &["-V"], &["serve", "--help"], &["score", "-h"]] {
             assert!(matches!(parsed(args), Err(Failure::Shown(_))), "{args:?}");
         }
-        for args in [&["--no-such"][..], &["sevre"], &["next"], &["next", "--model"], &["score", "--top-k", "a"]] {
+        for args in
+            [&["--no-such"][..], &["sevre"], &["next"], &["next", "--model"], &["score", "--top-k", "a"]]
+        {
             let Err(Failure::Usage(message)) = parsed(args) else { panic!("{args:?} is wrong usage") };
             assert!(!message.is_empty() && !message.contains('\n'), "{args:?}: {message}");
         }

@@ -19,7 +19,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 impl File {
     /// Reads `path`. Fails with its name and, for bad TOML, the line.
     pub fn read(path: &Path) -> Result<Self> {
-        let unreadable = |error: &dyn std::fmt::Display| wrong(format!("`--config {}`: {error}", path.display()));
+        let unreadable =
+            |error: &dyn std::fmt::Display| wrong(format!("`--config {}`: {error}", path.display()));
         let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
         if size > FILE_BYTES_MAX {
             return Err(unreadable(&format!("{size} bytes; expected at most {FILE_BYTES_MAX}")));
@@ -32,8 +33,9 @@ impl File {
         let entries = table
             .into_iter()
             .map(|(key, value)| {
-                let text = as_text(&value)
-                    .ok_or_else(|| unreadable(&format!("`{key}` is a {}; expected a value", value.type_str())))?;
+                let text = as_text(&value).ok_or_else(|| {
+                    unreadable(&format!("`{key}` is a {}; expected a value", value.type_str()))
+                })?;
                 Ok((key, text))
             })
             .collect::<Result<_>>()?;
@@ -42,7 +44,8 @@ impl File {
 
     /// Fails on a key that is not the long name of one of `command`'s options.
     pub fn check_keys(&self, command: &Command) -> Result<()> {
-        let known = |key: &str| key != "config" && command.get_arguments().any(|arg| arg.get_long() == Some(key));
+        let known =
+            |key: &str| key != "config" && command.get_arguments().any(|arg| arg.get_long() == Some(key));
         match self.entries.iter().find(|(key, _)| !known(key)) {
             None => Ok(()),
             Some((key, _)) => Err(wrong(format!(
@@ -76,7 +79,9 @@ fn as_text(value: &toml::Value) -> Option<String> {
         toml::Value::Integer(number) => Some(number.to_string()),
         toml::Value::Float(number) => Some(number.to_string()),
         toml::Value::Boolean(flag) => Some(flag.to_string()),
-        toml::Value::Array(values) => values.iter().map(as_text).collect::<Option<Vec<_>>>().map(|all| all.join(",")),
+        toml::Value::Array(values) => {
+            values.iter().map(as_text).collect::<Option<Vec<_>>>().map(|all| all.join(","))
+        }
         toml::Value::Datetime(_) | toml::Value::Table(_) => None,
     }
 }

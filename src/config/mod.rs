@@ -95,7 +95,8 @@ impl Config {
 
     /// The configuration that `serve args...` would run with.
     pub fn from_args(args: &[&str]) -> Result<Self> {
-        let args: Vec<OsString> = ["rnnlm-server", SUBCOMMAND].iter().chain(args).map(OsString::from).collect();
+        let args: Vec<OsString> =
+            ["rnnlm-server", SUBCOMMAND].iter().chain(args).map(OsString::from).collect();
         let matches = parse(serve_command(), &args).map_err(Error::from)?;
         Self::from_serve(&matches)
     }
@@ -137,7 +138,9 @@ impl Default for Config {
     /// The defaults of the help text, whatever the environment says.
     fn default() -> Self {
         let matches = serve_command()
-            .mut_subcommand(SUBCOMMAND, |serve| serve.mut_args(|arg| arg.env(clap::builder::Resettable::Reset)))
+            .mut_subcommand(SUBCOMMAND, |serve| {
+                serve.mut_args(|arg| arg.env(clap::builder::Resettable::Reset))
+            })
             .try_get_matches_from(["rnnlm-server", SUBCOMMAND]);
         matches
             .map_err(|error| Error::from(Unparsed::Clap(error)))
@@ -170,8 +173,7 @@ pub fn parse(command: Command, args: &[OsString]) -> Result<ArgMatches, Unparsed
     let path = matches.subcommand_matches(SUBCOMMAND).and_then(|serve| serve.get_one::<PathBuf>("config"));
     let Some(path) = path else { return Ok(matches) };
     let file = file::File::read(path).map_err(Unparsed::File)?;
-    file.check_keys(command.find_subcommand(SUBCOMMAND).expect("it has matched"))
-        .map_err(Unparsed::File)?;
+    file.check_keys(command.find_subcommand(SUBCOMMAND).expect("it has matched")).map_err(Unparsed::File)?;
     // What the first parse accepted, this one accepts too: an error can only be about the file.
     command
         .mut_subcommand(SUBCOMMAND, |serve| file.as_defaults(serve))

@@ -28,7 +28,8 @@ impl FromStr for Bytes {
             .iter()
             .find_map(|(name, size)| Some((text.strip_suffix(name)?, *size)))
             .unwrap_or((text, 1));
-        let expected = || "expected a number of bytes such as `65536`, `512KiB`, `16MiB` or `1.5GiB`".to_owned();
+        let expected =
+            || "expected a number of bytes such as `65536`, `512KiB`, `16MiB` or `1.5GiB`".to_owned();
         if let Ok(whole) = number.trim().parse::<usize>() {
             return whole.checked_mul(unit).map(Self).ok_or_else(expected);
         }
@@ -60,7 +61,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A duration that may be zero.
 pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; expected a duration such as `0s` or `25s`"))
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected a duration such as `0s` or `25s`"))
 }
 
 /// A size of at least one byte.

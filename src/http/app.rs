@@ -72,7 +72,11 @@ impl App {
         match self.phase() {
             Phase::Ready => Ok(admitted),
             phase => {
-                self.metrics.rejected(if phase == Phase::Loading { Rejected::Loading } else { Rejected::Draining });
+                self.metrics.rejected(if phase == Phase::Loading {
+                    Rejected::Loading
+                } else {
+                    Rejected::Draining
+                });
                 Err(refusal(phase))
             }
         }
@@ -118,12 +122,13 @@ pub(super) fn refusal(phase: Phase) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tests::service;
 
     #[test]
     fn requests_are_admitted_between_loading_and_draining_only() {
         let app = App::new(Config::default(), Arc::default());
         assert_eq!(app.admit().err().unwrap().code(), Code::Loading);
-        app.ready(Arc::default());
+        app.ready(service());
         let admitted = app.admit().unwrap();
         assert_eq!(app.open(), 1);
         app.drain();
@@ -137,7 +142,7 @@ mod tests {
     fn loading_that_ends_during_a_drain_does_not_open_the_doors() {
         let app = App::new(Config::default(), Arc::default());
         app.drain();
-        app.ready(Arc::default());
+        app.ready(service());
         assert_eq!(app.phase(), Phase::Draining);
     }
 }

@@ -27,32 +27,59 @@ pub type ApiResult<T, E = ApiError> = Result<T, E>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
+    /// The body is not JSON.
     InvalidJson,
+    /// A field that no request of this kind has.
     UnknownField,
+    /// A field of the wrong type or out of its range.
     InvalidValue,
+    /// Something to read was needed and nothing was given.
     EmptyInput,
+    /// Nothing was read yet, so there is nothing to predict from.
     EmptyContext,
+    /// A word outside the vocabulary of a model without an unknown token.
     UnknownToken,
+    /// A token id outside the vocabulary.
     TokenOutOfRange,
+    /// The input is over its limit.
     TextTooLong,
+    /// The body is not said to be JSON.
     UnsupportedMediaType,
+    /// The body is over its limit.
     BodyTooLarge,
+    /// No such route.
     RouteNotFound,
+    /// The route does not take this method.
     MethodNotAllowed,
+    /// No such model.
     ModelNotFound,
+    /// No such session.
     SessionNotFound,
+    /// The session outlived its time to live.
     SessionExpired,
+    /// The session made room for others.
     SessionEvicted,
+    /// A session of this id is there already.
     SessionExists,
+    /// A write is running on the session.
     SessionBusy,
+    /// The session does not stand at `expected_position`.
     PositionMismatch,
+    /// What this model or server cannot do.
     NotSupported,
+    /// No room for another session.
     SessionsFull,
+    /// No room for another job.
     QueueFull,
+    /// The models are still being loaded.
     Loading,
+    /// The service is stopping.
     Draining,
+    /// The time allowed ran out.
     Timeout,
+    /// The client went away; only logs and metrics see it.
     Cancelled,
+    /// A bug of the server.
     Internal,
 }
 
@@ -60,11 +87,17 @@ pub enum Code {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// The request has to be changed.
     InvalidRequestError,
+    /// What it names is not there, or no more.
     NotFoundError,
+    /// It does not fit the state of things.
     ConflictError,
+    /// It came when too many others waited.
     RateLimitError,
+    /// The server failed.
     ServerError,
+    /// The server cannot take it now.
     UnavailableError,
 }
 
@@ -143,7 +176,9 @@ impl ApiError {
     /// The body: also one entry of a batch, and the data of a stream's `error` event.
     pub fn body(&self) -> ErrorBody {
         let (kind, code) = (self.code.kind(), self.code);
-        ErrorBody { error: ErrorDetail { message: self.message.to_string(), kind, param: self.param.clone(), code } }
+        ErrorBody {
+            error: ErrorDetail { message: self.message.to_string(), kind, param: self.param.clone(), code },
+        }
     }
 }
 
@@ -197,7 +232,9 @@ impl Code {
             Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Self::SessionsFull | Self::Loading | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Cancelled => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("it is between 100 and 999"),
+            Self::Cancelled => {
+                StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("it is between 100 and 999")
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -86,7 +86,10 @@ async fn unknown_route(request: Request) -> ApiError {
 
 async fn unknown_method(request: Request) -> ApiError {
     let (method, path) = (request.method(), request.uri().path());
-    ApiError::new(Code::MethodNotAllowed, format!("`{path}` does not take `{method}`; the header `allow` says what it does"))
+    ApiError::new(
+        Code::MethodNotAllowed,
+        format!("`{path}` does not take `{method}`; the header `allow` says what it does"),
+    )
 }
 
 #[cfg(test)]
@@ -101,13 +104,23 @@ mod tests {
         for (path, item) in &mut document.paths.paths {
             for operation in operations(item) {
                 count += 1;
-                let id = operation.operation_id.clone().unwrap_or_else(|| panic!("{path} has no operationId"));
+                let id =
+                    operation.operation_id.clone().unwrap_or_else(|| panic!("{path} has no operationId"));
                 assert!(ids.insert(id.clone()), "the operationId `{id}` is given twice");
-                assert!(operation.summary.as_ref().is_some_and(|text| !text.is_empty()), "{path}: no summary");
+                assert!(
+                    operation.summary.as_ref().is_some_and(|text| !text.is_empty()),
+                    "{path}: no summary"
+                );
                 assert!(operation.tags.as_ref().is_some_and(|tags| tags.len() == 1), "{path}: not one tag");
                 let statuses = &operation.responses.responses;
-                assert!(statuses.contains_key("4XX") && statuses.contains_key("5XX"), "{path}: no error responses");
-                assert!(statuses.keys().any(|status| status.starts_with('2')), "{path}: no successful response");
+                assert!(
+                    statuses.contains_key("4XX") && statuses.contains_key("5XX"),
+                    "{path}: no error responses"
+                );
+                assert!(
+                    statuses.keys().any(|status| status.starts_with('2')),
+                    "{path}: no successful response"
+                );
             }
         }
         assert!(count > 0, "there are no operations");

@@ -21,7 +21,8 @@ where
     T: Serialize,
 {
     let events = events.enumerate().map(|(id, (name, data))| {
-        let json = serde_json::to_string(&data).expect("event types have string keys and write nothing that fails");
+        let json =
+            serde_json::to_string(&data).expect("event types have string keys and write nothing that fails");
         Ok::<_, Infallible>(Event::default().event(name).id(id.to_string()).data(json))
     });
     let comments = KeepAlive::new().interval(keep_alive).text("keep-alive");

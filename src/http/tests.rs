@@ -13,6 +13,7 @@ use tower::ServiceExt;
 use super::routes::assemble;
 use super::{App, layers, router};
 use crate::config::Config;
+use crate::service::Service;
 
 /// A whole answer.
 pub(super) struct Answer {
@@ -47,10 +48,15 @@ impl Answer {
     }
 }
 
+/// Use cases without a model.
+pub(super) fn service() -> Arc<Service> {
+    Arc::default()
+}
+
 /// A service that is ready.
 pub(super) fn app_with(config: Config) -> Arc<App> {
     let app = App::new(config, Arc::default());
-    app.ready(Arc::default());
+    app.ready(service());
     app
 }
 
@@ -61,7 +67,11 @@ pub(super) fn request(
     body: impl Into<Body>,
 ) -> Request<Body> {
     let request = Request::builder().method(method).uri(uri);
-    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(body.into()).unwrap()
+    headers
+        .iter()
+        .fold(request, |request, (name, value)| request.header(*name, *value))
+        .body(body.into())
+        .unwrap()
 }
 
 pub(super) async fn ask(router: Router, request: Request<Body>) -> Answer {
@@ -85,7 +95,7 @@ async fn probes_follow_the_phases() {
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "loading"), "{uri}");
         assert_eq!(answer.header("retry-after"), "1");
     }
-    app.ready(Arc::default());
+    app.ready(service());
     for uri in ["/livez", "/readyz", "/health", "/v1/info", "/metrics", "/openapi.json"] {
         assert_eq!(probe(uri).await.status, 200, "{uri}");
     }
@@ -110,13 +120,18 @@ async fn unknown_routes_and_methods_fail_like_everything_else() {
 #[tokio::test]
 async fn a_request_id_is_taken_or_made_and_echoed() {
     let app = app_with(Config::default());
-    let echoed = async |id: &str| get_from(&app, "/livez", &[("x-request-id", id)]).await.header("x-request-id").to_owned();
+    let echoed = async |id: &str| {
+        get_from(&app, "/livez", &[("x-request-id", id)]).await.header("x-request-id").to_owned()
+    };
     assert_eq!(echoed("req-7").await, "req-7");
     assert_eq!(echoed(&"x".repeat(128)).await, "x".repeat(128));
     for refused in ["", "tab\there", "caf\u{e9}", &"x".repeat(129)] {
         assert_eq!(echoed(refused).await.len(), 36, "`{refused}` is replaced by a UUID");
     }
-    assert_ne!(get_from(&app, "/livez", &[]).await.header("x-request-id"), get_from(&app, "/livez", &[]).await.header("x-request-id"));
+    assert_ne!(
+        get_from(&app, "/livez", &[]).await.header("x-request-id"),
+        get_from(&app, "/livez", &[]).await.header("x-request-id")
+    );
 }
 
 #[tokio::test]
@@ -127,8 +142,14 @@ async fn requests_are_counted_by_route_and_never_by_address() {
     let page = get_from(&app, "/metrics", &[]).await;
     assert!(page.header("content-type").starts_with("application/openmetrics-text"));
     let page = page.text();
-    assert!(page.contains(r#"rnnlm_http_requests_total{route="/livez",method="GET",status="200"} 1"#), "{page}");
-    assert!(page.contains(r#"rnnlm_http_requests_total{route="unmatched",method="GET",status="404"} 1"#), "{page}");
+    assert!(
+        page.contains(r#"rnnlm_http_requests_total{route="/livez",method="GET",status="200"} 1"#),
+        "{page}"
+    );
+    assert!(
+        page.contains(r#"rnnlm_http_requests_total{route="unmatched",method="GET",status="404"} 1"#),
+        "{page}"
+    );
     assert!(!page.contains("secret"), "{page}");
 }
 

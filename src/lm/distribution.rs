@@ -1,22 +1,21 @@
 //! Logits seen as probabilities.
 
-use super::TokenId;
+use super::top_k::top_k;
+use super::{LogSumExp, TokenId};
 
 /// One row of logits `[vocab_size]` and the logarithm of the sum of their exponentials.
 ///
-/// Every logprob is `f64`, in nats.
+/// Every logprob is `f64`, in nats. Tokens are ordered by falling logit, equal ones (`-0.0` and `0.0` are equal) by rising id.
 #[derive(Clone, Copy, Debug)]
 pub struct Distribution<'a> {
     logits: &'a [f32],
-    logsumexp: f64,
+    normaliser: LogSumExp,
 }
 
 impl<'a> Distribution<'a> {
     /// Sums once over `logits`, which must be finite or `-inf` (a token ruled out), and not all ruled out.
     pub fn new(logits: &'a [f32]) -> Self {
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = logits.iter().map(|&x| f64::from(super::math::exp(x - max))).sum();
-        Self { logits, logsumexp: f64::from(max) + libm::log(sum) }
+        Self { logits, normaliser: LogSumExp::new(logits) }
     }
 
     /// The logits, `[vocab_size]`.
@@ -26,41 +25,80 @@ impl<'a> Distribution<'a> {
 
     /// `ln sum exp(logits)`, nats.
     pub fn logsumexp(&self) -> f64 {
-        self.logsumexp
+        self.normaliser.value()
     }
 
-    /// `ln P(token)`.
+    /// `ln P(token)`; `-inf` for a token ruled out.
     pub fn logprob(&self, token: TokenId) -> f64 {
-        f64::from(self.logits[token as usize]) - self.logsumexp
+        self.normaliser.logprob(self.logits[token as usize])
     }
 
-    /// The `k` most likely tokens, most likely first; equal logits by rising id. Tokens ruled out are never among them.
+    /// Writes all logprobs to `out` `[vocab_size]`, rounded to f32.
+    pub fn write_logprobs(&self, out: &mut [f32]) {
+        for (out, &logit) in out.iter_mut().zip(self.logits) {
+            *out = self.normaliser.logprob(logit) as f32;
+        }
+    }
+
+    /// `P(tokens[0]) + P(tokens[1]) + ..`
+    pub fn mass(&self, tokens: &[TokenId]) -> f64 {
+        tokens.iter().map(|&token| libm::exp(self.logprob(token))).sum()
+    }
+
+    /// The `k` most likely tokens, most likely first; all that are not ruled out, if there are fewer.
     pub fn top_k(&self, k: usize) -> Vec<TokenId> {
-        let mut ids: Vec<TokenId> = (0..self.logits.len() as TokenId)
-            .filter(|&id| self.logits[id as usize] > f32::NEG_INFINITY)
-            .collect();
-        ids.sort_by(|&a, &b| self.logits[b as usize].total_cmp(&self.logits[a as usize]).then(a.cmp(&b)));
-        ids.truncate(k);
-        ids
+        top_k(self.logits, k)
     }
 
     /// The token's place in that order, from 1.
     pub fn rank(&self, token: TokenId) -> usize {
         let own = self.logits[token as usize];
-        1 + self
-            .logits
-            .iter()
-            .enumerate()
-            .filter(|&(id, &x)| x > own || (x == own && (id as TokenId) < token))
-            .count()
+        let (before, after) = self.logits.split_at(token as usize);
+        let ahead = before.iter().filter(|&&logit| logit >= own).count();
+        1 + ahead + after.iter().filter(|&&logit| logit > own).count()
     }
 
     /// The entropy, nats.
     pub fn entropy(&self) -> f64 {
-        -(0..self.logits.len() as TokenId)
-            .map(|id| self.logprob(id))
-            .filter(|p| p.is_finite())
-            .map(|p| p * libm::exp(p))
-            .sum::<f64>()
+        self.normaliser.entropy(self.logits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lm::test_logits::{gaussian, logits_with_ties};
+
+    #[test]
+    fn probabilities_sum_to_one() {
+        for vocab_size in [1, 27, 10_000, 250_000] {
+            let logits = gaussian(7, vocab_size, 3.0);
+            let distribution = Distribution::new(&logits);
+            let all: Vec<TokenId> = (0..vocab_size as TokenId).collect();
+            assert!((distribution.mass(&all) - 1.0).abs() < 1e-7);
+        }
+    }
+
+    #[test]
+    fn the_full_vector_holds_the_logprobs_of_the_tokens() {
+        let logits = [1.0, f32::NEG_INFINITY, -3.0, 0.5];
+        let distribution = Distribution::new(&logits);
+        let mut logprobs = [0.0; 4];
+        distribution.write_logprobs(&mut logprobs);
+        assert_eq!(logprobs, [0, 1, 2, 3].map(|token| distribution.logprob(token) as f32));
+        assert_eq!(logprobs[1], f32::NEG_INFINITY);
+    }
+
+    proptest! {
+        #[test]
+        fn a_rank_is_a_place_in_the_list(logits in logits_with_ties(1..300)) {
+            prop_assume!(logits.iter().any(|&logit| logit > f32::NEG_INFINITY));
+            let distribution = Distribution::new(&logits);
+            let ranks: Vec<usize> =
+                distribution.top_k(logits.len()).into_iter().map(|token| distribution.rank(token)).collect();
+            prop_assert_eq!(&ranks, &(1..=ranks.len()).collect::<Vec<_>>());
+        }
     }
 }

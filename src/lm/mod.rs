@@ -5,13 +5,19 @@
 
 mod distribution;
 pub mod fake;
+mod logsumexp;
 pub mod math;
 mod model;
+pub(crate) mod reduce;
 mod scratch;
 mod state;
 mod tail;
+#[cfg(test)]
+pub(crate) mod test_logits;
+pub(crate) mod top_k;
 
 pub use distribution::Distribution;
+pub use logsumexp::LogSumExp;
 pub use model::{Backend, Cell, Dtype, Logits, Model, ModelInfo, Row, RowError, RowIndex, Sink};
 pub use scratch::Scratch;
 pub use state::State;

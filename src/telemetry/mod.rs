@@ -17,7 +17,8 @@ const FILTER: &str = "info";
 /// Sends log lines to stderr from here on. A second call in one process changes nothing.
 pub fn init(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_span_events(FmtSpan::NONE);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_span_events(FmtSpan::NONE);
     // Only the first subscriber of a process counts; tests set up several services in one.
     let _ = match format {
         LogFormat::Pretty => lines.with_ansi(stderr().is_terminal()).with_target(false).try_init(),

@@ -30,7 +30,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         let limit = app.config.http.request_timeout;
         let bytes = timeout(limit, Bytes::from_request(request, app)).await.map_err(|_| {
             let limit = humantime::format_duration(limit);
-            ApiError::new(Code::Timeout, format!("the body did not come whole within {limit}, the time allowed"))
+            ApiError::new(
+                Code::Timeout,
+                format!("the body did not come whole within {limit}, the time allowed"),
+            )
         })?;
         let bytes = bytes.map_err(|rejection| unreadable(&rejection, app.config.http.max_body))?;
         parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
@@ -41,7 +44,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 /// must say JSON, while `curl -d` need not.
 fn check_type(headers: &HeaderMap) -> ApiResult<()> {
     let found = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("unreadable"));
-    let media_type = found.map(|found| found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let media_type =
+        found.map(|found| found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     let from_browser = headers.contains_key(ORIGIN);
     match media_type.as_deref() {
         Some("application/json") => Ok(()),

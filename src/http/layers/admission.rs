@@ -9,7 +9,11 @@ use axum::response::{IntoResponse, Response};
 use crate::http::app::App;
 use crate::http::held::hold;
 
-pub(in crate::http) async fn admission(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(in crate::http) async fn admission(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match app.admit() {
         Ok(admitted) => hold(next.run(request).await, admitted),
         Err(refused) => refused.into_response(),

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::Config;
 use crate::http::routes::assemble;
+use crate::http::tests::app_with;
 use crate::http::{layers, sse};
 
 /// A running server with one route that never ends.
@@ -26,14 +27,14 @@ impl Server {
     async fn start(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let app = App::new(config, Arc::default());
-        app.ready(Arc::default());
+        let app = app_with(config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, shutdown) = mpsc::channel(2);
         let endless = Router::new().route("/endless", get(endless));
         let admission = from_fn_with_state(app.clone(), layers::admission);
-        let routes = Router::new().route("/readyz", get(crate::http::ops::readyz)).merge(endless.layer(admission));
+        let routes =
+            Router::new().route("/readyz", get(crate::http::ops::readyz)).merge(endless.layer(admission));
         let service = assemble(routes, &app);
         let served = tokio::spawn(serve_router(listener, service, app.clone(), shutdown));
         Self { address, app, stop, served }

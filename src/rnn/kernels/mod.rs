@@ -1,0 +1,74 @@
+//! The inner loops, compiled once for each instruction set, and the choice between them at start-up.
+//!
+//! This is the only place with `unsafe`: calling into code compiled for instructions that the processor was
+//! seen to have, and prefetching.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The instruction set that the loops run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// x86-64 with AVX-512F.
+    Avx512,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// Whatever the build targets.
+    Portable,
+}
+
+impl Kernel {
+    /// All of them, the fastest first.
+    pub const ALL: [Kernel; 3] = [Kernel::Avx512, Kernel::Avx2, Kernel::Portable];
+
+    /// The kernel named `forced`, or else the fastest that this processor can run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for an unknown name, and for a kernel that this processor cannot run.
+    pub fn choose(forced: Option<&str>) -> Result<Self> {
+        let Some(name) = forced else {
+            return Ok(Self::ALL.into_iter().find(|kernel| kernel.is_supported()).unwrap_or(Self::Portable));
+        };
+        let Some(kernel) = Self::ALL.into_iter().find(|kernel| kernel.name() == name) else {
+            let message = format!("unknown kernel `{name}`, expected `avx512`, `avx2` or `portable`");
+            return Err(Error::new(ErrorKind::Config, message));
+        };
+        if !kernel.is_supported() {
+            let message = format!("kernel `{name}` needs instructions that this processor lacks");
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        Ok(kernel)
+    }
+
+    /// The name in configuration and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernel::Avx512 => "avx512",
+            Kernel::Avx2 => "avx2",
+            Kernel::Portable => "portable",
+        }
+    }
+
+    /// `fma` where a product is added unrounded, `no_fma` where it is rounded first: bits are the same on all
+    /// machines of one value.
+    pub fn numerics(self) -> &'static str {
+        match self {
+            Kernel::Avx512 | Kernel::Avx2 => "fma",
+            Kernel::Portable if cfg!(any(target_arch = "aarch64", target_feature = "fma")) => "fma",
+            Kernel::Portable => "no_fma",
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_supported(self) -> bool {
+        match self {
+            Kernel::Avx512 => is_x86_feature_detected!("avx512f"),
+            Kernel::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Kernel::Portable => true,
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_supported(self) -> bool {
+        self == Kernel::Portable
+    }
+}

@@ -1,0 +1,195 @@
+//! Filters and draws together: against a naive reference, against their probabilities, and over a whole generation.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::lm::fake::Fake;
+use crate::lm::test_logits::gaussian;
+use crate::lm::{Distribution, Logits, Model, Row, Scratch, State, TokenId};
+
+fn filters(spec: FilterSpec) -> Filters {
+    Filters::new(spec).unwrap()
+}
+
+/// The filters by the book, in f64: probabilities `[vocab_size]`, each filter renormalising what the one before it left.
+fn naive(spec: &FilterSpec, logits: &[f32]) -> Vec<f64> {
+    let mut logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
+    spec.ruled_out.iter().for_each(|&token| logits[token as usize] = f64::NEG_INFINITY);
+    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let probs: Vec<f64> = logits.iter().map(|logit| libm::exp((logit - max) / spec.temperature)).collect();
+    let mut order: Vec<usize> = (0..probs.len()).filter(|&id| probs[id] > 0.0).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+
+    order.truncate(spec.top_k.unwrap_or(usize::MAX));
+    let mass: f64 = order.iter().map(|&id| probs[id]).sum();
+    let mut sum = 0.0;
+    let fewest = order.iter().position(|&id| {
+        sum += probs[id] / mass;
+        sum >= spec.top_p && spec.top_p < 1.0
+    });
+    order.truncate(fewest.map_or(usize::MAX, |last| last + 1));
+    let best = probs[order[0]];
+    order.retain(|&id| probs[id] >= spec.min_p * best);
+
+    let mass: f64 = order.iter().map(|&id| probs[id]).sum();
+    let mut kept = vec![0.0; probs.len()];
+    order.iter().for_each(|&id| kept[id] = probs[id] / mass);
+    kept
+}
+
+prop_compose! {
+    fn specs()(
+        ruled_out in prop::collection::vec(0..40u32, 0..5),
+        temperature in 0.2..5.0f64,
+        top_k in prop::option::of(1..60usize),
+        top_p in prop_oneof![Just(1.0), 0.05..0.99f64],
+        min_p in prop_oneof![Just(0.0), 0.0..0.3f64],
+    ) -> FilterSpec {
+        FilterSpec { ruled_out: ruled_out.into(), temperature, top_k, top_p, min_p }
+    }
+}
+
+proptest! {
+    #[test]
+    fn filters_equal_a_naive_reference(seed: u64, vocab_size in 40..300usize, spec in specs()) {
+        let logits = gaussian(seed, vocab_size, 2.0);
+        let expected = naive(&spec, &logits);
+        let mut filtered = logits.clone();
+        let view = filters(spec).apply(&mut filtered).unwrap();
+        for (token, &prob) in expected.iter().enumerate() {
+            let found = libm::exp(view.logprob(token as TokenId));
+            prop_assert!((found - prob).abs() < 2e-6, "token {}: {} and not {}", token, found, prob);
+            prop_assert_eq!(found > 0.0, prob > 0.0);
+        }
+    }
+}
+
+/// Pearson's test of 100,000 draws against the probabilities of the filtered view.
+fn assert_draws_follow(spec: FilterSpec, seed: u64) {
+    const DRAWS: u64 = 100_000;
+    let logits = gaussian(seed, 500, 2.5);
+    let filters = filters(spec);
+    let mut filtered = logits.clone();
+    let view = filters.apply(&mut filtered).unwrap();
+
+    let mut counts = vec![0u32; logits.len()];
+    let sampler = Sampler::Multinomial { seed, choice: 0 };
+    let mut row = logits.clone();
+    for position in 0..DRAWS {
+        counts[sampler.draw(&filters, &mut row, position).unwrap().token as usize] += 1;
+    }
+
+    // Tokens expected less than 20 times share one bin.
+    let (mut chi_square, mut bins) = (0.0, 0.0);
+    let (mut rare_expected, mut rare_found) = (0.0, 0.0);
+    for token in 0..logits.len() {
+        let expected = libm::exp(view.logprob(token as TokenId)) * DRAWS as f64;
+        let found = f64::from(counts[token]);
+        assert!(expected > 0.0 || found == 0.0, "token {token} is filtered out and was drawn");
+        if expected < 20.0 {
+            rare_expected += expected;
+            rare_found += found;
+        } else {
+            chi_square += (found - expected).powi(2) / expected;
+            bins += 1.0;
+        }
+    }
+    if rare_expected > 0.0 {
+        chi_square += (rare_found - rare_expected).powi(2) / rare_expected;
+        bins += 1.0;
+    }
+    // Four standard deviations of the chi-square distribution on either side.
+    let (mean, deviation) = (bins - 1.0, libm::sqrt(2.0 * (bins - 1.0)));
+    assert!((chi_square - mean).abs() < 4.0 * deviation, "{chi_square} for {bins} bins");
+}
+
+#[test]
+fn draws_follow_the_model() {
+    assert_draws_follow(FilterSpec::default(), 1);
+}
+
+#[test]
+fn draws_follow_the_filtered_view() {
+    let ruled_out = || (0..500).step_by(3).collect();
+    assert_draws_follow(FilterSpec { ruled_out: ruled_out(), temperature: 1.7, ..Default::default() }, 2);
+    assert_draws_follow(FilterSpec { ruled_out: ruled_out(), top_k: Some(40), ..Default::default() }, 3);
+    assert_draws_follow(FilterSpec { temperature: 0.7, top_p: 0.9, min_p: 0.01, ..Default::default() }, 4);
+}
+
+#[test]
+fn greedy_takes_the_first_of_the_best() {
+    let greedy = |logits: &mut [f32], spec| Sampler::Greedy.draw(&filters(spec), logits, 0);
+    let spec = FilterSpec::default;
+    assert_eq!(greedy(&mut [1.0, 2.0, 2.0], spec()).unwrap().token, 1);
+    assert_eq!(greedy(&mut [-0.0, 0.0, -1.0], spec()).unwrap().token, 0);
+    assert_eq!(greedy(&mut [7.0; 5000], spec()).unwrap().token, 0);
+    assert_eq!(
+        greedy(&mut [1e30, 1e30, -1e30], FilterSpec { ruled_out: [0].into(), ..spec() }).unwrap().token,
+        1
+    );
+    assert_eq!(greedy(&mut [1.0], FilterSpec { ruled_out: [0].into(), ..spec() }), Err(NothingLeft));
+}
+
+#[test]
+fn temperature_zero_is_greedy() {
+    let filters = filters(FilterSpec { temperature: 0.0, ruled_out: [9].into(), ..Default::default() });
+    for seed in 0..50 {
+        let logits = gaussian(seed, 300, 0.1);
+        let draw = |sampler: Sampler| sampler.draw(&filters, &mut logits.clone(), 0).unwrap();
+        assert_eq!(draw(Sampler::Greedy), draw(Sampler::Multinomial { seed, choice: 3 }));
+    }
+}
+
+#[test]
+fn the_logprob_is_the_models_own() {
+    let logits = gaussian(5, 100, 2.0);
+    let spec =
+        FilterSpec { temperature: 3.0, top_k: Some(7), ruled_out: [0, 1, 2].into(), ..Default::default() };
+    let model = Distribution::new(&logits);
+    for position in 0..100 {
+        let sampler = Sampler::Multinomial { seed: 8, choice: 0 };
+        let drawn = sampler.draw(&filters(spec.clone()), &mut logits.clone(), position).unwrap();
+        assert_eq!(drawn.logprob, model.logprob(drawn.token));
+    }
+}
+
+/// The fake model and what it has read.
+struct Sequence {
+    model: Fake,
+    state: State,
+    position: u64,
+}
+
+impl Sequence {
+    fn new() -> Self {
+        let model = Fake::new(500);
+        Self { state: model.zero_state(), model, position: 0 }
+    }
+
+    /// Draws `count` tokens of a choice, feeding each to the model.
+    fn generate(&mut self, count: usize, choice: u32) -> Vec<TokenId> {
+        let filters = filters(FilterSpec { temperature: 0.8, top_p: 0.95, ..Default::default() });
+        let sampler = Sampler::Multinomial { seed: 1234, choice };
+        let step = || {
+            let mut logits = self.model.logits(&self.state);
+            let tokens = [sampler.draw(&filters, &mut logits, self.position).unwrap().token];
+            let mut rows = [Row::new(&mut self.state, &tokens, Logits::None)];
+            self.model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, _| {});
+            assert_eq!(rows[0].outcome, Ok(()));
+            self.position += 1;
+            tokens[0]
+        };
+        std::iter::repeat_with(step).take(count).collect()
+    }
+}
+
+#[test]
+fn sixty_four_tokens_are_thirty_two_and_thirty_two() {
+    let whole = Sequence::new().generate(64, 0);
+    let mut sequence = Sequence::new();
+    let first = sequence.generate(32, 0);
+    let other = Sequence::new().generate(64, 1); // Drawn in between, for another choice.
+    let second = sequence.generate(32, 0);
+    assert_eq!(whole, [first, second].concat());
+    assert_ne!(whole, other);
+}

@@ -1,0 +1,21 @@
+//! Text to tokens and back: the tokenizers, and the decoder that turns a stream of tokens into a stream of text.
+//!
+//! It knows neither models nor folders: a vocabulary comes as bytes, its rules as a [`TokenizerSpec`].
+
+mod cut;
+mod decoder;
+mod encoding;
+mod hugging_face;
+mod join;
+mod rewrite;
+mod rules;
+mod spec;
+mod split;
+mod tokenizer;
+mod utf8;
+mod vocabulary;
+
+pub use decoder::{Decoder, Piece};
+pub use encoding::Encoding;
+pub use spec::{DEFAULT_PATTERN, Kind, TokenizerSpec};
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,60 @@
+//! How a text becomes tokens, as a manifest says it: the rules beside the vocabulary's file.
+
+/// What to build a [`Tokenizer`](super::Tokenizer) from, beside its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenizerSpec {
+    /// How a text is split.
+    pub kind: Kind,
+    /// The entry that stands for every word outside the vocabulary.
+    pub unk: Option<String>,
+    /// The entry that ends a text.
+    pub eos: Option<String>,
+    /// The entry that every `"\n"` becomes; `"\r"` is then dropped.
+    pub newline: Option<String>,
+    /// Whether letters are lowered, each on its own, before splitting.
+    pub lowercase: bool,
+    /// Literal strings and what takes their place before lowering and splitting: one pass, leftmost-longest.
+    pub replace: Vec<(String, String)>,
+    /// The regular expression of a [`Kind::Word`]; `None` is [`DEFAULT_PATTERN`].
+    pub pattern: Option<String>,
+}
+
+impl TokenizerSpec {
+    /// A tokenizer of `kind` without any further rule.
+    pub fn new(kind: Kind) -> Self {
+        let (unk, eos, newline, pattern) = (None, None, None, None);
+        Self { kind, unk, eos, newline, lowercase: false, replace: Vec::new(), pattern }
+    }
+}
+
+/// Words (with their combining marks), numbers, English clitics, and single characters of anything else.
+pub const DEFAULT_PATTERN: &str =
+    r"[Oo]'[Cc]lock|[Mm]a'am|'(?:[dmst]|ll|re|ve)\b|\p{L}[\p{L}\p{M}]*|\p{N}+|[^\s]";
+
+/// The ways of splitting a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// At white space, which is dropped.
+    Whitespace,
+    /// By a regular expression, into words and punctuation; white space that it does not match is dropped.
+    Word,
+    /// One Unicode scalar a token.
+    Char,
+    /// As a Hugging Face `tokenizer.json` says.
+    HuggingFace,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 4] = [Kind::Whitespace, Kind::Word, Kind::Char, Kind::HuggingFace];
+
+    /// The name in manifests and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Whitespace => "whitespace",
+            Kind::Word => "word",
+            Kind::Char => "char",
+            Kind::HuggingFace => "huggingface",
+        }
+    }
+}

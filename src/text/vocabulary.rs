@@ -1,0 +1,147 @@
+//! `vocab.txt`: one entry a line, the line's number its id.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::lm::TokenId;
+
+/// Entries by id, and ids by entry.
+pub(super) struct Vocabulary {
+    entries: Vec<Arc<str>>,
+    ids: HashMap<Arc<str>, TokenId>,
+}
+
+impl Vocabulary {
+    /// Reads a `vocab.txt`: UTF-8, lines end at `"\n"` only, the last may lack it. `\n`, `\r`, `\t` and `\\` are escapes; a backslash
+    /// before anything else stands for itself.
+    ///
+    /// # Errors
+    /// `Load` naming the line at fault.
+    pub(super) fn parse(file: &[u8]) -> Result<Self> {
+        let text = std::str::from_utf8(file).map_err(|error| {
+            let line = 1 + file[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+            Error::load(format!("line {line} is not UTF-8"))
+        })?;
+        if text.is_empty() {
+            return Err(Error::load("the file is empty; expected one token a line"));
+        }
+        let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+        if lines.iter().all(|line| line.len() > 1 && line.ends_with('\r')) {
+            return Err(Error::load(
+                r"every line ends in a carriage return; expected lines that end at `\n` only",
+            ));
+        }
+        Self::of(lines.into_iter().map(unescape))
+    }
+
+    /// The vocabulary of `entries`, the first of them 0.
+    ///
+    /// # Errors
+    /// `Load` naming the lines of an entry that is there twice.
+    fn of(entries: impl Iterator<Item = String>) -> Result<Self> {
+        let mut vocabulary = Self { entries: Vec::new(), ids: HashMap::new() };
+        for entry in entries {
+            let entry: Arc<str> = entry.into();
+            let id = TokenId::try_from(vocabulary.entries.len())
+                .map_err(|_| Error::load(format!("more than {} entries", TokenId::MAX)))?;
+            if let Some(first) = vocabulary.ids.insert(entry.clone(), id) {
+                let (first, second) = (u64::from(first) + 1, u64::from(id) + 1);
+                let entry = entry.escape_debug();
+                return Err(Error::load(format!("line {second} repeats `{entry}` of line {first}")));
+            }
+            vocabulary.entries.push(entry);
+        }
+        Ok(vocabulary)
+    }
+
+    /// Entries by id; ids without one have an empty entry that nothing finds.
+    pub(super) fn sparse(pairs: impl IntoIterator<Item = (String, TokenId)>) -> Self {
+        let ids: HashMap<Arc<str>, TokenId> =
+            pairs.into_iter().map(|(entry, id)| (entry.into(), id)).collect();
+        let len = ids.values().max().map_or(0, |&id| id as usize + 1);
+        let mut entries = vec![Arc::from(""); len];
+        for (entry, &id) in &ids {
+            entries[id as usize] = entry.clone();
+        }
+        Self { entries, ids }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry of `token`; empty where there is none.
+    pub(super) fn entry(&self, token: TokenId) -> &str {
+        self.entries.get(token as usize).map_or("", |entry| entry)
+    }
+
+    pub(super) fn id_of(&self, entry: &str) -> Option<TokenId> {
+        self.ids.get(entry).copied()
+    }
+}
+
+fn unescape(line: &str) -> String {
+    let mut entry = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        entry.push_str(before);
+        let (plain, len) = match escape.as_bytes().get(1) {
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
+            Some(b'\\') => ('\\', 2),
+            _ => ('\\', 1),
+        };
+        entry.push(plain);
+        rest = &escape[len..];
+    }
+    entry + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(file: &str) -> Vec<String> {
+        let vocabulary = Vocabulary::parse(file.as_bytes()).unwrap();
+        (0..vocabulary.len()).map(|id| vocabulary.entry(id as TokenId).to_owned()).collect()
+    }
+
+    #[test]
+    fn lines_end_at_line_feeds_only() {
+        assert_eq!(entries("a\nb"), ["a", "b"]);
+        assert_eq!(entries("a\nb\n"), ["a", "b"]);
+        assert_eq!(entries("a\n\nb\n"), ["a", "", "b"]);
+        assert_eq!(entries("a\u{2028}\u{85}\x0b\n\r\n"), ["a\u{2028}\u{85}\x0b", "\r"]);
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(
+            entries("\\n\n\\r\n\\t\n\\\\\n\\\\n\n1\\/2\nx\\"),
+            ["\n", "\r", "\t", "\\", "\\n", "1\\/2", "x\\"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_vocabulary_is_refused() {
+        for (file, message) in [
+            (&b""[..], "the file is empty; expected one token a line"),
+            (b"a\nb\xff\n", "line 2 is not UTF-8"),
+            (b"a\nb\na\n", "line 3 repeats `a` of line 1"),
+            (b"\\n\n\\n\n", r"line 2 repeats `\n` of line 1"),
+            (b"a\r\nb\r\n", r"every line ends in a carriage return; expected lines that end at `\n` only"),
+        ] {
+            assert_eq!(Vocabulary::parse(file).err().unwrap().message, message);
+        }
+    }
+
+    #[test]
+    fn gaps_have_no_entry() {
+        let vocabulary = Vocabulary::sparse([("a".to_owned(), 0), ("c".to_owned(), 2)]);
+        assert_eq!((vocabulary.len(), vocabulary.entry(1), vocabulary.id_of("")), (3, "", None));
+        assert_eq!((vocabulary.entry(2), vocabulary.entry(9)), ("c", ""));
+    }
+}
