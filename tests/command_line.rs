@@ -9,14 +9,15 @@ fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
-        .unwrap()
+        .expect("the binary was built for this test")
 }
 
 /// The exit code and what stderr says.
 fn failed(args: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
     let output = run(args, environment);
     assert!(output.stdout.is_empty(), "{args:?}: results go to stdout, not complaints");
-    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    let code = output.status.code().expect("no signal ended it");
+    (code, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]

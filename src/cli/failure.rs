@@ -27,7 +27,7 @@ const USAGE: u8 = 64;
 
 impl Failure {
     /// Says why on stderr, in one line, and gives the exit code.
-    pub fn report(&self) -> ExitCode {
+    pub(super) fn report(&self) -> ExitCode {
         // Whether anybody can hear it changes nothing.
         match self {
             Self::Shown(text) => {

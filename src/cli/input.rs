@@ -26,7 +26,7 @@ pub(super) struct TextArg {
 
 impl TextArg {
     /// Opens the text.
-    pub fn open(&self) -> Outcome<Box<dyn BufRead>> {
+    pub(super) fn open(&self) -> Outcome<Box<dyn BufRead>> {
         if self.file.as_os_str() == "-" {
             return Ok(Box::new(stdin().lock()));
         }
@@ -37,7 +37,7 @@ impl TextArg {
     }
 
     /// Its length in bytes, for a progress bar; `None` for stdin.
-    pub fn bytes(&self) -> Option<u64> {
+    pub(super) fn bytes(&self) -> Option<u64> {
         let found = std::fs::metadata(&self.file).ok()?;
         found.is_file().then_some(found.len())
     }

@@ -19,7 +19,7 @@ use crate::telemetry::Metrics;
 
 /// What a probe answers.
 #[derive(Serialize, ToSchema)]
-pub struct Health {
+pub(super) struct Health {
     /// `ok`.
     status: &'static str,
 }
@@ -30,7 +30,7 @@ const OK: Json<Health> = Json(Health { status: "ok" });
 ///
 /// Answers as long as the process can answer at all, also while it loads or drains.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, body = Health)))]
-pub async fn livez() -> Json<Health> {
+pub(super) async fn livez() -> Json<Health> {
     OK
 }
 
@@ -38,7 +38,7 @@ pub async fn livez() -> Json<Health> {
 ///
 /// 503 while models are being loaded and while the service is stopping, with the reason.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, body = Health)))]
-pub async fn readyz(State(app): State<Arc<App>>) -> ApiResult<Json<Health>> {
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> ApiResult<Json<Health>> {
     ready(&app)
 }
 
@@ -46,7 +46,7 @@ pub async fn readyz(State(app): State<Arc<App>>) -> ApiResult<Json<Health>> {
 ///
 /// The same as `/readyz`.
 #[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = Health)))]
-pub async fn health(State(app): State<Arc<App>>) -> ApiResult<Json<Health>> {
+pub(super) async fn health(State(app): State<Arc<App>>) -> ApiResult<Json<Health>> {
     ready(&app)
 }
 
@@ -62,7 +62,7 @@ fn ready(app: &App) -> Result<Json<Health>, ApiError> {
 /// OpenMetrics text.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     if let Ok(service) = app.service() {
         service.observe(&app.metrics);
     }
@@ -72,7 +72,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
 /// This document
 #[utoipa::path(get, path = "/openapi.json", tag = "operations",
     responses((status = 200, body = Object, content_type = "application/json")))]
-pub async fn openapi() -> Response {
+pub(super) async fn openapi() -> Response {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         let json = routes::document().to_json().expect("a document of string keys can be written");
         json.into_bytes().into()
@@ -82,7 +82,7 @@ pub async fn openapi() -> Response {
 
 /// What the service is.
 #[derive(Serialize, ToSchema)]
-pub struct Info {
+pub(super) struct Info {
     name: &'static str,
     version: &'static str,
     models: Vec<String>,
@@ -98,7 +98,7 @@ pub struct Info {
 
 /// The limits of one request, and of the service.
 #[derive(Serialize, ToSchema)]
-pub struct LimitsInfo {
+pub(super) struct LimitsInfo {
     max_body_bytes: usize,
     max_text_bytes: usize,
     max_prompt_tokens: usize,
@@ -122,7 +122,7 @@ pub struct LimitsInfo {
 
 /// Version, models, numerics and limits
 #[utoipa::path(get, path = "/v1/info", tag = "operations", responses((status = 200, body = Info)))]
-pub async fn info(State(app): State<Arc<App>>, UseCases(service): UseCases) -> Json<Info> {
+pub(super) async fn info(State(app): State<Arc<App>>, UseCases(service): UseCases) -> Json<Info> {
     let about = service.about();
     Json(Info {
         name: env!("CARGO_PKG_NAME"),

@@ -17,29 +17,29 @@ use crate::service::Service;
 
 /// A whole answer.
 pub(super) struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    pub fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         self.json()["error"]["code"].as_str().unwrap().to_owned()
     }
 
-    pub fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         self.json()["error"]["message"].as_str().unwrap().to_owned()
     }
 
-    pub fn param(&self) -> Value {
+    pub(super) fn param(&self) -> Value {
         self.json()["error"]["param"].clone()
     }
 
