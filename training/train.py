@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import math
 import pathlib
+import signal
+from collections.abc import Iterator
 
 import torch
 
 from rnnlm import checkpoint, errors
-from rnnlm.corpus import encode_stream, read_text, split_text
+from rnnlm.corpus import read_text, split_text, stream
 from rnnlm.errors import InputError
 from rnnlm.model import CELLS, Architecture, RnnLm
 from rnnlm.schedule import Schedule
@@ -25,19 +29,21 @@ RULES = {
 }
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(arguments: list[str] | None = None) -> None:
+    args = parse_arguments(arguments)
     torch.set_num_threads(args.threads)
     trainer, folder = resumed(args) if args.resume else started(args)
-    trainer.run(folder)
-    print(f"done: {folder / 'last.pt'}, lowest valid loss in {folder / 'best.pt'}")
+    trainer.stop_at = math.inf if args.stop_after is None else args.stop_after
+    with stopping_on_signals(trainer):
+        trainer.run(folder)
+    print(f"stopped at step {trainer.step}: {folder / 'last.pt'}, lowest valid loss in {folder / 'best.pt'}")
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--out", type=pathlib.Path, help="new folder for checkpoints and the log")
-    place.add_argument("--resume", type=pathlib.Path, metavar="OUT", help="go on from OUT/last.pt; only --steps, --time-limit and --threads may change")
+    place.add_argument("--resume", type=pathlib.Path, metavar="OUT", help="go on from OUT/last.pt; only --steps, --time-limit, --stop-after and --threads count")
     text = parser.add_argument_group("text")
     text.add_argument("--train", type=pathlib.Path, help="UTF-8 text, plain or .xz")
     text.add_argument("--valid", type=pathlib.Path, help="text to validate on; else --train is split")
@@ -53,6 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     run = parser.add_argument_group("run")
     run.add_argument("--steps", type=int, help="end after so many updates")
     run.add_argument("--time-limit", type=float, help="end after so many seconds, those before a resume counted in")
+    run.add_argument("--stop-after", type=int, help="stop at this step, before the end, to be resumed (as SIGINT and SIGTERM do)")
     run.add_argument("--learning-rate", type=float, default=3e-3, help="peak")
     run.add_argument("--warmup-steps", type=int, default=200)
     run.add_argument("--sampled-until", type=float, default=0.0, help="fraction of the run that estimates the softmax from candidates")
@@ -65,7 +72,7 @@ def parse_arguments() -> argparse.Namespace:
         default = getattr(defaults, field.name)
         kind = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
         run.add_argument(f"--{field.name.replace('_', '-')}", help=OPTION_HELP[field.name], **kind)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.out and not args.train:
         parser.error("--out needs --train")
     if args.out and args.steps is None and args.time_limit is None:
@@ -90,19 +97,31 @@ OPTION_HELP = {
 }
 
 
+@contextlib.contextmanager
+def stopping_on_signals(trainer: Trainer) -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM end the run with a checkpoint."""
+    before = {number: signal.signal(number, lambda *_: trainer.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def started(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
     """A run from its beginning."""
     if args.out.exists():
         raise InputError(f"`{args.out}` exists and is not overwritten: name a new folder, or go on with --resume")
     rule = chosen_rule(args)
     texts = chosen_texts(args)
-    vocabulary = build_vocabulary(rule, Splitter(rule).split(texts["train"]), args.vocab_size)
+    entries = list(Splitter(rule).split(texts["train"]))
+    vocabulary = build_vocabulary(rule, entries, args.vocab_size)
     tokenizer = Tokenizer(rule, vocabulary)
     architecture = Architecture(args.cell, len(vocabulary), args.embedding_size, tuple(args.hidden_sizes), args.tie_weights)
     options = Options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Options)})
     schedule = Schedule(args.learning_rate, args.warmup_steps, args.steps, args.time_limit, args.sampled_until)
-    sources = {"train": str(args.train), "valid": str(args.valid or ""), "split": args.split}
-    data = Data(encode_stream(tokenizer, texts["train"]), encode_stream(tokenizer, texts["valid"]), sources)
+    sources = {"train": str(args.train), "valid": str(args.valid or ""), "split": args.split, "tokenizer": str(args.tokenizer or "")}
+    data = Data(stream(tokenizer, tokenizer.look_up(entries)), stream(tokenizer, tokenizer.encode(texts["valid"])), sources)
     torch.manual_seed(args.seed)
     trainer = Trainer(RnnLm(architecture, args.dropout, args.embedding_dropout), tokenizer, data, schedule, options)
     args.out.mkdir(parents=True)
@@ -118,10 +137,10 @@ def resumed(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
     model, tokenizer = checkpoint.restore_model(values)
     given = {name: value for name, value in (("steps", args.steps), ("time_limit", args.time_limit)) if value is not None}
     schedule = Schedule(**{**values["schedule"], **given})
-    sources = {name: values["data"][name] for name in ("train", "valid", "split")}
+    sources = {name: values["data"][name] for name in ("train", "valid", "split", "tokenizer")}
     paths = argparse.Namespace(**{name: pathlib.Path(sources[name]) if sources[name] else None for name in ("train", "valid")}, split=sources["split"])
     texts = chosen_texts(paths)
-    data = Data(encode_stream(tokenizer, texts["train"]), encode_stream(tokenizer, texts["valid"]), sources)
+    data = Data(stream(tokenizer, tokenizer.encode(texts["train"])), stream(tokenizer, tokenizer.encode(texts["valid"])), sources)
     if data.description() != values["data"]:
         raise InputError(f"`{sources['train']}` is not the text that `{args.resume}` was trained on: {len(data.train)} tokens, expected {values['data']['train_tokens']} with the digest kept")
     trainer = Trainer(model, tokenizer, data, schedule, Options(**values["options"]))

@@ -38,18 +38,18 @@ class Split:
     test: str
 
 
-def split_text(text: str, percent: tuple[int, int, int]) -> Split:
+def split_text(text: str, percent: tuple[int, ...]) -> Split:
     """Cuts by characters: the first `percent[0]` hundredths train, then valid, then test."""
-    if sum(percent) != 100 or min(percent) < 1:
-        raise InputError(f"split `{'/'.join(map(str, percent))}` does not name three positive numbers that sum to 100")
+    if len(percent) != 3 or sum(percent) != 100 or min(percent) < 1:
+        raise InputError(f"split `{'/'.join(map(str, percent))}` is not three positive numbers that sum to 100")
     first = len(text) * percent[0] // 100
     second = len(text) * (percent[0] + percent[1]) // 100
     return Split(text[:first], text[first:second], text[second:])
 
 
-def encode_stream(tokenizer: Tokenizer, text: str) -> torch.Tensor:
-    """The initial tokens and the text as one int64 stream `[tokens]`."""
-    return torch.tensor(tokenizer.initial_ids() + tokenizer.encode(text), dtype=torch.int64)
+def stream(tokenizer: Tokenizer, ids: list[int]) -> torch.Tensor:
+    """The initial tokens and the ids of a text as one int64 stream `[tokens]`."""
+    return torch.tensor(tokenizer.initial_ids() + ids, dtype=torch.int64)
 
 
 class Streams:

@@ -31,6 +31,10 @@ class Score:
         return math.exp(-self.logprob / self.scored_count)
 
     @property
+    def bits_per_token(self) -> float:
+        return -self.logprob / math.log(2) / self.scored_count
+
+    @property
     def bits_per_char(self) -> float:
         return -self.logprob / math.log(2) / self.char_count
 

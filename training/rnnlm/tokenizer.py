@@ -134,9 +134,13 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text. Without `unk` a token that the vocabulary lacks is an error."""
+        return self.look_up(self.splitter.split(text))
+
+    def look_up(self, entries: Iterable[str | None]) -> list[int]:
+        """The ids of what a splitter of the same rule gave."""
         if self.unk_id is None:
-            return [self._known(entry) for entry in self.splitter.split(text)]
-        return [self.ids.get(entry, self.unk_id) for entry in self.splitter.split(text)]
+            return [self._known(entry) for entry in entries]
+        return [self.ids.get(entry, self.unk_id) for entry in entries]
 
     def initial_ids(self) -> list[int]:
         """The ids of the manifest's `initial_tokens`, read before any text and never scored."""

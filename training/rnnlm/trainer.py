@@ -60,15 +60,20 @@ class Trainer:
         self.elapsed = 0.0
         self.best_valid = math.inf
         self.log: list[str] = []
+        self.stop_at = math.inf
+
+    def stop(self) -> None:
+        """Ends `run` after the update under way, to be resumed later."""
+        self.stop_at = self.step
 
     def run(self, folder: pathlib.Path) -> None:
-        """Trains to the schedule's end, leaving `last.pt`, `best.pt` (lowest loss on valid) and `train.log` in `folder`."""
+        """Trains to the schedule's end or `stop_at`, leaving `last.pt`, `best.pt` (lowest loss on valid) and `train.log` in `folder`."""
         self.model.train()
         started = time.monotonic() - self.elapsed
         last_valid = last_saved = self.elapsed
         loss_sum, loss_count = 0.0, 0
         with tqdm(total=self.schedule.steps, initial=self.step, unit="step", mininterval=5.0, dynamic_ncols=True) as bar:
-            while (progress := self.schedule.progress(self.step, self.elapsed)) < 1.0:
+            while (progress := self.schedule.progress(self.step, self.elapsed)) < 1.0 and self.step < self.stop_at:
                 before = time.monotonic()
                 step_loss, count = self._update(progress)
                 rate = count / (time.monotonic() - before)
@@ -83,8 +88,8 @@ class Trainer:
                 if self.elapsed - last_saved >= self.options.checkpoint_every:
                     checkpoint.save(folder / "last.pt", self.checkpoint_values())
                     last_saved = self.elapsed
-        if loss_count > 0:
-            self._validate(folder, loss_sum / loss_count, 1.0)
+        if loss_count > 0 and progress >= 1.0:
+            self._validate(folder, loss_sum / loss_count, progress)
         checkpoint.save(folder / "last.pt", self.checkpoint_values())
 
     def _update(self, progress: float) -> tuple[float, int]:
