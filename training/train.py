@@ -65,7 +65,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     run.add_argument("--sampled-until", type=float, default=0.0, help="fraction of the run that estimates the softmax from candidates")
     run.add_argument("--threads", type=int, default=1)
     defaults = Options(
-        seed=1, batch_size=64, window=35, dropout=0.1, embedding_dropout=0.1, weight_decay=0.01, clip=0.5, bf16=False, device="cuda" if torch.cuda.is_available() else "cpu",
+        seed=1, batch_size=64, window=35, dropout=0.1, embedding_dropout=0.1, recurrent_dropout=0.0, weight_decay=0.01, clip=0.5, bf16=False, device="cuda" if torch.cuda.is_available() else "cpu",
         head=2048, samples=2048, valid_every=300.0, checkpoint_every=300.0,
     )  # fmt: skip
     for field in dataclasses.fields(Options):
@@ -86,6 +86,7 @@ OPTION_HELP = {
     "window": "steps of truncated back-propagation through time; the state is carried on",
     "dropout": "on every layer's output",
     "embedding_dropout": "on the embedding",
+    "recurrent_dropout": "on the recurrent weights, anew for each window",
     "weight_decay": "of AdamW",
     "clip": "norm that gradients are cut to",
     "bf16": "products in bfloat16, weights stay float32",
@@ -123,7 +124,7 @@ def started(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
     sources = {"train": str(args.train), "valid": str(args.valid or ""), "split": args.split, "tokenizer": str(args.tokenizer or "")}
     data = Data(stream(tokenizer, tokenizer.look_up(entries)), stream(tokenizer, tokenizer.encode(texts["valid"])), sources)
     torch.manual_seed(args.seed)
-    trainer = Trainer(RnnLm(architecture, args.dropout, args.embedding_dropout), tokenizer, data, schedule, options)
+    trainer = Trainer(RnnLm(architecture, options.dropouts()), tokenizer, data, schedule, options)
     args.out.mkdir(parents=True)
     if args.valid is None:
         (args.out / "test.txt").write_text(texts["test"], encoding="utf-8", newline="")
@@ -135,6 +136,8 @@ def resumed(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
     """A run from its last checkpoint."""
     values = checkpoint.load(args.resume / "last.pt")
     model, tokenizer = checkpoint.restore_model(values)
+    options = Options(**values["options"])
+    model.dropouts = options.dropouts()
     given = {name: value for name, value in (("steps", args.steps), ("time_limit", args.time_limit)) if value is not None}
     schedule = Schedule(**{**values["schedule"], **given})
     sources = {name: values["data"][name] for name in ("train", "valid", "split", "tokenizer")}
@@ -143,7 +146,7 @@ def resumed(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
     data = Data(stream(tokenizer, tokenizer.encode(texts["train"])), stream(tokenizer, tokenizer.encode(texts["valid"])), sources)
     if data.description() != values["data"]:
         raise InputError(f"`{sources['train']}` is not the text that `{args.resume}` was trained on: {len(data.train)} tokens, expected {values['data']['train_tokens']} with the digest kept")
-    trainer = Trainer(model, tokenizer, data, schedule, Options(**values["options"]))
+    trainer = Trainer(model, tokenizer, data, schedule, options)
     trainer.restore(values)
     return trainer, args.resume
 

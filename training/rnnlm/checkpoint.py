@@ -38,9 +38,9 @@ def load(path: pathlib.Path) -> dict[str, object]:
 
 
 def restore_model(values: dict[str, object]) -> tuple[RnnLm, Tokenizer]:
-    """The network, in evaluation mode, and the tokenizer of a loaded checkpoint."""
+    """The network, in evaluation mode and without dropout, and the tokenizer of a loaded checkpoint."""
     architecture = dict(values["architecture"])
     architecture["hidden_sizes"] = tuple(architecture["hidden_sizes"])
-    model = RnnLm(Architecture(**architecture), values["options"]["dropout"], values["options"]["embedding_dropout"])
+    model = RnnLm(Architecture(**architecture))
     model.load_state_dict(values["model"])
     return model.eval(), Tokenizer(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])

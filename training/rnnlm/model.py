@@ -11,6 +11,7 @@ import functools
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from .errors import InputError
 
@@ -44,31 +45,43 @@ class Architecture:
             raise InputError(f"tied weights need a last layer as wide as the embedding, found {self.hidden_sizes[-1]} and {self.embedding_size}")
 
 
+@dataclasses.dataclass(frozen=True)
+class Dropouts:
+    """Probabilities of dropping, in training only."""
+
+    outputs: float = 0.0  # of each layer, unit by unit
+    embedding: float = 0.0  # unit by unit
+    recurrent: float = 0.0  # of W_hh, entry by entry, once a window (DropConnect; Merity et al. 2018)
+
+
 class RnnLm(nn.Module):
     """ids `[steps, batch]` and a state to the top layer's outputs `[steps, batch, hidden]` and the state after them."""
 
-    def __init__(self, architecture: Architecture, dropout: float = 0.0, embedding_dropout: float = 0.0) -> None:
+    def __init__(self, architecture: Architecture, dropouts: Dropouts = Dropouts()) -> None:
         super().__init__()
         self.architecture = architecture
         inputs = (architecture.embedding_size, *architecture.hidden_sizes[:-1])
         self.encoder = nn.Embedding(architecture.vocab_size, architecture.embedding_size)
         self.rnn = nn.ModuleList(CELLS[architecture.cell](*sizes) for sizes in zip(inputs, architecture.hidden_sizes))
         self.decoder = nn.Linear(architecture.hidden_sizes[-1], architecture.vocab_size)
-        self.dropout = nn.Dropout(dropout)
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.dropouts = dropouts
         if architecture.tie_weights:
             self.decoder.weight = self.encoder.weight
         self._initialise()
 
     def forward(self, ids: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """Reads `ids`. Logits are `decoder` of the outputs: the loss decides which of them to compute."""
-        outputs = self.embedding_dropout(self.encoder(ids))
+        outputs = self._dropped(self.encoder(ids), self.dropouts.embedding)
         after = []
         for layer, before in zip(self.rnn, state):
-            outputs, layer_state = layer(outputs, before)
-            outputs = self.dropout(outputs)
+            weights = {"weight_hh_l0": self._dropped(layer.weight_hh_l0, self.dropouts.recurrent)}
+            outputs, layer_state = torch.func.functional_call(layer, weights, (outputs, before))
+            outputs = self._dropped(outputs, self.dropouts.outputs)
             after.append(layer_state)
         return outputs, after
+
+    def _dropped(self, values: torch.Tensor, probability: float) -> torch.Tensor:
+        return functional.dropout(values, probability, self.training and probability > 0.0)
 
     def zero_state(self, batch_size: int) -> State:
         """The state before anything was read."""

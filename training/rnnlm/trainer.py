@@ -15,7 +15,7 @@ from tqdm import tqdm
 from . import checkpoint, loss, scoring
 from .candidates import CandidateSampler
 from .corpus import Streams
-from .model import RnnLm, State, detached
+from .model import Dropouts, RnnLm, State, detached
 from .schedule import Schedule
 from .tokenizer import Tokenizer
 
@@ -29,6 +29,7 @@ class Options:
     window: int
     dropout: float
     embedding_dropout: float
+    recurrent_dropout: float
     weight_decay: float
     clip: float
     bf16: bool
@@ -37,6 +38,10 @@ class Options:
     samples: int
     valid_every: float
     checkpoint_every: float
+
+    def dropouts(self) -> Dropouts:
+        """Those of the network."""
+        return Dropouts(self.dropout, self.embedding_dropout, self.recurrent_dropout)
 
 
 class Trainer:
