@@ -30,21 +30,25 @@ def read_text(path: pathlib.Path) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """A text cut into three pieces that follow each other."""
+class Texts:
+    """What to learn from, to validate on, and, where one file was split, to test on."""
 
     train: str
     valid: str
-    test: str
+    test: str | None
 
 
-def split_text(text: str, percent: tuple[int, ...]) -> Split:
-    """Cuts by characters: the first `percent[0]` hundredths train, then valid, then test."""
+def read_texts(train: pathlib.Path, valid: pathlib.Path | None, split: str) -> Texts:
+    """Two files; or one, cut by characters into what `split` says, for example `90/5/5`."""
+    text = read_text(train)
+    if valid is not None:
+        return Texts(text, read_text(valid), None)
+    percent = [int(part) for part in split.split("/") if part.isascii() and part.isdigit()]
     if len(percent) != 3 or sum(percent) != 100 or min(percent) < 1:
-        raise InputError(f"split `{'/'.join(map(str, percent))}` is not three positive numbers that sum to 100")
+        raise InputError(f"split `{split}` is not three positive numbers that sum to 100, such as 90/5/5")
     first = len(text) * percent[0] // 100
     second = len(text) * (percent[0] + percent[1]) // 100
-    return Split(text[:first], text[first:second], text[second:])
+    return Texts(text[:first], text[first:second], text[second:])
 
 
 def stream(tokenizer: Tokenizer, ids: list[int]) -> torch.Tensor:

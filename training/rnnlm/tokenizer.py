@@ -8,6 +8,7 @@ split by `kind`, look-up. Knows no files but the vocabulary, and no tensors.
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -65,6 +66,23 @@ class Rule:
         return list(dict.fromkeys(token for token in (self.unk, self.eos, self.newline, *self.initial_tokens) if token is not None))
 
 
+# Rules that need no file.
+RULES = {
+    "word": Rule(kind="word", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
+    "char": Rule(kind="char", initial_tokens=["\n"]),
+    "whitespace": Rule(kind="whitespace", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
+}
+
+
+def read_rule(path: pathlib.Path) -> Rule:
+    """A rule from a JSON file."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"`{path}` cannot be read as JSON: {error}") from error
+    return Rule.from_json(values, str(path))
+
+
 class Splitter:
     """A `Rule` made ready to run: text to vocabulary entries."""
 
@@ -78,11 +96,11 @@ class Splitter:
 
     def split(self, text: str) -> Iterator[str | None]:
         """Yields one entry a token; None stands for text that no token can match."""
-        lines = self.normalise(text).split("\n") if self.rule.newline is not None else None
-        if lines is None:
-            yield from self._split(self.normalise(text))
+        text = self.normalise(text)
+        if self.rule.newline is None:
+            yield from self._split(text)
             return
-        for number, line in enumerate(lines):
+        for number, line in enumerate(text.split("\n")):
             if number > 0:
                 yield self.rule.newline
             yield from self._split(line)

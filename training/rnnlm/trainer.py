@@ -22,22 +22,22 @@ from .tokenizer import Tokenizer
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a run is besides its data and its network; kept in the checkpoint."""
+    """What a run is besides its data, its network and its schedule; kept in the checkpoint."""
 
-    seed: int
-    batch_size: int
-    window: int
-    dropout: float
-    embedding_dropout: float
-    recurrent_dropout: float
-    weight_decay: float
-    clip: float
-    bf16: bool
-    device: str
-    head: int
-    samples: int
-    valid_every: float
-    checkpoint_every: float
+    seed: int = 1
+    batch_size: int = 64
+    window: int = 35
+    head: int = 2048
+    samples: int = 2048
+    dropout: float = 0.1
+    embedding_dropout: float = 0.1
+    recurrent_dropout: float = 0.0
+    weight_decay: float = 0.01
+    clip: float = 0.5
+    bf16: bool = False
+    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    valid_every: float = 300.0  # seconds
+    checkpoint_every: float = 300.0  # seconds
 
     def dropouts(self) -> Dropouts:
         """Those of the network."""
@@ -51,7 +51,7 @@ class Trainer:
         self.model, self.tokenizer, self.data, self.schedule, self.options = model.to(options.device), tokenizer, data, schedule, options
         self.streams = Streams(data.train, options.batch_size, options.window)
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=schedule.peak, betas=(0.9, 0.99), weight_decay=options.weight_decay, fused=True
+            model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=options.weight_decay, fused=True
         )
         self.generator = torch.Generator().manual_seed(options.seed)
         counts = torch.bincount(data.train, minlength=model.architecture.vocab_size)
@@ -65,6 +65,7 @@ class Trainer:
         self.elapsed = 0.0
         self.best_valid = math.inf
         self.log: list[str] = []
+        self.commands: list[str] = []
         self.stop_at = math.inf
 
     def stop(self) -> None:
@@ -114,7 +115,7 @@ class Trainer:
             total = loss.full_loss(hidden, self.model.decoder, targets, dtype)
         mean = total / targets.numel()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.learning_rate(self.step, progress)
+            group["lr"] = self.schedule.rate(self.step, progress)
         self.optimizer.zero_grad(set_to_none=True)
         mean.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), options.clip)
@@ -157,12 +158,15 @@ class Trainer:
             "elapsed": self.elapsed,
             "best_valid": self.best_valid,
             "log": self.log,
+            "commands": self.commands,
         }
 
     def restore(self, values: dict[str, object]) -> None:
         """Takes a loaded checkpoint's place in its run."""
         self.model.load_state_dict(values["model"])
         self.optimizer.load_state_dict(values["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.options.weight_decay
         on_device = lambda part: part.to(self.options.device)  # noqa: E731
         self.state = [tuple(map(on_device, layer)) if isinstance(layer, tuple) else on_device(layer) for layer in values["state"]]
         self.generator.set_state(values["generator"])
@@ -170,7 +174,7 @@ class Trainer:
         if self.options.device == "cuda":
             torch.cuda.set_rng_state_all(values["cuda_rng"])
         self.step, self.elapsed = values["step"], values["elapsed"]
-        self.best_valid, self.log = values["best_valid"], list(values["log"])
+        self.best_valid, self.log, self.commands = values["best_valid"], list(values["log"]), list(values["commands"])
 
 
 @dataclasses.dataclass(frozen=True)
