@@ -91,7 +91,10 @@ class Splitter:
         self._split = {"char": iter, "whitespace": self._split_whitespace, "word": self._split_word}[rule.kind]
         keys = sorted(rule.replace, key=len, reverse=True)
         self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
-        self._word = regex.compile(rule.pattern or DEFAULT_PATTERN)
+        try:
+            self._word = regex.compile(rule.pattern or DEFAULT_PATTERN)
+        except regex.error as error:
+            raise InputError(f"`pattern` {rule.pattern!r} is not a regular expression: {error}") from error
         self._solid = regex.compile(f"[^{WHITE_SPACE}]+")
 
     def split(self, text: str) -> Iterator[str | None]:

@@ -109,6 +109,16 @@ def test_resume_on_another_text_is_refused(corpus, tmp_path):
     assert "is not the text" in refusal(train, "--resume", tmp_path / "run", "--steps", 4)
 
 
+def test_resume_takes_new_options_but_not_those_its_place_depends_on(corpus, tmp_path):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
+    assert "`batch_size` cannot change" in refusal(train, "--resume", tmp_path / "run", "--batch-size", 8)
+    run(train, "--resume", tmp_path / "run", "--steps", 4, "--dropout", 0, "--weight-decay", 0.5)
+    values = torch.load(tmp_path / "run/last.pt")
+    assert (values["step"], values["options"]["dropout"]) == (4, 0.0)
+    assert values["optimizer"]["param_groups"][0]["weight_decay"] == 0.5
+    assert len(values["commands"]) == 2
+
+
 def test_hostile_checkpoint_is_refused(tmp_path):
     class Hostile:
         def __reduce__(self):

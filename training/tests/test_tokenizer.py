@@ -69,8 +69,10 @@ def test_vocabulary_file_escapes_line_ends_and_back_slashes(tmp_path):
     assert read_vocabulary(tmp_path / "vocab.txt") == vocabulary
 
 
-def test_duplicate_entry_and_unknown_key_are_refused():
+def test_duplicate_entry_bad_pattern_and_unknown_key_are_refused():
     with pytest.raises(InputError, match="holds `a` 2 times"):
         Tokenizer(Rule(kind="char"), ["a", "b", "a"])
+    with pytest.raises(InputError, match="is not a regular expression"):
+        Splitter(Rule(kind="word", pattern="["))
     with pytest.raises(InputError, match="unknown key `patern`"):
         Rule.from_json({"kind": "word", "patern": "x"}, "rule.json")
