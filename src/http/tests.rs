@@ -56,7 +56,7 @@ impl Answer {
 pub(super) fn service() -> Arc<Service> {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
-        Tokenizer::new(TokenizerSpec::new(Kind::Whitespace), words.join("\n").as_bytes()).unwrap();
+        Tokenizer::new(&TokenizerSpec::new(Kind::Whitespace), words.join("\n").as_bytes()).unwrap();
     let parts = Parts {
         name: "fake".into(),
         model: Arc::new(Fake::new(words.len())),
