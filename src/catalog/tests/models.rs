@@ -119,7 +119,7 @@ fn the_default_is_the_one_asked_for_or_classics_or_the_first() {
 fn an_unknown_model_is_answered_with_those_there_are() {
     let place = models(&["sea", "air"]);
     let catalog = Catalog::load(&plan(place.path())).unwrap();
-    assert_eq!(*catalog.get(Some("sea")).unwrap().name, "sea");
+    assert_eq!(&*catalog.get(Some("sea")).unwrap().name, "sea");
     let error = catalog.get(Some("land")).err().unwrap();
     assert_eq!(error.kind, ErrorKind::ModelNotFound);
     assert_eq!(error.message, "no model `land`; there are `air`, `sea`");
