@@ -5,8 +5,14 @@
 //! from then on.
 
 mod architecture;
+mod cells;
+mod chunk;
 mod kernels;
+mod layer;
 mod network;
+mod output;
+mod run;
+mod validate;
 
 pub use architecture::{Architecture, GruForm, LayerWeights, Weights};
 pub use kernels::Kernel;

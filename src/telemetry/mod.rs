@@ -7,7 +7,7 @@ use std::io::{IsTerminal, stderr};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-pub use metrics::{Closed, HttpRequest, Metrics, ModelMetrics, Rejected};
+pub use metrics::{HttpRequest, Metrics, ModelMetrics, Rejected};
 
 use crate::config::LogFormat;
 

@@ -19,3 +19,6 @@ pub use decoder::{Decoder, Piece};
 pub use encoding::Encoding;
 pub use spec::{DEFAULT_PATTERN, Kind, TokenizerSpec};
 pub use tokenizer::Tokenizer;
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,10 @@ impl Vocabulary {
         self.entries.get(token as usize).map_or("", |entry| entry)
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &**entry)
+    }
+
     pub(super) fn id_of(&self, entry: &str) -> Option<TokenId> {
         self.ids.get(entry).copied()
     }

@@ -3,6 +3,19 @@
 //! This is the only place with `unsafe`: calling into code compiled for instructions that the processor was
 //! seen to have, and prefetching.
 
+mod isa;
+mod matrix;
+mod packed;
+mod prefetch;
+mod product;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use isa::{Isa, Task};
+pub use matrix::{Rows, RowsMut};
+pub use packed::{Packed, pad_columns};
+pub use product::{Product, Start};
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// The instruction set that the loops run on.
@@ -56,6 +69,19 @@ impl Kernel {
             Kernel::Portable if cfg!(any(target_arch = "aarch64", target_feature = "fma")) => "fma",
             Kernel::Portable => "no_fma",
         }
+    }
+
+    /// What the processor offers of that which a kernel can use.
+    pub fn cpu_features() -> Vec<&'static str> {
+        #[cfg(target_arch = "x86_64")]
+        let features = [
+            ("fma", is_x86_feature_detected!("fma")),
+            ("avx2", is_x86_feature_detected!("avx2")),
+            ("avx512f", is_x86_feature_detected!("avx512f")),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let features: [(&str, bool); 0] = [];
+        features.into_iter().filter(|(_, found)| *found).map(|(name, _)| name).collect()
     }
 
     #[cfg(target_arch = "x86_64")]

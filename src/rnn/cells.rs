@@ -1,0 +1,190 @@
+//! The gate arithmetic of the cells, after the products: elementwise, in plain `*` and `+`.
+//!
+//! Gates stand in PyTorch's order. Every activation keeps NaN a NaN, so that a row gone wrong cannot look well again.
+
+use super::kernels::{Isa, Rows, RowsMut, Task};
+use crate::lm::math::{sigmoid, tanh};
+
+/// The activation of the plain RNN.
+#[derive(Clone, Copy)]
+pub enum Activation {
+    Tanh,
+    Relu,
+    Sigmoid,
+}
+
+/// `h = act(gates)`.
+pub struct RnnStep<'a> {
+    pub activation: Activation,
+    /// `[rows, hidden]`.
+    pub gates: Rows<'a>,
+    /// `[rows, hidden]`, written.
+    pub h: RowsMut<'a>,
+    pub hidden: usize,
+}
+
+impl Task for RnnStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) {
+        match self.activation {
+            Activation::Tanh => self.apply(tanh),
+            Activation::Relu => self.apply(relu),
+            Activation::Sigmoid => self.apply(sigmoid),
+        }
+    }
+}
+
+impl RnnStep<'_> {
+    #[inline(always)]
+    fn apply(mut self, activation: impl Fn(f32) -> f32) {
+        for row in 0..self.h.count {
+            let gates = self.gates.row(row, self.hidden);
+            let h = self.h.row(row, self.hidden);
+            for j in 0..self.hidden {
+                h[j] = activation(gates[j]);
+            }
+        }
+    }
+}
+
+/// `max(0, x)`; unlike with `f32::max`, NaN stays NaN.
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+/// `c = sigmoid(f) * c + sigmoid(i) * tanh(g)`, `h = sigmoid(o) * tanh(c)`.
+pub struct LstmStep<'a> {
+    /// i, f, g, o: `[rows, 4 * hidden]`.
+    pub gates: Rows<'a>,
+    /// `[rows, hidden]`, advanced.
+    pub c: RowsMut<'a>,
+    /// `[rows, hidden]`, written.
+    pub h: RowsMut<'a>,
+    pub hidden: usize,
+}
+
+impl Task for LstmStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, _isa: I) {
+        let n = self.hidden;
+        for row in 0..self.h.count {
+            let gates = self.gates.row(row, 4 * n);
+            let (i, f, g, o) = (&gates[..n], &gates[n..][..n], &gates[2 * n..][..n], &gates[3 * n..][..n]);
+            let (c, h) = (self.c.row(row, n), self.h.row(row, n));
+            for j in 0..n {
+                c[j] = sigmoid(f[j]) * c[j] + sigmoid(i[j]) * tanh(g[j]);
+                h[j] = sigmoid(o[j]) * tanh(c[j]);
+            }
+        }
+    }
+}
+
+/// The GRU whose reset gate acts after the product: `n = tanh(n + sigmoid(r) * recurrent)`, then [`blend`].
+pub struct GruResetAfterStep<'a> {
+    /// r, z: `[rows, 2 * hidden]`.
+    pub r_z: Rows<'a>,
+    /// `W_in x + b_in`, `[rows, hidden]`.
+    pub n: Rows<'a>,
+    /// `W_hn h + b_hn`, `[rows, hidden]`.
+    pub recurrent: Rows<'a>,
+    /// `[rows, hidden]`.
+    pub h_before: Rows<'a>,
+    /// `[rows, hidden]`, written.
+    pub h: RowsMut<'a>,
+    pub hidden: usize,
+}
+
+impl Task for GruResetAfterStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, _isa: I) {
+        let size = self.hidden;
+        for row in 0..self.h.count {
+            let (r, z) = self.r_z.row(row, 2 * size).split_at(size);
+            let (n, recurrent) = (self.n.row(row, size), self.recurrent.row(row, size));
+            let (h_before, h) = (self.h_before.row(row, size), self.h.row(row, size));
+            for j in 0..size {
+                h[j] = blend(sigmoid(z[j]), tanh(n[j] + sigmoid(r[j]) * recurrent[j]), h_before[j]);
+            }
+        }
+    }
+}
+
+/// The reset gate that acts before the product: `reset_h = sigmoid(r) * h`.
+pub struct GruReset<'a> {
+    /// `[rows, hidden]`.
+    pub r: Rows<'a>,
+    /// `[rows, hidden]`.
+    pub h_before: Rows<'a>,
+    /// `[rows, hidden]`, written.
+    pub reset_h: RowsMut<'a>,
+    pub hidden: usize,
+}
+
+impl Task for GruReset<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, _isa: I) {
+        for row in 0..self.reset_h.count {
+            let (r, h_before) = (self.r.row(row, self.hidden), self.h_before.row(row, self.hidden));
+            let reset_h = self.reset_h.row(row, self.hidden);
+            for j in 0..self.hidden {
+                reset_h[j] = sigmoid(r[j]) * h_before[j];
+            }
+        }
+    }
+}
+
+/// The GRU after [`GruReset`] and its product: `n = tanh(n)`, then [`blend`].
+pub struct GruResetBeforeStep<'a> {
+    /// `[rows, hidden]`.
+    pub z: Rows<'a>,
+    /// `W_in x + b_in + W_hn reset_h + b_hn`, `[rows, hidden]`.
+    pub n: Rows<'a>,
+    /// `[rows, hidden]`.
+    pub h_before: Rows<'a>,
+    /// `[rows, hidden]`, written.
+    pub h: RowsMut<'a>,
+    pub hidden: usize,
+}
+
+impl Task for GruResetBeforeStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, _isa: I) {
+        for row in 0..self.h.count {
+            let (z, n) = (self.z.row(row, self.hidden), self.n.row(row, self.hidden));
+            let (h_before, h) = (self.h_before.row(row, self.hidden), self.h.row(row, self.hidden));
+            for j in 0..self.hidden {
+                h[j] = blend(sigmoid(z[j]), tanh(n[j]), h_before[j]);
+            }
+        }
+    }
+}
+
+/// `h = (1 - z) * n + z * h`.
+#[inline(always)]
+fn blend(z: f32, n: f32, h_before: f32) -> f32 {
+    (1.0 - z) * n + z * h_before
+}
+
+/// Whether no value is NaN or infinite.
+pub struct AllFinite<'a>(pub &'a [f32]);
+
+impl Task for AllFinite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) -> bool {
+        // Without an early exit the loop is vector code.
+        self.0.iter().fold(true, |all, x| all & x.is_finite())
+    }
+}

@@ -1,0 +1,225 @@
+//! One run over ragged rows: chunk after chunk through all layers, then the logits that were asked for.
+
+use std::cmp::Reverse;
+
+use super::cells::AllFinite;
+use super::chunk::Chunk;
+use super::layer::{Layer, Memory};
+use super::network::{Embedding, Rnn};
+use super::output::{NotFinite, Tile, Wanted};
+use crate::lm::{Logits, Row, RowError, Scratch, Sink};
+
+/// Bounds the gates of a chunk: enough tokens to read the weights for many at once, few enough to stay near the processor.
+const GATES_BYTES_MAX: usize = 8 << 20;
+
+/// Rows on their way through a network.
+pub struct Run<'a, 'row> {
+    network: &'a Rnn,
+    rows: &'a mut [Row<'row>],
+    /// The rows that take part, by falling number of tokens: the engine's rows, as indices of `rows`.
+    order: Vec<usize>,
+    /// Their numbers of tokens.
+    lens: Vec<usize>,
+}
+
+impl<'a, 'row> Run<'a, 'row> {
+    /// Takes the rows whose tokens are all in the vocabulary, and fails the others.
+    pub fn new(network: &'a Rnn, rows: &'a mut [Row<'row>]) -> Self {
+        let vocab_size = network.info.vocab_size;
+        for row in &mut *rows {
+            let stray = row.tokens.iter().find(|&&token| token as usize >= vocab_size);
+            row.outcome = stray.map_or(Ok(()), |&token| Err(RowError::TokenOutOfRange(token)));
+        }
+        let mut order: Vec<usize> = (0..rows.len()).filter(|&row| rows[row].outcome.is_ok()).collect();
+        order.sort_by_key(|&row| Reverse(rows[row].tokens.len()));
+        let lens = order.iter().map(|&row| rows[row].tokens.len()).collect();
+        Self { network, rows, order, lens }
+    }
+
+    /// Reads all tokens, hands out the logits, and advances the states of the rows that stayed finite.
+    pub fn run(mut self, scratch: &mut Scratch, sink: &mut Sink<'_>) {
+        let Some(&steps) = self.lens.first() else { return };
+        let plan = self.plan(scratch);
+        let [states, mut vectors, mut next_vectors, gates, aux, tile_h, tile_logits] =
+            scratch.carve(plan.lens());
+        self.gather(states);
+
+        let mut start = 0;
+        loop {
+            let chunk = Chunk::plan(&self.lens, start, plan.chunk_tokens);
+            self.embed(&chunk, vectors);
+            for layer in &self.network.layers {
+                layer.run(
+                    self.network.kernel,
+                    &chunk,
+                    Memory {
+                        input: &vectors[chunk.rows() * layer.input()..],
+                        gates,
+                        aux,
+                        output: next_vectors,
+                        states,
+                        state_len: plan.state_len,
+                    },
+                );
+                std::mem::swap(&mut vectors, &mut next_vectors);
+                self.fail_vectors(&chunk, vectors, layer.hidden());
+            }
+            self.fail_states(&chunk, states);
+            let tile = Tile { h: tile_h, logits: tile_logits, rows: plan.tile_rows };
+            self.emit(&chunk, vectors, tile, sink);
+            start += chunk.steps();
+            if start >= steps {
+                break;
+            }
+        }
+        self.scatter(states);
+    }
+
+    fn plan(&self, scratch: &Scratch) -> Plan {
+        let network = self.network;
+        let widest = |width: fn(&Layer) -> usize| network.layers.iter().map(width).max().unwrap_or(0);
+        let rows = self.order.len();
+        let gate_columns = widest(Layer::gate_columns);
+        let tokens: usize = self.lens.iter().sum();
+        let chunk_tokens = tokens.min((GATES_BYTES_MAX / size_of::<f32>() / gate_columns).max(rows));
+        let wanted: usize = self
+            .order
+            .iter()
+            .map(|&row| self.rows[row].logits.positions(self.rows[row].tokens.len()).len())
+            .sum();
+        Plan {
+            rows,
+            chunk_tokens,
+            state_len: network.info.state_len,
+            vector_width: widest(Layer::hidden).max(widest(Layer::input)),
+            gate_columns,
+            aux_columns: widest(Layer::aux_columns),
+            tile_rows: scratch
+                .tile_rows(network.output.columns())
+                .min(wanted.min(rows + chunk_tokens).max(1)),
+            tile_columns: [network.output.hidden(), network.output.columns()],
+        }
+    }
+
+    /// Copies the states, so that a row that fails keeps its own.
+    fn gather(&self, states: &mut [f32]) {
+        let state_len = self.network.info.state_len;
+        for (&row, state) in self.order.iter().zip(states.chunks_exact_mut(state_len)) {
+            state.copy_from_slice(self.rows[row].state.as_slice());
+        }
+    }
+
+    /// Writes the embedding of each token, block after block from block 1 on.
+    fn embed(&self, chunk: &Chunk, vectors: &mut [f32]) {
+        let width = self.network.layers[0].input();
+        for step in 0..chunk.steps() {
+            for (row, vector) in chunk.block(step + 1).enumerate() {
+                let token = self.rows[self.order[row]].tokens[chunk.start() + step] as usize;
+                let vector = &mut vectors[vector * width..][..width];
+                match &self.network.embedding {
+                    Embedding::Table(table) => vector.copy_from_slice(&table[token * width..][..width]),
+                    Embedding::Tied => self.network.output.copy_token_weights(token, vector),
+                }
+            }
+        }
+    }
+
+    /// Fails the rows with a vector that is not finite. Every step counts: a ReLU makes a finite number of an infinity
+    /// again, and a row must not fail or pass by where its tokens are cut into chunks.
+    fn fail_vectors(&mut self, chunk: &Chunk, vectors: &[f32], width: usize) {
+        for block in 1..=chunk.steps() {
+            for (row, vector) in chunk.block(block).enumerate() {
+                self.fail_unless_finite(row, &vectors[vector * width..][..width]);
+            }
+        }
+    }
+
+    /// Fails the rows whose memory is not finite after the chunk.
+    fn fail_states(&mut self, chunk: &Chunk, states: &[f32]) {
+        let state_len = self.network.info.state_len;
+        for (row, state) in states.chunks_exact(state_len).enumerate().take(chunk.rows()) {
+            self.fail_unless_finite(row, state);
+        }
+    }
+
+    fn fail_unless_finite(&mut self, row: usize, values: &[f32]) {
+        if !self.network.kernel.run(AllFinite(values)) {
+            self.rows[self.order[row]].outcome = Err(RowError::NotFinite);
+        }
+    }
+
+    /// Hands out the logits that fall into the chunk. `vectors` are the top layer's.
+    fn emit(&mut self, chunk: &Chunk, vectors: &[f32], tile: Tile<'_>, sink: &mut Sink<'_>) {
+        let wanted = self.wanted(chunk);
+        let (rows, order) = (&mut *self.rows, &self.order);
+        self.network.output.run(self.network.kernel, (vectors, &wanted), tile, |wanted, logits| {
+            let row = order[wanted.row];
+            match logits {
+                Ok(logits) if rows[row].outcome.is_ok() => sink(row, wanted.position, logits),
+                Ok(_) => {}
+                Err(NotFinite) => rows[row].outcome = Err(RowError::NotFinite),
+            }
+        });
+    }
+
+    /// The logits that fall into the chunk: those of its last block too, if a row ends there; else they are the next chunk's.
+    fn wanted(&self, chunk: &Chunk) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for block in 0..=chunk.steps() {
+            let position = chunk.start() + block;
+            for (row, vector) in chunk.block(block).enumerate() {
+                let Row { logits, outcome, .. } = &self.rows[self.order[row]];
+                let is_wanted = match logits {
+                    Logits::None => false,
+                    Logits::Last => position == self.lens[row],
+                    Logits::Each => position < self.lens[row] && block < chunk.steps(),
+                };
+                if is_wanted && outcome.is_ok() {
+                    wanted.push(Wanted { row, position, vector });
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Advances the states of the rows that did not fail.
+    fn scatter(self, states: &[f32]) {
+        let state_len = self.network.info.state_len;
+        for (&row, state) in self.order.iter().zip(states.chunks_exact(state_len)) {
+            let row = &mut self.rows[row];
+            if row.outcome.is_ok() {
+                row.state.as_mut_slice().copy_from_slice(state);
+            }
+        }
+    }
+}
+
+/// The sizes of a run's buffers.
+struct Plan {
+    rows: usize,
+    /// The most tokens of a chunk.
+    chunk_tokens: usize,
+    state_len: usize,
+    vector_width: usize,
+    gate_columns: usize,
+    aux_columns: usize,
+    tile_rows: usize,
+    /// Values that a row of a tile takes, h and logits.
+    tile_columns: [usize; 2],
+}
+
+impl Plan {
+    /// States, two buffers of vectors, gates, aux, and a tile's h and logits.
+    fn lens(&self) -> [usize; 7] {
+        let vectors = (self.rows + self.chunk_tokens) * self.vector_width;
+        [
+            self.rows * self.state_len,
+            vectors,
+            vectors,
+            self.chunk_tokens * self.gate_columns,
+            self.rows * self.aux_columns,
+            self.tile_rows * self.tile_columns[0],
+            self.tile_rows * self.tile_columns[1],
+        ]
+    }
+}
