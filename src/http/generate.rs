@@ -15,7 +15,7 @@ use self::answer::Generated;
 use self::request::{Delivery, GenerateBody, Tokens};
 use super::app::App;
 use super::error::{ApiError, ApiResult};
-use super::extract::{Body, Path, UseCases};
+use super::extract::{Body, Path};
 use super::{of_session, sse};
 use crate::service::{Generating, SessionId};
 
@@ -27,12 +27,11 @@ use crate::service::{Generating, SessionId};
     responses((status = 200, content((Generated = "application/json"), (stream::Event = "text/event-stream")))))]
 pub(super) async fn generate(
     State(app): State<Arc<App>>,
-    UseCases(service): UseCases,
     headers: HeaderMap,
     Body(body): Body<GenerateBody>,
 ) -> ApiResult<Response> {
     let (delivery, list) = (body.delivery(&headers), body.token_list());
-    let generating = service.generate(body.from_start()?).await?;
+    let generating = app.service()?.generate(body.at_start()?).await?;
     deliver(&app, generating, (delivery, list)).await
 }
 
@@ -45,7 +44,6 @@ pub(super) async fn generate(
     responses((status = 200, content((Generated = "application/json"), (stream::Event = "text/event-stream")))))]
 pub(super) async fn generate_in_session(
     State(app): State<Arc<App>>,
-    UseCases(service): UseCases,
     Path(id): Path<String>,
     headers: HeaderMap,
     Body(body): Body<GenerateBody>,
@@ -53,8 +51,8 @@ pub(super) async fn generate_in_session(
     let id = SessionId::parse(&id)?;
     let (delivery, list) = (body.delivery(&headers), body.token_list());
     let unguarded = body.is_unguarded_write();
-    let request = body.from_session(id.clone())?;
-    let answer = async { deliver(&app, service.generate(request).await?, (delivery, list)).await };
+    let request = body.on_session(id.clone())?;
+    let answer = async { deliver(&app, app.service()?.generate(request).await?, (delivery, list)).await };
     let failed = |error: ApiError| if unguarded { error.of_unguarded_write() } else { error };
     Ok(of_session(&id, answer.await.map_err(failed)?))
 }

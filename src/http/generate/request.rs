@@ -94,7 +94,11 @@ impl GenerateBody {
         self.commit != Some(false) && self.expected_position.is_none()
     }
 
-    pub(super) fn from_start(self) -> ApiResult<GenerateRequest> {
+    /// The request from the start of a model.
+    ///
+    /// # Errors
+    /// What only a session takes, and what no request takes.
+    pub(super) fn at_start(self) -> ApiResult<GenerateRequest> {
         let of_sessions =
             [("commit", self.commit.is_some()), ("expected_position", self.expected_position.is_some())];
         if let Some((field, _)) = of_sessions.into_iter().find(|(_, given)| *given) {
@@ -102,15 +106,19 @@ impl GenerateBody {
             return Err(ApiError::new(Code::UnknownField, message).at(field));
         }
         let source = Source::Model(self.model.clone());
-        self.from_source(source)
+        self.at(source)
     }
 
-    pub(super) fn from_session(self, id: SessionId) -> ApiResult<GenerateRequest> {
+    /// The request on the session `id`.
+    ///
+    /// # Errors
+    /// What no request takes.
+    pub(super) fn on_session(self, id: SessionId) -> ApiResult<GenerateRequest> {
         let source = Source::Session { id, model: self.model.clone() };
-        self.from_source(source)
+        self.at(source)
     }
 
-    fn from_source(self, source: Source) -> ApiResult<GenerateRequest> {
+    fn at(self, source: Source) -> ApiResult<GenerateRequest> {
         let defaults = SamplingSpec::default();
         Ok(GenerateRequest {
             source,
