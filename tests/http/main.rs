@@ -5,4 +5,5 @@
 mod client;
 mod harness;
 mod models;
+mod next;
 mod ops;
