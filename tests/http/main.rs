@@ -8,5 +8,6 @@ mod gate;
 mod generate;
 mod harness;
 mod models;
+mod next;
 mod ops;
 mod stream;
