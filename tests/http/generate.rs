@@ -1,7 +1,6 @@
 //! Generation in one piece.
 
-use rnnlm_server::service::{CreateRequest, Input, SessionId};
-use rnnlm_server::session::OnExisting;
+use rnnlm_server::service::SessionId;
 use serde_json::{Value, json};
 
 use crate::client::Request;
@@ -13,16 +12,8 @@ const GENERATE: &str = "/v1/generate";
 
 /// A session that has read `text`, by its path.
 pub async fn session(server: &Server, text: &str) -> String {
-    let request = CreateRequest {
-        id: None,
-        model: None,
-        input: Input::Text(text.into()),
-        ttl: None,
-        on_existing: OnExisting::Refuse,
-        next: None,
-    };
-    let created = server.app.service().unwrap().create_session(request).await.unwrap();
-    format!("/v1/sessions/{}", created.session.id)
+    let created = server.post("/v1/sessions", json!({"text": text})).await.expect(201);
+    format!("/v1/sessions/{}", created["id"].as_str().unwrap())
 }
 
 /// Where the session at `path` stands, and whether it is busy.

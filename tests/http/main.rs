@@ -10,4 +10,5 @@ mod harness;
 mod models;
 mod next;
 mod ops;
+mod score;
 mod stream;
