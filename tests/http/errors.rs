@@ -11,66 +11,75 @@ use crate::gate::gated;
 use crate::harness::{Server, Setup};
 use crate::models::scripted;
 
-#[tokio::test]
-async fn invalid_requests_are_refused_with_the_field_at_fault() {
+/// Where a request goes, its body, and what it is refused with: the code, and the field at fault.
+type Refused<'a> = (&'a str, Value, &'a str, Value);
+
+/// Checks that each is refused with 422, and that none moves a session.
+async fn check(cases: impl IntoIterator<Item = Refused<'_>>) {
     let server = Server::start().await;
     server.post("/v1/sessions", json!({"id": "s"})).await.expect(201);
     server.post("/v1/sessions", json!({"id": "bare", "model": "letters"})).await.expect(201);
+    for (target, body, code, param) in cases {
+        let answer = server.post(target, body.clone()).await;
+        assert_eq!(answer.status, 422, "{target} {body}: {}", answer.text());
+        assert_eq!(answer.refused(422, code).0, param, "{target} {body}: {}", answer.text());
+    }
+    assert_eq!(server.get("/v1/sessions/s").await.expect(200)["position"], 0);
+}
+
+#[tokio::test]
+async fn fields_that_no_request_of_this_kind_has_are_refused() {
     let cases = [
-        // Fields that no request of this kind has.
-        ("/v1/next", json!({"txet": "a"}), "unknown_field", json!("txet")),
-        ("/v1/next", json!({"session": "s"}), "unknown_field", json!("session")),
-        ("/v1/next", json!({"sampling": {"topk": 1}}), "unknown_field", json!("sampling.topk")),
-        ("/v1/sessions", json!({"rewind_tokens": 1}), "unknown_field", json!("rewind_tokens")),
-        ("/v1/sessions", json!({"cache": {}}), "unknown_field", json!("cache")),
-        ("/v1/sessions", json!({"state": ""}), "unknown_field", json!("state")),
-        ("/v1/sessions", json!({"next": {"text": "a"}}), "unknown_field", json!("next.text")),
-        ("/v1/sessions/s/next", json!({"requests": []}), "unknown_field", json!("requests")),
-        ("/v1/sessions/s/append", json!({"text": "a", "n": 1}), "unknown_field", json!("n")),
-        ("/v1/tokenize", json!({"tokens": [1]}), "unknown_field", json!("tokens")),
-        // Values of the wrong type, or out of range.
-        ("/v1/next", json!({"text": "a", "tokens": [1]}), "invalid_value", json!("tokens")),
-        ("/v1/next", json!({"text": 1}), "invalid_value", json!("text")),
-        ("/v1/next", json!({"tokens": [1, -1]}), "invalid_value", json!("tokens[1]")),
-        ("/v1/next", json!({"tokens": [1.5]}), "invalid_value", json!("tokens[0]")),
-        ("/v1/next", json!({"top_k": -1}), "invalid_value", json!("top_k")),
-        ("/v1/next", json!({"top_k": 1001}), "invalid_value", json!("top_k")),
-        ("/v1/next", json!({"candidates": [1.5]}), "invalid_value", json!("candidates[0]")),
-        ("/v1/next", json!({"sampling": [1]}), "invalid_value", json!("sampling")),
-        ("/v1/next", json!({"requests": [["s"]]}), "invalid_value", json!("requests[0]")),
-        (
-            "/v1/next",
-            json!({"sampling": {"temperature": -1}}),
-            "invalid_value",
-            json!("sampling.temperature"),
-        ),
-        ("/v1/next", json!({"sampling": {"top_p": 0}}), "invalid_value", json!("sampling.top_p")),
-        ("/v1/next", json!({"sampling": {"top_p": 1.5}}), "invalid_value", json!("sampling.top_p")),
-        ("/v1/next", json!({"sampling": {"min_p": -0.1}}), "invalid_value", json!("sampling.min_p")),
-        ("/v1/next", json!({"sampling": {"top_k": 0}}), "invalid_value", json!("sampling.top_k")),
-        (
-            "/v1/next",
-            json!({"sampling": {"banned": ["submarine"]}}),
-            "invalid_value",
-            json!("sampling.banned[0]"),
-        ),
-        ("/v1/sessions", json!({"id": "a b"}), "invalid_value", json!("id")),
-        ("/v1/sessions", json!({"id": ""}), "invalid_value", json!("id")),
-        ("/v1/sessions", json!({"ttl_seconds": -1}), "invalid_value", json!("ttl_seconds")),
-        ("/v1/sessions", json!({"ttl_seconds": 0}), "invalid_value", json!("ttl_seconds")),
-        ("/v1/sessions", json!({"ttl_seconds": 1e30}), "invalid_value", json!("ttl_seconds")),
-        ("/v1/sessions", json!({"next": {"top_k": 9999}}), "invalid_value", json!("next.top_k")),
-        ("/v1/sessions", json!({"next": []}), "invalid_value", json!("next")),
-        (
-            "/v1/sessions/s/append",
-            json!({"text": "a", "expected_position": -1}),
-            "invalid_value",
-            json!("expected_position"),
-        ),
-        ("/v1/sessions/s/next", json!({"model": "letters"}), "invalid_value", json!("model")),
-        ("/v1/sessions/s/append", json!({"text": "a", "model": "letters"}), "invalid_value", json!("model")),
-        ("/v1/sessions/a%20b/append", json!({"text": "a"}), "invalid_value", json!("id")),
-        // Nothing to read, nothing to predict from.
+        ("/v1/next", json!({"txet": "a"}), "txet"),
+        ("/v1/next", json!({"session": "s"}), "session"),
+        ("/v1/next", json!({"sampling": {"topk": 1}}), "sampling.topk"),
+        ("/v1/sessions", json!({"rewind_tokens": 1}), "rewind_tokens"),
+        ("/v1/sessions", json!({"cache": {}}), "cache"),
+        ("/v1/sessions", json!({"state": ""}), "state"),
+        ("/v1/sessions", json!({"next": {"text": "a"}}), "next.text"),
+        ("/v1/sessions/s/next", json!({"requests": []}), "requests"),
+        ("/v1/sessions/s/append", json!({"text": "a", "n": 1}), "n"),
+        ("/v1/tokenize", json!({"tokens": [1]}), "tokens"),
+    ];
+    check(cases.map(|(target, body, field)| (target, body, "unknown_field", json!(field)))).await;
+}
+
+#[tokio::test]
+async fn values_of_the_wrong_type_or_out_of_range_are_refused() {
+    let cases = [
+        ("/v1/next", json!({"text": "a", "tokens": [1]}), "tokens"),
+        ("/v1/next", json!({"text": 1}), "text"),
+        ("/v1/next", json!({"tokens": [1, -1]}), "tokens[1]"),
+        ("/v1/next", json!({"tokens": [1.5]}), "tokens[0]"),
+        ("/v1/next", json!({"top_k": -1}), "top_k"),
+        ("/v1/next", json!({"top_k": 1001}), "top_k"),
+        ("/v1/next", json!({"candidates": [1.5]}), "candidates[0]"),
+        ("/v1/next", json!({"sampling": [1]}), "sampling"),
+        ("/v1/next", json!({"requests": [["s"]]}), "requests[0]"),
+        ("/v1/next", json!({"sampling": {"temperature": -1}}), "sampling.temperature"),
+        ("/v1/next", json!({"sampling": {"top_p": 0}}), "sampling.top_p"),
+        ("/v1/next", json!({"sampling": {"top_p": 1.5}}), "sampling.top_p"),
+        ("/v1/next", json!({"sampling": {"min_p": -0.1}}), "sampling.min_p"),
+        ("/v1/next", json!({"sampling": {"top_k": 0}}), "sampling.top_k"),
+        ("/v1/next", json!({"sampling": {"banned": ["submarine"]}}), "sampling.banned[0]"),
+        ("/v1/sessions", json!({"id": "a b"}), "id"),
+        ("/v1/sessions", json!({"id": ""}), "id"),
+        ("/v1/sessions", json!({"ttl_seconds": -1}), "ttl_seconds"),
+        ("/v1/sessions", json!({"ttl_seconds": 0}), "ttl_seconds"),
+        ("/v1/sessions", json!({"ttl_seconds": 1e30}), "ttl_seconds"),
+        ("/v1/sessions", json!({"next": {"top_k": 9999}}), "next.top_k"),
+        ("/v1/sessions", json!({"next": []}), "next"),
+        ("/v1/sessions/s/append", json!({"text": "a", "expected_position": -1}), "expected_position"),
+        ("/v1/sessions/s/next", json!({"model": "letters"}), "model"),
+        ("/v1/sessions/s/append", json!({"text": "a", "model": "letters"}), "model"),
+        ("/v1/sessions/a%20b/append", json!({"text": "a"}), "id"),
+    ];
+    check(cases.map(|(target, body, field)| (target, body, "invalid_value", json!(field)))).await;
+}
+
+#[tokio::test]
+async fn nothing_to_read_or_to_predict_from_is_refused() {
+    check([
         ("/v1/sessions/s/append", json!({}), "empty_input", Value::Null),
         ("/v1/sessions/s/append", json!({"text": ""}), "empty_input", Value::Null),
         ("/v1/sessions/s/append", json!({"tokens": []}), "empty_input", Value::Null),
@@ -78,19 +87,20 @@ async fn invalid_requests_are_refused_with_the_field_at_fault() {
         ("/v1/next", json!({"model": "letters"}), "empty_context", Value::Null),
         ("/v1/sessions", json!({"model": "letters", "next": {}}), "empty_context", Value::Null),
         ("/v1/sessions/bare/next", json!({"text": ""}), "empty_context", Value::Null),
-        // What the vocabulary does not have.
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_vocabulary_does_not_have_is_refused() {
+    check([
         ("/v1/next", json!({"tokens": [1, 12]}), "token_out_of_range", json!("tokens[1]")),
         ("/v1/next", json!({"candidates": [12]}), "token_out_of_range", json!("candidates[0]")),
         ("/v1/detokenize", json!({"tokens": [12]}), "token_out_of_range", json!("tokens[0]")),
         ("/v1/next", json!({"model": "letters", "text": "abx"}), "unknown_token", json!("text")),
         ("/v1/tokenize", json!({"model": "letters", "text": "x"}), "unknown_token", json!("text")),
-    ];
-    for (target, body, code, param) in cases {
-        let answer = server.post(target, body.clone()).await;
-        assert_eq!(answer.status, 422, "{target} {body}: {}", answer.text());
-        assert_eq!(answer.refused(422, code).0, param, "{target} {body}: {}", answer.text());
-    }
-    assert_eq!(server.get("/v1/sessions/s").await.expect(200)["position"], 0, "nothing was read");
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::models::scripted;
 
 /// Holds every run of its model until it is let through. Dropping it lets all through.
-pub struct Gate {
+pub(crate) struct Gate {
     runs: mpsc::Receiver<Vec<usize>>,
     pass: threads::SyncSender<()>,
 }
@@ -18,7 +18,7 @@ pub struct Gate {
 const RUNS: usize = 1024;
 
 /// The scripted model behind a gate.
-pub fn gated() -> (Served, Gate) {
+pub(crate) fn gated() -> (Served, Gate) {
     let (entered, runs) = mpsc::channel(RUNS);
     let (pass, passed) = threads::sync_channel(RUNS);
     let passed = Mutex::new(passed);
@@ -39,12 +39,12 @@ pub fn gated() -> (Served, Gate) {
 
 impl Gate {
     /// Waits until a run is about to start, and returns the number of tokens of each of its rows.
-    pub async fn entered(&mut self) -> Vec<usize> {
+    pub(crate) async fn entered(&mut self) -> Vec<usize> {
         self.runs.recv().await.unwrap()
     }
 
     /// Lets one run through.
-    pub fn pass(&self) {
+    pub(crate) fn pass(&self) {
         self.pass.send(()).unwrap();
     }
 }
