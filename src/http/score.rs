@@ -22,8 +22,9 @@ use crate::service::{
 };
 
 /// Texts to score.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"context": "the old", "texts": ["man and the sea", "sea and the man"]}))]
 pub(super) struct ScoreBody {
     /// The model; the default one when absent.
     model: Option<String>,
@@ -46,6 +47,7 @@ pub(super) struct ScoreBody {
 /// Continuations of a session to score.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"continuations": ["and the sea", "and his boat"]}))]
 pub(super) struct ContinuationsBody {
     /// The session's model, or nothing.
     model: Option<String>,
@@ -58,7 +60,7 @@ pub(super) struct ContinuationsBody {
 }
 
 /// The options of a text that is the body itself.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TextOptions {

@@ -147,7 +147,8 @@ impl ScoreResult {
 
     /// Nats for each of `count`.
     fn per(&self, count: usize) -> Option<f64> {
-        (self.scored_count > 0 && count > 0).then(|| -self.logprob / count as f64)
+        // Subtracted from 0: a text that is certain has 0 bits, not -0.
+        (self.scored_count > 0 && count > 0).then(|| (0.0 - self.logprob) / count as f64)
     }
 
     /// Adds another text.

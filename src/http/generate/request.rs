@@ -12,8 +12,9 @@ use crate::http::wire::Word;
 use crate::service::{self, Commit, GenerateRequest, Input, SamplingSpec, SessionId, Source, Unknown};
 
 /// A generation: where it starts, how tokens are drawn, when it ends.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"text": "the old man", "max_tokens": 20, "temperature": 0.8, "seed": 7}))]
 pub(in crate::http) struct GenerateBody {
     /// The model; the default one when absent. On a session it must be the session's.
     model: Option<String>,
@@ -135,5 +136,56 @@ impl GenerateBody {
             alternatives: self.top_logprobs.unwrap_or_default(),
             timeout: self.timeout_ms.map(Duration::from_millis),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::ACCEPT;
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    fn request(body: Value) -> GenerateRequest {
+        from_value::<GenerateBody>(body).unwrap().at_start().unwrap()
+    }
+
+    #[test]
+    fn what_is_absent_or_null_is_the_default_of_the_contract() {
+        let request_of_nothing = request(json!({}));
+        let expected = GenerateRequest {
+            source: Source::Model(None),
+            input: Input::Empty,
+            tokens_max: 64,
+            sampling: SamplingSpec::default(),
+            seed: None,
+            stops: Vec::new(),
+            stop_at_eos: None,
+            commit: Commit::Move,
+            expected_position: None,
+            alternatives: 0,
+            timeout: None,
+        };
+        assert_eq!(request_of_nothing, expected);
+        let nulls =
+            ["model", "text", "max_tokens", "stream", "stop", "banned", "allow_unknown", "timeout_ms"];
+        let nulls: Value = nulls.into_iter().map(|field| (field.to_owned(), Value::Null)).collect();
+        assert_eq!(request(nulls), expected);
+    }
+
+    #[test]
+    fn a_write_is_guarded_by_a_position_or_is_none() {
+        let unguarded = |body: Value| from_value::<GenerateBody>(body).unwrap().is_unguarded_write();
+        assert!(unguarded(json!({})) && unguarded(json!({"commit": true})));
+        assert!(!unguarded(json!({"commit": false})) && !unguarded(json!({"expected_position": 0})));
+    }
+
+    #[test]
+    fn the_body_decides_on_a_stream_and_else_the_header() {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("text/event-stream"))]);
+        let delivery = |body: Value| from_value::<GenerateBody>(body).unwrap().delivery(&headers);
+        assert_eq!(delivery(json!({})), Delivery::Stream);
+        assert_eq!(delivery(json!({"stream": false})), Delivery::Whole);
     }
 }

@@ -85,3 +85,28 @@ impl From<ScoreResult> for Scores {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_scored_has_a_sum_of_0_and_no_ratios() {
+        let result = ScoreResult { token_count: 1, unknown_count: 1, ..ScoreResult::default() };
+        let counts = json!({"token_count": 1, "scored_count": 0, "unknown_count": 1, "word_count": 0, "char_count": 0,
+            "byte_count": 0, "logprob": 0.0, "logprob_base10": 0.0, "perplexity": null, "word_perplexity": null,
+            "bits_per_token": null, "bits_per_char": null, "bits_per_byte": null});
+        let expected = json!({"model": "m", "results": [counts], "total": counts});
+        assert_eq!(to_value(Scored::one("m", result)).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_certain_text_has_perplexity_1_and_no_bits() {
+        let counts = ScoreResult { token_count: 2, scored_count: 2, word_count: 1, ..ScoreResult::default() };
+        let scores = to_value(Scores::from(counts)).unwrap();
+        assert_eq!((&scores["perplexity"], &scores["bits_per_char"]), (&json!(1.0), &json!(null)));
+        assert_eq!(scores["bits_per_token"].to_string(), "0.0", "without a sign");
+    }
+}
