@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::{ApiError, Code, ErrorBody};
-use super::{append, layers, models, next, ops, sessions, tokens};
+use super::{append, generate, layers, models, next, ops, score, sessions, tokens};
 
 /// The whole service as a router: routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
@@ -47,10 +47,14 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::tokenize))
         .routes(routes!(tokens::detokenize))
         .routes(routes!(next::next, next::next_of_address))
+        .routes(routes!(generate::generate))
+        .routes(routes!(score::score))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::get, sessions::delete))
         .routes(routes!(append::append))
         .routes(routes!(next::session_next))
+        .routes(routes!(generate::session_generate))
+        .routes(routes!(score::session_score))
         .routes(routes!(sessions::fork))
         .routes(routes!(sessions::reset))
         .layer(from_fn(layers::session_id))

@@ -26,13 +26,13 @@ pub use next::{
     Candidate, NextRequest, NextResponse, NextView, Query, Specials, ViewedCandidate, ViewedToken,
 };
 pub use sampling::{SamplingSpec, Unknown, Word};
-pub use score::{AddEos, Carry, ScoreRequest, ScoreResponse, ScoreResult, ScoredToken, TokenLogprobs};
+pub use score::{AddEos, Carry, ScoreRequest, ScoreResponse, ScoreResult, ScoredToken, Texts, TokenLogprobs};
 pub use score_stream::TextScorer;
 pub use sessions::{AppendRequest, AppendResponse, CreateRequest, CreateResponse, SessionPage};
 pub use tokens::{InputToken, TokenText, Tokenized};
 
 // What requests and answers are made of besides: the edge knows use cases only.
-pub use crate::engine::jobs::{Ranked, ReadingFailure, Scored, Vector};
+pub use crate::engine::jobs::{Finish, Finished, Ranked, ReadingFailure, Scored, Vector};
 pub use crate::session::{OnExisting, SessionId, SessionInfo};
 
 use crate::catalog::{self, Catalog, OnFailure, Served};
@@ -160,8 +160,12 @@ impl Service {
 
     /// Hands a job to the engines.
     fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
-        let submitted = self.pool.submit(submission, reader);
-        submitted.inspect_err(|_| self.metrics.rejected(Rejected::QueueFull))
+        self.pool.submit(submission, reader).inspect_err(|error| {
+            self.metrics.rejected(match error.kind {
+                ErrorKind::Draining => Rejected::Draining,
+                _ => Rejected::QueueFull,
+            });
+        })
     }
 
     /// Adds a session.
@@ -211,7 +215,7 @@ impl Service {
 
     /// When a request that starts now must be done.
     fn deadline(&self, timeout: Option<Duration>) -> Instant {
-        self.clock.now() + timeout.unwrap_or(self.request_timeout).min(self.request_timeout)
+        self.clock.now() + timeout.unwrap_or(self.request_timeout)
     }
 
     /// Runs a reading to its end.

@@ -110,6 +110,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The answer that comes on `stream`, whatever was sent on it.
+    pub(crate) async fn read(stream: TcpStream) -> Self {
+        Reply::read(BufReader::new(stream)).await.whole().await
+    }
+
     /// The value of a header; empty if it is not there.
     pub(crate) fn header(&self, name: &str) -> &str {
         find(&self.headers, name)

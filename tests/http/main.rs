@@ -5,9 +5,13 @@
 
 mod client;
 mod errors;
+mod events;
 mod gate;
+mod generate;
 mod harness;
 mod models;
 mod next;
 mod ops;
+mod score;
 mod sessions;
+mod stream;
