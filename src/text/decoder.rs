@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::hugging_face::HuggingFace;
 use super::join::{Neighbour, touches};
 use super::tokenizer::{Scheme, Tokenizer};
 use crate::lm::{Joint, Tail, TokenId};
@@ -97,11 +98,13 @@ impl Tokenizer {
         }
     }
 
-    /// The tokens of `tail` that show, since the last line end.
+    /// The last tokens of `tail` that show, since the last line end: as many as joining on to them needs.
     fn line(&self, tail: &Tail) -> Vec<TokenId> {
-        let past = tail.tokens();
-        let start = past.iter().rposition(|&token| Some(token) == self.newline()).map_or(0, |at| at + 1);
-        past[start..].iter().copied().filter(|&token| !self.is_silent(token)).collect()
+        let line = tail.tokens().iter().rev().copied().take_while(|&token| Some(token) != self.newline());
+        let mut shown: Vec<_> =
+            line.filter(|&token| !self.is_silent(token)).take(HuggingFace::CONTEXT).collect();
+        shown.reverse();
+        shown
     }
 
     /// What stands between the text so far and the entry of `token`.
