@@ -78,6 +78,11 @@ impl Error {
         Self::new(ErrorKind::InvalidValue, message).at(param)
     }
 
+    /// A bug, or what the machine refuses.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
     /// A model folder that cannot be served.
     pub fn load(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Load, message)

@@ -76,7 +76,7 @@ impl Fake {
         Ok(())
     }
 
-    fn run_row(&self, row: &mut Row<'_>, mut emit: impl FnMut(usize, &mut [f32])) -> Result<(), RowError> {
+    fn read_row(&self, row: &Row<'_>, mut emit: impl FnMut(usize, &mut [f32])) -> Result<State, RowError> {
         let mut state = row.state.clone();
         for (position, &token) in row.tokens.iter().enumerate() {
             if row.logits == Logits::Each {
@@ -87,8 +87,7 @@ impl Fake {
         if row.logits == Logits::Last {
             emit(row.tokens.len(), &mut self.logits(&state));
         }
-        *row.state = state;
-        Ok(())
+        Ok(state)
     }
 }
 
@@ -101,8 +100,12 @@ impl Model for Fake {
         if let Some(hook) = &self.before_run {
             hook(&rows.iter().map(|row| row.tokens.len()).collect::<Vec<_>>());
         }
-        for (index, row) in rows.iter_mut().enumerate() {
-            row.outcome = self.run_row(row, |position, logits| sink(index, position, logits));
+        let each = rows.iter().enumerate();
+        let read: Vec<_> = each
+            .map(|(index, row)| self.read_row(row, |position, logits| sink(index, position, logits)))
+            .collect();
+        for (row, read) in rows.iter_mut().zip(read) {
+            row.outcome = read.map(|state| *row.state = state);
         }
     }
 }

@@ -22,6 +22,7 @@ pub trait Model: Send + Sync {
     /// `sink(row, position, logits)` gets `logits` `[vocab_size]`, which it may overwrite; `position` counts
     /// the row's tokens that were read before these logits. Calls for one row come in rising position.
     ///
+    /// States are written last, after every call of `sink`: a panic before that leaves all of them as they were.
     /// A row whose numbers stop being finite ends with [`Row::outcome`] `Err` and its state as it was; the others are not touched by it.
     /// Tokens must be below `vocab_size`: whoever makes a row has checked them ([`RowError::TokenOutOfRange`] otherwise).
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>);

@@ -27,7 +27,7 @@ impl Task for RnnStep<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self) {
+    fn run<I: Isa>(self, _isa: I) {
         match self.activation {
             Activation::Tanh => self.apply(tanh),
             Activation::Relu => self.apply(relu),
@@ -70,7 +70,7 @@ impl Task for LstmStep<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self) {
+    fn run<I: Isa>(mut self, _isa: I) {
         let n = self.hidden;
         for row in 0..self.h.count {
             let gates = self.gates.row(row, 4 * n);
@@ -103,7 +103,7 @@ impl Task for GruResetAfterStep<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self) {
+    fn run<I: Isa>(mut self, _isa: I) {
         let size = self.hidden;
         for row in 0..self.h.count {
             let (r, z) = self.r_z.row(row, 2 * size).split_at(size);
@@ -131,7 +131,7 @@ impl Task for GruReset<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self) {
+    fn run<I: Isa>(mut self, _isa: I) {
         for row in 0..self.reset_h.count {
             let (r, h_before) = (self.r.row(row, self.hidden), self.h_before.row(row, self.hidden));
             let reset_h = self.reset_h.row(row, self.hidden);
@@ -159,7 +159,7 @@ impl Task for GruResetBeforeStep<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self) {
+    fn run<I: Isa>(mut self, _isa: I) {
         for row in 0..self.h.count {
             let (z, n) = (self.z.row(row, self.hidden), self.n.row(row, self.hidden));
             let (h_before, h) = (self.h_before.row(row, self.hidden), self.h.row(row, self.hidden));
@@ -183,7 +183,7 @@ impl Task for AllFinite<'_> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<I: Isa>(self) -> bool {
+    fn run<I: Isa>(self, _isa: I) -> bool {
         // Without an early exit the loop is vector code.
         self.0.iter().fold(true, |all, x| all & x.is_finite())
     }

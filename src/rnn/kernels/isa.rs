@@ -1,31 +1,41 @@
-//! One source, compiled for several instruction sets.
+//! What differs between instruction sets, so that the loops are written once.
 //!
-//! A [`Task`] is plain Rust, all of it `#[inline(always)]`, so that each entry point below compiles its own copy with
-//! the instructions that it may use, and the compiler turns the loops into vector code. There are no intrinsics
-//! to keep in step: the copies agree because they are one source.
+//! A [`Task`] is one source, all of it `#[inline(always)]`; each entry point below compiles its own copy of it with the
+//! instructions that it may use. Loops over single values become vector code by themselves. The product's
+//! tile is written in vectors: left to the compiler, a tile of another shape can lose its registers, and with
+//! them twenty times its speed.
 
 use super::Kernel;
 use super::product::{Tile, tile};
 
-/// Work that is compiled once for each instruction set. `run` and all it calls must be `#[inline(always)]`.
+/// Work that is compiled once for each instruction set. `run` and all that it calls must be `#[inline(always)]`.
 pub trait Task {
     /// What it computes.
     type Output;
 
-    /// Does the work.
-    fn run<I: Isa>(self) -> Self::Output;
+    /// Does the work with the instructions of `isa`.
+    fn run<I: Isa>(self, isa: I) -> Self::Output;
 }
 
-/// What differs between instruction sets: the multiply-add, and the tile that fits into the registers.
-pub trait Isa {
-    /// Rows of activations in a full tile.
+/// An instruction set that this processor has: a value of such a type is the proof.
+pub trait Isa: Copy {
+    /// A register of [`Self::LANES`] values.
+    type Vector: Copy;
+    /// Values in a register.
+    const LANES: usize;
+    /// Rows of activations in a full tile of the product.
     const ROWS: usize;
 
+    /// The same value in every lane.
+    fn splat(self, value: f32) -> Self::Vector;
+    /// The first values of a slice.
+    fn load(self, values: &[f32]) -> Self::Vector;
+    /// Writes the first values of a slice.
+    fn store(self, vector: Self::Vector, values: &mut [f32]);
     /// `x * weight + sum`, rounded once where the processor can.
-    fn mul_add(x: f32, weight: f32, sum: f32) -> f32;
-
-    /// Computes a tile of at most [`Self::ROWS`] rows by one panel.
-    fn tile(tile: &mut Tile<'_>);
+    fn mul_add(self, x: Self::Vector, weight: Self::Vector, sum: Self::Vector) -> Self::Vector;
+    /// Computes a tile of at most [`Self::ROWS`] rows.
+    fn tile(self, tile: &mut Tile<'_>);
 }
 
 impl Kernel {
@@ -33,111 +43,76 @@ impl Kernel {
     pub fn run<T: Task>(self, task: T) -> T::Output {
         #[cfg(target_arch = "x86_64")]
         {
+            use super::x86::{Avx2, Avx512};
             if self != Kernel::Portable {
                 assert!(self.is_supported(), "kernel `{}` on a processor without it is a bug", self.name());
             }
             match self {
-                // SAFETY: the processor was seen, one line up, to have the instructions.
-                Kernel::Avx512 => return unsafe { run_avx512(task) },
-                // SAFETY: as above.
-                Kernel::Avx2 => return unsafe { run_avx2(task) },
+                // SAFETY: the processor was seen, a line up, to have AVX-512F.
+                Kernel::Avx512 => return unsafe { run_avx512(task, Avx512::assume()) },
+                // SAFETY: the processor was seen, a line up, to have AVX2 and FMA.
+                Kernel::Avx2 => return unsafe { run_avx2(task, Avx2::assume()) },
                 Kernel::Portable => {}
             }
         }
-        task.run::<Portable>()
+        task.run(Portable)
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn run_avx512<T: Task>(task: T) -> T::Output {
-    task.run::<Avx512>()
+fn run_avx512<T: Task>(task: T, isa: super::x86::Avx512) -> T::Output {
+    task.run(isa)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn run_avx2<T: Task>(task: T) -> T::Output {
-    task.run::<Avx2>()
+fn run_avx2<T: Task>(task: T, isa: super::x86::Avx2) -> T::Output {
+    task.run(isa)
 }
 
-/// 32 registers of 16 values: 24 sums, 4 weights.
-#[cfg(target_arch = "x86_64")]
-struct Avx512;
-
-#[cfg(target_arch = "x86_64")]
-impl Isa for Avx512 {
-    const ROWS: usize = 6;
-
-    #[inline(always)]
-    fn mul_add(x: f32, weight: f32, sum: f32) -> f32 {
-        x.mul_add(weight, sum)
-    }
-
-    #[inline(always)]
-    fn tile(t: &mut Tile<'_>) {
-        match t.rows {
-            1 => tile::<Self, 1, 64>(t, 0),
-            2 => tile::<Self, 2, 64>(t, 0),
-            3 => tile::<Self, 3, 64>(t, 0),
-            4 => tile::<Self, 4, 64>(t, 0),
-            5 => tile::<Self, 5, 64>(t, 0),
-            _ => tile::<Self, 6, 64>(t, 0),
-        }
-    }
-}
-
-/// 16 registers of 8 values: 12 sums, 4 weights.
-#[cfg(target_arch = "x86_64")]
-struct Avx2;
-
-#[cfg(target_arch = "x86_64")]
-impl Isa for Avx2 {
-    const ROWS: usize = 3;
-
-    #[inline(always)]
-    fn mul_add(x: f32, weight: f32, sum: f32) -> f32 {
-        x.mul_add(weight, sum)
-    }
-
-    #[inline(always)]
-    fn tile(t: &mut Tile<'_>) {
-        match t.rows {
-            1 => tile::<Self, 1, 64>(t, 0),
-            2 => {
-                tile::<Self, 2, 32>(t, 0);
-                tile::<Self, 2, 32>(t, 32);
-            }
-            _ => {
-                tile::<Self, 3, 32>(t, 0);
-                tile::<Self, 3, 32>(t, 32);
-            }
-        }
-    }
-}
-
-/// Any processor: 16 registers of 4 values are the least that is expected.
+/// Any processor. A vector is four registers of 4 values, of which there are 16 at the least: the compiler keeps
+/// the sums of a full tile in 12 of them.
+#[derive(Clone, Copy)]
 struct Portable;
 
 impl Isa for Portable {
+    type Vector = [f32; 16];
+    const LANES: usize = 16;
     const ROWS: usize = 3;
 
     #[inline(always)]
-    fn mul_add(x: f32, weight: f32, sum: f32) -> f32 {
-        // Without the instruction, `mul_add` would be a call into the C library for every product.
+    fn splat(self, value: f32) -> [f32; 16] {
+        [value; 16]
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32]) -> [f32; 16] {
+        *values.first_chunk().expect("a register's worth of values")
+    }
+
+    #[inline(always)]
+    fn store(self, vector: [f32; 16], values: &mut [f32]) {
+        values[..16].copy_from_slice(&vector);
+    }
+
+    #[inline(always)]
+    fn mul_add(self, x: [f32; 16], weight: [f32; 16], sum: [f32; 16]) -> [f32; 16] {
+        // Without the instruction, `f32::mul_add` would be a call into the C library for every product.
         if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
-            x.mul_add(weight, sum)
+            std::array::from_fn(|lane| x[lane].mul_add(weight[lane], sum[lane]))
         } else {
-            x * weight + sum
+            std::array::from_fn(|lane| x[lane] * weight[lane] + sum[lane])
         }
     }
 
     #[inline(always)]
-    fn tile(t: &mut Tile<'_>) {
-        for column in [0, 16, 32, 48] {
+    fn tile(self, t: &mut Tile<'_>) {
+        for column in (0..64).step_by(16) {
             match t.rows {
-                1 => tile::<Self, 1, 16>(t, column),
-                2 => tile::<Self, 2, 16>(t, column),
-                _ => tile::<Self, 3, 16>(t, column),
+                1 => tile::<Self, 1, 1>(self, t, column),
+                2 => tile::<Self, 2, 1>(self, t, column),
+                _ => tile::<Self, 3, 1>(self, t, column),
             }
         }
     }

@@ -8,6 +8,8 @@ mod matrix;
 mod packed;
 mod prefetch;
 mod product;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use isa::{Isa, Task};
 pub use matrix::{Rows, RowsMut};

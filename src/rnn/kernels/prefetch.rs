@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::packed::{Line, Packed};
+use super::packed::Line;
 
-/// Fetches a share of the next panel while the present one is in use.
+/// Fetches a share of the lines after a slab while the slab is in use.
 ///
-/// The processor's own prefetcher follows one stream and starts late at each panel when many tiles go over a panel in between.
+/// The processor's own prefetcher starts late at each slab when many tiles go over one in between.
 #[derive(Clone, Copy)]
 pub struct Prefetch {
     next: *const u8,
@@ -16,15 +16,14 @@ pub struct Prefetch {
 const CACHE_LINE: usize = 64;
 
 impl Prefetch {
-    /// The share of the panel after `panel` that falls to the first of the remaining `tiles`.
+    /// The share of as many lines after `slab` that falls to the first of the remaining `tiles`.
     #[inline(always)]
-    pub fn next_panel(w: &Packed, panel: usize, tiles: Range<usize>) -> Self {
-        let lines_per_depth = size_of::<Line>() / CACHE_LINE;
-        // At four tiles and more each fetches a quarter; fewer share the panel.
-        let cache_lines =
-            if tiles.start >= lines_per_depth { 0 } else { lines_per_depth.div_ceil(tiles.end) };
-        let start = w.panel(panel).as_ptr_range().end.cast::<u8>();
-        Self { next: start.wrapping_add(tiles.start * cache_lines * w.depth() * CACHE_LINE), cache_lines }
+    pub fn after(slab: &[Line], tiles: Range<usize>) -> Self {
+        const PER_LINE: usize = size_of::<Line>() / CACHE_LINE;
+        // At four tiles and more each fetches a quarter; fewer share the slab.
+        let cache_lines = if tiles.start >= PER_LINE { 0 } else { PER_LINE.div_ceil(tiles.end) };
+        let start = slab.as_ptr_range().end.cast::<u8>();
+        Self { next: start.wrapping_add(tiles.start * cache_lines * slab.len() * CACHE_LINE), cache_lines }
     }
 
     /// Fetches what falls to step `k` of the depth.

@@ -33,80 +33,101 @@ pub enum Start<'a> {
 impl Task for Product<'_> {
     type Output = ();
 
-    /// Panel after panel, and for each one all rows, so that a panel is fetched from memory once.
+    /// Panel after panel, each a slab at a time, and for each slab all rows: weights are fetched from memory once, and
+    /// from the nearest cache for every tile but the first.
     #[inline(always)]
-    fn run<I: Isa>(mut self) {
-        let rows = self.a.count;
-        let tiles = rows.div_ceil(I::ROWS);
+    fn run<I: Isa>(mut self, isa: I) {
+        let tiles = self.a.count.div_ceil(I::ROWS);
         for panel in 0..self.w.panels() {
-            let mut first = 0;
-            for index in 0..tiles {
-                // Balanced: eight rows are 4 + 4 and not 6 + 2.
-                let count = (rows - first).div_ceil(tiles - index);
-                let prefetch = Prefetch::next_panel(self.w, panel, index..tiles);
-                I::tile(&mut self.tile(panel, first, count, prefetch));
-                first += count;
+            // A single tile uses the weights once: it needs no slabs, and keeps its sums in registers.
+            let slab_max = if tiles > 1 { SLAB_MAX } else { self.w.depth() };
+            for (index, lines) in self.w.panel(panel).chunks(slab_max).enumerate() {
+                self.slab(isa, Slab { lines, panel, depth: index * slab_max }, tiles);
             }
         }
     }
 }
 
+/// Lines that a tile goes through before the next tile does: 16 KiB, half of the smallest nearest cache.
+const SLAB_MAX: usize = 64;
+
+/// A stretch of a panel's depth.
+struct Slab<'a> {
+    lines: &'a [Line],
+    panel: usize,
+    /// The input value that the first line meets.
+    depth: usize,
+}
+
 impl Product<'_> {
     #[inline(always)]
-    fn tile(&mut self, panel: usize, first: usize, rows: usize, prefetch: Prefetch) -> Tile<'_> {
-        let column = panel * PANEL;
-        Tile {
-            rows,
-            a: &self.a.values[first * self.a.stride..],
-            a_stride: self.a.stride,
-            panel: self.w.panel(panel),
-            start: match self.start {
-                Start::Bias(bias) => Start::Bias(&bias[column..][..PANEL]),
-                Start::Resume => Start::Resume,
-            },
-            c: &mut self.c.values[first * self.c.stride + column..],
-            c_stride: self.c.stride,
-            prefetch,
+    fn slab<I: Isa>(&mut self, isa: I, slab: Slab<'_>, tiles: usize) {
+        let column = slab.panel * PANEL;
+        let mut first = 0;
+        for index in 0..tiles {
+            // Balanced: eight rows are 4 + 4 and not 6 + 2.
+            let rows = (self.a.count - first).div_ceil(tiles - index);
+            isa.tile(&mut Tile {
+                rows,
+                a: &self.a.values[first * self.a.stride + slab.depth..],
+                a_stride: self.a.stride,
+                lines: slab.lines,
+                start: match self.start {
+                    Start::Bias(bias) if slab.depth == 0 => Start::Bias(&bias[column..][..PANEL]),
+                    _ => Start::Resume,
+                },
+                c: &mut self.c.values[first * self.c.stride + column..],
+                c_stride: self.c.stride,
+                prefetch: Prefetch::after(slab.lines, index..tiles),
+            });
+            first += rows;
         }
     }
 }
 
-/// A few rows by one panel.
+/// A few rows by a slab.
 pub struct Tile<'a> {
     pub rows: usize,
     a: &'a [f32],
     a_stride: usize,
-    panel: &'a [Line],
+    lines: &'a [Line],
     start: Start<'a>,
     c: &'a mut [f32],
     c_stride: usize,
     prefetch: Prefetch,
 }
 
-/// `ROWS` rows by `COLUMNS` columns of the panel, from `column` on, with all sums in registers.
+/// `ROWS` rows by `VECTORS` registers' worth of columns of the slab, from `column` on, with all sums in registers.
 #[inline(always)]
-pub fn tile<I: Isa, const ROWS: usize, const COLUMNS: usize>(t: &mut Tile<'_>, column: usize) {
-    let depth = t.panel.len();
+pub fn tile<I: Isa, const ROWS: usize, const VECTORS: usize>(isa: I, t: &mut Tile<'_>, column: usize) {
+    let depth = t.lines.len();
     // Slices of one known length: the inner loop has no bounds to check.
     let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &t.a[r * t.a_stride..][..depth]);
-    let mut sums = [[0.0; COLUMNS]; ROWS];
-    for (r, sums) in sums.iter_mut().enumerate() {
-        sums.copy_from_slice(match t.start {
-            Start::Bias(bias) => &bias[column..][..COLUMNS],
-            Start::Resume => &t.c[r * t.c_stride + column..][..COLUMNS],
-        });
+    let mut sums = [[isa.splat(0.0); VECTORS]; ROWS];
+    for r in 0..ROWS {
+        let start = match t.start {
+            Start::Bias(bias) => &bias[column..][..VECTORS * I::LANES],
+            Start::Resume => &t.c[r * t.c_stride + column..][..VECTORS * I::LANES],
+        };
+        for v in 0..VECTORS {
+            sums[r][v] = isa.load(&start[v * I::LANES..]);
+        }
     }
-    for (k, line) in t.panel.iter().enumerate() {
+    for (k, line) in t.lines.iter().enumerate() {
         t.prefetch.line(k);
-        let weights: &[f32; COLUMNS] = line.0[column..].first_chunk().expect("a tile within its panel");
+        let weights = &line.0[column..][..VECTORS * I::LANES];
+        let weights: [I::Vector; VECTORS] = std::array::from_fn(|v| isa.load(&weights[v * I::LANES..]));
         for r in 0..ROWS {
-            let x = rows[r][k];
-            for j in 0..COLUMNS {
-                sums[r][j] = I::mul_add(x, weights[j], sums[r][j]);
+            let x = isa.splat(rows[r][k]);
+            for v in 0..VECTORS {
+                sums[r][v] = isa.mul_add(x, weights[v], sums[r][v]);
             }
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        t.c[r * t.c_stride + column..][..COLUMNS].copy_from_slice(sums);
+    for r in 0..ROWS {
+        let c = &mut t.c[r * t.c_stride + column..][..VECTORS * I::LANES];
+        for v in 0..VECTORS {
+            isa.store(sums[r][v], &mut c[v * I::LANES..]);
+        }
     }
 }

@@ -1,0 +1,65 @@
+//! Options of the scheduler and its threads.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::values::{Bytes, bytes, count, duration, threads};
+
+/// How much work is taken in, and how it is cut into turns.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineOptions {
+    /// Threads that compute; `auto` is the number of cores less one, and at least one
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = threads)]
+    pub engine_threads: usize,
+
+    /// Instruction set of the kernels; `auto` takes the best that the processor has
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub kernel: Kernel,
+
+    /// Rows that one turn computes together
+    #[arg(long, value_name = "N", default_value = "256", value_parser = count())]
+    pub max_batch: usize,
+
+    /// Prompt tokens that one turn reads while another row generates: less keeps streams smooth
+    #[arg(long, value_name = "TOKENS", default_value = "64", value_parser = count())]
+    pub prompt_chunk: usize,
+
+    /// Prompt tokens that one turn reads while no row generates: more keeps the cores busy
+    #[arg(long, value_name = "TOKENS", default_value = "2048", value_parser = count())]
+    pub prompt_chunk_idle: usize,
+
+    /// Jobs that may wait; one more is answered 429
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
+    pub queue_max: usize,
+
+    /// Bytes of tokens that waiting jobs may hold; a job beyond that is answered 429
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
+    pub queue_bytes_max: Bytes,
+
+    /// Bytes of logits that a thread holds at once
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
+    pub logits_buffer: Bytes,
+
+    /// Events that a stream may be ahead of its reader before its row is parked
+    #[arg(long, value_name = "N", default_value = "64", value_parser = count())]
+    pub stream_buffer: usize,
+
+    /// How long a parked row waits for its reader before it is cancelled
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub stall_timeout: Duration,
+}
+
+/// The instruction sets that the kernels are written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kernel {
+    /// The best that the processor has.
+    Auto,
+    /// AVX-512.
+    Avx512,
+    /// AVX2 with FMA.
+    Avx2,
+    /// Plain Rust.
+    Portable,
+}

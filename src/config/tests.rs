@@ -1,0 +1,116 @@
+//! Every option is whole, the order of sources holds, and nothing wrong gets through.
+
+use std::time::Duration;
+
+use super::*;
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn message(args: &[&str]) -> String {
+    let error = Config::from_args(args).expect_err("it should have been refused");
+    assert_eq!(error.kind, ErrorKind::Config);
+    assert!(!error.message.contains('\n'), "one line: {}", error.message);
+    error.message
+}
+
+#[test]
+fn every_option_has_a_variable_a_help_text_and_a_documented_default() {
+    let table = markdown_table();
+    for option in options() {
+        let long = option.get_long().unwrap();
+        let variable = format!("RNNLM_{}", long.to_uppercase().replace('-', "_"));
+        assert_eq!(option.get_env().unwrap().to_str().unwrap(), variable);
+        let help = option.get_help().unwrap_or_else(|| panic!("--{long} has no help")).to_string();
+        let takes_value = option.get_action().takes_values();
+        assert!(
+            !takes_value
+                || !option.get_default_values().is_empty()
+                || help.contains("by default")
+                || long == "config",
+            "--{long} has no default, and its help names none"
+        );
+        assert!(table.contains(&format!("| `--{long}")), "--{long} is in the table");
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = Config::default();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.sessions.session_ttl, Duration::from_secs(3600));
+    assert_eq!(config.limits.max_tokens, 4096);
+    assert_eq!(config.http.max_body, Bytes(16 << 20));
+    assert_eq!(config.http.request_timeout, Duration::from_secs(60));
+    assert_eq!(config.http.shutdown_grace, Duration::from_secs(25));
+    assert_eq!(config.engine.max_batch, 256);
+    assert_eq!(config.sessions.evict, Evict::Lru);
+    assert!(!config.strict && config.http.cors_origins.is_empty() && config.default_model.is_none());
+}
+
+#[test]
+fn the_command_line_wins_over_the_file_and_the_file_over_the_default() {
+    let file = file(
+        "max-batch = 8\nsession-ttl = '5m'\nsessions-max-bytes = '64MiB'\nstrict = true\nlog = 'json'\n\
+         cors-origins = ['https://a.example', 'http://b.example:3000']\n",
+    );
+    let path = file.path().to_str().unwrap();
+    let config = Config::from_args(&["--config", path, "--max-batch", "4"]).unwrap();
+    assert_eq!(config.engine.max_batch, 4);
+    assert_eq!(config.sessions.session_ttl, Duration::from_secs(300));
+    assert_eq!(config.sessions.sessions_max_bytes, Bytes(64 << 20));
+    assert!(config.strict);
+    assert_eq!(config.log, LogFormat::Json);
+    assert_eq!(config.http.cors_origins, ["https://a.example", "http://b.example:3000"]);
+    assert_eq!(config.limits.max_tokens, 4096);
+}
+
+#[test]
+fn a_wrong_value_is_refused_naming_option_found_and_expected() {
+    for (args, parts) in [
+        (["--max-batch", "0"], ["--max-batch", "0", "1.."]),
+        (["--session-ttl", "60"], ["--session-ttl", "60", "expected a duration"]),
+        (["--max-body", "much"], ["--max-body", "much", "expected a number of bytes"]),
+        (["--evict", "all"], ["--evict", "all", "lru"]),
+        (["--listen", "8080"], ["--listen", "8080", "invalid"]),
+        (["--max-header", "1KiB"], ["--max-header", "1KiB", "8KiB"]),
+        (["--cors-origins", "example.org"], ["--cors-origins", "example.org", "expected `*`"]),
+        (["--max-text", "1GiB"], ["--max-text", "1GiB", "--max-body"]),
+        (["--queue-bytes-max", "1KiB"], ["--queue-bytes-max", "1KiB", "--max-prompt-tokens"]),
+        (["--prompt-chunk", "4096"], ["--prompt-chunk", "4096", "--prompt-chunk-idle"]),
+    ] {
+        let message = message(&args);
+        for part in parts {
+            assert!(message.contains(part), "{args:?}: {message}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_as_unknown() {
+    for option in ["--weights", "--api-keys", "--rewind-max"] {
+        assert!(message(&[option, "1"]).contains(option));
+    }
+}
+
+#[test]
+fn a_wrong_file_is_refused_naming_the_file_and_the_key() {
+    for (text, part) in [
+        ("max-batsh = 1", "unknown key `max-batsh`"),
+        ("config = 'other.toml'", "unknown key `config`"),
+        ("[http]\nmax-body = 1", "`http` is a table"),
+        ("max-batch = 0", "--max-batch"),
+        ("strict = 'perhaps'", "--strict"),
+        ("max-batch = 1\nmax-batch = 2", "line 2"),
+        ("max-batch =", "line 1"),
+    ] {
+        let file = file(text);
+        let path = file.path().to_str().unwrap();
+        let message = message(&["--config", path]);
+        assert!(message.contains(path) && message.contains(part), "{text}: {message}");
+    }
+    assert!(message(&["--config", "/nowhere.toml"]).contains("/nowhere.toml"));
+}

@@ -1,0 +1,134 @@
+//! How option values are written: sizes, durations, thread counts.
+
+use std::fmt;
+use std::str::FromStr;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+/// A number of bytes, written `1048576`, `1MiB` or `1.5GiB`; `kB`, `MB` and `GB` are powers of ten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub usize);
+
+const UNITS: [(&str, usize); 8] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = UNITS
+            .iter()
+            .find_map(|(name, size)| Some((text.strip_suffix(name)?, *size)))
+            .unwrap_or((text, 1));
+        let expected =
+            || "expected a number of bytes such as `65536`, `512KiB`, `16MiB` or `1.5GiB`".to_owned();
+        if let Ok(whole) = number.trim().parse::<usize>() {
+            return whole.checked_mul(unit).map(Self).ok_or_else(expected);
+        }
+        let bytes = number.trim().parse::<f64>().map_err(|_| expected())? * unit as f64;
+        // Beyond 2^53 a fraction of a unit is no longer exact; no machine has that much memory.
+        if unit > 1 && (0.0..9e15).contains(&bytes) { Ok(Self(bytes as usize)) } else { Err(expected()) }
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = UNITS.iter().take(3).find(|(_, size)| self.0 > 0 && self.0.is_multiple_of(*size));
+        match exact {
+            Some((unit, size)) => write!(f, "{}{unit}", self.0 / size),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// A duration above zero, such as `25s`, `1h 30m` or `250ms`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let expected = "expected a duration above zero such as `250ms`, `25s` or `1h 30m`";
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) => Err(expected.to_owned()),
+        Err(error) => Err(format!("{error}; {expected}")),
+    }
+}
+
+/// A duration that may be zero.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected a duration such as `0s` or `25s`"))
+}
+
+/// A size of at least one byte.
+pub(super) fn bytes(text: &str) -> Result<Bytes, String> {
+    match text.parse()? {
+        Bytes(0) => Err("expected at least one byte".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A number of threads, or `auto`: the cores less one, so that the network is never starved; at least one.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        return Ok(available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)));
+    }
+    match text.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("expected `auto` or a number between 1 and 1024".to_owned()),
+    }
+}
+
+/// A whole number of at least one.
+pub(super) fn count() -> clap::builder::RangedU64ValueParser<usize> {
+    // The bound keeps sums and products of limits far from overflow.
+    clap::builder::RangedU64ValueParser::new().range(1..=1 << 40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_printed() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("7B", 7),
+            ("64KiB", 65_536),
+            ("16MiB", 16 << 20),
+            ("1.5GiB", 3 << 29),
+            ("2 MiB", 2 << 20),
+            ("3kB", 3_000),
+            ("3MB", 3_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+            assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)), "{text}, printed and read again");
+        }
+        assert_eq!(Bytes(16 << 20).to_string(), "16MiB");
+        assert_eq!(Bytes(1025).to_string(), "1025B");
+        for text in ["", "MiB", "-1", "1.5", "1TiB", "nanMiB", "infGiB", "99999999999GiB", "1 2"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
+        for text in ["", "0s", "25", "-1s", "soon"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn auto_leaves_a_core_and_takes_at_least_one() {
+        assert!(threads("auto").unwrap() >= 1);
+        assert_eq!(threads("3"), Ok(3));
+        assert!(threads("0").is_err() && threads("many").is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! The job that generates: draws a token, lets it out, reads it, and so on.
+
+use std::sync::Arc;
+
+use super::stop::{Passed, StopStrings};
+use crate::engine::{Answer, Ending, Flow, Job, Outlet, Plan, Reader, Tag, outlet};
+use crate::error::{Error, Result};
+use crate::lm::{Distribution, Joint, Logits, TokenId};
+use crate::sampling::{Filters, Sampler};
+use crate::text::Decoder;
+
+/// What to generate, and when to stop.
+pub struct GenerationPlan {
+    /// Read before the first draw.
+    pub prompt: Arc<[TokenId]>,
+    /// How the text stands after it.
+    pub joint: Joint,
+    /// How a token is chosen.
+    pub sampler: Sampler,
+    /// Among which tokens.
+    pub filters: Filters,
+    /// The position of the first token drawn, counted from the model's start.
+    pub position: u64,
+    /// Most tokens drawn; at least one.
+    pub tokens_max: usize,
+    /// The token that ends the text, if one does.
+    pub eos: Option<TokenId>,
+    /// The strings that end the text; none is empty.
+    pub stops: Vec<String>,
+    /// Turns tokens into text, and knows how the prompt ended.
+    pub decoder: Decoder,
+    /// Whether a session is to hold every token drawn, the last included.
+    pub last_token: LastToken,
+    /// Alternatives given with each token.
+    pub alternatives: usize,
+    /// Events that may wait for a slow reader.
+    pub events_max: usize,
+}
+
+/// What becomes of the last token drawn, from which nothing more is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastToken {
+    /// It is read: the session holds it.
+    Read,
+    /// It is not read: nobody would see the state.
+    Skip,
+}
+
+/// What comes out of a generation. The last is `Done` or `Failed`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GenerationEvent {
+    /// A token was drawn.
+    Token(TokenEvent),
+    /// The generation is over, and its session free.
+    Done(Finished),
+    /// It failed; the tokens let out before are in its session, which stands at `position`.
+    Failed {
+        /// What went wrong.
+        error: Error,
+        /// Where the session stands, if there is one.
+        position: Option<u64>,
+    },
+}
+
+/// A token that was drawn. Logprobs are the model's own, natural.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenEvent {
+    /// Its place among those drawn.
+    pub index: usize,
+    /// The token.
+    pub token: TokenId,
+    /// The text that it brings to light: whole characters, none that could begin a stop string.
+    pub text: String,
+    /// `ln P(token)`.
+    pub logprob: f64,
+    /// The most likely tokens and their logprobs.
+    pub alternatives: Vec<(TokenId, f64)>,
+}
+
+/// How a generation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// Why.
+    pub finish: Finish,
+    /// The text that was held back till now.
+    pub text: String,
+    /// Tokens drawn.
+    pub token_count: usize,
+    /// Their joint logprob.
+    pub logprob: f64,
+    /// Where the session stands, if there is one.
+    pub position: Option<u64>,
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// As many tokens as were allowed.
+    Length,
+    /// A stop string.
+    Stop,
+    /// The end-of-text token.
+    Eos,
+    /// Its time was up.
+    Timeout,
+    /// The client went away.
+    Cancelled,
+    /// The service stops.
+    Shutdown,
+}
+
+/// The job: one row.
+pub struct Generation {
+    plan: GenerationPlan,
+    stops: StopStrings,
+    outlet: Outlet<GenerationEvent>,
+    staged: Option<TokenEvent>,
+    token_count: usize,
+    logprob: f64,
+    finish: Option<Finish>,
+}
+
+impl Generation {
+    /// The job, the plan of its row, and where its events will come out.
+    pub fn new(mut plan: GenerationPlan) -> (Self, Vec<Plan>, Reader<GenerationEvent>) {
+        let (outlet, reader) = outlet(plan.events_max);
+        let rows =
+            vec![Plan { tag: 0, tokens: plan.prompt.clone(), joint: plan.joint, logits: Logits::Last }];
+        let stops = StopStrings::new(std::mem::take(&mut plan.stops));
+        (Self { plan, stops, outlet, staged: None, token_count: 0, logprob: 0.0, finish: None }, rows, reader)
+    }
+
+    fn draw(&mut self, logits: &mut [f32]) -> Result<TokenId> {
+        let alternatives = self.alternatives(logits);
+        let position = self.plan.position + self.token_count as u64;
+        let drawn = self.plan.sampler.draw(&self.plan.filters, logits, position)?;
+        let text = self.show(drawn.token);
+        let index = self.token_count;
+        self.token_count += 1;
+        self.logprob += drawn.logprob;
+        if self.finish.is_none() && self.token_count >= self.plan.tokens_max {
+            self.finish = Some(Finish::Length);
+        }
+        self.staged =
+            Some(TokenEvent { index, token: drawn.token, text, logprob: drawn.logprob, alternatives });
+        Ok(drawn.token)
+    }
+
+    fn alternatives(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
+        if self.plan.alternatives == 0 {
+            return Vec::new();
+        }
+        let model = Distribution::new(logits);
+        model.top_k(self.plan.alternatives).into_iter().map(|token| (token, model.logprob(token))).collect()
+    }
+
+    /// The text that `token` brings to light, and whether it is the end.
+    fn show(&mut self, token: TokenId) -> String {
+        if self.plan.eos == Some(token) {
+            self.finish = Some(Finish::Eos);
+            return String::new();
+        }
+        match self.stops.push(&self.plan.decoder.push(token)) {
+            Passed::Text(text) => text,
+            Passed::Stopped(text) => {
+                self.finish = Some(Finish::Stop);
+                text
+            }
+        }
+    }
+}
+
+impl Job for Generation {
+    fn answer(&mut self, _row: Tag, logits: Option<&mut [f32]>) -> Result<Answer> {
+        // Without logits: the last token is read.
+        let Some(logits) = logits else { return Ok(Answer::Done) };
+        let token = self.draw(logits)?;
+        Ok(match (self.finish, self.plan.last_token) {
+            (None, _) => Answer::Feed { token, logits: Logits::Last },
+            (Some(_), LastToken::Read) => Answer::Feed { token, logits: Logits::None },
+            (Some(_), LastToken::Skip) => Answer::Done,
+        })
+    }
+
+    fn settle(&mut self) {
+        if let Some(event) = self.staged.take() {
+            self.outlet.send(GenerationEvent::Token(event));
+        }
+    }
+
+    fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
+        let Self { plan, stops, outlet, token_count, logprob, finish, .. } = *self;
+        outlet.send(match resolve(finish, ending, token_count) {
+            Ok(finish) => {
+                let text = if finish == Finish::Stop { String::new() } else { rest(plan.decoder, stops) };
+                GenerationEvent::Done(Finished { finish, text, token_count, logprob, position })
+            }
+            Err(error) => GenerationEvent::Failed { error, position },
+        });
+    }
+
+    fn flow(&self) -> Flow {
+        self.outlet.flow()
+    }
+}
+
+/// Why the generation ended; an error if it failed, or was ended before it gave anything.
+fn resolve(finish: Option<Finish>, ending: Ending, token_count: usize) -> Result<Finish> {
+    match (finish, ending) {
+        (_, Ending::Failed(error)) => Err(error),
+        (Some(finish), _) => Ok(finish),
+        (None, Ending::TimedOut) if token_count > 0 => Ok(Finish::Timeout),
+        (None, Ending::Shutdown) if token_count > 0 => Ok(Finish::Shutdown),
+        (None, Ending::Cancelled) => Ok(Finish::Cancelled),
+        (None, ending) => {
+            Err(ending.into_error().unwrap_or_else(|| Error::internal("a generation ended without a reason")))
+        }
+    }
+}
+
+/// The text held back till the end. What the decoder still held may complete a stop string like any other text.
+fn rest(decoder: Decoder, mut stops: StopStrings) -> String {
+    match stops.push(&decoder.finish()) {
+        Passed::Text(text) => text + &stops.finish(),
+        Passed::Stopped(text) => text,
+    }
+}

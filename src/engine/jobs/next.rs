@@ -1,0 +1,108 @@
+//! What comes next: the question that a client asks of a row's logits, and the answer.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::lm::{Distribution, TokenId};
+use crate::sampling::Filters;
+
+/// What is asked of the distribution over the next token.
+#[derive(Clone, Debug)]
+pub struct NextQuery {
+    /// Length of the list of the most likely tokens.
+    pub top_k: usize,
+    /// Tokens that the list leaves out; they keep their share of the probability.
+    pub hidden: Vec<TokenId>,
+    /// Continuations of one token or more whose probability is asked for.
+    pub candidates: Vec<Arc<[TokenId]>>,
+    /// Whether every token's logprob is asked for.
+    pub vector: Vector,
+    /// The distribution after these filters, instead of the model's own.
+    pub filters: Option<Filters>,
+}
+
+/// Whether the logprobs of the whole vocabulary are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vector {
+    /// Only the list.
+    #[default]
+    Omit,
+    /// All of them.
+    Include,
+}
+
+/// The distribution over the next token, as far as it was asked for. Logarithms are natural.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NextAnswer {
+    /// The most likely tokens, most likely first.
+    pub distribution: Vec<Ranked>,
+    /// In the order asked.
+    pub candidates: Vec<CandidateAnswer>,
+    /// Nats.
+    pub entropy: f64,
+    /// The probability of all tokens in the list together.
+    pub top_mass: f64,
+    /// `ln sum exp(logits)`, by which the logits became logprobs.
+    pub logsumexp: f64,
+    /// Logprobs `[vocab_size]`; `-inf` where the filters rule a token out.
+    pub logprobs: Option<Vec<f64>>,
+}
+
+/// A token and how likely it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranked {
+    /// The token.
+    pub token: TokenId,
+    /// `ln P(token)`.
+    pub logprob: f64,
+    /// Its place among all tokens, from 1.
+    pub rank: usize,
+}
+
+/// How likely a candidate is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CandidateAnswer {
+    /// The joint logprob of its tokens; `-inf` when the filters rule one out.
+    pub logprob: f64,
+    /// Its place among all tokens, from 1; only for a candidate of one token that is not ruled out.
+    pub rank: Option<usize>,
+}
+
+impl NextQuery {
+    /// The distribution that the query is about; `logits` `[vocab_size]` may be overwritten.
+    ///
+    /// # Errors
+    /// When the filters leave nothing.
+    pub(super) fn view<'a>(&self, logits: &'a mut [f32]) -> Result<Distribution<'a>> {
+        match &self.filters {
+            Some(filters) => Ok(filters.apply(logits)?),
+            None => Ok(Distribution::new(logits)),
+        }
+    }
+
+    /// The answer, but for the logprobs of candidates of several tokens, which are still to be read.
+    pub(super) fn answer(&self, view: &Distribution<'_>) -> NextAnswer {
+        let ranked = view.top_k(self.top_k + self.hidden.len()).into_iter().zip(1..);
+        let shown = ranked.filter(|(token, _)| !self.hidden.contains(token)).take(self.top_k);
+        let distribution: Vec<Ranked> =
+            shown.map(|(token, rank)| Ranked { token, logprob: view.logprob(token), rank }).collect();
+        let all = 0..view.logits().len() as TokenId;
+        NextAnswer {
+            candidates: self.candidates.iter().map(|tokens| CandidateAnswer::first(view, tokens)).collect(),
+            entropy: view.entropy(),
+            top_mass: distribution.iter().map(|ranked| libm::exp(ranked.logprob)).sum(),
+            logsumexp: view.logsumexp(),
+            logprobs: (self.vector == Vector::Include)
+                .then(|| all.map(|token| view.logprob(token)).collect()),
+            distribution,
+        }
+    }
+}
+
+impl CandidateAnswer {
+    fn first(view: &Distribution<'_>, tokens: &[TokenId]) -> Self {
+        let logprob = view.logprob(tokens[0]);
+        let ranked = tokens.len() == 1 && logprob > f64::NEG_INFINITY;
+        Self { logprob, rank: ranked.then(|| view.rank(tokens[0])) }
+    }
+}

@@ -1,0 +1,164 @@
+//! The job that reads: what a session appends, what a client asks about, what is scored.
+
+use std::sync::Arc;
+
+use super::next::{NextAnswer, NextQuery};
+use crate::engine::{Answer, Ending, Flow, Job, Outlet, Plan, Reader, Tag, outlet};
+use crate::error::{Error, Result};
+use crate::lm::{Distribution, Joint, Logits, TokenId};
+use crate::session::Snapshot;
+
+/// What to read, and what to find out on the way.
+#[derive(Clone, Debug, Default)]
+pub struct ReadingPlan {
+    /// Read first, from the job's start.
+    pub tokens: Arc<[TokenId]>,
+    /// How the text stands after them.
+    pub joint: Joint,
+    /// Whether each of `tokens` is scored.
+    pub scored: Scored,
+    /// Continuations that are scored, each from where `tokens` lead.
+    pub branches: Vec<Arc<[TokenId]>>,
+    /// What is asked about the token after `tokens`.
+    pub next: Option<NextQuery>,
+}
+
+/// Whether tokens are scored as they are read, which costs the output layer for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scored {
+    /// Only read.
+    #[default]
+    No,
+    /// The logprob of each is kept.
+    Yes,
+}
+
+/// What was found out. Logprobs are natural.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadingResult {
+    /// Of each of the plan's tokens, if they were to be scored.
+    pub logprobs: Vec<f64>,
+    /// Of each token of each branch.
+    pub branches: Vec<Vec<f64>>,
+    /// The answer to the question.
+    pub next: Option<NextAnswer>,
+    /// Where the reading led, unless that is a session's.
+    pub snapshot: Option<Snapshot>,
+    /// Where the session stands.
+    pub position: Option<u64>,
+}
+
+/// A failed reading, and where its session stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadingFailure {
+    /// What went wrong.
+    pub error: Error,
+    /// Where the session stands, if there is one.
+    pub position: Option<u64>,
+}
+
+/// The job. Row 0 reads the plan's tokens; row `1 + i` branch `i`; the rows after those the candidates of several tokens.
+pub struct Reading {
+    plan: ReadingPlan,
+    outlet: Outlet<Result<ReadingResult, ReadingFailure>>,
+    result: ReadingResult,
+}
+
+const MAIN: Tag = 0;
+
+impl Reading {
+    /// The job, the plans of its first rows, and where its result will come out.
+    pub fn new(plan: ReadingPlan) -> (Self, Vec<Plan>, Reader<Result<ReadingResult, ReadingFailure>>) {
+        let (outlet, reader) = outlet(1);
+        let logits = match plan.scored {
+            Scored::Yes => Logits::Each,
+            Scored::No if plan.next.is_some() => Logits::Last,
+            Scored::No => Logits::None,
+        };
+        let rows = vec![Plan { tag: MAIN, tokens: plan.tokens.clone(), joint: plan.joint, logits }];
+        let branches = plan.branches.iter().map(|branch| Vec::with_capacity(branch.len())).collect();
+        let result =
+            ReadingResult { logprobs: Vec::new(), branches, next: None, snapshot: None, position: None };
+        (Self { plan, outlet, result }, rows, reader)
+    }
+
+    /// What row 0 leads to, once its tokens are read: the branches, and the candidates if they are known.
+    fn rows_after_main(&self) -> Vec<Plan> {
+        let candidates = self.plan.next.iter().flat_map(|next| &next.candidates);
+        let rows = self.plan.branches.iter().chain(candidates).zip(1..);
+        let needed = rows.filter(|(tokens, tag)| *tag <= self.plan.branches.len() || tokens.len() > 1);
+        needed
+            .map(|(tokens, tag)| Plan {
+                tag,
+                tokens: tokens.clone(),
+                joint: Joint::Closed,
+                logits: Logits::Each,
+            })
+            .collect()
+    }
+
+    fn answer_main(&mut self, logits: Option<&mut [f32]>) -> Result<Answer> {
+        match (&self.plan.next, logits) {
+            // All were scored; what comes after them was not asked for yet.
+            (Some(_), None) if self.result.next.is_none() => Ok(Answer::Split(vec![Plan {
+                tag: MAIN,
+                tokens: Arc::default(),
+                joint: self.plan.joint,
+                logits: Logits::Last,
+            }])),
+            (Some(next), Some(logits)) => {
+                self.result.next = Some(next.answer(&next.view(logits)?));
+                Ok(Answer::Split(self.rows_after_main()))
+            }
+            _ => Ok(Answer::Split(self.rows_after_main())),
+        }
+    }
+
+    fn score_candidate(&mut self, candidate: usize, index: usize, logits: &mut [f32]) -> Result<()> {
+        let (Some(query), Some(answer)) = (&self.plan.next, &mut self.result.next) else { return Ok(()) };
+        // The first token was scored with the answer itself.
+        if index > 0 {
+            let token = query.candidates[candidate][index];
+            answer.candidates[candidate].logprob += query.view(logits)?.logprob(token);
+        }
+        Ok(())
+    }
+}
+
+impl Job for Reading {
+    fn look(&mut self, row: Tag, index: usize, logits: &mut [f32]) -> Result<()> {
+        let branches = self.plan.branches.len();
+        match row {
+            MAIN => self.result.logprobs.push(Distribution::new(logits).logprob(self.plan.tokens[index])),
+            row if row <= branches => {
+                let token = self.plan.branches[row - 1][index];
+                self.result.branches[row - 1].push(Distribution::new(logits).logprob(token));
+            }
+            row => return self.score_candidate(row - 1 - branches, index, logits),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, row: Tag, logits: Option<&mut [f32]>) -> Result<Answer> {
+        if row == MAIN { self.answer_main(logits) } else { Ok(Answer::Done) }
+    }
+
+    fn retire(&mut self, row: Tag, snapshot: Snapshot) {
+        if row == MAIN {
+            self.result.snapshot = Some(snapshot);
+        }
+    }
+
+    fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
+        let Self { outlet, mut result, .. } = *self;
+        result.position = position;
+        outlet.send(match ending.into_error() {
+            None => Ok(result),
+            Some(error) => Err(ReadingFailure { error, position }),
+        });
+    }
+
+    fn flow(&self) -> Flow {
+        self.outlet.flow()
+    }
+}

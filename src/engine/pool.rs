@@ -1,0 +1,95 @@
+//! Threads for engines, and the way in: a job goes to the engine with the least to do.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+
+use super::{Engine, EngineLimits, Inbox, InboxLimits, Observer, Reader, Submission};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The engines of a process, one thread each.
+pub struct Pool {
+    inboxes: Vec<Arc<Inbox>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The pool in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Jobs admitted and not ended.
+    pub running: usize,
+    /// Jobs that wait for an engine.
+    pub waiting: usize,
+}
+
+impl Pool {
+    /// Starts `threads` engines.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        threads: usize,
+        inbox_limits: InboxLimits,
+        limits: &EngineLimits,
+        clock: &Clock,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Self> {
+        let mut pool = Self { inboxes: Vec::new(), threads: Mutex::default() };
+        for index in 0..threads {
+            let inbox = Arc::new(Inbox::new(inbox_limits));
+            let engine = Engine::new(inbox.clone(), limits.clone(), clock.clone(), observer.clone());
+            let thread =
+                std::thread::Builder::new().name(format!("engine-{index}")).spawn(move || engine.work());
+            let thread = thread.map_err(|error| {
+                Error::new(ErrorKind::Internal, format!("no thread for an engine: {error}"))
+            })?;
+            pool.inboxes.push(inbox);
+            pool.threads.lock().expect("bug: a panic while threads were counted").push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// Hands a job to the engine with the least to do; `reader` is given back bound to it.
+    ///
+    /// # Errors
+    /// `QueueFull` when no engine has room; the job is dropped, and its session free again.
+    pub fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
+        let mut inboxes: Vec<&Arc<Inbox>> = self.inboxes.iter().collect();
+        inboxes.sort_by_key(|inbox| inbox.load());
+        let mut submission = submission;
+        for inbox in inboxes {
+            match inbox.push(submission) {
+                Ok(()) => return Ok(reader.waking(inbox.clone())),
+                Err(refused) => submission = *refused,
+            }
+        }
+        let stats = self.stats();
+        let message = format!("the queue is full: {} jobs wait and {} run", stats.waiting, stats.running);
+        Err(Error::new(ErrorKind::QueueFull, message))
+    }
+
+    /// The pool in figures.
+    pub fn stats(&self) -> PoolStats {
+        let waiting = self.inboxes.iter().map(|inbox| inbox.waiting()).sum();
+        let load: usize = self.inboxes.iter().map(|inbox| inbox.load()).sum();
+        PoolStats { waiting, running: load.saturating_sub(waiting) }
+    }
+
+    /// Ends every job, and waits until the last has returned its session.
+    pub fn shut(&self) {
+        self.inboxes.iter().for_each(|inbox| inbox.shut());
+        let threads =
+            std::mem::take(&mut *self.threads.lock().expect("bug: a panic while threads were counted"));
+        for thread in threads {
+            // An engine's own panic was logged where it happened; there is nothing left to save here.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}

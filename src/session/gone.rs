@@ -1,0 +1,63 @@
+//! What became of sessions that are no more, for as long as somebody may still ask.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use super::{Closed, SessionId, SessionLimits};
+use crate::error::{Error, ErrorKind};
+
+/// The sessions that went without being deleted: bounded in number and in time.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    why: HashMap<SessionId, (Closed, Instant)>,
+    /// In the order of going; an id that went twice stands here twice.
+    order: VecDeque<(Instant, SessionId)>,
+}
+
+impl Gone {
+    /// Remembers why `id` went, from `now` on.
+    pub(super) fn remember(&mut self, id: SessionId, why: Closed, now: Instant, limits: &SessionLimits) {
+        let until = now + limits.gone_ttl;
+        self.why.insert(id.clone(), (why, until));
+        self.order.push_back((until, id));
+        while self.order.len() > limits.gone_max {
+            self.pop();
+        }
+    }
+
+    /// Forgets what is older than the limit.
+    pub(super) fn forget(&mut self, now: Instant) {
+        while self.order.front().is_some_and(|(until, _)| *until <= now) {
+            self.pop();
+        }
+    }
+
+    /// The id lives again: what became of its forerunner no longer matters.
+    pub(super) fn revive(&mut self, id: &SessionId) {
+        self.why.remove(id);
+    }
+
+    /// The answer to a request for a session that is not there.
+    pub(super) fn error(&self, id: &SessionId) -> Error {
+        match self.why.get(id) {
+            Some((Closed::Expired, _)) => Error::new(
+                ErrorKind::SessionExpired,
+                format!("session `{id}` expired: it was not used for its time to live"),
+            ),
+            Some((Closed::Evicted, _)) => Error::new(
+                ErrorKind::SessionEvicted,
+                format!("session `{id}` was evicted to make room for others"),
+            ),
+            Some((Closed::Deleted, _)) | None => {
+                Error::new(ErrorKind::SessionNotFound, format!("session `{id}` does not exist"))
+            }
+        }
+    }
+
+    fn pop(&mut self) {
+        let Some((until, id)) = self.order.pop_front() else { return };
+        if self.why.get(&id).is_some_and(|(_, latest)| *latest == until) {
+            self.why.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What the table of sessions may hold.
+
+use std::time::Duration;
+
+/// The bounds of a [`Sessions`](super::Sessions) table.
+#[derive(Clone, Debug)]
+pub struct SessionLimits {
+    /// Most sessions at once.
+    pub sessions_max: usize,
+    /// Most bytes of all sessions together: states, ids, bookkeeping.
+    pub bytes_max: usize,
+    /// How long a session lives after its last use, unless its creator says otherwise.
+    pub ttl: Duration,
+    /// What happens when there is no room.
+    pub evict: Evict,
+    /// How long the table remembers why a session is gone.
+    pub gone_ttl: Duration,
+    /// Most gone sessions remembered; the oldest are forgotten first.
+    pub gone_max: usize,
+}
+
+/// What happens when there is no room for another session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evict {
+    /// The idle session that was not used for longest goes.
+    Lru,
+    /// The new session is refused.
+    None,
+}

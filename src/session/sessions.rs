@@ -1,0 +1,200 @@
+//! The sessions as the rest of the program sees them: one lock, taken for moments.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use super::table::{Session, Table};
+use super::{Lease, SessionId, SessionLimits, Snapshot};
+use crate::clock::Clock;
+use crate::error::Result;
+
+/// All sessions of the server.
+#[derive(Debug)]
+pub struct Sessions {
+    limits: SessionLimits,
+    clock: Clock,
+    table: Mutex<Table>,
+}
+
+/// What a session is made from.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Made up when absent.
+    pub id: Option<SessionId>,
+    /// The name of its model.
+    pub model: Arc<str>,
+    /// Where it starts.
+    pub snapshot: Snapshot,
+    /// How long it lives after its last use; the server's default when absent.
+    pub ttl: Option<Duration>,
+    /// What happens to an idle session of the same id.
+    pub on_existing: OnExisting,
+}
+
+/// What happens to an idle session whose id is asked for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExisting {
+    /// It stays, and the new one is refused.
+    Refuse,
+    /// The new one takes its place.
+    Replace,
+}
+
+/// What a client may know of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionInfo {
+    /// Its name.
+    pub id: SessionId,
+    /// The name of its model.
+    pub model: Arc<str>,
+    /// Tokens read.
+    pub position: u64,
+    /// Bytes of its state.
+    pub state_bytes: usize,
+    /// When it was made.
+    pub created_at: SystemTime,
+    /// When it was last read or written, looking at it aside.
+    pub last_used_at: SystemTime,
+    /// When it goes if nobody uses it.
+    pub expires_at: SystemTime,
+    /// Whether a write is running.
+    pub busy: bool,
+}
+
+/// Why a session is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Closed {
+    /// Its client deleted or replaced it.
+    Deleted,
+    /// It was not used for its time to live.
+    Expired,
+    /// It made room for another.
+    Evicted,
+}
+
+/// The table in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// Sessions by model.
+    pub by_model: BTreeMap<Arc<str>, usize>,
+    /// Bytes of all sessions.
+    pub bytes: usize,
+    /// Sessions with a running write.
+    pub busy: usize,
+    /// Sessions closed since the start, by reason.
+    pub closed: BTreeMap<Closed, u64>,
+}
+
+impl Sessions {
+    /// An empty table.
+    pub fn new(limits: SessionLimits, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { limits, clock, table: Mutex::default() })
+    }
+
+    /// Adds a session.
+    ///
+    /// # Errors
+    /// `SessionExists` or `SessionBusy` when the id is taken, `SessionsFull` when there is no room.
+    pub fn create(&self, new: NewSession) -> Result<SessionInfo> {
+        let mut table = self.lock();
+        let id = new.id.clone().unwrap_or_else(SessionId::random);
+        table.check_free(&id, new.on_existing)?;
+        let now = self.clock.now();
+        let session = Session::new(new, self.limits.ttl, now);
+        table.make_room(&self.limits, (&id, &session), now)?;
+        let info = session.info(&id, &self.clock);
+        table.insert(id, session);
+        Ok(info)
+    }
+
+    /// Whether [`Self::create`] would take this id now: asked before the work that leads to a session.
+    ///
+    /// # Errors
+    /// As `create`, room aside.
+    pub fn check_free(&self, id: &SessionId, on_existing: OnExisting) -> Result<()> {
+        self.lock().check_free(id, on_existing)
+    }
+
+    /// Looks at a session without using it.
+    ///
+    /// # Errors
+    /// `SessionNotFound`, `SessionExpired`, `SessionEvicted`.
+    pub fn info(&self, id: &SessionId) -> Result<SessionInfo> {
+        Ok(self.lock().get(id)?.info(id, &self.clock))
+    }
+
+    /// At most `limit` sessions in the order of their ids, those after `after`.
+    pub fn list(&self, after: Option<&SessionId>, limit: usize) -> Vec<SessionInfo> {
+        let table = self.lock();
+        table.after(after).take(limit).map(|(id, session)| session.info(id, &self.clock)).collect()
+    }
+
+    /// A session's model and a copy of how it stands; a running write is not seen. This is a use.
+    ///
+    /// # Errors
+    /// As [`Self::info`].
+    pub fn read(&self, id: &SessionId) -> Result<(Arc<str>, Snapshot)> {
+        self.lock().read(id, self.clock.now())
+    }
+
+    /// The right to advance a session.
+    ///
+    /// # Errors
+    /// As [`Self::info`]; `SessionBusy` while another lease is out; `PositionMismatch` when the session does not
+    /// stand at `expected_position`.
+    pub fn lease(self: &Arc<Self>, id: &SessionId, expected_position: Option<u64>) -> Result<Lease> {
+        let lent = self.lock().lend(id, expected_position)?;
+        Ok(Lease::new(id.clone(), lent, self.clone()))
+    }
+
+    /// Sets a session back to `start`.
+    ///
+    /// # Errors
+    /// As [`Self::lease`].
+    pub fn reset(
+        self: &Arc<Self>,
+        id: &SessionId,
+        start: Snapshot,
+        expected_position: Option<u64>,
+    ) -> Result<SessionInfo> {
+        let mut lease = self.lease(id, expected_position)?;
+        lease.snapshot = start;
+        drop(lease);
+        self.info(id)
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// As [`Self::lease`].
+    pub fn delete(&self, id: &SessionId, expected_position: Option<u64>) -> Result<()> {
+        let mut table = self.lock();
+        table.check_writable(id, expected_position)?;
+        table.close(id, Closed::Deleted);
+        Ok(())
+    }
+
+    /// The table in figures.
+    pub fn stats(&self) -> SessionStats {
+        self.lock().stats()
+    }
+
+    /// The bounds of this table.
+    pub fn limits(&self) -> &SessionLimits {
+        &self.limits
+    }
+
+    /// Ends a lease: what it has come to is the session now.
+    pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
+        let now = self.clock.now();
+        self.lock().put_back(id, snapshot, now);
+    }
+
+    /// The table, rid of what has expired.
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        let mut table = self.table.lock().expect("bug: a panic under the lock of the sessions");
+        table.expire(self.clock.now(), &self.limits);
+        table
+    }
+}

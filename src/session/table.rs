@@ -1,0 +1,249 @@
+//! The table below the lock: expiry, eviction, and the account of every byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::gone::Gone;
+use super::{
+    Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits, SessionStats, Snapshot,
+};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lm::Tail;
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    sessions: BTreeMap<SessionId, Session>,
+    /// Idle sessions by last use, the longest unused first.
+    by_use: BTreeSet<(Instant, SessionId)>,
+    /// Idle sessions by the time at which they expire.
+    by_expiry: BTreeSet<(Instant, SessionId)>,
+    gone: Gone,
+    bytes: usize,
+    busy: usize,
+    by_model: BTreeMap<Arc<str>, usize>,
+    closed: BTreeMap<Closed, u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    model: Arc<str>,
+    snapshot: Snapshot,
+    created: Instant,
+    last_used: Instant,
+    ttl: Duration,
+    busy: Busy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    Idle,
+    Leased,
+}
+
+impl Session {
+    pub(super) fn new(new: NewSession, ttl_default: Duration, now: Instant) -> Self {
+        let ttl = new.ttl.unwrap_or(ttl_default);
+        Self { model: new.model, snapshot: new.snapshot, created: now, last_used: now, ttl, busy: Busy::Idle }
+    }
+
+    fn expires(&self) -> Instant {
+        self.last_used + self.ttl
+    }
+
+    /// Bytes that this session takes: its state, its tail, its id in the table and both orders, and their nodes.
+    fn bytes(&self, id: &SessionId) -> usize {
+        const ORDERS: usize = 2 * size_of::<(Instant, SessionId)>();
+        let fixed = size_of::<Self>() + size_of::<SessionId>() + ORDERS + Tail::bytes_max();
+        fixed + id.as_str().len() + self.snapshot.state.bytes()
+    }
+
+    pub(super) fn info(&self, id: &SessionId, clock: &Clock) -> SessionInfo {
+        SessionInfo {
+            id: id.clone(),
+            model: self.model.clone(),
+            position: self.snapshot.position,
+            state_bytes: self.snapshot.state.bytes(),
+            created_at: clock.date(self.created),
+            last_used_at: clock.date(self.last_used),
+            expires_at: clock.date(self.expires()),
+            busy: self.busy == Busy::Leased,
+        }
+    }
+}
+
+impl Table {
+    pub(super) fn get(&self, id: &SessionId) -> Result<&Session> {
+        self.sessions.get(id).ok_or_else(|| self.gone.error(id))
+    }
+
+    pub(super) fn after(&self, id: Option<&SessionId>) -> impl Iterator<Item = (&SessionId, &Session)> {
+        let start = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.sessions.range((start, Bound::Unbounded))
+    }
+
+    pub(super) fn read(&mut self, id: &SessionId, now: Instant) -> Result<(Arc<str>, Snapshot)> {
+        self.touch(id, now);
+        let session = self.get(id)?;
+        Ok((session.model.clone(), session.snapshot.clone()))
+    }
+
+    /// Marks a session as busy: from now on it neither expires nor is evicted.
+    pub(super) fn lend(
+        &mut self,
+        id: &SessionId,
+        expected_position: Option<u64>,
+    ) -> Result<(Arc<str>, Snapshot)> {
+        self.check_writable(id, expected_position)?;
+        self.unlist(id);
+        self.busy += 1;
+        let session = self.session_mut(id);
+        session.busy = Busy::Leased;
+        Ok((session.model.clone(), session.snapshot.clone()))
+    }
+
+    pub(super) fn put_back(&mut self, id: &SessionId, snapshot: &mut Snapshot, now: Instant) {
+        self.busy -= 1;
+        let session = self.session_mut(id);
+        std::mem::swap(&mut session.snapshot, snapshot);
+        session.busy = Busy::Idle;
+        session.last_used = now;
+        self.enlist(id);
+    }
+
+    pub(super) fn stats(&self) -> SessionStats {
+        SessionStats {
+            by_model: self.by_model.clone(),
+            bytes: self.bytes,
+            busy: self.busy,
+            closed: self.closed.clone(),
+        }
+    }
+
+    /// A session that is known to be there: leased, or looked up under the same lock.
+    fn session_mut(&mut self, id: &SessionId) -> &mut Session {
+        self.sessions.get_mut(id).expect("bug: the session is in the table")
+    }
+
+    pub(super) fn check_free(&self, id: &SessionId, on_existing: OnExisting) -> Result<()> {
+        match self.sessions.get(id) {
+            None => Ok(()),
+            Some(session) if session.busy == Busy::Leased => Err(busy(id)),
+            Some(_) if on_existing == OnExisting::Replace => Ok(()),
+            Some(_) => {
+                let message =
+                    format!("session `{id}` exists already, expected a new id or `\"replace\": true`");
+                Err(Error::new(ErrorKind::SessionExists, message).at("id"))
+            }
+        }
+    }
+
+    pub(super) fn check_writable(&self, id: &SessionId, expected_position: Option<u64>) -> Result<()> {
+        let session = self.get(id)?;
+        if session.busy == Busy::Leased {
+            return Err(busy(id));
+        }
+        let found = session.snapshot.position;
+        match expected_position {
+            Some(expected) if expected != found => {
+                let message = format!("session `{id}` stands at position {found}, expected {expected}");
+                Err(Error::new(ErrorKind::PositionMismatch, message).at("expected_position"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Evicts until the new session fits beside all but the one that it replaces.
+    pub(super) fn make_room(
+        &mut self,
+        limits: &SessionLimits,
+        (id, new): (&SessionId, &Session),
+        now: Instant,
+    ) -> Result<()> {
+        let bytes = new.bytes(id);
+        let (replaced, replaced_bytes) = self.sessions.get(id).map_or((0, 0), |old| (1, old.bytes(id)));
+        let fits = |table: &Self| {
+            table.sessions.len() - replaced < limits.sessions_max
+                && table.bytes - replaced_bytes + bytes <= limits.bytes_max
+        };
+        // Nobody is evicted for a session that would not fit into an empty table.
+        let may_evict = limits.evict == Evict::Lru && bytes <= limits.bytes_max && limits.sessions_max > 0;
+        while !fits(self) {
+            let oldest = self.by_use.iter().map(|(_, idle)| idle).find(|idle| *idle != id).cloned();
+            let Some(oldest) = oldest.filter(|_| may_evict) else { return Err(self.full(limits, bytes)) };
+            self.gone.remember(oldest.clone(), Closed::Evicted, now, limits);
+            self.close(&oldest, Closed::Evicted);
+        }
+        Ok(())
+    }
+
+    fn full(&self, limits: &SessionLimits, bytes: usize) -> Error {
+        let message = format!(
+            "no room for a session of {bytes} bytes: {} of {} sessions, {} of {} bytes, {} busy",
+            self.sessions.len(),
+            limits.sessions_max,
+            self.bytes,
+            limits.bytes_max,
+            self.busy,
+        );
+        Error::new(ErrorKind::SessionsFull, message)
+    }
+
+    /// Adds a session, in the place of an idle one of the same id.
+    pub(super) fn insert(&mut self, id: SessionId, session: Session) {
+        if self.sessions.contains_key(&id) {
+            self.close(&id, Closed::Deleted);
+        }
+        self.gone.revive(&id);
+        self.bytes += session.bytes(&id);
+        *self.by_model.entry(session.model.clone()).or_default() += 1;
+        self.sessions.insert(id.clone(), session);
+        self.enlist(&id);
+    }
+
+    /// Removes an idle session.
+    pub(super) fn close(&mut self, id: &SessionId, why: Closed) {
+        self.unlist(id);
+        let session = self.sessions.remove(id).expect("bug: only sessions in the table are closed");
+        self.bytes -= session.bytes(id);
+        *self.by_model.entry(session.model).or_default() -= 1;
+        *self.closed.entry(why).or_default() += 1;
+    }
+
+    pub(super) fn expire(&mut self, now: Instant, limits: &SessionLimits) {
+        while let Some((_, id)) = self.by_expiry.first().filter(|(expires, _)| *expires <= now).cloned() {
+            self.gone.remember(id.clone(), Closed::Expired, now, limits);
+            self.close(&id, Closed::Expired);
+        }
+        self.gone.forget(now);
+    }
+
+    fn touch(&mut self, id: &SessionId, now: Instant) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let idle = session.busy == Busy::Idle;
+        self.unlist(id);
+        self.session_mut(id).last_used = now;
+        if idle {
+            self.enlist(id);
+        }
+    }
+
+    /// Puts an idle session into both orders.
+    fn enlist(&mut self, id: &SessionId) {
+        let session = &self.sessions[id];
+        self.by_use.insert((session.last_used, id.clone()));
+        self.by_expiry.insert((session.expires(), id.clone()));
+    }
+
+    fn unlist(&mut self, id: &SessionId) {
+        let session = &self.sessions[id];
+        self.by_use.remove(&(session.last_used, id.clone()));
+        self.by_expiry.remove(&(session.expires(), id.clone()));
+    }
+}
+
+fn busy(id: &SessionId) -> Error {
+    Error::new(ErrorKind::SessionBusy, format!("session `{id}` is busy: another write is running on it"))
+}

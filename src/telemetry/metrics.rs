@@ -1,0 +1,342 @@
+//! The metrics and their names. Labels come from closed sets: routes, models, reasons; never an id, never text.
+//!
+//! Counting is an atomic addition, except where a label has to be looked up: an engine holds the
+//! [`ModelMetrics`] of each model, so that a step looks up nothing.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// All metrics of one service.
+pub struct Metrics {
+    registry: Registry,
+    http_requests: Family<HttpRequest, Counter>,
+    http_seconds: Family<Route, Histogram, fn() -> Histogram>,
+    running: Gauge,
+    waiting: Gauge,
+    rejected: Family<Reason, Counter>,
+    tokens: Family<Tokens, Counter>,
+    unknown_tokens: Family<Model, Counter>,
+    first_token_seconds: Histogram,
+    output_token_seconds: Histogram,
+    step_rows: Histogram,
+    sessions: Family<Model, Gauge>,
+    sessions_bytes: Gauge,
+    sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
+    closed: Family<Reason, Counter>,
+}
+
+impl Metrics {
+    /// The media type of [`Self::render`].
+    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("rnnlm"),
+            http_requests: Family::default(),
+            http_seconds: Family::new_with_constructor(seconds),
+            running: Gauge::default(),
+            waiting: Gauge::default(),
+            rejected: Family::default(),
+            tokens: Family::default(),
+            unknown_tokens: Family::default(),
+            first_token_seconds: seconds(),
+            output_token_seconds: seconds(),
+            step_rows: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            sessions: Family::default(),
+            sessions_bytes: Gauge::default(),
+            sessions_memory: Gauge::default(),
+            closed: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// One request has been answered, its body included.
+    pub fn http_request(&self, request: HttpRequest, elapsed: Duration) {
+        self.http_seconds
+            .get_or_create(&Route { route: request.route.clone() })
+            .observe(elapsed.as_secs_f64());
+        self.http_requests.get_or_create(&request).inc();
+    }
+
+    /// Adds to the number of jobs that the engine computes (or has parked); negative when they end.
+    pub fn running_add(&self, jobs: i64) {
+        self.running.inc_by(jobs);
+    }
+
+    /// Adds to the number of jobs that wait for the engine; negative when they start or are given up.
+    pub fn waiting_add(&self, jobs: i64) {
+        self.waiting.inc_by(jobs);
+    }
+
+    /// A request was turned away.
+    pub fn rejected(&self, reason: Rejected) {
+        self.rejected.get_or_create(&Reason { reason: reason.name() }).inc();
+    }
+
+    /// The counters of one model, to be looked up once and kept.
+    pub fn model(&self, name: &str) -> ModelMetrics {
+        let tokens = |kind| self.tokens.get_or_create_owned(&Tokens { model: name.to_owned(), kind });
+        ModelMetrics {
+            prompt: tokens("prompt"),
+            generated: tokens("generated"),
+            scored: tokens("scored"),
+            unknown: self.unknown_tokens.get_or_create_owned(&Model { model: name.to_owned() }),
+            sessions: self.sessions.get_or_create_owned(&Model { model: name.to_owned() }),
+        }
+    }
+
+    /// From a job's arrival to its first generated token.
+    pub fn time_to_first_token(&self, elapsed: Duration) {
+        self.first_token_seconds.observe(elapsed.as_secs_f64());
+    }
+
+    /// Between two generated tokens of one row.
+    pub fn time_per_output_token(&self, elapsed: Duration) {
+        self.output_token_seconds.observe(elapsed.as_secs_f64());
+    }
+
+    /// The number of rows that one turn computed together.
+    pub fn step_rows(&self, rows: usize) {
+        self.step_rows.observe(rows as f64);
+    }
+
+    /// The memory that sessions take and may take, in bytes.
+    pub fn sessions_memory(&self, bytes: usize, bytes_max: usize) {
+        self.sessions_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.sessions_memory.set(bytes as f64 / bytes_max.max(1) as f64);
+    }
+
+    /// A session ended.
+    pub fn session_closed(&self, reason: Closed) {
+        self.closed.get_or_create(&Reason { reason: reason.name() }).inc();
+    }
+
+    /// All metrics as OpenMetrics text, which Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry).expect("writing to a string cannot fail");
+        page
+    }
+
+    // The registry adds the prefix, `_total` to counters, `_info` to infos and a full stop to help texts.
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("http_requests", "Requests answered", self.http_requests.clone());
+        r.register(
+            "http_request_duration_seconds",
+            "Time from a request's headers to the end of its answer",
+            self.http_seconds.clone(),
+        );
+        r.register("requests_running", "Jobs that the engine computes", self.running.clone());
+        r.register("requests_waiting", "Jobs that wait for the engine", self.waiting.clone());
+        r.register("requests_rejected", "Requests turned away", self.rejected.clone());
+        r.register("tokens", "Tokens read, generated and scored", self.tokens.clone());
+        r.register("unknown_tokens", "Words outside the vocabulary", self.unknown_tokens.clone());
+        r.register(
+            "time_to_first_token_seconds",
+            "Time from a job's arrival to its first token",
+            self.first_token_seconds.clone(),
+        );
+        r.register(
+            "time_per_output_token_seconds",
+            "Time between two tokens of one row",
+            self.output_token_seconds.clone(),
+        );
+        r.register("step_rows", "Rows computed together in one turn", self.step_rows.clone());
+        r.register("sessions", "Sessions held", self.sessions.clone());
+        r.register("sessions_bytes", "Memory of all sessions", self.sessions_bytes.clone());
+        r.register(
+            "sessions_memory_ratio",
+            "Memory of all sessions over its limit",
+            self.sessions_memory.clone(),
+        );
+        r.register("sessions_closed", "Sessions ended", self.closed.clone());
+        r.register("build", "The program that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The labels of one answered request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HttpRequest {
+    /// The route as it is registered, such as `/v1/sessions/{id}`; `unmatched` if there is none.
+    pub route: String,
+    /// The method; `OTHER` for one that HTTP does not define.
+    pub method: &'static str,
+    /// The status.
+    pub status: u16,
+}
+
+/// One model's counters: plain atomics.
+#[derive(Clone)]
+pub struct ModelMetrics {
+    prompt: Counter,
+    generated: Counter,
+    scored: Counter,
+    unknown: Counter,
+    sessions: Gauge,
+}
+
+impl ModelMetrics {
+    /// Tokens of prompts that were read.
+    pub fn prompt_tokens(&self, count: usize) {
+        self.prompt.inc_by(count as u64);
+    }
+
+    /// Tokens that were generated.
+    pub fn generated_tokens(&self, count: usize) {
+        self.generated.inc_by(count as u64);
+    }
+
+    /// Tokens that were scored.
+    pub fn scored_tokens(&self, count: usize) {
+        self.scored.inc_by(count as u64);
+    }
+
+    /// Words outside the vocabulary.
+    pub fn unknown_tokens(&self, count: usize) {
+        self.unknown.inc_by(count as u64);
+    }
+
+    /// The number of sessions now.
+    pub fn sessions(&self, count: usize) {
+        self.sessions.set(count as i64);
+    }
+}
+
+/// Why a request was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejected {
+    /// Too many jobs, or too many bytes of them, wait.
+    QueueFull,
+    /// The table of sessions is full.
+    SessionsFull,
+    /// Models are still being loaded.
+    Loading,
+    /// The service is stopping.
+    Draining,
+}
+
+impl Rejected {
+    fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::SessionsFull => "sessions_full",
+            Self::Loading => "loading",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Closed {
+    /// A client deleted it.
+    Deleted,
+    /// A client put another in its place.
+    Replaced,
+    /// Its time to live ran out.
+    Expired,
+    /// It made room for others.
+    Evicted,
+}
+
+impl Closed {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Replaced => "replaced",
+            Self::Expired => "expired",
+            Self::Evicted => "evicted",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Model {
+    model: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tokens {
+    model: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// Buckets of 50 us, doubling to 105 s: a step of a small model takes tens of microseconds.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(50e-6, 2.0, 22))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exposed_names_are_those_of_the_contract() {
+        let metrics = Metrics::new();
+        let request = HttpRequest { route: "/v1/next".into(), method: "POST", status: 200 };
+        metrics.http_request(request, Duration::from_micros(60));
+        metrics.running_add(3);
+        metrics.running_add(-1);
+        metrics.waiting_add(4);
+        metrics.rejected(Rejected::QueueFull);
+        let model = metrics.model("m");
+        model.prompt_tokens(5);
+        model.unknown_tokens(1);
+        model.sessions(7);
+        metrics.time_to_first_token(Duration::from_millis(1));
+        metrics.time_per_output_token(Duration::from_micros(70));
+        metrics.step_rows(32);
+        metrics.sessions_memory(50, 200);
+        metrics.session_closed(Closed::Evicted);
+        let page = metrics.render();
+        for line in [
+            r#"rnnlm_http_requests_total{route="/v1/next",method="POST",status="200"} 1"#,
+            r#"rnnlm_http_request_duration_seconds_bucket{le="0.00005",route="/v1/next"} 0"#,
+            r#"rnnlm_http_request_duration_seconds_bucket{le="0.0001",route="/v1/next"} 1"#,
+            "rnnlm_requests_running 2",
+            "rnnlm_requests_waiting 4",
+            r#"rnnlm_requests_rejected_total{reason="queue_full"} 1"#,
+            r#"rnnlm_tokens_total{model="m",kind="prompt"} 5"#,
+            r#"rnnlm_tokens_total{model="m",kind="generated"} 0"#,
+            r#"rnnlm_unknown_tokens_total{model="m"} 1"#,
+            "rnnlm_time_to_first_token_seconds_count 1",
+            "rnnlm_time_per_output_token_seconds_count 1",
+            r#"rnnlm_step_rows_bucket{le="32.0"} 1"#,
+            r#"rnnlm_step_rows_bucket{le="16.0"} 0"#,
+            r#"rnnlm_sessions{model="m"} 7"#,
+            "rnnlm_sessions_bytes 50",
+            "rnnlm_sessions_memory_ratio 0.25",
+            r#"rnnlm_sessions_closed_total{reason="evicted"} 1"#,
+            concat!(r#"rnnlm_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        ] {
+            assert!(page.lines().any(|found| found == line), "`{line}` is missing from\n{page}");
+        }
+        assert!(page.ends_with("# EOF\n"));
+    }
+}

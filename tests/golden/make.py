@@ -1,0 +1,121 @@
+"""Writes the golden vectors: small random networks, 50 tokens, PyTorch's numbers in double precision.
+
+    python tests/golden/make.py          # needs torch and safetensors
+
+The weights are float32, so that both sides start from the same numbers. PyTorch's own modules compute
+what they can; the logistic RNN and the GRU with linear_before_reset = 0 are written out below.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+TOKENS = 50
+VOCAB = 31
+
+# name, embedding size, hidden sizes, tied, bias
+NETWORKS = [
+    ("1-bias", 12, [20], False, True),
+    ("2-tied-bias", 18, [18, 18], True, True),
+    ("2-nobias", 9, [17, 17], False, False),
+    ("3-tied-nobias-sizes", 16, [24, 9, 16], True, False),
+]
+
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "rnn_sigmoid": 1, "gru": 3, "lstm": 4}
+
+CELLS = [("rnn_tanh", True), ("rnn_relu", True), ("rnn_sigmoid", True), ("gru", True), ("gru", False), ("lstm", True)]
+
+
+def main():
+    folder = Path(__file__).parent
+    for seed, (cell, reset_after) in enumerate(CELLS):
+        for name, *shape in NETWORKS:
+            torch.manual_seed(seed)
+            form = "" if reset_after else "_reset_before"
+            tensors = network(cell, reset_after, *shape)
+            metadata = {"cell": cell, "gru_linear_before_reset": str(reset_after).lower()}
+            save_file(tensors, folder / f"{cell}{form}-{name}.safetensors", metadata)
+
+
+def network(cell, reset_after, embedding, hidden_sizes, tied, bias):
+    """The tensors of one fixture: weights under PyTorch's names, `tokens`, `logits` [tokens, vocab], `state`."""
+    tensors = {"encoder.weight": uniform(1.0, VOCAB, embedding)}
+    tokens = torch.randint(VOCAB, (TOKENS,))
+    x = tensors["encoder.weight"].double()[tokens]
+    state = []
+    for k, hidden in enumerate(hidden_sizes):
+        width = GATES[cell] * hidden
+        bound = hidden**-0.5
+        layer = {"weight_ih": uniform(bound, width, x.shape[1]), "weight_hh": uniform(bound, width, hidden)}
+        if bias:
+            layer |= {"bias_ih": uniform(bound, width), "bias_hh": uniform(bound, width)}
+        tensors |= {f"rnn.{name}_l{k}": tensor for name, tensor in layer.items()}
+        x, last = run_layer(cell, reset_after, {name: tensor.double() for name, tensor in layer.items()}, x)
+        state += last
+    bound = hidden_sizes[-1] ** -0.5
+    if not tied:
+        tensors["decoder.weight"] = uniform(bound, VOCAB, hidden_sizes[-1])
+    if bias:
+        tensors["decoder.bias"] = uniform(bound, VOCAB)
+    logits = x @ tensors["encoder.weight" if tied else "decoder.weight"].double().T
+    if bias:
+        logits += tensors["decoder.bias"].double()
+    return tensors | {"tokens": tokens.to(torch.uint32), "logits": logits, "state": torch.cat(state)}
+
+
+def run_layer(cell, reset_after, weights, x):
+    """h at every step [tokens, hidden], and the layer's part of the state after the last one."""
+    if cell == "rnn_sigmoid":
+        return run_sigmoid(weights, x)
+    if cell == "gru" and not reset_after:
+        return run_gru_reset_before(weights, x)
+    hidden = weights["weight_hh"].shape[1]
+    arguments = {"bias": "bias_ih" in weights, "dtype": torch.float64}
+    module = {
+        "rnn_tanh": lambda: nn.RNN(x.shape[1], hidden, nonlinearity="tanh", **arguments),
+        "rnn_relu": lambda: nn.RNN(x.shape[1], hidden, nonlinearity="relu", **arguments),
+        "gru": lambda: nn.GRU(x.shape[1], hidden, **arguments),
+        "lstm": lambda: nn.LSTM(x.shape[1], hidden, **arguments),
+    }[cell]()
+    module.load_state_dict({f"{name}_l0": tensor for name, tensor in weights.items()})
+    with torch.no_grad():
+        h, last = module(x)
+    return h, [vector.flatten() for vector in (last if cell == "lstm" else [last])]
+
+
+def run_sigmoid(weights, x):
+    h = torch.zeros(weights["weight_hh"].shape[1], dtype=torch.float64)
+    steps = []
+    for gates in x @ weights["weight_ih"].T + bias(weights, "bias_ih"):
+        h = torch.sigmoid(gates + weights["weight_hh"] @ h + bias(weights, "bias_hh"))
+        steps.append(h)
+    return torch.stack(steps), [h]
+
+
+def run_gru_reset_before(weights, x):
+    hidden = weights["weight_hh"].shape[1]
+    w_r, w_z, w_n = weights["weight_hh"].split(hidden)
+    h = torch.zeros(hidden, dtype=torch.float64)
+    steps = []
+    for gates in x @ weights["weight_ih"].T + bias(weights, "bias_ih") + bias(weights, "bias_hh"):
+        r, z, n = gates.split(hidden)
+        r = torch.sigmoid(r + w_r @ h)
+        z = torch.sigmoid(z + w_z @ h)
+        n = torch.tanh(n + w_n @ (r * h))
+        h = (1 - z) * n + z * h
+        steps.append(h)
+    return torch.stack(steps), [h]
+
+
+def bias(weights, name):
+    return weights.get(name, torch.zeros(1, dtype=torch.float64))
+
+
+def uniform(bound, *shape):
+    return (torch.rand(shape) * 2 - 1) * bound
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+//! The native engine, seen from outside: against a scalar reference, against PyTorch, and against itself.
+
+mod fingerprint;
+mod golden;
+mod harness;
+mod invariants;
+mod network;
+mod reference;
