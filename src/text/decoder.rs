@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::hugging_face::HuggingFace;
-use super::join::{Neighbour, touches};
+use super::join::{Neighbour, Words};
 use super::tokenizer::{Scheme, Tokenizer};
 use crate::lm::{Joint, Tail, TokenId};
 
@@ -124,7 +124,7 @@ impl Tokenizer {
             Scheme::Word(pattern) => {
                 let before = Neighbour::new(before, past[at], &past[..at], self.newline());
                 let next = Neighbour::new(next, token, past, self.newline());
-                if touches(pattern, self.rules(), before, next) { "" } else { " " }
+                Words { rules: self.rules(), pattern }.separator(before, next)
             }
             Scheme::Whitespace | Scheme::HuggingFace(_) => " ",
         }
