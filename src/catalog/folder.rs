@@ -17,7 +17,7 @@ use crate::text::{Kind, Tokenizer};
 #[derive(Clone)]
 pub struct Served {
     /// The folder's name: what requests call it.
-    pub name: String,
+    pub name: Arc<str>,
     /// The weights.
     pub model: Arc<dyn Model>,
     /// Texts to its tokens and back. It may have fewer entries than the model has outputs, where a `tokenizer.json` was padded.
@@ -50,7 +50,7 @@ impl Served {
 /// What a [`Served`] is made of, before its first state is known.
 pub struct Parts {
     /// See [`Served::name`].
-    pub name: String,
+    pub name: Arc<str>,
     /// See [`Served::model`].
     pub model: Arc<dyn Model>,
     /// See [`Served::tokenizer`].
@@ -82,7 +82,10 @@ pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
     let model: Arc<dyn Model> =
         Arc::new(Rnn::new(&manifest.architecture, weights, stored, kernel).map_err(within)?);
     let created = created(folder, &manifest.weights)?;
-    Served::new(Parts { name, model, tokenizer: Arc::new(tokenizer), identity, created }, initial_tokens)
+    Served::new(
+        Parts { name: name.into(), model, tokenizer: Arc::new(tokenizer), identity, created },
+        initial_tokens,
+    )
 }
 
 /// The folder's own name, also where the path ends in `.` or `..`.

@@ -90,7 +90,7 @@ impl Catalog {
         if served.is_empty() {
             return Err(Error::new(ErrorKind::Config, "no model to serve"));
         }
-        let position = |name: &str| served.iter().position(|one| one.name == name);
+        let position = |name: &str| served.iter().position(|one| *one.name == *name);
         let default = match default_model {
             None => position(Self::FAVOURITE).unwrap_or(0),
             Some(name) => position(name).ok_or_else(|| {
@@ -108,7 +108,7 @@ impl Catalog {
     /// `ModelNotFound` naming the models there are.
     pub fn get(&self, name: Option<&str>) -> Result<&Arc<Served>> {
         let Some(name) = name else { return Ok(self.default()) };
-        self.iter().find(|one| one.name == name).ok_or_else(|| {
+        self.iter().find(|one| *one.name == *name).ok_or_else(|| {
             let message = format!("no model `{name}`; there are {}", names(&self.served));
             Error::new(ErrorKind::ModelNotFound, message)
         })

@@ -64,7 +64,7 @@ fn ready(app: &App) -> Result<Json<Health>, ApiError> {
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     if let Ok(service) = app.service() {
-        service.observe(&app.metrics);
+        service.observe();
     }
     ([(CONTENT_TYPE, Metrics::CONTENT_TYPE)], app.metrics.render()).into_response()
 }
@@ -86,7 +86,7 @@ pub(super) struct Info {
     name: &'static str,
     version: &'static str,
     models: Vec<String>,
-    default_model: Option<String>,
+    default_model: String,
     /// The instruction set that the kernels use.
     kernel: &'static str,
     /// `fma` or `no_fma`: results are bit-identical across machines of one value.
@@ -127,8 +127,8 @@ pub(super) async fn info(State(app): State<Arc<App>>, UseCases(service): UseCase
     Json(Info {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
-        models: about.models,
-        default_model: about.default_model,
+        models: about.models.iter().map(ToString::to_string).collect(),
+        default_model: about.default_model.to_string(),
         kernel: about.kernel,
         numerics: about.numerics,
         cpu_features: about.cpu_features,

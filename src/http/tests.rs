@@ -12,8 +12,12 @@ use tower::ServiceExt;
 
 use super::routes::assemble;
 use super::{App, layers, router};
+use crate::catalog::{Catalog, Parts, Served};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::lm::fake::Fake;
 use crate::service::Service;
+use crate::text::{Kind, Tokenizer, TokenizerSpec};
 
 /// A whole answer.
 pub(super) struct Answer {
@@ -48,9 +52,21 @@ impl Answer {
     }
 }
 
-/// Use cases without a model.
+/// Use cases over a scripted model of the words `a` to `z`.
 pub(super) fn service() -> Arc<Service> {
-    Arc::default()
+    let words: Vec<String> = ('a'..='z').map(String::from).collect();
+    let tokenizer =
+        Tokenizer::new(&TokenizerSpec::new(Kind::Whitespace), words.join("\n").as_bytes()).unwrap();
+    let parts = Parts {
+        name: "fake".into(),
+        model: Arc::new(Fake::new(words.len())),
+        tokenizer: Arc::new(tokenizer),
+        identity: String::new(),
+        created: std::time::UNIX_EPOCH,
+    };
+    let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
+    let config = Config::default();
+    Arc::new(Service::start(&config, catalog, Arc::default(), Clock::system()).unwrap())
 }
 
 /// A service that is ready.

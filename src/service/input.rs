@@ -42,7 +42,10 @@ impl Input {
     /// `InvalidValue` when both are given.
     pub fn new(text: Option<String>, tokens: Option<Vec<TokenId>>) -> Result<Self> {
         match (text, tokens) {
-            (Some(_), Some(_)) => Err(Error::invalid("tokens", "both `text` and `tokens` are given, expected at most one of them")),
+            (Some(_), Some(_)) => Err(Error::invalid(
+                "tokens",
+                "both `text` and `tokens` are given, expected at most one of them",
+            )),
             (Some(text), None) => Ok(Self::Text(text)),
             (None, Some(tokens)) => Ok(Self::Tokens(tokens)),
             (None, None) => Ok(Self::Empty),
@@ -87,7 +90,9 @@ impl Service {
     /// Tokenises and checks an input; `param` is its path in the request, without the last key.
     pub(super) async fn prepare(&self, served: &Arc<Served>, input: Input, param: &str) -> Result<Prepared> {
         match input {
-            Input::Empty => Ok(Prepared { tokens: Arc::default(), unknown_count: 0, joint: None, text: None }),
+            Input::Empty => {
+                Ok(Prepared { tokens: Arc::default(), unknown_count: 0, joint: None, text: None })
+            }
             Input::Tokens(tokens) => self.prepare_tokens(served, tokens, &format!("{param}tokens")),
             Input::Text(text) => self.prepare_text(served, text, &format!("{param}text")).await,
         }
@@ -97,7 +102,10 @@ impl Service {
         self.check_length(tokens.len(), param)?;
         let vocab_size = served.model.info().vocab_size;
         if let Some(index) = tokens.iter().position(|&token| token as usize >= vocab_size) {
-            let message = format!("token {} is outside the vocabulary, expected an id below {vocab_size}", tokens[index]);
+            let message = format!(
+                "token {} is outside the vocabulary, expected an id below {vocab_size}",
+                tokens[index]
+            );
             return Err(Error::new(ErrorKind::TokenOutOfRange, message).at(format!("{param}[{index}]")));
         }
         let unk = served.tokenizer.unk();
@@ -107,10 +115,16 @@ impl Service {
     }
 
     /// As [`Self::prepare`], for a text whose whole path is `param`.
-    pub(super) async fn prepare_text(&self, served: &Arc<Served>, text: String, param: &str) -> Result<Prepared> {
+    pub(super) async fn prepare_text(
+        &self,
+        served: &Arc<Served>,
+        text: String,
+        param: &str,
+    ) -> Result<Prepared> {
         let text_max = self.limits.max_text;
         if text.len() > text_max.0 {
-            let message = format!("`{param}` has {} bytes, expected at most {text_max} (`--max-text`)", text.len());
+            let message =
+                format!("`{param}` has {} bytes, expected at most {text_max} (`--max-text`)", text.len());
             return Err(Error::new(ErrorKind::TextTooLong, message).at(param));
         }
         let (text, encoding) = self.encode(served, text).await.map_err(|error| error.at(param))?;
@@ -141,7 +155,8 @@ impl Service {
     fn check_length(&self, len: usize, param: &str) -> Result<()> {
         let len_max = self.limits.max_prompt_tokens;
         if len > len_max {
-            let message = format!("`{param}` has {len} tokens, expected at most {len_max} (`--max-prompt-tokens`)");
+            let message =
+                format!("`{param}` has {len} tokens, expected at most {len_max} (`--max-prompt-tokens`)");
             return Err(Error::new(ErrorKind::TextTooLong, message).at(param));
         }
         Ok(())
@@ -151,7 +166,10 @@ impl Service {
 /// Refuses a request in which nothing precedes the token that it asks for.
 pub(super) fn check_context(served: &Served, tokens_before: u64) -> Result<()> {
     if tokens_before == 0 && served.initial_tokens.is_empty() {
-        let message = format!("nothing was read, and model `{}` has no initial tokens: expected a `text` or `tokens`", served.name);
+        let message = format!(
+            "nothing was read, and model `{}` has no initial tokens: expected a `text` or `tokens`",
+            served.name
+        );
         return Err(Error::new(ErrorKind::EmptyContext, message));
     }
     Ok(())
@@ -160,7 +178,10 @@ pub(super) fn check_context(served: &Served, tokens_before: u64) -> Result<()> {
 /// Refuses an input that holds no token where there must be one.
 pub(super) fn check_not_empty(prepared: &Prepared) -> Result<()> {
     if prepared.is_empty() {
-        return Err(Error::new(ErrorKind::EmptyInput, "the input holds no token, expected a `text` or `tokens` with at least one"));
+        return Err(Error::new(
+            ErrorKind::EmptyInput,
+            "the input holds no token, expected a `text` or `tokens` with at least one",
+        ));
     }
     Ok(())
 }

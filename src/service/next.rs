@@ -128,7 +128,12 @@ impl Service {
         check_context(served, position)?;
         let query = self.resolve(served, &request.query, "")?;
         let tail = prepared.tail_after(&snapshot.tail);
-        let plan = ReadingPlan { tokens: prepared.tokens.clone(), joint: tail.joint, next: Some(query.clone()), ..Default::default() };
+        let plan = ReadingPlan {
+            tokens: prepared.tokens.clone(),
+            joint: tail.joint,
+            next: Some(query.clone()),
+            ..Default::default()
+        };
         let result = self.read(served, Start::Copy(snapshot), plan).await.map_err(|failure| failure.error)?;
         Ok(NextResponse {
             model: served.name.clone(),
@@ -148,17 +153,24 @@ impl Service {
         }
         if query.candidates.len() > candidates_max {
             let found = query.candidates.len();
-            let message = format!("`candidates` has {found} entries, expected at most {candidates_max} (`--max-candidates`)");
+            let message = format!(
+                "`candidates` has {found} entries, expected at most {candidates_max} (`--max-candidates`)"
+            );
             return Err(Error::invalid(format!("{param}candidates"), message));
         }
         let tokens = |(index, candidate)| {
-            candidate_tokens(served, candidate).map_err(|error| error.at(format!("{param}candidates[{index}]")))
+            candidate_tokens(served, candidate)
+                .map_err(|error| error.at(format!("{param}candidates[{index}]")))
         };
         let tokenizer = &served.tokenizer;
-        let specials = [tokenizer.unk(), tokenizer.eos()].into_iter().flatten().filter(|_| query.specials == Specials::Hidden);
+        let specials = [tokenizer.unk(), tokenizer.eos()]
+            .into_iter()
+            .flatten()
+            .filter(|_| query.specials == Specials::Hidden);
         let mut hidden: Vec<TokenId> = specials.collect();
         hidden.dedup();
-        let filters = query.sampling.as_ref().map(|spec| self.filters(served, spec, &format!("{param}sampling.")));
+        let filters =
+            query.sampling.as_ref().map(|spec| self.filters(served, spec, &format!("{param}sampling.")));
         Ok(NextQuery {
             top_k: query.top_k.min(served.model.info().vocab_size),
             hidden,
@@ -174,13 +186,17 @@ fn candidate_tokens(served: &Served, candidate: &Candidate) -> Result<Arc<[Token
     match candidate {
         Candidate::Token(token) if (*token as usize) < vocab_size => Ok([*token].into()),
         Candidate::Token(token) => {
-            let message = format!("token {token} is outside the vocabulary, expected an id below {vocab_size}");
+            let message =
+                format!("token {token} is outside the vocabulary, expected an id below {vocab_size}");
             Err(Error::new(ErrorKind::TokenOutOfRange, message))
         }
         Candidate::Text(text) => {
             let tokens = served.tokenizer.encode(text)?.tokens;
             if tokens.is_empty() {
-                return Err(Error::new(ErrorKind::EmptyInput, format!("candidate {text:?} holds no token, expected at least one")));
+                return Err(Error::new(
+                    ErrorKind::EmptyInput,
+                    format!("candidate {text:?} holds no token, expected at least one"),
+                ));
             }
             Ok(tokens.into())
         }
@@ -188,7 +204,12 @@ fn candidate_tokens(served: &Served, candidate: &Candidate) -> Result<Arc<[Token
 }
 
 /// What a client sees of an answer to `query` (as asked, and as resolved), at `tail`.
-pub(super) fn view(served: &Served, tail: &Tail, query: (&Query, &NextQuery), answer: Option<NextAnswer>) -> Result<NextView> {
+pub(super) fn view(
+    served: &Served,
+    tail: &Tail,
+    query: (&Query, &NextQuery),
+    answer: Option<NextAnswer>,
+) -> Result<NextView> {
     let (asked, resolved) = query;
     let answer = answer.ok_or_else(|| Error::internal("a bug in the server: a question was not answered"))?;
     let viewed = |ranked: Ranked| ViewedToken { token: token_text(served, tail, ranked.token), ranked };
@@ -196,7 +217,11 @@ pub(super) fn view(served: &Served, tail: &Tail, query: (&Query, &NextQuery), an
     Ok(NextView {
         distribution: answer.distribution.into_iter().map(viewed).collect(),
         candidates: candidates
-            .map(|((asked, tokens), answer)| ViewedCandidate { candidate: asked.clone(), tokens: tokens.clone(), answer })
+            .map(|((asked, tokens), answer)| ViewedCandidate {
+                candidate: asked.clone(),
+                tokens: tokens.clone(),
+                answer,
+            })
             .collect(),
         entropy: answer.entropy,
         top_mass: answer.top_mass,

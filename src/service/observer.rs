@@ -25,6 +25,7 @@ impl Observer for MetricsObserver {
         self.metrics.step_rows(batch.rows);
         if let Some(model) = self.models.get(model) {
             model.prompt_tokens(batch.prompt_tokens);
+            model.scored_tokens(batch.scored_tokens);
             model.generated_tokens(batch.generated_tokens);
         }
     }

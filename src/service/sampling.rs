@@ -44,7 +44,14 @@ pub enum Word {
 
 impl Default for SamplingSpec {
     fn default() -> Self {
-        Self { temperature: 1.0, top_k: None, top_p: None, min_p: None, banned: Vec::new(), unknown: Unknown::default() }
+        Self {
+            temperature: 1.0,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+            banned: Vec::new(),
+            unknown: Unknown::default(),
+        }
     }
 }
 
@@ -53,11 +60,16 @@ impl Service {
     pub(super) fn filters(&self, served: &Served, spec: &SamplingSpec, param: &str) -> Result<Filters> {
         let banned_max = self.limits.max_banned;
         if spec.banned.len() > banned_max {
-            let message = format!("`banned` has {} entries, expected at most {banned_max} (`--max-banned`)", spec.banned.len());
+            let message = format!(
+                "`banned` has {} entries, expected at most {banned_max} (`--max-banned`)",
+                spec.banned.len()
+            );
             return Err(Error::invalid(format!("{param}banned"), message));
         }
         let banned = spec.banned.iter().enumerate();
-        let banned = banned.map(|(index, word)| token_of(served, word).map_err(|error| error.at(format!("{param}banned[{index}]"))));
+        let banned = banned.map(|(index, word)| {
+            token_of(served, word).map_err(|error| error.at(format!("{param}banned[{index}]")))
+        });
         let mut ruled_out = banned.collect::<Result<Vec<TokenId>>>()?;
         if spec.unknown == Unknown::RuledOut {
             ruled_out.extend(served.tokenizer.unk());
@@ -81,9 +93,10 @@ fn token_of(served: &Served, word: &Word) -> Result<TokenId> {
     let vocab_size = served.model.info().vocab_size;
     match word {
         Word::Token(token) if (*token as usize) < vocab_size => Ok(*token),
-        Word::Token(token) => {
-            Err(Error::invalid("", format!("token {token} is outside the vocabulary, expected an id below {vocab_size}")))
-        }
+        Word::Token(token) => Err(Error::invalid(
+            "",
+            format!("token {token} is outside the vocabulary, expected an id below {vocab_size}"),
+        )),
         Word::Text(text) => {
             // An entry by its name first: special tokens are no text.
             if let Some(token) = served.tokenizer.id_of(text) {
@@ -94,9 +107,15 @@ fn token_of(served: &Served, word: &Word) -> Result<TokenId> {
                 ([token], 0) => Ok(*token),
                 (_, 0) => {
                     let count = encoding.tokens.len();
-                    Err(Error::invalid("", format!("{text:?} is {count} tokens, expected a word that is one token")))
+                    Err(Error::invalid(
+                        "",
+                        format!("{text:?} is {count} tokens, expected a word that is one token"),
+                    ))
                 }
-                _ => Err(Error::invalid("", format!("{text:?} is not in the vocabulary, expected a word that is"))),
+                _ => Err(Error::invalid(
+                    "",
+                    format!("{text:?} is not in the vocabulary, expected a word that is"),
+                )),
             }
         }
     }

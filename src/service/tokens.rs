@@ -66,17 +66,28 @@ impl Service {
 /// What a client sees of `token` after `tail`.
 pub(super) fn token_text(served: &Served, tail: &Tail, token: TokenId) -> TokenText {
     let piece = served.tokenizer.piece(tail, token);
-    TokenText { id: token, entry: served.tokenizer.entry(token).to_owned(), text: piece.text, bytes: piece.bytes }
+    TokenText {
+        id: token,
+        entry: served.tokenizer.entry(token).to_owned(),
+        text: piece.text,
+        bytes: piece.bytes,
+    }
 }
 
 /// What a client sees of `tokens`, read at `tail`; `encoding` if they were sent as text.
-pub(super) fn input_tokens(served: &Served, tail: &Tail, tokens: &[TokenId], encoding: Option<&Encoding>) -> Vec<InputToken> {
+pub(super) fn input_tokens(
+    served: &Served,
+    tail: &Tail,
+    tokens: &[TokenId],
+    encoding: Option<&Encoding>,
+) -> Vec<InputToken> {
     let mut tail = tail.clone();
     let unk = served.tokenizer.unk();
     let each = tokens.iter().enumerate().map(|(index, &token)| {
         let text = token_text(served, &tail, token);
         tail.extend(&[token]);
-        let unknown = encoding.map_or(Some(token) == unk, |encoding| encoding.unknown.binary_search(&index).is_ok());
+        let unknown =
+            encoding.map_or(Some(token) == unk, |encoding| encoding.unknown.binary_search(&index).is_ok());
         InputToken { token: text, span: encoding.map(|encoding| encoding.spans[index].clone()), unknown }
     });
     each.collect()

@@ -34,7 +34,7 @@ fn loaded(change: impl FnOnce(&mut Folder)) -> Served {
 #[test]
 fn a_sequence_starts_after_the_initial_tokens() {
     let served = loaded(|_| ());
-    assert_eq!((served.name.as_str(), served.initial_tokens.as_slice()), ("sea", &[1][..]));
+    assert_eq!((&*served.name, served.initial_tokens.as_slice()), ("sea", &[1][..]));
     let mut state = served.model.zero_state();
     let mut rows = [Row::new(&mut state, &[1], Logits::None)];
     served.model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, _| ());
@@ -93,10 +93,10 @@ fn one_folder_or_a_folder_of_them() {
     let place = models(&["sea", "air"]);
     std::fs::create_dir(place.path().join("notes")).unwrap();
     let all = Catalog::load(&plan(place.path())).unwrap();
-    assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["air", "sea"]);
+    assert_eq!(all.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["air", "sea"]);
     assert!(all.failures().is_empty());
     let one = Catalog::load(&plan(&place.path().join("sea/."))).unwrap();
-    assert_eq!(one.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["sea"]);
+    assert_eq!(one.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["sea"]);
 }
 
 #[test]
@@ -107,9 +107,9 @@ fn the_default_is_the_one_asked_for_or_classics_or_the_first() {
         let plan = Plan { default_model: name.map(str::to_owned), ..plan(place.path()) };
         Catalog::load(&plan).map(|catalog| catalog.get(None).unwrap().name.clone())
     };
-    assert_eq!(default(&with_classics, None).unwrap(), "classics");
-    assert_eq!(default(&without, None).unwrap(), "air");
-    assert_eq!(default(&with_classics, Some("sea")).unwrap(), "sea");
+    assert_eq!(&*default(&with_classics, None).unwrap(), "classics");
+    assert_eq!(&*default(&without, None).unwrap(), "air");
+    assert_eq!(&*default(&with_classics, Some("sea")).unwrap(), "sea");
     let error = default(&without, Some("classics")).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Config);
     assert_eq!(error.message, "the default model `classics` is not there; there are `air`, `sea`");
@@ -119,7 +119,7 @@ fn the_default_is_the_one_asked_for_or_classics_or_the_first() {
 fn an_unknown_model_is_answered_with_those_there_are() {
     let place = models(&["sea", "air"]);
     let catalog = Catalog::load(&plan(place.path())).unwrap();
-    assert_eq!(catalog.get(Some("sea")).unwrap().name, "sea");
+    assert_eq!(&*catalog.get(Some("sea")).unwrap().name, "sea");
     let error = catalog.get(Some("land")).err().unwrap();
     assert_eq!(error.kind, ErrorKind::ModelNotFound);
     assert_eq!(error.message, "no model `land`; there are `air`, `sea`");

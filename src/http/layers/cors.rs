@@ -14,12 +14,18 @@ const EXPOSED: [HeaderName; 7] = [
     HeaderName::from_static("retry-after"),
 ];
 
-pub(super) fn cors(origins: &[String]) -> CorsLayer {
+/// The layer, if any origin is let in.
+pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
     let allowed = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
         let listed = origins.iter().map(|origin| HeaderValue::from_str(origin));
         AllowOrigin::list(listed.map(|origin| origin.expect("the configuration has checked it")))
     };
-    CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(Any).expose_headers(EXPOSED)
+    let layer =
+        CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(Any).expose_headers(EXPOSED);
+    Some(layer)
 }

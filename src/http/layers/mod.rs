@@ -24,7 +24,7 @@ pub(super) fn wrap(router: Router, app: &Arc<App>) -> Router {
         ServiceBuilder::new()
             .layer(from_fn(request_id::request_id))
             .layer(from_fn_with_state(app.clone(), observe::observe))
-            .layer(cors::cors(&app.config.http.cors_origins))
+            .option_layer(cors::cors(&app.config.http.cors_origins))
             .layer(CatchPanicLayer::custom(panic::answer))
             .layer(DefaultBodyLimit::max(app.config.http.max_body.0)),
     )
