@@ -30,9 +30,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sampling", &["lm", "error"]),
     ("catalog", &["rnn", "onnx", "text", "lm", "error"]),
     ("session", &["lm", "clock", "error"]),
-    ("engine", &["session", "sampling", "text", "lm", "clock", "config", "error", "telemetry"]),
+    ("engine", &["session", "sampling", "text", "lm", "clock", "config", "error"]),
     // What engine and catalog speak of, but never the run-times behind the catalog.
-    ("service", &["engine", "catalog", "session", "sampling", "text", "lm", "clock", "config", "error"]),
+    (
+        "service",
+        &["engine", "catalog", "session", "sampling", "text", "lm", "clock", "config", "error", "telemetry"],
+    ),
     // The edge.
     ("http", &["service", "clock", "config", "error", "telemetry"]),
     ("cli", &["service", "config", "error"]),

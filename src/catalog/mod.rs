@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use folder::{Parts, Served, load_folder};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, OutputWeights};
 pub use weights::read_weights;
 
 use crate::error::{Error, ErrorKind, Result};
