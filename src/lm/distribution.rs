@@ -5,7 +5,7 @@ use super::{LogSumExp, TokenId};
 
 /// One row of logits `[vocab_size]` and the logarithm of the sum of their exponentials.
 ///
-/// Every logprob is `f64`, in nats. Tokens are ordered by falling logit, equal ones (`-0.0` and `0.0` are equal) by rising id.
+/// Every logprob is `f64`, in nats. Tokens given must be below `vocab_size`. Tokens are ordered by falling logit, equal ones (`-0.0` and `0.0` are equal) by rising id.
 #[derive(Clone, Copy, Debug)]
 pub struct Distribution<'a> {
     logits: &'a [f32],

@@ -58,7 +58,7 @@ fn candidates(logits: &[f32], k: usize) -> Vec<Place> {
     let Some(width) = [64, 32, 16].into_iter().find(|width| logits.len() / width >= 4 * k) else {
         return places(logits, 0, f32::NEG_INFINITY).collect();
     };
-    let maxima: Vec<f32> = logits.chunks(width).map(reduce::max).collect();
+    let maxima = reduce::block_maxima(logits, width);
     let bound = *maxima.clone().select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
     let blocks = logits.chunks(width).enumerate().zip(&maxima).filter(|&(_, &max)| max >= bound);
     blocks.flat_map(|((block, logits), _)| places(logits, block * width, bound)).collect()

@@ -1,0 +1,77 @@
+//! What turning logits into an answer costs, beside the step that made them: one thread, Gaussian-like logits.
+
+use divan::Bencher;
+use rnnlm_server::lm::Distribution;
+use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
+
+const VOCAB_SIZES: [usize; 3] = [10_000, 33_278, 250_000];
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = VOCAB_SIZES)]
+fn logsumexp(bencher: Bencher, vocab_size: usize) {
+    let logits = logits(vocab_size);
+    bencher.bench(|| Distribution::new(&logits).logsumexp());
+}
+
+#[divan::bench(args = VOCAB_SIZES)]
+fn entropy(bencher: Bencher, vocab_size: usize) {
+    let logits = logits(vocab_size);
+    let distribution = Distribution::new(&logits);
+    bencher.bench(|| distribution.entropy());
+}
+
+#[divan::bench(args = VOCAB_SIZES, consts = [1, 50, 1000])]
+fn top_k<const K: usize>(bencher: Bencher, vocab_size: usize) {
+    let logits = logits(vocab_size);
+    let distribution = Distribution::new(&logits);
+    bencher.bench(|| distribution.top_k(K));
+}
+
+#[divan::bench(args = VOCAB_SIZES)]
+fn rank(bencher: Bencher, vocab_size: usize) {
+    let logits = logits(vocab_size);
+    let distribution = Distribution::new(&logits);
+    bencher.bench(|| distribution.rank(17));
+}
+
+/// The model's logprob of the drawn token included.
+#[divan::bench(args = VOCAB_SIZES)]
+fn draw_unfiltered(bencher: Bencher, vocab_size: usize) {
+    draw(bencher, vocab_size, FilterSpec::default());
+}
+
+/// The model's logprob of the drawn token included.
+#[divan::bench(args = VOCAB_SIZES)]
+fn draw_top_k_40_top_p_95(bencher: Bencher, vocab_size: usize) {
+    draw(bencher, vocab_size, FilterSpec { top_k: Some(40), top_p: 0.95, ..Default::default() });
+}
+
+/// The model's logprob of the drawn token included.
+#[divan::bench(args = VOCAB_SIZES)]
+fn draw_top_p_90(bencher: Bencher, vocab_size: usize) {
+    draw(bencher, vocab_size, FilterSpec { top_p: 0.9, ..Default::default() });
+}
+
+fn draw(bencher: Bencher, vocab_size: usize, spec: FilterSpec) {
+    let mut logits = logits(vocab_size);
+    let filters = Filters::new(spec).expect("the values are in range");
+    let sampler = Sampler::Multinomial { seed: 1, choice: 0 };
+    let mut position = 0;
+    bencher.bench_local(|| {
+        position += 1;
+        sampler.draw(&filters, &mut logits, position)
+    });
+}
+
+/// Sums of twelve uniform numbers: nearly Gaussian, with a standard deviation of 3.
+fn logits(vocab_size: usize) -> Vec<f32> {
+    let mut state = 0x5eed_u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32
+    };
+    (0..vocab_size).map(|_| 3.0 * ((0..12).map(|_| uniform()).sum::<f32>() - 6.0)).collect()
+}
