@@ -7,7 +7,8 @@ use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns}
 use crate::lm::Cell;
 
 /// A packed layer.
-pub struct Layer {
+pub(super) struct Layer {
+    kernel: Kernel,
     input: usize,
     hidden: usize,
     /// Where in a state the layer's h begins; an LSTM's c follows it.
@@ -35,33 +36,34 @@ enum Reset {
 }
 
 /// What a layer needs to be packed.
-pub struct LayerPlan {
-    pub cell: Cell,
-    pub gru_form: GruForm,
-    pub input: usize,
-    pub hidden: usize,
-    pub state_offset: usize,
+pub(super) struct LayerPlan {
+    pub(super) kernel: Kernel,
+    pub(super) cell: Cell,
+    pub(super) gru_form: GruForm,
+    pub(super) input: usize,
+    pub(super) hidden: usize,
+    pub(super) state_offset: usize,
 }
 
 /// The buffers that a layer works in. Blocks of vectors are laid out as [`Chunk`] says.
-pub struct Memory<'a> {
+pub(super) struct Memory<'a> {
     /// The input of each token, `[tokens, input]`.
-    pub input: &'a [f32],
+    pub(super) input: &'a [f32],
     /// At least `[tokens, gate_columns]`.
-    pub gates: &'a mut [f32],
+    pub(super) gates: &'a mut [f32],
     /// At least `[rows, aux_columns]`.
-    pub aux: &'a mut [f32],
+    pub(super) aux: &'a mut [f32],
     /// The layer's h, all blocks, `[rows + tokens, hidden]`; written.
-    pub output: &'a mut [f32],
+    pub(super) output: &'a mut [f32],
     /// `[rows, state_len]`; read, and the layer's part of it advanced.
-    pub states: &'a mut [f32],
-    pub state_len: usize,
+    pub(super) states: &'a mut [f32],
+    pub(super) state_len: usize,
 }
 
 impl Layer {
     /// Packs checked weights.
-    pub fn new(plan: &LayerPlan, weights: LayerWeights) -> Self {
-        let &LayerPlan { cell, gru_form, input, hidden, state_offset } = plan;
+    pub(super) fn new(plan: &LayerPlan, weights: LayerWeights) -> Self {
+        let &LayerPlan { kernel, cell, gru_form, input, hidden, state_offset } = plan;
         let columns = cell.gates() * hidden;
         let LayerWeights { w_ih, w_hh, b_ih, b_hh } = weights;
         let mut bias = b_ih.unwrap_or_else(|| vec![0.0; columns]);
@@ -97,26 +99,34 @@ impl Layer {
         };
         let (first, second) = w_ih.split_at(cut * input);
         let bias = pad_columns(&[&bias[..cut], &bias[cut..]]);
-        Self { input, hidden, state_offset, w_ih: Packed::new(&[first, second], input), bias, recurrence }
+        Self {
+            kernel,
+            input,
+            hidden,
+            state_offset,
+            w_ih: Packed::new(&[first, second], input),
+            bias,
+            recurrence,
+        }
     }
 
     /// Width of the layer's input.
-    pub fn input(&self) -> usize {
+    pub(super) fn input(&self) -> usize {
         self.input
     }
 
     /// Width of the layer's output.
-    pub fn hidden(&self) -> usize {
+    pub(super) fn hidden(&self) -> usize {
         self.hidden
     }
 
     /// Values that a token takes in [`Memory::gates`].
-    pub fn gate_columns(&self) -> usize {
+    pub(super) fn gate_columns(&self) -> usize {
         self.w_ih.columns()
     }
 
     /// Values that a row takes in [`Memory::aux`].
-    pub fn aux_columns(&self) -> usize {
+    pub(super) fn aux_columns(&self) -> usize {
         match &self.recurrence {
             Recurrence::Gru { w_n, .. } => w_n.columns(),
             Recurrence::Rnn { .. } | Recurrence::Lstm { .. } => 0,
@@ -124,9 +134,9 @@ impl Layer {
     }
 
     /// Takes all rows of the chunk through all its steps.
-    pub fn run(&self, kernel: Kernel, chunk: &Chunk, memory: Memory<'_>) {
+    pub(super) fn run(&self, chunk: &Chunk, memory: Memory<'_>) {
         let Memory { input, gates, aux, output, states, state_len } = memory;
-        let (hidden, columns) = (self.hidden, self.gate_columns());
+        let (kernel, hidden, columns) = (self.kernel, self.hidden, self.gate_columns());
         for row in 0..chunk.rows() {
             let h = &states[row * state_len + self.state_offset..][..hidden];
             output[row * hidden..][..hidden].copy_from_slice(h);
@@ -142,20 +152,13 @@ impl Layer {
             let count = here.len();
             let (past, present) = output.split_at_mut(here.start * hidden);
             let gates = &mut gates[(here.start - chunk.rows()) * columns..];
-            self.step(
-                kernel,
-                Step {
-                    gates: RowsMut { values: gates, stride: columns, count },
-                    aux: RowsMut { values: aux, stride: self.aux_columns(), count },
-                    h_before: Rows { values: &past[before.start * hidden..], stride: hidden, count },
-                    h: RowsMut { values: present, stride: hidden, count },
-                    layer_states: RowsMut {
-                        values: &mut states[self.state_offset..],
-                        stride: state_len,
-                        count,
-                    },
-                },
-            );
+            self.step(Step {
+                gates: RowsMut { values: gates, stride: columns, count },
+                aux: RowsMut { values: aux, stride: self.aux_columns(), count },
+                h_before: Rows { values: &past[before.start * hidden..], stride: hidden, count },
+                h: RowsMut { values: present, stride: hidden, count },
+                layer_states: RowsMut { values: &mut states[self.state_offset..], stride: state_len, count },
+            });
         }
         for (row, vector) in chunk.last_vectors() {
             let h = &output[vector * hidden..][..hidden];
@@ -179,8 +182,8 @@ struct Step<'a> {
 }
 
 impl Layer {
-    fn step(&self, kernel: Kernel, step: Step<'_>) {
-        let hidden = self.hidden;
+    fn step(&self, step: Step<'_>) {
+        let (kernel, hidden) = (self.kernel, self.hidden);
         let Step { mut gates, aux, h_before, h, layer_states } = step;
         match &self.recurrence {
             Recurrence::Rnn { activation, w_hh } => {

@@ -40,5 +40,5 @@ fn fingerprint(cell: Cell, gru_form: GruForm, kernel: Kernel) -> String {
         let logits = answer.logits.iter().flat_map(|(_, logits)| logits);
         logits.chain(answer.state.as_slice()).for_each(|value| hash.update(value.to_le_bytes()));
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }

@@ -167,6 +167,9 @@ fn a_token_outside_the_vocabulary_fails_its_row_alone() {
     assert_eq!(answers[2], run(&model, vec![asks[2].clone()])[0]);
 }
 
+/// Makes weights wrong.
+type Spoil<'a> = &'a dyn Fn(&mut Weights);
+
 #[test]
 fn weights_that_do_not_fit_are_refused_by_name() {
     let architecture = Architecture {
@@ -177,7 +180,7 @@ fn weights_that_do_not_fit_are_refused_by_name() {
         gru_form: GruForm::ResetAfter,
     };
     let shape = Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 1 };
-    let refusal = |spoil: &dyn Fn(&mut Weights)| {
+    let refusal = |spoil: Spoil<'_>| {
         let mut weights = shape.weights();
         spoil(&mut weights);
         let error =
@@ -185,7 +188,7 @@ fn weights_that_do_not_fit_are_refused_by_name() {
         assert_eq!(error.kind, ErrorKind::Load);
         error.message
     };
-    let cases: [(&dyn Fn(&mut Weights), &str); 7] = [
+    let cases: [(Spoil<'_>, &str); 7] = [
         (&|w| w.embedding.truncate(20), "`encoder.weight`: found 20 values, expected 7 x 3"),
         (&|w| w.layers[1].w_ih.push(0.0), "`rnn.weight_ih_l1`: found 81 values, expected 20 x 4"),
         (&|w| w.layers[0].w_hh.clear(), "`rnn.weight_hh_l0`: found 0 values, expected 16 x 4"),

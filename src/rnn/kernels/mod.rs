@@ -11,10 +11,10 @@ mod product;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use isa::{Isa, Task};
-pub use matrix::{Rows, RowsMut};
-pub use packed::{Packed, pad_columns};
-pub use product::{Product, Start};
+pub(super) use isa::{Isa, Task};
+pub(super) use matrix::{Rows, RowsMut};
+pub(super) use packed::{Packed, pad_columns};
+pub(super) use product::{Product, Start};
 
 use crate::error::{Error, ErrorKind, Result};
 

@@ -8,7 +8,7 @@ use super::packed::Line;
 ///
 /// The processor's own prefetcher starts late at each slab when many tiles go over one in between.
 #[derive(Clone, Copy)]
-pub struct Prefetch {
+pub(crate) struct Prefetch {
     next: *const u8,
     cache_lines: usize,
 }
@@ -18,7 +18,7 @@ const CACHE_LINE: usize = 64;
 impl Prefetch {
     /// The share of as many lines after `slab` that falls to the first of the remaining `tiles`.
     #[inline(always)]
-    pub fn after(slab: &[Line], tiles: Range<usize>) -> Self {
+    pub(crate) fn after(slab: &[Line], tiles: Range<usize>) -> Self {
         const PER_LINE: usize = size_of::<Line>() / CACHE_LINE;
         // At four tiles and more each fetches a quarter; fewer share the slab.
         let cache_lines = if tiles.start >= PER_LINE { 0 } else { PER_LINE.div_ceil(tiles.end) };
@@ -28,7 +28,7 @@ impl Prefetch {
 
     /// Fetches what falls to step `k` of the depth.
     #[inline(always)]
-    pub fn line(&self, k: usize) {
+    pub(crate) fn line(&self, k: usize) {
         #[cfg(target_arch = "x86_64")]
         for line in 0..self.cache_lines {
             use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
