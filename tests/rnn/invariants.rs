@@ -102,24 +102,29 @@ fn a_long_prompt_is_no_different_from_its_steps() {
     }
 }
 
-/// One unit, `h = relu(16 h + x)`, where token 1 is x = 1: reading on from 1 it overflows at the 33rd token.
-fn exploding() -> Rnn {
+/// A network of one unit, two logits, and two tokens: 0 is the input 0, 1 is the input `x`.
+fn one_unit(cell: Cell, layer: LayerWeights, x: f32) -> Rnn {
     let architecture = Architecture {
-        cell: Cell::RnnRelu,
+        cell,
         vocab_size: 2,
         embedding_size: 1,
         hidden_sizes: vec![1],
         gru_form: GruForm::ResetAfter,
     };
-    let layer = LayerWeights { w_ih: vec![1.0], w_hh: vec![16.0], b_ih: None, b_hh: None };
     let weights = Weights {
-        embedding: vec![0.0, 1.0],
+        embedding: vec![0.0, x],
         layers: vec![layer],
-        output: Some(vec![0.5, -0.5]),
+        output: Some(vec![2.0, -2.0]),
         output_bias: None,
     };
     let kernel = Kernel::choose(None).expect("a kernel for every processor");
     Rnn::new(&architecture, weights, Dtype::F32, kernel).expect("weights of the right shapes")
+}
+
+/// `h = relu(16 h + x)`: reading 1 again and again, it overflows at the 33rd.
+fn exploding() -> Rnn {
+    let layer = LayerWeights { w_ih: vec![1.0], w_hh: vec![16.0], b_ih: None, b_hh: None };
+    one_unit(Cell::RnnRelu, layer, 1.0)
 }
 
 #[test]
@@ -141,19 +146,48 @@ fn one_row_that_overflows_among_255_fails_alone() {
 }
 
 #[test]
-fn a_row_keeps_its_state_and_gets_no_logits_once_it_is_not_finite() {
+fn a_row_that_fails_keeps_its_state_and_hands_out_what_came_before() {
     let model = exploding();
     let answer = run(&model, vec![Ask::fresh(&model, &[1; 40], Logits::Each)]).remove(0);
     assert_eq!((answer.state, answer.outcome), (model.zero_state(), Err(RowError::NotFinite)));
+    assert!(answer.logits.iter().flat_map(|(_, logits)| logits).all(|logit| logit.is_finite()));
+}
 
-    // A finite state whose logits are not.
-    let state = State::from(vec![f32::MAX]);
-    let ask = Ask { state: state.clone(), tokens: &[], logits: Logits::Last };
-    assert_eq!(run(&model, vec![ask])[0].outcome, Ok(()));
-    let poisoned = State::from(vec![f32::NAN]);
-    let ask = Ask { state: poisoned, tokens: &[0], logits: Logits::Last };
+/// One unit, `h = relu(2 x - h)`: infinite after token 1, and 0 again after the next.
+#[test]
+fn an_infinity_on_the_way_fails_a_row_wherever_its_tokens_are_cut() {
+    let layer = LayerWeights { w_ih: vec![2.0], w_hh: vec![-1.0], b_ih: None, b_hh: None };
+    let model = one_unit(Cell::RnnRelu, layer, f32::MAX);
+    let whole = run(&model, vec![Ask::fresh(&model, &[1, 0], Logits::None)]).remove(0);
+    let first = run(&model, vec![Ask::fresh(&model, &[1], Logits::None)]).remove(0);
+    assert_eq!(first.outcome, Err(RowError::NotFinite));
+    assert_eq!(whole, first);
+}
+
+#[test]
+fn a_poisoned_state_never_becomes_an_answer() {
+    let model = exploding();
+    let ask = Ask { state: State::from(vec![f32::NAN]), tokens: &[0], logits: Logits::Last };
     let answer = run(&model, vec![ask]).remove(0);
     assert_eq!((answer.logits, answer.outcome), (vec![], Err(RowError::NotFinite)));
+
+    // An infinite c of an LSTM leaves h, and the logits, finite.
+    let layer = LayerWeights { w_ih: vec![0.5; 4], w_hh: vec![0.5; 4], b_ih: None, b_hh: None };
+    let model = one_unit(Cell::Lstm, layer, 1.0);
+    let ask = Ask { state: State::from(vec![0.5, f32::INFINITY]), tokens: &[0], logits: Logits::Last };
+    let answer = run(&model, vec![ask]).remove(0);
+    assert_eq!((answer.logits, answer.outcome), (vec![], Err(RowError::NotFinite)));
+}
+
+#[test]
+fn logits_that_overflow_fail_their_row() {
+    let layer = LayerWeights { w_ih: vec![1.0], w_hh: vec![0.0], b_ih: None, b_hh: None };
+    let model = one_unit(Cell::RnnRelu, layer, f32::MAX);
+    let asks = [&[1][..], &[0]].map(|tokens| Ask::fresh(&model, tokens, Logits::Last));
+    let [large, small] = run(&model, asks.into()).try_into().expect("two answers");
+    assert_eq!((large.logits, large.outcome), (vec![], Err(RowError::NotFinite)));
+    assert_eq!(large.state, model.zero_state());
+    assert_eq!((small.logits.len(), small.outcome), (1, Ok(())));
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub(crate) const CELLS: [(Cell, GruForm); 6] = [
 
 /// Small networks of every kind, with sizes around the widths of vectors and panels.
 pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
-    let size = || prop_oneof![1usize..20, 60usize..70, Just(128usize)];
+    let size = || prop_oneof![1usize..20, 60usize..70, 125usize..140];
     let biases = prop_oneof![Just(Biases::Both), Just(Biases::InputOnly), Just(Biases::None)];
     let layers = (size(), prop::collection::vec(size(), 1..4));
     (prop::sample::select(&CELLS[..]), 1usize..150, layers, any::<bool>(), biases, any::<u64>()).prop_map(

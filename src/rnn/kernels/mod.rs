@@ -85,3 +85,27 @@ impl Kernel {
         self == Kernel::Portable
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_forced_by_name_or_refused_by_name() {
+        assert_eq!(Kernel::choose(Some("portable")), Ok(Kernel::Portable));
+        for kernel in Kernel::ALL {
+            match Kernel::choose(Some(kernel.name())) {
+                Ok(chosen) => assert_eq!(chosen, kernel),
+                Err(error) => assert_eq!(error.kind, ErrorKind::Config),
+            }
+        }
+        let error = Kernel::choose(Some("sse9")).expect_err("an unknown name");
+        assert_eq!(error.message, "unknown kernel `sse9`, expected `avx512`, `avx2` or `portable`");
+    }
+
+    #[test]
+    fn the_fastest_supported_kernel_is_the_default() {
+        let default = Kernel::choose(None).expect("a kernel for every processor");
+        assert_eq!(Kernel::ALL.into_iter().find(|kernel| kernel.is_supported()), Some(default));
+    }
+}
