@@ -6,19 +6,27 @@
 //! - [`rnn`]: the native engine that computes one: kernels, packed layers, the run over ragged rows.
 //! - [`text`]: texts to tokens and back, by the four kinds of tokenizers that a manifest can name.
 //! - [`sampling`]: from logits to a token: the filters that a request asks for, and a seeded draw.
+//! - [`catalog`]: model folders, each checked against its manifest, and the models they hold by name.
 //! - [`session`]: what each session has read, who may advance it, and when it goes.
 //! - [`engine`]: the scheduler: inbox, turns, jobs, rows.
+//! - [`service`]: the use cases: a validated request becomes jobs, and their results an answer.
+//! - [`http`]: routes, layers, JSON, server-sent events, status codes.
+//! - [`cli`]: the subcommands.
 //! - [`config`]: every option, checked once; every limit is in it.
 //! - [`telemetry`]: log lines and metrics.
 //! - [`clock`] and [`error`]: time passed in, and the core's one error.
 
+pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod http;
 pub mod lm;
 pub mod rnn;
 pub mod sampling;
+pub mod service;
 pub mod session;
 pub mod telemetry;
 pub mod text;

@@ -17,22 +17,29 @@ use source::{Source, next_names, words};
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "config", "error", "telemetry"]),
     ("lib", &[]),
-    ("config", &["error"]),
+    // What stands on nothing of ours.
+    ("clock", &[]),
     ("error", &[]),
     ("lm", &[]),
+    ("config", &["lm", "error"]),
+    ("telemetry", &["config", "error"]),
+    // The core, from the model outward.
     ("rnn", &["lm", "error"]),
     ("onnx", &["rnn", "lm", "error"]),
     ("text", &["lm", "error"]),
     ("sampling", &["lm", "error"]),
     ("catalog", &["rnn", "onnx", "text", "lm", "error"]),
-    ("session", &["lm", "error"]),
-    ("engine", &["session", "sampling", "text", "lm", "config", "error", "telemetry"]),
+    ("session", &["lm", "clock", "error"]),
+    ("engine", &["session", "sampling", "text", "lm", "clock", "config", "error"]),
     // What engine and catalog speak of, but never the run-times behind the catalog.
-    ("service", &["engine", "catalog", "session", "sampling", "text", "lm", "config", "error"]),
-    ("http", &["service", "config", "error", "telemetry"]),
+    (
+        "service",
+        &["engine", "catalog", "session", "sampling", "text", "lm", "clock", "config", "error", "telemetry"],
+    ),
+    // The edge.
+    ("http", &["service", "clock", "config", "error", "telemetry"]),
     ("cli", &["service", "config", "error"]),
-    ("cli/serve", &["http", "service", "config", "error", "telemetry"]),
-    ("telemetry", &["config", "error"]),
+    ("cli/serve", &["http", "service", "clock", "config", "error", "telemetry"]),
 ];
 
 /// Words that stay in one folder: what they name is that folder's business alone.

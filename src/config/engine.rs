@@ -46,6 +46,10 @@ pub struct EngineOptions {
     #[arg(long, value_name = "N", default_value = "64", value_parser = count())]
     pub stream_buffer: usize,
 
+    /// Jobs that may stand parked, their readers being slow; while so many do, no other is started
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
+    pub parked_max: usize,
+
     /// How long a parked row waits for its reader before it is cancelled
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub stall_timeout: Duration,
@@ -62,4 +66,16 @@ pub enum Kernel {
     Avx2,
     /// Plain Rust.
     Portable,
+}
+
+impl Kernel {
+    /// The name of the kernel to run on whatever the processor, unless it is to be chosen.
+    pub fn forced(self) -> Option<&'static str> {
+        match self {
+            Self::Auto => None,
+            Self::Avx512 => Some("avx512"),
+            Self::Avx2 => Some("avx2"),
+            Self::Portable => Some("portable"),
+        }
+    }
 }

@@ -18,7 +18,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 impl File {
     /// Reads `path`. Fails with its name and, for bad TOML, the line.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path) -> Result<Self> {
         let unreadable =
             |error: &dyn std::fmt::Display| wrong(format!("`--config {}`: {error}", path.display()));
         let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
@@ -43,7 +43,7 @@ impl File {
     }
 
     /// Fails on a key that is not the long name of one of `command`'s options.
-    pub fn check_keys(&self, command: &Command) -> Result<()> {
+    pub(super) fn check_keys(&self, command: &Command) -> Result<()> {
         let known =
             |key: &str| key != "config" && command.get_arguments().any(|arg| arg.get_long() == Some(key));
         match self.entries.iter().find(|(key, _)| !known(key)) {
@@ -56,7 +56,7 @@ impl File {
     }
 
     /// The same command, the file's values in place of the defaults.
-    pub fn as_defaults(&self, command: Command) -> Command {
+    pub(super) fn as_defaults(&self, command: Command) -> Command {
         command.mut_args(|arg| {
             let Some((_, value)) = self.entries.iter().find(|(key, _)| arg.get_long() == Some(key)) else {
                 return arg;

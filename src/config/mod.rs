@@ -101,15 +101,13 @@ impl Config {
         Self::from_serve(&matches)
     }
 
-    /// Reads the matches of a command that was parsed by [`parse`], and checks what no option can know alone.
-    pub fn from_serve(matches: &ArgMatches) -> Result<Self> {
-        let matches = matches.subcommand_matches(SUBCOMMAND).unwrap_or(matches);
-        let config = Self::from_arg_matches(matches).map_err(Unparsed::Clap)?;
-        config.check()?;
-        Ok(config)
+    fn from_serve(matches: &ArgMatches) -> Result<Self> {
+        let matches = matches.subcommand_matches(SUBCOMMAND).expect("it is the only subcommand there is");
+        Self::from_arg_matches(matches).map_err(Unparsed::Clap)?.checked()
     }
 
-    fn check(&self) -> Result<()> {
+    /// The same configuration, if its options agree: what no option can know alone.
+    pub fn checked(self) -> Result<Self> {
         let (engine, limits) = (&self.engine, &self.limits);
         let largest_prompt = limits.max_prompt_tokens * size_of::<crate::lm::TokenId>();
         if engine.queue_bytes_max.0 < largest_prompt {
@@ -132,7 +130,7 @@ impl Config {
                 limits.max_text, self.http.max_body
             )));
         }
-        Ok(())
+        Ok(self)
     }
 }
 
@@ -183,17 +181,20 @@ pub fn parse(command: Command, args: &[OsString]) -> Result<ArgMatches, Unparsed
         .map_err(|error| Unparsed::File(wrong(one_line(&error)).within(path.display())))
 }
 
-/// Gives every option that has none its environment variable.
-pub fn with_environment(command: Command) -> Command {
-    command.mut_args(|arg| match arg.get_long().map(env_name) {
-        Some(name) if arg.get_env().is_none() => arg.env(name).hide_env_values(true),
+/// Gives every option of the subcommand its environment variable. Those of `serve` stand for the service; others carry the
+/// subcommand's name, because `generate --max-tokens` asks for what `serve --max-tokens` limits.
+pub fn with_environment(subcommand: Command) -> Command {
+    let prefix = match subcommand.get_name() {
+        SUBCOMMAND => "RNNLM".to_owned(),
+        name => format!("RNNLM_{}", name.to_uppercase()),
+    };
+    subcommand.mut_args(|arg| match arg.get_long() {
+        Some(long) if arg.get_env().is_none() => {
+            let name = format!("{prefix}_{}", long.to_uppercase().replace('-', "_"));
+            arg.env(name).hide_env_values(true)
+        }
         _ => arg,
     })
-}
-
-/// The environment variable of the option `--long`.
-fn env_name(long: &str) -> String {
-    format!("RNNLM_{}", long.to_uppercase().replace('-', "_"))
 }
 
 /// Clap's message on one line: its first paragraph.

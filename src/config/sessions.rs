@@ -26,6 +26,10 @@ pub struct SessionOptions {
     #[arg(long, value_name = "POLICY", default_value = "lru")]
     pub evict: Evict,
 
+    /// Sessions that expired or were evicted of which the reason is remembered, for an hour at most
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = count())]
+    pub sessions_gone_max: usize,
+
     /// Sessions listed in one answer
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
     pub sessions_page_max: usize,

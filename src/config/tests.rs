@@ -22,7 +22,8 @@ fn every_option_has_a_variable_a_help_text_and_a_documented_default() {
     let table = markdown_table();
     for option in options() {
         let long = option.get_long().unwrap();
-        assert_eq!(option.get_env().unwrap().to_str().unwrap(), env_name(long));
+        let variable = format!("RNNLM_{}", long.to_uppercase().replace('-', "_"));
+        assert_eq!(option.get_env().unwrap().to_str().unwrap(), variable);
         let help = option.get_help().unwrap_or_else(|| panic!("--{long} has no help")).to_string();
         let takes_value = option.get_action().takes_values();
         assert!(

@@ -113,8 +113,15 @@ pub(super) fn run(active: &mut [Active], shares: &[Share], scratch: &mut Scratch
 
 /// The batch in figures.
 pub(super) fn report(active: &[Active], shares: &[Share]) -> BatchReport {
-    let (drawn, prompts): (Vec<&Share>, Vec<&Share>) =
-        shares.iter().partition(|share| active[share.job].rows[share.row].is_drawn());
-    let tokens = |shares: Vec<&Share>| shares.iter().map(|share| share.len).sum();
-    BatchReport { rows: shares.len(), prompt_tokens: tokens(prompts), generated_tokens: tokens(drawn) }
+    let mut report = BatchReport { rows: shares.len(), ..Default::default() };
+    for share in shares {
+        let row = &active[share.job].rows[share.row];
+        let count = match (row.is_drawn(), row.logits) {
+            (true, _) => &mut report.generated_tokens,
+            (false, Logits::Each) => &mut report.scored_tokens,
+            (false, _) => &mut report.prompt_tokens,
+        };
+        *count += share.len;
+    }
+    report
 }

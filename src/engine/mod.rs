@@ -24,7 +24,7 @@ pub use pool::{Pool, PoolStats};
 
 /// What the engine tells of its work while it works. Called on the engine's thread: it must be quick.
 pub trait Observer: Send + Sync {
-    /// A batch of `rows` ran, in which prompts gave `prompt_tokens` and generation `generated_tokens`.
+    /// A batch of rows ran.
     fn batch(&self, model: &str, batch: &BatchReport);
 }
 
@@ -35,6 +35,8 @@ pub struct BatchReport {
     pub rows: usize,
     /// Tokens read that a request brought.
     pub prompt_tokens: usize,
+    /// Tokens read that were scored.
+    pub scored_tokens: usize,
     /// Tokens read that the model itself had drawn.
     pub generated_tokens: usize,
 }

@@ -1,7 +1,6 @@
 //! Threads for engines, and the way in: a job goes to the engine with the least to do.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::thread::JoinHandle;
 
 use super::{Engine, EngineLimits, Inbox, InboxLimits, Observer, Reader, Submission};
@@ -11,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The engines of a process, one thread each.
 pub struct Pool {
     inboxes: Vec<Arc<Inbox>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// The pool in figures.
@@ -35,7 +34,7 @@ impl Pool {
         clock: &Clock,
         observer: &Arc<dyn Observer>,
     ) -> Result<Self> {
-        let mut pool = Self { inboxes: Vec::new(), threads: Mutex::default() };
+        let mut pool = Self { inboxes: Vec::new(), threads: Vec::new() };
         for index in 0..threads {
             let inbox = Arc::new(Inbox::new(inbox_limits));
             let engine = Engine::new(inbox.clone(), limits.clone(), clock.clone(), observer.clone());
@@ -45,7 +44,7 @@ impl Pool {
                 Error::new(ErrorKind::Internal, format!("no thread for an engine: {error}"))
             })?;
             pool.inboxes.push(inbox);
-            pool.threads.lock().expect("bug: a panic while threads were counted").push(thread);
+            pool.threads.push(thread);
         }
         Ok(pool)
     }
@@ -76,20 +75,19 @@ impl Pool {
         PoolStats { waiting, running: load.saturating_sub(waiting) }
     }
 
-    /// Ends every job, and waits until the last has returned its session.
+    /// Ends every job, those that wait too, and takes no more. Does not wait for them.
     pub fn shut(&self) {
         self.inboxes.iter().for_each(|inbox| inbox.shut());
-        let threads =
-            std::mem::take(&mut *self.threads.lock().expect("bug: a panic while threads were counted"));
-        for thread in threads {
-            // An engine's own panic was logged where it happened; there is nothing left to save here.
-            let _ = thread.join();
-        }
     }
 }
 
 impl Drop for Pool {
+    /// Ends every job, and waits until the last has returned its session.
     fn drop(&mut self) {
         self.shut();
+        for thread in self.threads.drain(..) {
+            // An engine's own panic was reported where it happened; there is nothing left to save here.
+            let _ = thread.join();
+        }
     }
 }

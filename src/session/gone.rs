@@ -48,7 +48,7 @@ impl Gone {
                 ErrorKind::SessionEvicted,
                 format!("session `{id}` was evicted to make room for others"),
             ),
-            Some((Closed::Deleted, _)) | None => {
+            Some((Closed::Deleted | Closed::Replaced, _)) | None => {
                 Error::new(ErrorKind::SessionNotFound, format!("session `{id}` does not exist"))
             }
         }

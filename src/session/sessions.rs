@@ -65,12 +65,26 @@ pub struct SessionInfo {
 /// Why a session is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Closed {
-    /// Its client deleted or replaced it.
+    /// Its client deleted it.
     Deleted,
+    /// Its client put another in its place.
+    Replaced,
     /// It was not used for its time to live.
     Expired,
     /// It made room for another.
     Evicted,
+}
+
+impl Closed {
+    /// The reasons in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Replaced => "replaced",
+            Self::Expired => "expired",
+            Self::Evicted => "evicted",
+        }
+    }
 }
 
 /// The table in figures.

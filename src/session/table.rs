@@ -194,7 +194,7 @@ impl Table {
     /// Adds a session, in the place of an idle one of the same id.
     pub(super) fn insert(&mut self, id: SessionId, session: Session) {
         if self.sessions.contains_key(&id) {
-            self.close(&id, Closed::Deleted);
+            self.close(&id, Closed::Replaced);
         }
         self.gone.revive(&id);
         self.bytes += session.bytes(&id);

@@ -3,6 +3,7 @@
 //! Counting is an atomic addition, except where a label has to be looked up: an engine holds the
 //! [`ModelMetrics`] of each model, so that a step looks up nothing.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -67,14 +68,10 @@ impl Metrics {
         self.http_requests.get_or_create(&request).inc();
     }
 
-    /// Adds to the number of jobs that the engine computes (or has parked); negative when they end.
-    pub fn running_add(&self, jobs: i64) {
-        self.running.inc_by(jobs);
-    }
-
-    /// Adds to the number of jobs that wait for the engine; negative when they start or are given up.
-    pub fn waiting_add(&self, jobs: i64) {
-        self.waiting.inc_by(jobs);
+    /// The jobs that the engines compute (or have parked), and those that wait for one.
+    pub fn jobs(&self, running: usize, waiting: usize) {
+        self.running.set(running as i64);
+        self.waiting.set(waiting as i64);
     }
 
     /// A request was turned away.
@@ -115,9 +112,9 @@ impl Metrics {
         self.sessions_memory.set(bytes as f64 / bytes_max.max(1) as f64);
     }
 
-    /// A session ended.
-    pub fn session_closed(&self, reason: Closed) {
-        self.closed.get_or_create(&Reason { reason: reason.name() }).inc();
+    /// The sessions that have ended for `reason` since the start.
+    pub fn sessions_closed(&self, reason: &'static str, total: u64) {
+        self.closed.get_or_create(&Reason { reason }).inner().fetch_max(total, Ordering::Relaxed);
     }
 
     /// All metrics as OpenMetrics text, which Prometheus reads.
@@ -242,30 +239,6 @@ impl Rejected {
     }
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Closed {
-    /// A client deleted it.
-    Deleted,
-    /// A client put another in its place.
-    Replaced,
-    /// Its time to live ran out.
-    Expired,
-    /// It made room for others.
-    Evicted,
-}
-
-impl Closed {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Replaced => "replaced",
-            Self::Expired => "expired",
-            Self::Evicted => "evicted",
-        }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
     route: String,
@@ -301,9 +274,7 @@ mod tests {
         let metrics = Metrics::new();
         let request = HttpRequest { route: "/v1/next".into(), method: "POST", status: 200 };
         metrics.http_request(request, Duration::from_micros(60));
-        metrics.running_add(3);
-        metrics.running_add(-1);
-        metrics.waiting_add(4);
+        metrics.jobs(2, 4);
         metrics.rejected(Rejected::QueueFull);
         let model = metrics.model("m");
         model.prompt_tokens(5);
@@ -313,7 +284,7 @@ mod tests {
         metrics.time_per_output_token(Duration::from_micros(70));
         metrics.step_rows(32);
         metrics.sessions_memory(50, 200);
-        metrics.session_closed(Closed::Evicted);
+        metrics.sessions_closed("evicted", 1);
         let page = metrics.render();
         for line in [
             r#"rnnlm_http_requests_total{route="/v1/next",method="POST",status="200"} 1"#,

@@ -7,7 +7,7 @@ use std::io::{IsTerminal, stderr};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-pub use metrics::{Closed, HttpRequest, Metrics, ModelMetrics, Rejected};
+pub use metrics::{HttpRequest, Metrics, ModelMetrics, Rejected};
 
 use crate::config::LogFormat;
 
@@ -22,6 +22,6 @@ pub fn init(format: LogFormat) {
     // Only the first subscriber of a process counts; tests set up several services in one.
     let _ = match format {
         LogFormat::Pretty => lines.with_ansi(stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
     };
 }

@@ -47,9 +47,9 @@ impl Tokenizer {
         ends().take(TRIED_MAX).find(sure).or_else(|| ends().next())
     }
 
-    /// Whether the lines before and after `at` give the same tokens alone as together.
+    /// Whether the lines before and after `at`, with the empty ones between them, give the same tokens alone as together.
     fn same_apart(&self, text: &str, at: usize) -> bool {
-        let start = text[..at - 1].rfind('\n').map_or(0, |before| before + 1);
+        let start = text[..at].trim_end().rfind('\n').map_or(0, |before| before + 1);
         let end = text[at..].find('\n').map_or(text.len(), |len| at + len + 1);
         let tokens = |range: Range<usize>| self.encode(&text[range]).map(|encoding| encoding.tokens);
         match (tokens(start..at), tokens(at..end), tokens(start..end)) {

@@ -3,7 +3,9 @@
 //! Decoding token by token is ours where tokens are bytes: the crate gives U+FFFD for a character that is not complete yet.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::ops::Range;
+use std::panic::catch_unwind;
 
 use serde::Deserialize;
 use tokenizers::decoders::DecoderWrapper;
@@ -12,6 +14,7 @@ use tokenizers::{NormalizedString, Normalizer};
 
 use super::decoder::Piece;
 use super::encoding::Draft;
+use super::split;
 use super::utf8::{incomplete_len, whole_chars};
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
@@ -24,9 +27,23 @@ pub(super) struct HuggingFace {
     /// The tokens that are marked special: they add nothing to a text.
     special: HashSet<TokenId>,
     unk: Option<TokenId>,
+    /// The characters that some entry has, where others may be dropped: neither an unknown token nor bytes stand for them.
+    known: Option<HashSet<char>>,
     /// Whether decoding from the start of a text gives a space that encoding had added.
     begins_with_space: bool,
     drops_white_space: bool,
+}
+
+/// What is read of the file beside the crate: the unknown token that its model names, by its entry or by its number.
+#[derive(Deserialize)]
+struct Head {
+    model: HeadOfModel,
+}
+
+#[derive(Deserialize)]
+struct HeadOfModel {
+    unk_token: Option<String>,
+    unk_id: Option<TokenId>,
 }
 
 /// What the entries stand for.
@@ -40,14 +57,20 @@ enum Coding {
 }
 
 impl HuggingFace {
+    /// As much of the past as decoding looks back at: the token before, or those that a character has begun in.
+    pub(super) const CONTEXT: usize = 8;
+
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
     /// `Load` for what the crate cannot read.
     pub(super) fn parse(file: &[u8]) -> Result<(Self, Vocabulary)> {
-        let refused =
-            |error: &dyn std::fmt::Display| Error::load(format!("not a Hugging Face tokenizer: {error}"));
-        let mut inner = tokenizers::Tokenizer::from_bytes(file).map_err(|error| refused(&error))?;
+        let refused = |error: &dyn Display| Error::load(format!("not a Hugging Face tokenizer: {error}"));
+        let head: Head = serde_json::from_slice(file).map_err(|error| refused(&error))?;
+        // The crate panics on some of what is JSON and yet no tokenizer.
+        let read = catch_unwind(|| tokenizers::Tokenizer::from_bytes(file));
+        let read = read.map_err(|_| refused(&"some part has fields that it should not have"))?;
+        let mut inner = read.map_err(|error| refused(&error))?;
         make_plain(&mut inner).map_err(|error| refused(&error))?;
         let vocabulary = Vocabulary::sparse(inner.get_vocab(true));
         if vocabulary.len() == 0 {
@@ -56,9 +79,14 @@ impl HuggingFace {
         let coding = Coding::of(inner.get_decoder(), &vocabulary);
         let added = inner.get_added_tokens_decoder();
         let special = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
-        let unk = own_unk(file, &vocabulary);
+        let unk = match head.model.unk_token {
+            Some(entry) => vocabulary.id_of(&entry),
+            None => head.model.unk_id,
+        };
         let (begins_with_space, drops_white_space) = probe(&inner);
-        let scheme = Self { inner, coding, special, unk, begins_with_space, drops_white_space };
+        let may_lose = unk.is_none() && !matches!(coding, Coding::ByteLevel(_));
+        let known = may_lose.then(|| vocabulary.entries().flat_map(str::chars).collect());
+        let scheme = Self { inner, coding, special, unk, known, begins_with_space, drops_white_space };
         Ok((scheme, vocabulary))
     }
 
@@ -84,39 +112,50 @@ impl HuggingFace {
         let Ok(encoding) = self.inner.encode(&text[line.clone()], false) else {
             return Err(draft.unknown_word(self.unreadable(text, line)));
         };
-        let mut covered = line.start;
-        for (&token, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
-            let range = line.start + start..line.start + end;
-            if range.start > covered && self.is_lost(&text[covered..range.start]) {
-                return Err(draft.unknown_word(covered..range.start));
-            }
-            covered = covered.max(range.end);
-            draft.token(token, range);
+        if let Some(lost) = self.first_lost(text, line.clone()) {
+            return Err(draft.unknown_word(lost));
         }
-        if covered < line.end && self.is_lost(&text[covered..line.end]) {
-            return Err(draft.unknown_word(covered..line.end));
+        for (&token, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            draft.token(token, line.start + start..line.start + end);
         }
         Ok(())
     }
 
-    /// Whether the model has dropped what the normalizer left of `gap`, for want of an unknown token.
-    fn is_lost(&self, gap: &str) -> bool {
-        if self.unk.is_some() || gap.trim().is_empty() {
-            return false;
-        }
-        let mut normalized = NormalizedString::from(gap);
+    /// The first character of `text[line]` that the model drops for want of an unknown token.
+    ///
+    /// The places of the tokens do not tell: those after a dropped character are off.
+    fn first_lost(&self, text: &str, line: Range<usize>) -> Option<Range<usize>> {
+        let Some(known) = &self.known else { return None };
+        let mut kept = HashSet::new();
+        let is_lost =
+            |c: char| !c.is_whitespace() && !known.contains(&c) && kept.insert(c) && self.is_lost(c);
+        let at = line.start + text[line].find(is_lost)?;
+        Some(at..text.ceil_char_boundary(at + 1))
+    }
+
+    /// Whether writing `c` twice changes the normalized text and yet not the tokens.
+    fn is_lost(&self, c: char) -> bool {
+        let (once, twice) = (c.to_string(), format!("{c}{c}"));
+        let ids =
+            |text: &str| self.inner.encode(text, false).map(|encoding| encoding.get_ids().to_vec()).ok();
+        ids(&once) == ids(&twice) && self.normalized(&once) != self.normalized(&twice)
+    }
+
+    fn normalized(&self, text: &str) -> Option<String> {
+        let mut normalized = NormalizedString::from(text);
         let done = self.inner.get_normalizer().map_or(Ok(()), |rule| rule.normalize(&mut normalized));
-        done.is_ok() && !normalized.get().trim().is_empty()
+        done.ok().map(|()| normalized.get().to_owned())
     }
 
     /// The first word of `text[line]` that cannot be encoded alone.
     fn unreadable(&self, text: &str, line: Range<usize>) -> Range<usize> {
-        let words = super::split::whitespace(&text[line.clone()]);
-        let mut words = words.map(|word| line.start + word.start..line.start + word.end);
-        words.find(|word| self.inner.encode(&text[word.clone()], false).is_err()).unwrap_or(line.clone())
+        let is_unreadable = |at: &Range<usize>| self.inner.encode(&text[at.clone()], false).is_err();
+        let mut words =
+            split::whitespace(&text[line.clone()]).map(|at| line.start + at.start..line.start + at.end);
+        words.find(is_unreadable).unwrap_or(line.clone())
     }
 
-    /// What `token` adds to a line of which `past` are the tokens that show.
+    /// What `token` adds to a line of which `past` are the last tokens that show, [`Self::CONTEXT`] of them at most.
     pub(super) fn piece(&self, past: &[TokenId], joint: Joint, token: TokenId) -> Piece {
         let mut bytes = self.begun(past);
         let own = self.bytes(token);
@@ -169,10 +208,7 @@ impl HuggingFace {
 
     /// What a token of text adds: the decoder's text with it, less that without it.
     fn added_text(&self, past: &[TokenId], token: TokenId) -> String {
-        /// As much of the past as a decoder looks back at: one token, and what may stand between.
-        const CONTEXT: usize = 8;
-        let start = past.len().saturating_sub(CONTEXT);
-        let mut context: Vec<TokenId> = past[start..].iter().map(|&token| self.stand_in(token)).collect();
+        let mut context: Vec<TokenId> = past.iter().map(|&token| self.stand_in(token)).collect();
         let decode = |tokens: &[TokenId]| self.inner.decode(tokens, false).unwrap_or_default();
         let before = decode(&context);
         context.push(token);
@@ -246,24 +282,6 @@ fn make_plain(inner: &mut tokenizers::Tokenizer) -> tokenizers::Result<()> {
         inner.with_model(model);
     }
     Ok(())
-}
-
-/// The unknown token that the file's model names, by its entry or by its number.
-fn own_unk(file: &[u8], vocabulary: &Vocabulary) -> Option<TokenId> {
-    #[derive(Deserialize)]
-    struct File {
-        model: Model,
-    }
-    #[derive(Deserialize)]
-    struct Model {
-        unk_token: Option<String>,
-        unk_id: Option<TokenId>,
-    }
-    let model = serde_json::from_slice::<File>(file).ok()?.model;
-    match model.unk_token {
-        Some(entry) => vocabulary.id_of(&entry),
-        None => model.unk_id,
-    }
 }
 
 /// Whether decoding the tokens of a text gives a space before it, and whether white space after it is dropped.

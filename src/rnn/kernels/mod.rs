@@ -71,6 +71,19 @@ impl Kernel {
         }
     }
 
+    /// What the processor offers of that which a kernel can use.
+    pub fn cpu_features() -> Vec<&'static str> {
+        #[cfg(target_arch = "x86_64")]
+        let features = [
+            ("fma", is_x86_feature_detected!("fma")),
+            ("avx2", is_x86_feature_detected!("avx2")),
+            ("avx512f", is_x86_feature_detected!("avx512f")),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let features: [(&str, bool); 0] = [];
+        features.into_iter().filter(|(_, found)| *found).map(|(name, _)| name).collect()
+    }
+
     #[cfg(target_arch = "x86_64")]
     fn is_supported(self) -> bool {
         match self {

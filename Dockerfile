@@ -1,0 +1,51 @@
+# The image of rnnlm-server: `docker build --tag rnnlm-server .`
+# Plain instructions only: the classic builder of Docker Engine 20.10 builds it too.
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /build
+
+# The dependencies are a layer of their own, built for an empty program: it is made anew when Cargo.lock
+# changes, not with every line of source. The benches are here because cargo wants every declared target to exist.
+COPY Cargo.toml Cargo.lock ./
+COPY benches benches
+RUN mkdir src \
+    && touch src/lib.rs \
+    && echo 'fn main() {}' > src/main.rs \
+    && cargo build --release --locked --bin rnnlm-server
+
+# Files keep their times when copied, and cargo takes one that is older than its last build for built.
+COPY src src
+RUN touch src/lib.rs src/main.rs \
+    && cargo build --release --locked --bin rnnlm-server
+
+# A checkout made under a strict umask must be readable to the user below all the same.
+COPY models /models
+RUN chmod -R a+rX /models
+
+
+# Debian and not distroless: the build image stands on it, so the program finds the C library that it was
+# linked against, and there is a shell for who has to look inside.
+FROM debian:bookworm-slim
+
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="rnnlm-server" \
+      org.opencontainers.image.description="An HTTP inference server for recurrent neural language models" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+
+COPY LICENSE /usr/share/doc/rnnlm-server/
+COPY --from=build /models /models
+COPY --from=build /build/target/release/rnnlm-server /usr/local/bin/
+
+ENV RNNLM_MODELS=/models \
+    RNNLM_LISTEN=0.0.0.0:8080
+
+# A number, so that an orchestrator can see that it is not root; nothing is written to disk, so the root file
+# system may be read-only.
+USER 65532:65532
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/usr/local/bin/rnnlm-server", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/rnnlm-server"]

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# Tries the container image as it is meant to be run: builds it (or takes the one named), starts it with a
+# read-only root and no capabilities, asks it for a distribution and a stream, and stops it.
+#
+#   docker/smoke.sh [IMAGE]
+#
+# Needs docker, curl and python3.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly healthy_within_s=60
+readonly grace_s=30 # more than the server's own --shutdown-grace, as an orchestrator would set it
+
+main() {
+  answers=$(mktemp -d)
+  container=
+  trap clean_up EXIT
+  image=${1:-}
+  if [[ -z "$image" ]]; then
+    step build
+  fi
+  step start
+  step becomes_healthy
+  step runs_without_privileges
+  step answers_a_distribution
+  step answers_a_stream
+  step stops_on_sigterm
+  echo "smoke: the image $image works"
+}
+
+build() {
+  image=rnnlm-server:smoke
+  echo "building $image: minutes for the first time"
+  docker build --quiet --tag "$image" \
+    --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)" \
+    --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" . >/dev/null
+  said="$image, $(($(docker image inspect --format '{{.Size}}' "$image") / 1000000)) MB"
+}
+
+start() {
+  container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges --memory 1g \
+    --health-interval 1s --publish 127.0.0.1::8080 "$image")
+  url=http://$(docker port "$container" 8080/tcp | head -n 1)
+  said="container ${container:0:12} at $url"
+}
+
+becomes_healthy() {
+  local state='{{with .State.Health}}{{.Status}}{{else}}without a health check{{end}}{{if not .State.Running}}, exited{{end}}'
+  local health='' deadline=$((SECONDS + healthy_within_s)) begun=$SECONDS
+  while [[ "$health" != healthy ]]; do
+    health=$(docker inspect --format "$state" "$container")
+    [[ "$health" != *exited* ]] || fail "found the container $health, expected it to run"
+    ((SECONDS < deadline)) || fail "found it $health after $healthy_within_s s, expected healthy"
+    sleep 0.2
+  done
+  said="after $((SECONDS - begun)) s"
+}
+
+runs_without_privileges() {
+  local status
+  status=$(docker exec "$container" cat /proc/1/status)
+  grep -Eq '^Uid:\s+[1-9]' <<<"$status" || fail "found $(grep Uid: <<<"$status"), expected a user who is not root"
+  grep -Eq '^CapEff:\s+0+$' <<<"$status" || fail "found $(grep CapEff: <<<"$status"), expected no capability"
+  if docker exec --user 0 "$container" touch /written 2>/dev/null; then
+    fail "found the root file system writable, expected read-only"
+  fi
+  said="user $(awk '/^Uid:/ { print $2 }' <<<"$status"), no capability, read-only root"
+}
+
+answers_a_distribution() {
+  ask /v1/next '{"text": "KING", "top_k": 10, "full": true}'
+  said=$(python3 - "$answers/body" <<'PYTHON'
+import json, math, sys
+answer = json.load(open(sys.argv[1]))
+probs = [token["prob"] for token in answer["distribution"]]
+total = math.fsum(math.exp(logprob) for logprob in answer["logprobs"])
+assert len(probs) == 10, f"found {len(probs)} tokens, expected 10"
+assert probs == sorted(probs, reverse=True), f"found {probs}, expected the most likely first"
+assert 0 < sum(probs) <= 1, f"found a sum of {sum(probs)} over ten tokens, expected at most 1"
+assert abs(total - 1) < 1e-5, f"found a sum of {total} over all tokens, expected 1"
+best = answer["distribution"][0]
+print(f"{len(answer['logprobs'])} probabilities, sum {total:.7f}, most likely {best['text']!r} {best['prob']:.4f}")
+PYTHON
+  ) || fail "the distribution is wrong"
+}
+
+answers_a_stream() {
+  ask /v1/generate '{"text": "KING", "max_tokens": 32, "seed": 1, "stream": true}'
+  said=$(python3 - "$answers/body" <<'PYTHON'
+import json, sys
+events = []
+for block in open(sys.argv[1], encoding="utf-8", newline="").read().split("\n\n"):
+    lines = [line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":")]
+    if fields := dict(lines):
+        events.append((fields["event"], json.loads(fields["data"])))
+names = [name for name, _ in events]
+tokens = [data for name, data in events if name == "token"]
+assert names == ["start"] + ["token"] * len(tokens) + ["done"], f"found events {names}"
+count = events[-1][1]["choices"][0]["token_count"]
+assert count == len(tokens) == 32, f"found {len(tokens)} token events and a count of {count}, expected 32"
+text = "".join(data["text"] for data in tokens) + events[-1][1]["choices"][0]["text"]
+print(f"{len(tokens)} tokens, {text!r}")
+PYTHON
+  ) || fail "the stream is wrong"
+}
+
+stops_on_sigterm() {
+  local begun exit_code took_ms
+  begun=$(date +%s%3N)
+  docker stop --time "$grace_s" "$container" >/dev/null
+  took_ms=$(($(date +%s%3N) - begun))
+  exit_code=$(docker inspect --format '{{.State.ExitCode}}' "$container")
+  ((exit_code == 0)) || fail "found exit code $exit_code, expected 0"
+  ((took_ms < grace_s * 1000)) || fail "found that it took $took_ms ms, expected less than the grace of $grace_s s"
+  said="exit code 0 after $took_ms ms"
+}
+
+# Asks for a path with a body; leaves the answer in $answers/body.
+ask() {
+  local status
+  status=$(curl --silent --show-error --no-buffer --max-time 30 --output "$answers/body" --write-out '%{http_code}' \
+    --header 'Content-Type: application/json' --data "$2" "$url$1") || fail "no answer from $1"
+  [[ "$status" == 200 ]] || fail "found status $status from $1, expected 200: $(head -c 500 "$answers/body")"
+}
+
+# Runs one check and prints what it said.
+step() {
+  said=
+  "$1"
+  printf 'ok    %-24s %s\n' "${1//_/ }" "$said"
+}
+
+fail() {
+  printf 'FAIL  %-24s %s\n' "${FUNCNAME[1]//_/ }" "$1" >&2
+  if [[ -n "$container" ]]; then
+    echo "--- the container's log ---" >&2
+    docker logs --tail 50 "$container" >&2
+  fi
+  exit 1
+}
+
+clean_up() {
+  rm -rf "$answers"
+  if [[ -n "$container" ]]; then
+    docker rm --force --volumes "$container" >/dev/null
+  fi
+}
+
+main "$@"

@@ -1,0 +1,232 @@
+//! `config.json`: what a model folder says of itself.
+//!
+//! Strict: a key that is unknown, there twice or of the wrong type refuses the folder, so that a slip of the pen is never a default.
+
+use std::num::NonZeroU32;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::error::{Error, Result};
+use crate::lm::Cell;
+use crate::rnn::{self, GruForm};
+use crate::text::{Kind, TokenizerSpec};
+
+/// A checked manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The name of the weights' file in the folder.
+    pub weights: String,
+    /// The network.
+    pub architecture: rnn::Architecture,
+    /// Where the output layer's weights come from.
+    pub output_weights: OutputWeights,
+    /// The name of the vocabulary's file in the folder.
+    pub tokenizer_file: String,
+    /// The tokenizer's rules.
+    pub tokenizer: TokenizerSpec,
+    /// The entries that are read once at load.
+    pub initial_tokens: Vec<String>,
+}
+
+impl Manifest {
+    /// The name of the file.
+    pub const FILE: &str = "config.json";
+
+    /// The version of the format that this program reads.
+    pub const FORMAT_VERSION: u64 = 1;
+
+    /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// `Load` naming the key at fault, what was found and what was expected.
+    pub fn parse(json: &[u8]) -> Result<Self> {
+        let head: Head = read(json)?;
+        if head.format_version != Self::FORMAT_VERSION {
+            let (found, expected) = (head.format_version, Self::FORMAT_VERSION);
+            return Err(Error::load(format!("`format_version` is {found}, expected {expected}")));
+        }
+        if head.weights.ends_with(".onnx") {
+            let message = format!(
+                "`weights` is `{}`: ONNX files are not served by this version, expected a `.safetensors` file",
+                head.weights
+            );
+            return Err(Error::load(message));
+        }
+        read::<File>(json)?.check()
+    }
+}
+
+/// Where the output layer's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputWeights {
+    /// A tensor of their own, `decoder.weight`.
+    Own,
+    /// The embedding, `encoder.weight` (Press & Wolf 2017).
+    Tied,
+}
+
+impl OutputWeights {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            OutputWeights::Own => "own",
+            OutputWeights::Tied => "tied",
+        }
+    }
+}
+
+/// What is read first: a file of another version is refused for its version, not for the keys that came with it.
+#[derive(Deserialize)]
+struct Head {
+    format_version: u64,
+    weights: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(rename = "format_version")]
+    _format_version: u64,
+    weights: String,
+    architecture: Option<Architecture>,
+    tokenizer: Tokenizer,
+    #[serde(default)]
+    initial_tokens: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Architecture {
+    #[serde(deserialize_with = "cell")]
+    cell: Cell,
+    vocab_size: NonZeroU32,
+    embedding_size: NonZeroU32,
+    hidden_sizes: Vec<NonZeroU32>,
+    #[serde(default)]
+    tie_weights: bool,
+    gru_linear_before_reset: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tokenizer {
+    #[serde(deserialize_with = "kind")]
+    kind: Kind,
+    file: String,
+    unk: Option<String>,
+    eos: Option<String>,
+    newline: Option<String>,
+    #[serde(default)]
+    lowercase: bool,
+    #[serde(default, deserialize_with = "pairs")]
+    replace: Vec<(String, String)>,
+    pattern: Option<String>,
+}
+
+impl File {
+    fn check(self) -> Result<Manifest> {
+        let Self { weights, architecture, tokenizer, initial_tokens, .. } = self;
+        let Some(architecture) = architecture else {
+            return Err(Error::load(
+                "`architecture` is missing; a `.safetensors` file does not say what it holds",
+            ));
+        };
+        for (key, name) in [("weights", &weights), ("tokenizer.file", &tokenizer.file)] {
+            if name.is_empty() || name.starts_with("..") || name.contains(['/', '\\']) {
+                return Err(Error::load(format!(
+                    "`{key}` is `{name}`, expected the name of a file in the folder"
+                )));
+            }
+        }
+        let Tokenizer { kind, file, unk, eos, newline, lowercase, replace, pattern } = tokenizer;
+        Ok(Manifest {
+            weights,
+            output_weights: match architecture.tie_weights {
+                true => OutputWeights::Tied,
+                false => OutputWeights::Own,
+            },
+            architecture: architecture.check()?,
+            tokenizer_file: file,
+            tokenizer: TokenizerSpec { kind, unk, eos, newline, lowercase, replace, pattern },
+            initial_tokens,
+        })
+    }
+}
+
+impl Architecture {
+    fn check(self) -> Result<rnn::Architecture> {
+        let size = |size: NonZeroU32| size.get() as usize;
+        let hidden_sizes: Vec<usize> = self.hidden_sizes.into_iter().map(size).collect();
+        let (Some(&last), embedding_size) = (hidden_sizes.last(), size(self.embedding_size)) else {
+            return Err(Error::load(
+                "`architecture.hidden_sizes` is empty, expected the units of each layer",
+            ));
+        };
+        if self.tie_weights && embedding_size != last {
+            let message = format!(
+                "`architecture.tie_weights` is true and `embedding_size` is {embedding_size}, expected {last}, the last of `hidden_sizes`"
+            );
+            return Err(Error::load(message));
+        }
+        let gru_form = match self.gru_linear_before_reset {
+            None | Some(true) => GruForm::ResetAfter,
+            Some(false) => GruForm::ResetBefore,
+        };
+        let vocab_size = size(self.vocab_size);
+        Ok(rnn::Architecture { cell: self.cell, vocab_size, embedding_size, hidden_sizes, gru_form })
+    }
+}
+
+/// `json` as a `T`; errors name the key.
+fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let error = Error::load(error.into_inner().to_string());
+        if path == "." { error } else { error.within(format!("`{path}`")) }
+    })?;
+    deserializer.end().map_err(|error| Error::load(error.to_string()))?;
+    Ok(value)
+}
+
+fn cell<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cell, D::Error> {
+    one_of(deserializer, &Cell::ALL, Cell::name)
+}
+
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
+    one_of(deserializer, &Kind::ALL, Kind::name)
+}
+
+fn one_of<'de, D, T: Copy>(deserializer: D, all: &[T], name: fn(T) -> &'static str) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let found = String::deserialize(deserializer)?;
+    all.iter().copied().find(|&one| name(one) == found).ok_or_else(|| {
+        let expected: Vec<String> = all.iter().map(|&one| format!("`{}`", name(one))).collect();
+        D::Error::custom(format!("found `{found}`, expected one of {}", expected.join(", ")))
+    })
+}
+
+/// An object as pairs in the order of the file; what is there twice stays so, for the tokenizer to refuse.
+fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    struct Pairs;
+
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object of strings")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+
+    deserializer.deserialize_map(Pairs)
+}

@@ -1,0 +1,165 @@
+//! Folders that load: what is served, under which name, and which one is meant where none is named.
+
+use super::super::{Catalog, OnFailure, Plan, Served, load_folder};
+use super::*;
+use crate::error::ErrorKind;
+use crate::lm::{Joint, Logits, Row, Scratch, State};
+use crate::rnn::Kernel;
+
+fn plan(models: &Path) -> Plan {
+    Plan {
+        models: models.to_owned(),
+        default_model: None,
+        on_failure: OnFailure::Skip,
+        kernel: Kernel::Portable,
+    }
+}
+
+/// A folder of model folders with these names.
+fn models(names: &[&str]) -> TempDir {
+    let place = temporary();
+    names.iter().for_each(|name| Folder::new().write(&place.path().join(name)));
+    place
+}
+
+fn loaded(change: impl FnOnce(&mut Folder)) -> Served {
+    let mut folder = Folder::new();
+    change(&mut folder);
+    let place = temporary();
+    let path = place.path().join("sea");
+    folder.write(&path);
+    load_folder(&path, Kernel::Portable).expect("a folder that is right")
+}
+
+#[test]
+fn a_sequence_starts_after_the_initial_tokens() {
+    let served = loaded(|_| ());
+    assert_eq!((&*served.name, served.initial_tokens.as_slice()), ("sea", &[1][..]));
+    let mut state = served.model.zero_state();
+    let mut rows = [Row::new(&mut state, &[1], Logits::None)];
+    served.model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, _| ());
+    assert_eq!(served.start, state);
+    assert_ne!(served.start, served.model.zero_state());
+    assert_eq!((served.start_tail.tokens(), served.start_tail.joint), (&[1][..], Joint::Open));
+
+    let bare = loaded(|folder| *folder.key("/initial_tokens") = json!([]));
+    assert_eq!((bare.start, bare.start_tail.tokens()), (State::zeros(4), &[][..]));
+}
+
+#[test]
+fn tied_weights_and_absent_biases_load() {
+    let served = loaded(|folder| {
+        *folder.key("/architecture/embedding_size") = json!(2);
+        *folder.key("/architecture/tie_weights") = json!(true);
+        folder.tensors = vec![
+            Tensor::f32("encoder.weight", &[4, 2]),
+            Tensor::f32("rnn.weight_ih_l0", &[8, 2]),
+            Tensor::f32("rnn.weight_hh_l0", &[8, 2]),
+        ];
+    });
+    assert_eq!(served.model.info().parameter_count, 8 + 16 + 16);
+}
+
+#[test]
+fn the_identity_follows_weights_and_architecture_alone() {
+    let first = loaded(|_| ()).identity;
+    assert_eq!(first.len(), 64);
+    assert_eq!(
+        loaded(|folder| folder.vocabulary =
+            folder.vocabulary.to_uppercase().replace("<UNK>", "<unk>").replace("<EOS>", "<eos>"))
+        .identity,
+        first
+    );
+    assert_ne!(loaded(|folder| folder.tensor("decoder.bias").data[0] ^= 1).identity, first);
+
+    let gru = |linear_before_reset: bool| {
+        loaded(|folder| {
+            *folder.key("/architecture/cell") = json!("gru");
+            *folder.key("/architecture/gru_linear_before_reset") = json!(linear_before_reset);
+            for (name, shape) in [("rnn.weight_ih_l0", &[6, 3][..]), ("rnn.weight_hh_l0", &[6, 2])] {
+                *folder.tensor(name) = Tensor::f32(name, shape);
+            }
+            for name in ["rnn.bias_ih_l0", "rnn.bias_hh_l0"] {
+                *folder.tensor(name) = Tensor::f32(name, &[6]);
+            }
+        })
+        .identity
+    };
+    assert_ne!(gru(true), gru(false));
+}
+
+#[test]
+fn one_folder_or_a_folder_of_them() {
+    let place = models(&["sea", "air"]);
+    std::fs::create_dir(place.path().join("notes")).unwrap();
+    let all = Catalog::load(&plan(place.path())).unwrap();
+    assert_eq!(all.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["air", "sea"]);
+    assert!(all.failures().is_empty());
+    let one = Catalog::load(&plan(&place.path().join("sea/."))).unwrap();
+    assert_eq!(one.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["sea"]);
+}
+
+#[test]
+fn the_default_is_the_one_asked_for_or_classics_or_the_first() {
+    let with_classics = models(&["sea", "air", "classics"]);
+    let without = models(&["sea", "air"]);
+    let default = |place: &TempDir, name: Option<&str>| {
+        let plan = Plan { default_model: name.map(str::to_owned), ..plan(place.path()) };
+        Catalog::load(&plan).map(|catalog| catalog.get(None).unwrap().name.clone())
+    };
+    assert_eq!(&*default(&with_classics, None).unwrap(), "classics");
+    assert_eq!(&*default(&without, None).unwrap(), "air");
+    assert_eq!(&*default(&with_classics, Some("sea")).unwrap(), "sea");
+    let error = default(&without, Some("classics")).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Config);
+    assert_eq!(error.message, "the default model `classics` is not there; there are `air`, `sea`");
+}
+
+#[test]
+fn an_unknown_model_is_answered_with_those_there_are() {
+    let place = models(&["sea", "air"]);
+    let catalog = Catalog::load(&plan(place.path())).unwrap();
+    assert_eq!(&*catalog.get(Some("sea")).unwrap().name, "sea");
+    let error = catalog.get(Some("land")).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::ModelNotFound);
+    assert_eq!(error.message, "no model `land`; there are `air`, `sea`");
+}
+
+#[test]
+fn a_folder_that_fails_is_reported_and_skipped_unless_all_must_load() {
+    let place = models(&["sea", "land"]);
+    std::fs::write(place.path().join("land/vocab.txt"), "a\n").unwrap();
+    std::fs::create_dir(place.path().join("bare")).unwrap();
+    std::fs::write(place.path().join("bare/model.onnx"), "").unwrap();
+
+    let catalog = Catalog::load(&plan(place.path())).unwrap();
+    assert_eq!(catalog.iter().count(), 1);
+    let failures: Vec<String> = catalog
+        .failures()
+        .iter()
+        .map(|failure| format!("{}: {}", failure.folder.file_name().unwrap().display(), failure.error))
+        .collect();
+    assert!(failures[0].starts_with("bare: cannot read `config.json`: "), "{}", failures[0]);
+    assert!(
+        failures[1].starts_with("land: `tokenizer` with `vocab.txt`: `unk` is `<unk>`"),
+        "{}",
+        failures[1]
+    );
+
+    let error = Catalog::load(&Plan { on_failure: OnFailure::Refuse, ..plan(place.path()) }).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Load);
+    assert!(
+        error.message.contains("bare`: cannot read") && error.message.contains("land`: `tokenizer`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn nothing_to_serve_is_a_failure() {
+    let place = temporary();
+    let error = Catalog::load(&plan(place.path())).err().unwrap();
+    assert!(error.message.starts_with("no model in `"), "{error}");
+    let error = Catalog::load(&plan(&place.path().join("nowhere"))).err().unwrap();
+    assert!(error.message.starts_with("cannot read the models in `"), "{error}");
+    assert_eq!(Catalog::new(Vec::new(), None).err().unwrap().kind, ErrorKind::Config);
+}

@@ -1,0 +1,44 @@
+//! What the commands share: which model, and where the text comes from.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, stdin};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::{Failure, Outcome};
+
+/// The model of a command that works on one.
+#[derive(Args)]
+pub(super) struct ModelArg {
+    /// A model folder
+    #[arg(long = "model", value_name = "DIR", env = "RNNLM_MODEL", hide_env_values = true)]
+    pub folder: PathBuf,
+}
+
+/// A text to read.
+#[derive(Args)]
+pub(super) struct TextArg {
+    /// A UTF-8 file; `-` is stdin
+    #[arg(value_name = "FILE|-")]
+    pub file: PathBuf,
+}
+
+impl TextArg {
+    /// Opens the text.
+    pub(super) fn open(&self) -> Outcome<Box<dyn BufRead>> {
+        if self.file.as_os_str() == "-" {
+            return Ok(Box::new(stdin().lock()));
+        }
+        match File::open(&self.file) {
+            Ok(file) => Ok(Box::new(BufReader::new(file))),
+            Err(error) => Err(Failure::Failed(format!("`{}`: {error}", self.file.display()))),
+        }
+    }
+
+    /// Its length in bytes, for a progress bar; `None` for stdin.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        let found = std::fs::metadata(&self.file).ok()?;
+        found.is_file().then_some(found.len())
+    }
+}

@@ -1,0 +1,140 @@
+//! The command line: one file a subcommand, each an arguments' type and a `run`.
+//!
+//! Results go to stdout, everything else to stderr. The process ends with 0, 1 for a failure, or 64 for wrong usage or configuration.
+
+mod failure;
+mod generate;
+mod healthcheck;
+mod input;
+mod inspect;
+mod next;
+mod score;
+mod serve;
+mod tokenize;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{self, Config};
+use failure::Outcome;
+
+/// An inference server for recurrent neural language models
+#[derive(Parser)]
+#[command(
+    name = "rnnlm-server",
+    version,
+    after_help = "Without a command, it serves: `rnnlm-server --help` lists commands, `rnnlm-server serve --help` options."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve models over HTTP (what is done when no command is given)
+    Serve(Box<Config>),
+    /// Print what comes next after a text, and with what probability
+    Next(next::NextArgs),
+    /// Continue a text; the continuation streams to stdout
+    Generate(generate::GenerateArgs),
+    /// Print how likely a text is: log-probability, perplexity, bits per character
+    Score(score::ScoreArgs),
+    /// Print the token ids of a text, one line for a line
+    Tokenize(tokenize::TokenizeArgs),
+    /// Print how a model folder or file is understood
+    Inspect(inspect::InspectArgs),
+    /// Ask a running service whether it is ready; exit 0 if it is
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+/// Runs the program whose arguments, its name first, are `args`.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match parse(args.into_iter().collect()).and_then(Command::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn parse(mut args: Vec<OsString>) -> Outcome<Command> {
+    if !begins_with_command(&args) {
+        args.insert(args.len().min(1), config::SUBCOMMAND.into());
+    }
+    let command = Cli::command().mut_subcommands(config::with_environment);
+    let matches = config::parse(command, &args)?;
+    Ok(Cli::from_arg_matches(&matches)?.command)
+}
+
+/// Whether the first argument decides what is done: a command, or a question that clap answers.
+fn begins_with_command(args: &[OsString]) -> bool {
+    let asks = ["-h", "--help", "-V", "--version"];
+    args.get(1)
+        .is_some_and(|first| !first.to_string_lossy().starts_with('-') || asks.iter().any(|ask| first == ask))
+}
+
+impl Command {
+    fn run(self) -> Outcome {
+        match self {
+            Self::Serve(config) => serve::run(config.checked()?),
+            Self::Next(args) => next::run(&args),
+            Self::Generate(args) => generate::run(&args),
+            Self::Score(args) => score::run(&args),
+            Self::Tokenize(args) => tokenize::run(&args),
+            Self::Inspect(args) => inspect::run(&args),
+            Self::Healthcheck(args) => healthcheck::run(&args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::failure::Failure;
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Outcome<Command> {
+        parse([&["rnnlm-server"], args].concat().iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().mut_subcommands(config::with_environment).debug_assert();
+    }
+
+    #[test]
+    fn no_command_serves() {
+        for args in [&[][..], &["--max-batch", "4"], &["serve", "--max-batch", "4"]] {
+            assert!(matches!(parsed(args), Ok(Command::Serve(_))), "{args:?}");
+        }
+        assert!(matches!(parsed(&["inspect", "folder"]), Ok(Command::Inspect(_))));
+    }
+
+    #[test]
+    fn questions_are_answered_and_mistakes_take_one_line() {
+        for args in [&["--help"][..], &["-V"], &["serve", "--help"], &["score", "-h"]] {
+            assert!(matches!(parsed(args), Err(Failure::Shown(_))), "{args:?}");
+        }
+        for args in
+            [&["--no-such"][..], &["sevre"], &["next"], &["next", "--model"], &["score", "--top-k", "a"]]
+        {
+            let Err(Failure::Usage(message)) = parsed(args) else { panic!("{args:?} is wrong usage") };
+            assert!(!message.is_empty() && !message.contains('\n'), "{args:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_option_of_every_command_has_a_variable_and_a_help_text() {
+        for command in Cli::command().mut_subcommands(config::with_environment).get_subcommands() {
+            for option in command.get_arguments() {
+                let name = option.get_id();
+                assert!(option.get_help().is_some(), "`{name}` of {} has no help", command.get_name());
+                assert!(
+                    option.is_positional() || option.get_env().is_some(),
+                    "`--{name}` of {} has no variable",
+                    command.get_name()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `serve`: the service, from its configuration to its end.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io::{Write, stdout};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::failure::{Failure, Outcome};
+use crate::config::Config;
+use crate::http::{self, App, Shutdown};
+use crate::service::Service;
+use crate::telemetry;
+
+pub(super) fn run(config: Config) -> Outcome {
+    telemetry::init(config.log);
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(config));
+    // A signal may come while models are being loaded: nobody waits for them any more.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: Config) -> Outcome {
+    let shutdown = signals()?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| Failure::Failed(format!("cannot listen on `{}`: {error}", config.listen)))?;
+    let address = listener.local_addr()?;
+    let app = App::new(config, Arc::default());
+    // Probes are answered from the start; the rest once the models are there.
+    tokio::select! {
+        failed = load(app.clone(), address) => failed.map(|never| match never {}),
+        () = http::serve(listener, app.clone(), shutdown) => Ok(()),
+    }
+}
+
+/// Loads the models and opens the doors. Only ever returns a failure.
+async fn load(app: Arc<App>, address: SocketAddr) -> Outcome<Infallible> {
+    let loading = app.clone();
+    let service = spawn_blocking(move || Service::load(&loading.config, &loading.metrics))
+        .await
+        .map_err(|error| Failure::Failed(format!("loading the models met a bug: {error}")))??;
+    app.ready(service);
+    // One who started the service and closed its output still wants it to serve.
+    let _ = writeln!(stdout(), "listening on http://{address}").and_then(|()| stdout().flush());
+    pending().await
+}
+
+/// SIGTERM and SIGINT, each as a message.
+fn signals() -> Outcome<Shutdown> {
+    let (sender, shutdown) = mpsc::channel(2);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // Two say everything; more are ignored.
+            let _ = sender.try_send(());
+        }
+    });
+    Ok(shutdown)
+}

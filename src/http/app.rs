@@ -1,0 +1,148 @@
+//! What every handler is given, and the phases of the service's life.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
+
+use super::error::{ApiError, ApiResult, Code};
+use crate::config::Config;
+use crate::service::Service;
+use crate::telemetry::{Metrics, Rejected};
+
+/// The state of the router.
+pub struct App {
+    /// Every limit.
+    pub config: Config,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    service: OnceLock<Arc<Service>>,
+    phase: watch::Sender<Phase>,
+    open: watch::Sender<usize>,
+}
+
+/// The phases of the service's life, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Models are being loaded.
+    Loading,
+    /// Requests are answered.
+    Ready,
+    /// New requests are refused, open ones go on.
+    Draining,
+}
+
+impl App {
+    /// A service that is still loading.
+    pub fn new(config: Config, metrics: Arc<Metrics>) -> Arc<Self> {
+        let (phase, open) = (watch::Sender::new(Phase::Loading), watch::Sender::new(0));
+        Arc::new(Self { config, metrics, service: OnceLock::new(), phase, open })
+    }
+
+    /// Requests are answered from here on, unless the service is already being stopped.
+    pub fn ready(&self, service: Arc<Service>) {
+        assert!(self.service.set(service).is_ok(), "a service becomes ready once: a second time is a bug");
+        self.enter(Phase::Ready);
+    }
+
+    /// New requests are refused from here on.
+    pub fn drain(&self) {
+        self.enter(Phase::Draining);
+    }
+
+    /// The phase now.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// The phase, to be waited for.
+    pub fn phase_watch(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// The use cases; an error while models are being loaded.
+    pub fn service(&self) -> ApiResult<&Arc<Service>> {
+        self.service.get().ok_or_else(|| refusal(Phase::Loading))
+    }
+
+    /// Counts one request as open until the answer is dropped, or refuses it.
+    pub fn admit(self: &Arc<Self>) -> ApiResult<Admitted> {
+        // Counted before the phase is read: else a drain that begins in between would not wait for it.
+        self.open.send_modify(|open| *open += 1);
+        let admitted = Admitted(self.clone());
+        match self.phase() {
+            Phase::Ready => Ok(admitted),
+            phase => {
+                self.metrics.rejected(if phase == Phase::Loading {
+                    Rejected::Loading
+                } else {
+                    Rejected::Draining
+                });
+                Err(refusal(phase))
+            }
+        }
+    }
+
+    /// The number of requests that are open.
+    pub fn open(&self) -> usize {
+        *self.open.borrow()
+    }
+
+    /// Returns when no request is open.
+    pub async fn idle(&self) {
+        // The sender is ours: the wait cannot fail.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+
+    fn enter(&self, next: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let later = *phase < next;
+            *phase = next.max(*phase);
+            later
+        });
+    }
+}
+
+/// A request that is open as long as this lives.
+pub struct Admitted(Arc<App>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.open.send_modify(|open| *open -= 1);
+    }
+}
+
+/// Why nothing but probes is answered in `phase`, which is not [`Phase::Ready`].
+pub(super) fn refusal(phase: Phase) -> ApiError {
+    match phase {
+        Phase::Loading => ApiError::new(Code::Loading, "the models are still being loaded"),
+        _ => ApiError::new(Code::Draining, "the service is stopping and takes no new requests"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::service;
+
+    #[test]
+    fn requests_are_admitted_between_loading_and_draining_only() {
+        let app = App::new(Config::default(), Arc::default());
+        assert_eq!(app.admit().err().unwrap().code(), Code::Loading);
+        app.ready(service());
+        let admitted = app.admit().unwrap();
+        assert_eq!(app.open(), 1);
+        app.drain();
+        assert_eq!(app.admit().err().unwrap().code(), Code::Draining);
+        assert_eq!(app.open(), 1, "a refused request is not open");
+        drop(admitted);
+        assert_eq!(app.open(), 0);
+    }
+
+    #[test]
+    fn loading_that_ends_during_a_drain_does_not_open_the_doors() {
+        let app = App::new(Config::default(), Arc::default());
+        app.drain();
+        app.ready(service());
+        assert_eq!(app.phase(), Phase::Draining);
+    }
+}

@@ -1,0 +1,31 @@
+//! Which web pages may call the service: none unless their origin is listed.
+
+use axum::http::{HeaderName, HeaderValue};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+/// Response headers that a page may read.
+const EXPOSED: [HeaderName; 7] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-session-id"),
+    HeaderName::from_static("x-should-retry"),
+    HeaderName::from_static("x-position"),
+    HeaderName::from_static("x-vocab-size"),
+    HeaderName::from_static("x-unknown-count"),
+    HeaderName::from_static("retry-after"),
+];
+
+/// The layer, if any origin is let in.
+pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        let listed = origins.iter().map(|origin| HeaderValue::from_str(origin));
+        AllowOrigin::list(listed.map(|origin| origin.expect("the configuration has checked it")))
+    };
+    let layer =
+        CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(Any).expose_headers(EXPOSED);
+    Some(layer)
+}

@@ -1,0 +1,62 @@
+//! Counts, times and logs every request, once, when the last byte of its answer has been handed over.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Span;
+
+use crate::http::app::App;
+use crate::http::error::Code;
+use crate::http::held::hold;
+use crate::telemetry::{HttpRequest, Metrics};
+
+pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut measured = Measured {
+        metrics: app.metrics.clone(),
+        request: HttpRequest {
+            route: request.extensions().get().map_or("unmatched", MatchedPath::as_str).to_owned(),
+            method: method(request.method()),
+            // What stands if the client goes before there is an answer.
+            status: Code::Cancelled.status().as_u16(),
+        },
+        began: Instant::now(),
+        span: Span::current(),
+    };
+    let response = next.run(request).await;
+    measured.request.status = response.status().as_u16();
+    hold(response, measured)
+}
+
+/// Reports when it is dropped: a client that goes away in the middle is counted too.
+struct Measured {
+    metrics: Arc<Metrics>,
+    request: HttpRequest,
+    began: Instant,
+    span: Span,
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let elapsed = self.began.elapsed();
+        self.span.in_scope(|| tracing::info!(status = self.request.status, ?elapsed, "answered"));
+        self.metrics.http_request(self.request.clone(), elapsed);
+    }
+}
+
+/// A closed set, because it becomes a label: clients may make up methods.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}

@@ -1,0 +1,159 @@
+//! The life of the server: connections are accepted until a drain has ended, and the drain has a deadline.
+//!
+//! axum's own `serve` waits for ever for a client that keeps a stream open, and sets no limit to connections or
+//! headers; so the loop is written out here, on hyper.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::app::App;
+use super::router;
+use crate::config::HttpOptions;
+
+/// Asks a server to stop: the first message begins the drain, the second cuts its grace short.
+pub type Shutdown = mpsc::Receiver<()>;
+
+/// What ended streams have left to send their last event, and connections to be closed in order.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Hyper reads no less than this at a time, whatever the limit of headers.
+const READ_BUFFER_BYTES_MAX: usize = 256 << 10;
+
+/// Serves until `shutdown`, then lets open requests end.
+///
+/// Readiness falls and new requests are refused at once, while probes are still answered. Open requests have
+/// `--shutdown-grace`; then every job is told to end, which ends streams with an event; what is still open
+/// [`LAST_WORDS`] later is cut off. Idle connections hold nothing up.
+pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: Shutdown) {
+    serve_router(listener, router(app.clone()), app, shutdown).await;
+}
+
+async fn serve_router(mut listener: TcpListener, router: Router, app: Arc<App>, shutdown: Shutdown) {
+    let closing = watch::Sender::new(false);
+    let mut connections = Connections::new(router, &app.config.http, closing.subscribe());
+    let drained = pin!(drain(&app, shutdown));
+    tokio::select! {
+        () = drained => {}
+        never = connections.accept(&mut listener) => match never {},
+    }
+    drop(listener);
+    closing.send_replace(true);
+    connections.close().await;
+}
+
+/// Returns when the service may close: nothing is open any more, or time has run out.
+async fn drain(app: &App, mut shutdown: Shutdown) {
+    if shutdown.recv().await.is_none() {
+        // Nobody is left who could ask: it serves until the process ends.
+        return std::future::pending().await;
+    }
+    app.drain();
+    let grace = app.config.http.shutdown_grace;
+    tracing::info!(open = app.open(), ?grace, "draining");
+    let in_time = tokio::select! {
+        () = app.idle() => true,
+        () = tokio::time::sleep(grace) => false,
+        Some(()) = shutdown.recv() => false,
+    };
+    if !in_time {
+        tracing::warn!(open = app.open(), "requests are ended before they are answered");
+        if let Ok(service) = app.service() {
+            service.stop();
+        }
+        let _ = timeout(LAST_WORDS, app.idle()).await;
+    }
+}
+
+/// The connections that are open.
+struct Connections {
+    router: Router,
+    http: http1::Builder,
+    closing: watch::Receiver<bool>,
+    free: Arc<Semaphore>,
+    open: JoinSet<()>,
+}
+
+impl Connections {
+    fn new(router: Router, options: &HttpOptions, closing: watch::Receiver<bool>) -> Self {
+        Self {
+            router,
+            http: protocol(options),
+            closing,
+            free: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
+            open: JoinSet::new(),
+        }
+    }
+
+    /// Accepts connections, as long as there are fewer than `--max-connections`.
+    async fn accept(&mut self, listener: &mut TcpListener) -> Infallible {
+        loop {
+            let permit = self.free.clone().acquire_owned().await.expect("the semaphore is never closed");
+            // axum's accept waits and tries again where the process is out of file descriptors.
+            let (stream, _) = Listener::accept(listener).await;
+            // A token is a small packet: Nagle's algorithm would hold it back.
+            let _ = stream.set_nodelay(true);
+            self.open.spawn(self.connection(stream, permit));
+            while self.open.try_join_next().is_some() {}
+        }
+    }
+
+    fn connection(
+        &self,
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + use<> {
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let mut closing = self.closing.clone();
+        async move {
+            let _permit = permit;
+            let mut connection = pin!(connection);
+            // `map`, because the guard that it returns must not be held while the connection ends.
+            let closing = async { closing.wait_for(|closing| *closing).await.map(drop) };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = closing => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                // The other side broke off or spoke no HTTP: nothing that this side could mend.
+                tracing::debug!(%error, "connection failed");
+            }
+        }
+    }
+
+    /// Waits for connections to end, then cuts them off.
+    async fn close(mut self) {
+        let ended = timeout(LAST_WORDS, async { while self.open.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            tracing::warn!(connections = self.open.len(), "connections are cut off");
+            self.open.shutdown().await;
+        }
+    }
+}
+
+fn protocol(options: &HttpOptions) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_header_size(options.max_header.0)
+        .max_buf_size(READ_BUFFER_BYTES_MAX.max(options.max_header.0));
+    http
+}
+
+#[cfg(test)]
+mod tests;

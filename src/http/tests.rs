@@ -1,0 +1,226 @@
+//! The router from outside, without a socket: layers, fallbacks, probes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::routes::assemble;
+use super::{App, layers, router};
+use crate::catalog::{Catalog, Parts, Served};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::lm::fake::Fake;
+use crate::service::Service;
+use crate::text::{Kind, Tokenizer, TokenizerSpec};
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(super) fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap().to_owned()
+    }
+
+    pub(super) fn message(&self) -> String {
+        self.json()["error"]["message"].as_str().unwrap().to_owned()
+    }
+
+    pub(super) fn param(&self) -> Value {
+        self.json()["error"]["param"].clone()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Use cases over a scripted model of the words `a` to `z`.
+pub(super) fn service() -> Arc<Service> {
+    let words: Vec<String> = ('a'..='z').map(String::from).collect();
+    let tokenizer =
+        Tokenizer::new(&TokenizerSpec::new(Kind::Whitespace), words.join("\n").as_bytes()).unwrap();
+    let parts = Parts {
+        name: "fake".into(),
+        model: Arc::new(Fake::new(words.len())),
+        tokenizer: Arc::new(tokenizer),
+        identity: String::new(),
+        created: std::time::UNIX_EPOCH,
+    };
+    let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
+    let config = Config::default();
+    Arc::new(Service::start(&config, catalog, Arc::default(), Clock::system()).unwrap())
+}
+
+/// A service that is ready.
+pub(super) fn app_with(config: Config) -> Arc<App> {
+    let app = App::new(config, Arc::default());
+    app.ready(service());
+    app
+}
+
+pub(super) fn request(
+    method: &str,
+    uri: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Request<Body> {
+    let request = Request::builder().method(method).uri(uri);
+    headers
+        .iter()
+        .fold(request, |request, (name, value)| request.header(*name, *value))
+        .body(body.into())
+        .unwrap()
+}
+
+pub(super) async fn ask(router: Router, request: Request<Body>) -> Answer {
+    let response = router.oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec();
+    Answer { status, headers, body }
+}
+
+async fn get_from(app: &Arc<App>, uri: &str, headers: &[(&str, &str)]) -> Answer {
+    ask(router(app.clone()), request("GET", uri, headers, "")).await
+}
+
+#[tokio::test]
+async fn probes_follow_the_phases() {
+    let app = App::new(Config::default(), Arc::default());
+    let probe = async |uri: &str| get_from(&app, uri, &[]).await;
+    assert_eq!(probe("/livez").await.status, 200);
+    for uri in ["/readyz", "/health", "/v1/info"] {
+        let answer = probe(uri).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "loading"), "{uri}");
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    app.ready(service());
+    for uri in ["/livez", "/readyz", "/health", "/v1/info", "/metrics", "/openapi.json"] {
+        assert_eq!(probe(uri).await.status, 200, "{uri}");
+    }
+    app.drain();
+    assert_eq!(probe("/livez").await.status, 200);
+    assert_eq!(probe("/metrics").await.status, 200);
+    assert_eq!(probe("/readyz").await.code(), "draining");
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods_fail_like_everything_else() {
+    let app = app_with(Config::default());
+    let answer = get_from(&app, "/v2/next", &[]).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "route_not_found"));
+    assert_eq!(answer.json()["error"]["type"], "not_found_error");
+    let answer = ask(router(app), request("DELETE", "/livez", &[], "")).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (405, "method_not_allowed"));
+    assert_eq!(answer.header("allow"), "GET,HEAD");
+    assert!(!answer.header("x-request-id").is_empty());
+}
+
+#[tokio::test]
+async fn a_request_id_is_taken_or_made_and_echoed() {
+    let app = app_with(Config::default());
+    let echoed = async |id: &str| {
+        get_from(&app, "/livez", &[("x-request-id", id)]).await.header("x-request-id").to_owned()
+    };
+    assert_eq!(echoed("req-7").await, "req-7");
+    assert_eq!(echoed(&"x".repeat(128)).await, "x".repeat(128));
+    for refused in ["", "tab\there", "caf\u{e9}", &"x".repeat(129)] {
+        assert_eq!(echoed(refused).await.len(), 36, "`{refused}` is replaced by a UUID");
+    }
+    assert_ne!(
+        get_from(&app, "/livez", &[]).await.header("x-request-id"),
+        get_from(&app, "/livez", &[]).await.header("x-request-id")
+    );
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_never_by_address() {
+    let app = app_with(Config::default());
+    get_from(&app, "/livez?secret", &[]).await;
+    get_from(&app, "/secret/path", &[]).await;
+    let page = get_from(&app, "/metrics", &[]).await;
+    assert!(page.header("content-type").starts_with("application/openmetrics-text"));
+    let page = page.text();
+    assert!(
+        page.contains(r#"rnnlm_http_requests_total{route="/livez",method="GET",status="200"} 1"#),
+        "{page}"
+    );
+    assert!(
+        page.contains(r#"rnnlm_http_requests_total{route="unmatched",method="GET",status="404"} 1"#),
+        "{page}"
+    );
+    assert!(!page.contains("secret"), "{page}");
+}
+
+#[tokio::test]
+async fn a_panic_of_a_handler_is_500_and_says_nothing_of_it() {
+    let app = app_with(Config::default());
+    let routes = Router::new().route("/bug", get(async || -> &'static str { panic!("an inner detail") }));
+    let answer = ask(assemble(routes, &app), request("GET", "/bug", &[], "")).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "internal"));
+    assert!(!answer.text().contains("inner detail"));
+    assert!(!answer.header("x-request-id").is_empty());
+    assert!(app.metrics.render().contains(r#"route="/bug",method="GET",status="500"} 1"#));
+}
+
+#[tokio::test]
+async fn work_is_open_until_its_body_has_been_dropped_and_refused_in_a_drain() {
+    let app = app_with(Config::default());
+    let work = Router::new().route("/work", get(async || "done"));
+    let admission = from_fn_with_state(app.clone(), layers::admission);
+    let service = assemble(work.layer(admission), &app);
+    let response = service.clone().oneshot(request("GET", "/work", &[], "")).await.unwrap();
+    assert_eq!(response.headers()["content-length"], "4", "the size of the body is still known");
+    assert_eq!(app.open(), 1);
+    drop(response);
+    assert_eq!(app.open(), 0);
+    app.drain();
+    let refused = ask(service, request("GET", "/work", &[], "")).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (503, "draining"));
+    assert!(app.metrics.render().contains(r#"rnnlm_requests_rejected_total{reason="draining"} 1"#));
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_let_in_only_when_listed() {
+    const ORIGIN: (&str, &str) = ("origin", "https://a.example");
+    let mut config = Config::default();
+    let answer = get_from(&app_with(config.clone()), "/livez", &[ORIGIN]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+    config.http.cors_origins = vec!["https://a.example".into()];
+    let app = app_with(config.clone());
+    let allowed = get_from(&app, "/livez", &[ORIGIN]).await;
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://a.example");
+    let other = get_from(&app, "/livez", &[("origin", "https://b.example")]).await;
+    assert_eq!(other.header("access-control-allow-origin"), "");
+    let preflight = [ORIGIN, ("access-control-request-method", "POST")];
+    let answer = ask(router(app), request("OPTIONS", "/livez", &preflight, "")).await;
+    assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-methods")), (200, "*"));
+    config.http.cors_origins = vec!["*".into()];
+    let any = get_from(&app_with(config), "/livez", &[ORIGIN]).await;
+    assert_eq!(any.header("access-control-allow-origin"), "*");
+}
+
+#[tokio::test]
+async fn info_names_the_version_and_the_limits() {
+    let answer = get_from(&app_with(Config::default()), "/v1/info", &[]).await.json();
+    assert_eq!(answer["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(answer["limits"]["max_tokens"], 4096);
+    assert_eq!(answer["limits"]["session_ttl_seconds"], 3600.0);
+}

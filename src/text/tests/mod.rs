@@ -1,0 +1,62 @@
+//! What must hold of every kind of tokenizer, as tables and as properties over random texts.
+
+mod cutting;
+mod decoding;
+mod encoding;
+mod hugging_face;
+mod training;
+
+use std::sync::Arc;
+
+use super::{Kind, Tokenizer, TokenizerSpec};
+use crate::lm::TokenId;
+
+/// A tokenizer of `kind` over `entries`, with `rules` applied to its specification.
+fn tokenizer(kind: Kind, entries: &[&str], rules: impl FnOnce(&mut TokenizerSpec)) -> Arc<Tokenizer> {
+    let mut spec = TokenizerSpec::new(kind);
+    rules(&mut spec);
+    Arc::new(
+        Tokenizer::new(&spec, vocabulary(entries).as_bytes()).expect("a vocabulary as the test means it"),
+    )
+}
+
+/// `entries` as a `vocab.txt`.
+fn vocabulary(entries: &[&str]) -> String {
+    let escaped = |entry: &&str| {
+        entry.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t") + "\n"
+    };
+    entries.iter().map(escaped).collect()
+}
+
+/// Unknown words allowed, line ends tokens that also end a text: as language models of words mostly are.
+fn words_and_lines(spec: &mut TokenizerSpec) {
+    spec.unk = Some("<unk>".into());
+    spec.eos = Some("<eos>".into());
+    spec.newline = Some("<eos>".into());
+}
+
+const BYTE_LEVEL: &str = include_str!("../../../tests/data/tokenizer-byte-level.json");
+const BYTE_FALLBACK: &str = include_str!("../../../tests/data/tokenizer-byte-fallback.json");
+const WORDPIECE: &str = include_str!("../../../tests/data/tokenizer-wordpiece.json");
+
+fn hugging_face(file: &str, rules: impl FnOnce(&mut TokenizerSpec)) -> Arc<Tokenizer> {
+    let mut spec = TokenizerSpec::new(Kind::HuggingFace);
+    rules(&mut spec);
+    Arc::new(Tokenizer::new(&spec, file.as_bytes()).expect("the fixture loads"))
+}
+
+/// The entries of the tokens of `text`.
+fn entries<'t>(tokenizer: &'t Tokenizer, text: &str) -> Vec<&'t str> {
+    ids(tokenizer, text).into_iter().map(|token| tokenizer.entry(token)).collect()
+}
+
+fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<TokenId> {
+    tokenizer.encode(text).expect("a text without unknown words").tokens
+}
+
+/// The characters of `text` that each of its tokens stands for.
+fn spans<'t>(tokenizer: &Tokenizer, text: &'t str) -> Vec<&'t str> {
+    let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    let encoding = tokenizer.encode(text).expect("a text without unknown words");
+    encoding.spans.into_iter().map(|span| &text[starts[span.start]..starts[span.end]]).collect()
+}

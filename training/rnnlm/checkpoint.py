@@ -1,0 +1,46 @@
+"""What is written to disk while training: everything that a run needs to go on, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import pickle
+
+import torch
+
+from .errors import InputError
+from .model import Architecture, RnnLm
+from .tokenizer import Rule, Tokenizer
+
+FORMAT = "rnnlm-training-1"
+
+
+def save(path: pathlib.Path, values: dict[str, object]) -> None:
+    """Writes atomically: a reader, and a run cut short, find the old file or the new one, never a part."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        torch.save({"format": FORMAT, **values}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def load(path: pathlib.Path) -> dict[str, object]:
+    """Reads a checkpoint; tensors and plain values only, a pickle that holds anything else is refused."""
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"`{path}` cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != FORMAT:
+        raise InputError(f"`{path}` is not a checkpoint of this program: found format {found!r}, expected {FORMAT!r}")
+    return values
+
+
+def restore_model(values: dict[str, object]) -> tuple[RnnLm, Tokenizer]:
+    """The network, in evaluation mode and without dropout, and the tokenizer of a loaded checkpoint."""
+    architecture = dict(values["architecture"])
+    architecture["hidden_sizes"] = tuple(architecture["hidden_sizes"])
+    model = RnnLm(Architecture(**architecture))
+    model.load_state_dict(values["model"])
+    return model.eval(), Tokenizer(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])

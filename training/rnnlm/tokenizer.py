@@ -1,0 +1,198 @@
+"""From text to token ids, by rules that the served model's manifest states.
+
+The rules are those of the server's `text` module, and the ids must be equal on every text. Order of operations:
+"\\r" is dropped (only where `newline` is set), `replace`, `lowercase`, split at "\\n" (only where `newline` is set),
+split by `kind`, look-up. Knows no files but the vocabulary, and no tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import regex
+
+from .errors import InputError
+
+KINDS = ("word", "char", "whitespace")
+
+# Words, numbers and single marks; contractions are split off ("do" would lose its "n't", "don" + "'t" does not).
+DEFAULT_PATTERN = r"[Oo]'[Cc]lock|[Mm]a'am|'(?:[dmst]|ll|re|ve)\b|\p{L}[\p{L}\p{M}]*|\p{N}+|[^\s]"
+
+# Unicode White_Space. Python's `str.split` and `\s` also take U+001C..U+001F, which Unicode and the server do not.
+WHITE_SPACE = r"\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+
+ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How text is split: the manifest's `tokenizer` object but for `file`, and its `initial_tokens`."""
+
+    kind: str
+    unk: str | None = None
+    eos: str | None = None
+    newline: str | None = None
+    lowercase: bool = False
+    replace: dict[str, str] = dataclasses.field(default_factory=dict)
+    pattern: str | None = None
+    initial_tokens: list[str] = dataclasses.field(default_factory=list)
+
+    @staticmethod
+    def from_json(values: object, source: str) -> Rule:
+        """Reads a rule from parsed JSON; unknown keys and kinds are refused. `source` names it in errors."""
+        known = [field.name for field in dataclasses.fields(Rule)]
+        if not isinstance(values, dict):
+            raise InputError(f"`{source}` is not a JSON object with the keys {', '.join(known)}")
+        for key in values:
+            if key not in known:
+                raise InputError(f"unknown key `{key}` in `{source}`, expected one of {', '.join(known)}")
+        if values.get("kind") not in KINDS:
+            raise InputError(f"tokenizer kind `{values.get('kind')}` in `{source}` is not supported, expected one of {', '.join(KINDS)}")
+        if "pattern" in values and values["kind"] != "word":
+            raise InputError(f"`pattern` in `{source}` needs kind `word`, found `{values['kind']}`")
+        return Rule(**values)
+
+    def to_json(self) -> dict[str, object]:
+        """The keys that differ from their defaults, `kind` first."""
+        pairs = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {name: value for name, value in pairs if value not in (None, False, {}, [])}
+
+    def special_tokens(self) -> list[str]:
+        """The entries that a vocabulary needs whatever the text holds, each once, `unk` first."""
+        return list(dict.fromkeys(token for token in (self.unk, self.eos, self.newline, *self.initial_tokens) if token is not None))
+
+
+# Rules that need no file.
+RULES = {
+    "word": Rule(kind="word", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
+    "char": Rule(kind="char", initial_tokens=["\n"]),
+    "whitespace": Rule(kind="whitespace", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
+}
+
+
+def read_rule(path: pathlib.Path) -> Rule:
+    """A rule from a JSON file."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"`{path}` cannot be read as JSON: {error}") from error
+    return Rule.from_json(values, str(path))
+
+
+class Splitter:
+    """A `Rule` made ready to run: text to vocabulary entries."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._split = {"char": iter, "whitespace": self._split_whitespace, "word": self._split_word}[rule.kind]
+        keys = sorted(rule.replace, key=len, reverse=True)
+        self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
+        try:
+            self._word = regex.compile(rule.pattern or DEFAULT_PATTERN)
+        except regex.error as error:
+            raise InputError(f"`pattern` {rule.pattern!r} is not a regular expression: {error}") from error
+        self._solid = regex.compile(f"[^{WHITE_SPACE}]+")
+
+    def split(self, text: str) -> Iterator[str | None]:
+        """Yields one entry a token; None stands for text that no token can match."""
+        text = self.normalise(text)
+        if self.rule.newline is None:
+            yield from self._split(text)
+            return
+        for number, line in enumerate(text.split("\n")):
+            if number > 0:
+                yield self.rule.newline
+            yield from self._split(line)
+
+    def normalise(self, text: str) -> str:
+        """What is left of a text before it is split."""
+        if self.rule.newline is not None:
+            text = text.replace("\r", "")
+        if self._replace is not None:
+            text = self._replace.sub(lambda match: self.rule.replace[match[0]], text)
+        if self.rule.lowercase:
+            # Character by character: `str.lower` alone would turn a final sigma by its neighbours.
+            text = "".join(map(str.lower, text))
+        return text
+
+    def _split_whitespace(self, text: str) -> Iterator[str]:
+        return iter(self._solid.findall(text))
+
+    def _split_word(self, text: str) -> Iterator[str | None]:
+        end = 0
+        for match in self._word.finditer(text):
+            if match.start() > end:
+                yield from self._uncovered(text[end : match.start()])
+            end = match.end()
+            if match.end() > match.start():
+                yield match[0]
+        yield from self._uncovered(text[end:])
+
+    def _uncovered(self, text: str) -> Iterator[None]:
+        """One unknown token for each run of non-white-space that no match of `pattern` covers."""
+        return (None for _ in self._solid.finditer(text))
+
+
+class Tokenizer:
+    """A splitter and the vocabulary its entries are looked up in."""
+
+    def __init__(self, rule: Rule, vocabulary: list[str]) -> None:
+        self.rule = rule
+        self.splitter = Splitter(rule)
+        self.vocabulary = vocabulary
+        self.ids = {entry: token_id for token_id, entry in enumerate(vocabulary)}
+        if len(self.ids) != len(vocabulary):
+            entry, count = Counter(vocabulary).most_common(1)[0]
+            raise InputError(f"the vocabulary holds `{entry}` {count} times, expected each entry once")
+        for entry in rule.special_tokens():
+            if entry not in self.ids:
+                raise InputError(f"the vocabulary lacks `{entry}`, which the tokenizer's rule names")
+        self.unk_id = self.ids.get(rule.unk) if rule.unk is not None else None
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text. Without `unk` a token that the vocabulary lacks is an error."""
+        return self.look_up(self.splitter.split(text))
+
+    def look_up(self, entries: Iterable[str | None]) -> list[int]:
+        """The ids of what a splitter of the same rule gave."""
+        if self.unk_id is None:
+            return [self._known(entry) for entry in entries]
+        return [self.ids.get(entry, self.unk_id) for entry in entries]
+
+    def initial_ids(self) -> list[int]:
+        """The ids of the manifest's `initial_tokens`, read before any text and never scored."""
+        return [self.ids[entry] for entry in self.rule.initial_tokens]
+
+    def _known(self, entry: str | None) -> int:
+        if entry not in self.ids:
+            raise InputError(f"the vocabulary does not cover the text: it lacks {entry!r}, and there is no `unk`")
+        return self.ids[entry]
+
+
+def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int) -> list[str]:
+    """At most `size_max` entries: the special ones, then the most frequent, ties in code point order."""
+    counts = Counter(entries)
+    special = rule.special_tokens()
+    for entry in (None, *special):
+        counts.pop(entry, None)
+    frequent = sorted(counts, key=lambda entry: (-counts[entry], entry))
+    if rule.unk is None and len(special) + len(frequent) > size_max:
+        raise InputError(f"the corpus holds {len(special) + len(frequent)} different tokens, a vocabulary of {size_max} does not cover it without `unk`")
+    return (special + frequent)[:size_max]
+
+
+def write_vocabulary(path: pathlib.Path, vocabulary: list[str]) -> None:
+    """One entry a line, line number = id, line ends and back-slashes escaped."""
+    text = "".join("".join(ESCAPES.get(c, c) for c in entry) + "\n" for entry in vocabulary)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_vocabulary(path: pathlib.Path) -> list[str]:
+    """The inverse of `write_vocabulary`; the last line may lack its end."""
+    lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    unescape = {escape: character for character, escape in ESCAPES.items()}
+    return [regex.sub(r"\\[nrt\\]", lambda match: unescape[match[0]], line) for line in lines]
