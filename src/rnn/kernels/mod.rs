@@ -1,7 +1,7 @@
 //! The inner loops, compiled once for each instruction set, and the choice between them at start-up.
 //!
-//! This is the only place with `unsafe`: calling into code compiled for instructions that the processor was
-//! seen to have, and prefetching.
+//! This is the only place with `unsafe`: entering code compiled for instructions that the processor was seen to
+//! have, the vector instructions themselves, and prefetching. It knows rows and columns, but no cell and no model.
 
 mod isa;
 mod matrix;
