@@ -9,14 +9,15 @@ use super::network::{Embedding, Rnn};
 use super::output::{Asked, NotFinite, Tile, Wanted};
 use crate::lm::{Logits, Row, RowError, Scratch, Sink};
 
-/// Bounds the gates of a chunk: enough tokens to read the weights for many at once, few enough to stay near the processor.
-const GATES_BYTES_MAX: usize = 8 << 20;
+/// Bounds each buffer of a chunk, unless one step takes more: enough tokens to read the weights for many at once, few
+/// enough to stay near the processor.
+const BUFFER_BYTES_MAX: usize = 8 << 20;
 
 /// Rows on their way through a network.
 pub(super) struct Run<'a, 'row> {
     network: &'a Rnn,
     rows: &'a mut [Row<'row>],
-    /// The rows that take part, by falling number of tokens: the engine's rows, as indices of `rows`.
+    /// The rows that take part, as indices of `rows`, by falling number of tokens.
     order: Vec<usize>,
     /// Their numbers of tokens.
     lens: Vec<usize>,
@@ -80,23 +81,20 @@ impl<'a, 'row> Run<'a, 'row> {
         let widest = |width: fn(&Layer) -> usize| network.layers.iter().map(width).max().unwrap_or(0);
         let rows = self.order.len();
         let gate_columns = widest(Layer::gate_columns);
+        let vector_width = widest(Layer::hidden).max(widest(Layer::input));
         let tokens: usize = self.lens.iter().sum();
-        let chunk_tokens = tokens.min((GATES_BYTES_MAX / size_of::<f32>() / gate_columns).max(rows));
-        let wanted: usize = self
-            .order
-            .iter()
-            .map(|&row| self.rows[row].logits.positions(self.rows[row].tokens.len()).len())
-            .sum();
+        let fitting = BUFFER_BYTES_MAX / size_of::<f32>() / gate_columns.max(vector_width);
+        let chunk_tokens = tokens.min(fitting.max(rows));
+        let wanted = |&row: &usize| self.rows[row].logits.positions(self.rows[row].tokens.len()).len();
+        let wanted = self.order.iter().map(wanted).sum::<usize>().clamp(1, rows + chunk_tokens);
         Plan {
             rows,
             chunk_tokens,
             state_len: network.info.state_len,
-            vector_width: widest(Layer::hidden).max(widest(Layer::input)),
+            vector_width,
             gate_columns,
             aux_columns: widest(Layer::aux_columns),
-            tile_rows: scratch
-                .tile_rows(network.output.columns())
-                .min(wanted.min(rows + chunk_tokens).max(1)),
+            tile_rows: scratch.tile_rows(network.output.columns()).min(wanted),
             tile_columns: [network.output.hidden(), network.output.columns()],
         }
     }
