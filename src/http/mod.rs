@@ -5,14 +5,23 @@
 //! no logic of their own; their request and response types stand beside them.
 
 pub mod app;
+mod append;
 pub mod error;
 pub mod extract;
+mod generate;
 mod held;
 mod layers;
+mod models;
+mod next;
 mod ops;
+mod question;
 mod routes;
+mod score;
 mod serve;
+mod sessions;
 pub mod sse;
+mod tokens;
+mod wire;
 
 pub use app::{App, Phase};
 pub use routes::{document, router};

@@ -10,7 +10,7 @@ use crate::catalog::Served;
 use crate::engine::Start;
 use crate::engine::jobs::{ReadingPlan, Scored};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::TokenId;
+use crate::lm::{Joint, TokenId};
 use crate::session::Snapshot;
 
 /// A text that comes in pieces, and what was found out about it so far.
@@ -22,6 +22,10 @@ pub struct TextScorer {
     each: TokenLogprobs,
     /// Bytes that do not make a piece yet.
     buffer: Vec<u8>,
+    /// Bytes that make a piece.
+    piece_bytes: usize,
+    /// Bytes in the buffer from which on a place to cut is looked for.
+    cut_from: usize,
     /// Bytes of the text before the buffer, for messages.
     read: usize,
     result: ScoreResult,
@@ -32,7 +36,7 @@ pub struct TextScorer {
     chars: usize,
 }
 
-/// Bytes that make a piece: enough for the kernels to work on, little enough to hold.
+/// Bytes that make a piece where the limits of texts allow them: enough for the kernels to work on, little enough to hold.
 const PIECE_BYTES: usize = 64 << 10;
 
 impl TextScorer {
@@ -46,6 +50,9 @@ impl TextScorer {
         (add_eos, each): (AddEos, TokenLogprobs),
     ) -> Result<Self> {
         let (served, snapshot) = service.open(&Source::Model(model.map(str::to_owned)))?;
+        // A piece is read like any text. Half, because it may grow by as much before it is cut; a token has a byte at least.
+        let limits = &service.limits;
+        let piece_bytes = PIECE_BYTES.min(limits.max_text.0 / 2).min(limits.max_prompt_tokens / 2).max(1);
         Ok(Self {
             eos: eos_to_add(served, add_eos)?,
             served: served.clone(),
@@ -53,6 +60,8 @@ impl TextScorer {
             snapshot,
             each,
             buffer: Vec::new(),
+            piece_bytes,
+            cut_from: piece_bytes,
             read: 0,
             result: ScoreResult::default(),
             counter: TextCounter::default(),
@@ -72,12 +81,9 @@ impl TextScorer {
     /// Bytes that are not UTF-8, a word outside the vocabulary where there is no token for it, more than `--max-text` without a place
     /// to cut, a full queue, a timeout.
     pub async fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        while self.buffer.len() >= PIECE_BYTES {
-            let text = self.whole_characters()?;
-            let Some(cut) = self.served.tokenizer.cut(text) else { return self.check_held() };
-            let piece = text[..cut].to_owned();
-            self.score(piece).await?;
+        for part in bytes.chunks(self.piece_bytes) {
+            self.buffer.extend_from_slice(part);
+            self.score_pieces().await?;
         }
         Ok(())
     }
@@ -107,6 +113,22 @@ impl TextScorer {
         std::mem::take(&mut self.tokens)
     }
 
+    /// Scores what the buffer holds up to a place at which the text may be cut.
+    async fn score_pieces(&mut self) -> Result<()> {
+        while self.buffer.len() >= self.cut_from {
+            let text = self.whole_characters()?;
+            let Some(cut) = self.served.tokenizer.cut(text) else {
+                // Doubled: else every part would search a text without a place to cut from its start.
+                self.cut_from = self.buffer.len() * 2;
+                break;
+            };
+            let piece = text[..cut].to_owned();
+            self.score(piece).await?;
+            self.cut_from = self.piece_bytes;
+        }
+        self.check_held()
+    }
+
     async fn score(&mut self, piece: String) -> Result<()> {
         let (len, chars) = (piece.len(), piece.chars().count());
         self.read_tokens(Input::Text(piece)).await?;
@@ -118,11 +140,13 @@ impl TextScorer {
 
     async fn read_tokens(&mut self, input: Input) -> Result<()> {
         let written = matches!(input, Input::Text(_));
-        let prepared = self.service.prepare(&self.served, input, "").await?;
+        let prepared =
+            self.service.prepare(&self.served, input, "").await.map_err(|error| self.placed(error))?;
         let start = self.snapshot.clone();
         let preceded = start.position > 0 || !self.served.initial_tokens.is_empty();
         let tail = start.tail.clone();
-        let joint = prepared.joint_after(&tail);
+        // The text goes on: white space at the end of a piece is no end of it.
+        let joint = if prepared.is_empty() { tail.joint } else { Joint::Closed };
         let plan =
             ReadingPlan { tokens: prepared.tokens.clone(), joint, scored: Scored::Yes, ..Default::default() };
         let result = self
@@ -148,6 +172,15 @@ impl TextScorer {
             self.tokens.append(&mut tokens);
         }
         Ok(())
+    }
+
+    /// An error of a piece as one of the text, which is no field of a request.
+    fn placed(&self, error: Error) -> Error {
+        let error = Error { param: None, ..error };
+        match self.chars {
+            0 => error,
+            chars => error.within(format!("in the part of the text that begins at character {chars}")),
+        }
     }
 
     /// The buffer without a character that is not complete yet.
