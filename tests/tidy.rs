@@ -32,7 +32,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["lm", "clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "config", "error", "telemetry"]),
     // What engine and catalog speak of, but never the run-times behind the catalog.
-    ("service", &["engine", "catalog", "session", "sampling", "text", "lm", "clock", "config", "error"]),
+    (
+        "service",
+        &["engine", "catalog", "session", "sampling", "text", "lm", "clock", "config", "error", "telemetry"],
+    ),
     // The edge.
     ("http", &["service", "clock", "config", "error", "telemetry"]),
     ("cli", &["service", "config", "error"]),

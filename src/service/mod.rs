@@ -23,19 +23,18 @@ pub use input::{Input, Source};
 pub use next::{
     Candidate, NextRequest, NextResponse, NextView, Query, Specials, ViewedCandidate, ViewedToken,
 };
-pub use sampling::{SamplingSpec, Word};
+pub use sampling::{SamplingSpec, Unknown, Word};
 pub use score::{AddEos, Carry, ScoreRequest, ScoreResponse, ScoreResult, ScoredToken, TokenLogprobs};
 pub use score_stream::TextScorer;
 pub use sessions::{AppendRequest, AppendResponse, CreateRequest, CreateResponse};
 pub use tokens::{InputToken, TokenText, Tokenized};
 
-use crate::catalog::{self, Catalog, OnFailure, Served};
+use crate::catalog::{self, Catalog, Kernel, OnFailure, Served};
 use crate::clock::Clock;
 use crate::config::{Config, Evict, Limits};
 use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
-use crate::rnn::Kernel;
 use crate::session::{Lease, NewSession, SessionId, SessionInfo, SessionLimits, Sessions, Snapshot};
 use crate::telemetry::{Metrics, Rejected};
 
