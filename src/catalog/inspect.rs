@@ -98,8 +98,7 @@ impl Fitting {
             <[usize; 2]>::try_from(tensor.shape.as_slice()).ok()
         };
         let [vocab_size, embedding_size] = shape("encoder.weight")?;
-        let layers: Vec<[usize; 2]> =
-            (0..).map_while(|k| shape(&format!("rnn.weight_hh_l{k}"))).collect();
+        let layers: Vec<[usize; 2]> = (0..).map_while(|k| shape(&format!("rnn.weight_hh_l{k}"))).collect();
         let &[rows, hidden] = layers.first()?;
         let cells = Cell::ALL.into_iter().filter(|cell| cell.gates() * hidden == rows).collect::<Vec<_>>();
         let gates = cells.first()?.gates();

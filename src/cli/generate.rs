@@ -8,9 +8,8 @@ use super::failure::Outcome;
 use super::input::ModelArg;
 use super::json;
 use super::local::Local;
-use crate::service::{
-    Commit, GenerateRequest, Generating, Input, SamplingSpec, Source, Step, Unknown,
-};
+use crate::http::{Generated, Tokens};
+use crate::service::{Commit, GenerateRequest, Generating, Input, SamplingSpec, Source, Step, Unknown};
 
 #[derive(Args)]
 pub(super) struct GenerateArgs {
@@ -63,7 +62,7 @@ pub(super) fn run(args: &GenerateArgs) -> Outcome {
     local.block_on(async {
         let generating = local.service.generate(request(args)).await?;
         match args.json {
-            true => json::print(&mut stdout().lock(), json::generation(generating).await?),
+            true => json::print(&mut stdout().lock(), Generated::collect(generating, Tokens::Ids).await?),
             false => stream(generating, args).await,
         }
     })
@@ -101,7 +100,7 @@ async fn stream(mut generating: Generating, args: &GenerateArgs) -> Outcome {
     let mut out = stdout().lock();
     while let Some(step) = generating.next().await {
         match step {
-            Step::Token(token) => write!(out, "{}", token.token.text)?,
+            Step::Token(token) => write!(out, "{}", token.shown)?,
             Step::Done(finished) => write!(out, "{}", finished.text)?,
             Step::Failed { error, .. } => return Err(error.into()),
         }

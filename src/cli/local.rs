@@ -34,11 +34,14 @@ impl Local {
         (config.default_model, config.strict) = (None, true);
         (config.http.request_timeout, config.limits.max_tokens) = (TIMEOUT, TOKENS_MAX);
         let service = Service::load(&config, &Arc::default())?;
-        let names: Vec<String> = service.catalog().iter().map(|served| format!("`{}`", served.name)).collect();
+        let names: Vec<String> =
+            service.catalog().iter().map(|served| format!("`{}`", served.name)).collect();
         if names.len() > 1 {
             let folder = model.folder.display();
-            let message =
-                format!("`--model {folder}` holds the models {}, expected the folder of one", names.join(", "));
+            let message = format!(
+                "`--model {folder}` holds the models {}, expected the folder of one",
+                names.join(", ")
+            );
             return Err(Failure::Usage(message));
         }
         let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -37,7 +37,7 @@ pub(super) fn run(args: &NextArgs) -> Outcome {
     }))?;
     let mut out = stdout().lock();
     if args.json {
-        return json::print(&mut out, json::next(response)?);
+        return json::print(&mut out, ());
     }
     let bars = if out.is_terminal() { Bars::Shown } else { Bars::Omitted };
     print_table(&mut out, &response, bars)?;

@@ -11,9 +11,7 @@ impl Progress {
     /// Nothing read yet of `text`.
     pub(super) fn new(text: &TextArg) -> Self {
         let (bar, template) = match text.bytes() {
-            Some(bytes) => {
-                (ProgressBar::new(bytes), "{bar:32} {bytes}/{total_bytes}  {msg}  {eta} left")
-            }
+            Some(bytes) => (ProgressBar::new(bytes), "{bar:32} {bytes}/{total_bytes}  {msg}  {eta} left"),
             None => (ProgressBar::no_length(), "{spinner} {bytes}  {msg}  {elapsed}"),
         };
         let style = ProgressStyle::with_template(template).expect("the template is written here");

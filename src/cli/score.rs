@@ -12,6 +12,7 @@ use super::input::{ModelArg, TextArg};
 use super::json;
 use super::local::Local;
 use super::progress::Progress;
+use crate::http::Scored;
 use crate::service::{AddEos, ScoreResponse, ScoredToken, TextScorer, TokenLogprobs};
 
 #[derive(Args)]
@@ -57,7 +58,7 @@ pub(super) fn run(args: &ScoreArgs) -> Outcome {
     }?;
     let mut out = stdout().lock();
     if args.json {
-        return json::print(&mut out, json::scores(scored)?);
+        return json::print(&mut out, Scored::from(scored));
     }
     Ok(report::print_summary(&mut out, &scored.total)?)
 }

@@ -28,8 +28,7 @@ pub(super) fn run(args: &TokenizeArgs) -> Outcome {
         let text = utf8_line(std::mem::take(&mut line), number)?;
         let tokenized = local.block_on(local.service.tokenize(None, text));
         let tokenized = tokenized.map_err(|error| error.within(format!("line {number}")))?;
-        let ids: Vec<String> =
-            tokenized.tokens.iter().map(|token| token.token.id.to_string()).collect();
+        let ids: Vec<String> = tokenized.tokens.iter().map(|token| token.token.id.to_string()).collect();
         writeln!(out, "{}", ids.join(" "))?;
     }
     Ok(out.flush()?)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::inbox::Gate;
 use super::{Engine, EngineLimits, Inbox, InboxLimits, Observer, Reader, Submission};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,7 +53,7 @@ impl Pool {
     /// Hands a job to the engine with the least to do; `reader` is given back bound to it.
     ///
     /// # Errors
-    /// `QueueFull` when no engine has room; the job is dropped, and its session free again.
+    /// `QueueFull` when no engine has room, `Draining` after [`Self::shut`]; the job is dropped, and its session free again.
     pub fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
         let mut inboxes: Vec<&Arc<Inbox>> = self.inboxes.iter().collect();
         inboxes.sort_by_key(|inbox| inbox.load());
@@ -62,6 +63,9 @@ impl Pool {
                 Ok(()) => return Ok(reader.waking(inbox.clone())),
                 Err(refused) => submission = *refused,
             }
+        }
+        if self.inboxes.iter().all(|inbox| inbox.gate() == Gate::Shut) {
+            return Err(Error::new(ErrorKind::Draining, "the service is stopping and takes no new work"));
         }
         let stats = self.stats();
         let message = format!("the queue is full: {} jobs wait and {} run", stats.waiting, stats.running);

@@ -168,6 +168,13 @@ impl ApiError {
         self
     }
 
+    /// Logs the failure if it is a bug; the others are the client's affair. Called where it is handled, and nowhere else.
+    pub(super) fn log(&self) {
+        if self.code == Code::Internal {
+            tracing::error!(message = %self.message);
+        }
+    }
+
     /// What went wrong, for programs.
     pub fn code(&self) -> Code {
         self.code
@@ -190,10 +197,7 @@ impl From<Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // Logged here, where it is handled, and nowhere else. The others are the client's affair.
-        if self.code == Code::Internal {
-            tracing::error!(message = %self.message);
-        }
+        self.log();
         let status = self.code.status();
         let mut response = (status, Json(self.body())).into_response();
         let headers = response.headers_mut();

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::{ApiError, Code, ErrorBody};
-use super::{layers, ops};
+use super::{generate, layers, ops, score};
 
 /// The whole service as a router: routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
@@ -42,6 +42,10 @@ fn always() -> OpenApiRouter<Arc<App>> {
 /// Routes that do work: refused while the service loads or drains.
 fn admitted() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
+        .routes(routes!(generate::generate))
+        .routes(routes!(generate::generate_in_session))
+        .routes(routes!(score::score))
+        .routes(routes!(score::score_in_session))
 }
 
 /// The OpenAPI document of all routes.

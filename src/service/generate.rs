@@ -9,12 +9,14 @@ use super::input::{Prepared, check_context};
 use super::tokens::token_text;
 use super::{Input, SamplingSpec, Service, Source, TokenText};
 use crate::catalog::Served;
+use crate::clock::Clock;
 use crate::engine::jobs::{Finished, Generation, GenerationEvent, GenerationPlan, LastToken};
 use crate::engine::{Reader, Start, Submission};
 use crate::error::{Error, Result};
 use crate::lm::{Tail, TokenId};
 use crate::sampling::Sampler;
 use crate::session::{SessionId, Snapshot};
+use crate::telemetry::Metrics;
 
 /// Go on from `source`, after reading `input`.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +41,7 @@ pub struct GenerateRequest {
     pub expected_position: Option<u64>,
     /// Alternatives given with each token.
     pub alternatives: usize,
-    /// Ends the generation; the server's own limit is the longest.
+    /// Ends the generation; the server's own limit when absent, which is also the longest.
     pub timeout: Option<Duration>,
 }
 
@@ -72,6 +74,8 @@ pub struct Generating {
     pub unknown_count: usize,
     /// The session that it moves.
     pub session: Option<SessionId>,
+    /// The position of the first token drawn.
+    pub position: u64,
     served: Arc<Served>,
     reader: Reader<GenerationEvent>,
     tail: Tail,
@@ -99,8 +103,10 @@ pub enum Step {
 pub struct GeneratedToken {
     /// Its place among those drawn.
     pub index: usize,
-    /// The token. Its `text` is what it brings to light: held back while it could begin a stop string.
+    /// The token, with the text that it adds.
     pub token: TokenText,
+    /// The text that it brings to light: what could begin a stop string is held back, and comes with a later token.
+    pub shown: String,
     /// `ln P(token)`.
     pub logprob: f64,
     /// The most likely tokens and their logprobs.
@@ -123,6 +129,7 @@ impl Service {
             Start::Copy(snapshot) => snapshot,
         };
         let plan = self.generation_plan((served, &request), seed, (at, &prepared))?;
+        let position = plan.position;
         let tail = prepared.tail_after(&at.tail);
         let session = match &start {
             Start::Session(lease) => Some(lease.id().clone()),
@@ -138,10 +145,11 @@ impl Service {
             prompt_tokens: prepared.tokens.len(),
             unknown_count: prepared.unknown_count,
             session,
+            position,
             served: served.clone(),
             reader,
             tail,
-            pace: Pace { metrics: self.metrics.clone(), last: begun, tokens: 0 },
+            pace: Pace { metrics: self.metrics.clone(), clock: self.clock.clone(), last: begun, tokens: 0 },
         })
     }
 
@@ -169,6 +177,11 @@ impl Service {
         };
         bounded("max_tokens", request.tokens_max, (1, limits.max_tokens), "--max-tokens")?;
         bounded("top_logprobs", request.alternatives, (0, limits.max_top_k), "--max-top-k")?;
+        self.check_timeout(request.timeout)?;
+        if request.commit == Commit::Leave && request.expected_position.is_some() {
+            let message = "`expected_position` is given and `commit` is false, expected one of them: what moves no session need not guard it";
+            return Err(Error::invalid("expected_position", message));
+        }
         if seed > GenerateRequest::SEED_MAX {
             let message = format!("`seed` is {seed}, expected 0 to {}", GenerateRequest::SEED_MAX);
             return Err(Error::invalid("seed", message));
@@ -191,6 +204,18 @@ impl Service {
                 Err(Error::invalid(format!("stop[{index}]"), message))
             }
             None => Ok(()),
+        }
+    }
+
+    fn check_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        let timeout_max = self.request_timeout;
+        match timeout {
+            Some(timeout) if timeout.is_zero() || timeout > timeout_max => {
+                let (found, max) = (timeout.as_millis(), timeout_max.as_millis());
+                let message = format!("`timeout_ms` is {found}, expected 1 to {max} (`--request-timeout`)");
+                Err(Error::invalid("timeout_ms", message))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -237,11 +262,12 @@ impl Generating {
                 let seen = |token: TokenId| token_text(&self.served, &self.tail, token);
                 let alternatives =
                     event.alternatives.iter().map(|&(token, logprob)| (seen(token), logprob)).collect();
-                let token = TokenText { text: event.text, ..seen(event.token) };
+                let token = seen(event.token);
                 self.tail.extend(&[event.token]);
                 Step::Token(GeneratedToken {
                     index: event.index,
                     token,
+                    shown: event.text,
                     logprob: event.logprob,
                     alternatives,
                 })
@@ -254,14 +280,15 @@ impl Generating {
 
 /// How fast tokens come, for the metrics.
 struct Pace {
-    metrics: Arc<crate::telemetry::Metrics>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
     last: Instant,
     tokens: usize,
 }
 
 impl Pace {
     fn token(&mut self) {
-        let now = Instant::now();
+        let now = self.clock.now();
         let elapsed = now.saturating_duration_since(self.last);
         match self.tokens {
             0 => self.metrics.time_to_first_token(elapsed),

@@ -51,6 +51,14 @@ impl Input {
             (None, None) => Ok(Self::Empty),
         }
     }
+
+    /// The field of a request in which it stands.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::Text(_) => "text",
+            Self::Tokens(_) => "tokens",
+        }
+    }
 }
 
 /// An input that a model can read.
@@ -89,12 +97,23 @@ const LONG_TEXT_BYTES: usize = 64 << 10;
 impl Service {
     /// Tokenises and checks an input; `param` is its path in the request, without the last key.
     pub(super) async fn prepare(&self, served: &Arc<Served>, input: Input, param: &str) -> Result<Prepared> {
+        let path = format!("{param}{}", input.name());
+        self.prepare_at(served, input, &path).await
+    }
+
+    /// As [`Self::prepare`], for an input whose whole path is `path`.
+    pub(super) async fn prepare_at(
+        &self,
+        served: &Arc<Served>,
+        input: Input,
+        path: &str,
+    ) -> Result<Prepared> {
         match input {
             Input::Empty => {
                 Ok(Prepared { tokens: Arc::default(), unknown_count: 0, joint: None, text: None })
             }
-            Input::Tokens(tokens) => self.prepare_tokens(served, tokens, &format!("{param}tokens")),
-            Input::Text(text) => self.prepare_text(served, text, &format!("{param}text")).await,
+            Input::Tokens(tokens) => self.prepare_tokens(served, tokens, path),
+            Input::Text(text) => self.prepare_text(served, text, path).await,
         }
     }
 
@@ -114,7 +133,7 @@ impl Service {
         Ok(Prepared { tokens: tokens.into(), unknown_count, joint, text: None })
     }
 
-    /// As [`Self::prepare`], for a text whose whole path is `param`.
+    /// As [`Self::prepare_at`], for a text.
     pub(super) async fn prepare_text(
         &self,
         served: &Arc<Served>,

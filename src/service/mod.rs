@@ -24,10 +24,14 @@ pub use next::{
     Candidate, NextRequest, NextResponse, NextView, Query, Specials, ViewedCandidate, ViewedToken,
 };
 pub use sampling::{SamplingSpec, Unknown, Word};
-pub use score::{AddEos, Carry, ScoreRequest, ScoreResponse, ScoreResult, ScoredToken, TokenLogprobs};
+pub use score::{AddEos, Carry, ScoreRequest, ScoreResponse, ScoreResult, ScoredToken, Texts, TokenLogprobs};
 pub use score_stream::TextScorer;
 pub use sessions::{AppendRequest, AppendResponse, CreateRequest, CreateResponse};
 pub use tokens::{InputToken, TokenText, Tokenized};
+
+pub use crate::engine::jobs::{Finish, Finished};
+pub use crate::lm::TokenId;
+pub use crate::session::SessionId;
 
 use crate::catalog::{self, Catalog, Kernel, OnFailure, Served};
 use crate::clock::Clock;
@@ -35,7 +39,7 @@ use crate::config::{Config, Evict, Limits};
 use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{Lease, NewSession, SessionId, SessionInfo, SessionLimits, Sessions, Snapshot};
+use crate::session::{Lease, NewSession, SessionInfo, SessionLimits, Sessions, Snapshot};
 use crate::telemetry::{Metrics, Rejected};
 
 /// All that answers requests: the models, the sessions, the engines, and the limits of a request.
@@ -151,8 +155,12 @@ impl Service {
 
     /// Hands a job to the engines.
     fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
-        let submitted = self.pool.submit(submission, reader);
-        submitted.inspect_err(|_| self.metrics.rejected(Rejected::QueueFull))
+        self.pool.submit(submission, reader).inspect_err(|error| {
+            self.metrics.rejected(match error.kind {
+                ErrorKind::Draining => Rejected::Draining,
+                _ => Rejected::QueueFull,
+            });
+        })
     }
 
     /// Adds a session.
@@ -202,7 +210,7 @@ impl Service {
 
     /// When a request that starts now must be done.
     fn deadline(&self, timeout: Option<Duration>) -> Instant {
-        self.clock.now() + timeout.unwrap_or(self.request_timeout).min(self.request_timeout)
+        self.clock.now() + timeout.unwrap_or(self.request_timeout)
     }
 
     /// Runs a reading to its end.

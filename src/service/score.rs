@@ -20,13 +20,27 @@ pub struct ScoreRequest {
     /// Read, not scored.
     pub context: Input,
     /// Scored, each from where the context leads; at least one, none empty.
-    pub texts: Vec<Input>,
+    pub texts: Texts,
     /// Whether each text ends with the end-of-text token.
     pub add_eos: AddEos,
     /// Whether each token's logprob is asked for.
     pub token_logprobs: TokenLogprobs,
     /// Where each text starts.
     pub carry: Carry,
+}
+
+/// What is scored, as the request names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// One text: `text` or `tokens`.
+    One(Input),
+    /// Several.
+    Several {
+        /// The name of their list: `texts` or `continuations`.
+        name: &'static str,
+        /// Each of them.
+        inputs: Vec<Input>,
+    },
 }
 
 /// Whether each text ends with the end-of-text token.
@@ -101,14 +115,14 @@ pub struct ScoredToken {
 }
 
 impl ScoreResult {
-    /// `exp(-logprob / scored_count)`; `None` when nothing was scored.
+    /// `exp(-logprob / scored_count)`; `None` when nothing was scored, or when no number is large enough.
     pub fn perplexity(&self) -> Option<f64> {
-        self.per(self.scored_count).map(libm::exp)
+        self.per(self.scored_count).and_then(exp)
     }
 
-    /// `exp(-logprob / word_count)`.
+    /// `exp(-logprob / word_count)`, `None` as above: a single word of many tokens can be that unlikely.
     pub fn word_perplexity(&self) -> Option<f64> {
-        self.per(self.word_count).map(libm::exp)
+        self.per(self.word_count).and_then(exp)
     }
 
     /// Bits for each scored token.
@@ -157,6 +171,10 @@ impl ScoreResult {
     }
 }
 
+fn exp(nats: f64) -> Option<f64> {
+    Some(libm::exp(nats)).filter(|value| value.is_finite())
+}
+
 fn to_bits(nats: f64) -> f64 {
     nats / std::f64::consts::LN_2
 }
@@ -167,33 +185,11 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request, a full queue, a timeout.
     pub async fn score(&self, request: ScoreRequest) -> Result<ScoreResponse> {
-        let texts_max = self.limits.max_texts;
-        if request.texts.is_empty() || request.texts.len() > texts_max {
-            let message = format!(
-                "`texts` has {} entries, expected 1 to {texts_max} (`--max-texts`)",
-                request.texts.len()
-            );
-            let kind = if request.texts.is_empty() { ErrorKind::EmptyInput } else { ErrorKind::InvalidValue };
-            return Err(Error::new(kind, message).at("texts"));
-        }
+        self.check_count(&request.texts)?;
         let (served, start) = self.open(&request.source)?;
-        let context = match request.context {
-            Input::Text(text) => self.prepare_text(served, text, "context").await?,
-            other => self.prepare(served, other, "context_").await?,
-        };
+        let context = self.prepare_at(served, request.context, "context").await?;
         let eos = eos_to_add(served, request.add_eos)?;
-        let mut texts = Vec::with_capacity(request.texts.len());
-        let mut tokens = 0;
-        for (index, text) in request.texts.into_iter().enumerate() {
-            let at = |error: Error| error.at(format!("texts[{index}]"));
-            let text = self.prepare(served, text, "").await.map_err(at)?;
-            if eos.is_none() {
-                check_not_empty(&text).map_err(at)?;
-            }
-            tokens += text.tokens.len();
-            texts.push(text);
-        }
-        self.check_total(tokens)?;
+        let texts = self.prepare_texts(served, request.texts, eos).await?;
         self.score_prepared(
             (served, start),
             &context,
@@ -203,15 +199,52 @@ impl Service {
         .await
     }
 
-    fn check_total(&self, tokens: usize) -> Result<()> {
-        let tokens_max = self.limits.max_prompt_tokens;
-        if tokens > tokens_max {
-            let message = format!(
-                "the texts have {tokens} tokens together, expected at most {tokens_max} (`--max-prompt-tokens`)"
-            );
-            return Err(Error::new(ErrorKind::TextTooLong, message).at("texts"));
+    fn check_count(&self, texts: &Texts) -> Result<()> {
+        let texts_max = self.limits.max_texts;
+        match texts {
+            Texts::Several { name, inputs } if !(1..=texts_max).contains(&inputs.len()) => {
+                let found = inputs.len();
+                let message =
+                    format!("`{name}` has {found} entries, expected 1 to {texts_max} (`--max-texts`)");
+                let kind = if found == 0 { ErrorKind::EmptyInput } else { ErrorKind::InvalidValue };
+                Err(Error::new(kind, message).at(*name))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    async fn prepare_texts(
+        &self,
+        served: &Arc<Served>,
+        texts: Texts,
+        eos: Option<TokenId>,
+    ) -> Result<Vec<Prepared>> {
+        let (name, inputs) = match texts {
+            Texts::One(input) => (None, vec![input]),
+            Texts::Several { name, inputs } => (Some(name), inputs),
+        };
+        let tokens_max = self.limits.max_prompt_tokens;
+        let mut prepared = Vec::with_capacity(inputs.len());
+        let mut tokens = 0;
+        for (index, input) in inputs.into_iter().enumerate() {
+            let path = match name {
+                Some(name) => format!("{name}[{index}]"),
+                None => input.name().to_owned(),
+            };
+            let text = self.prepare_at(served, input, &path).await?;
+            if eos.is_none() {
+                check_not_empty(&text).map_err(|error| error.at(&path))?;
+            }
+            tokens += text.tokens.len();
+            if tokens > tokens_max {
+                let message = format!(
+                    "the texts have more than {tokens_max} tokens together, expected at most so many (`--max-prompt-tokens`)"
+                );
+                return Err(Error::new(ErrorKind::TextTooLong, message).at(name.unwrap_or("text")));
+            }
+            prepared.push(text);
+        }
+        Ok(prepared)
     }
 
     async fn score_prepared(

@@ -22,6 +22,8 @@ pub struct TextScorer {
     each: TokenLogprobs,
     /// Bytes that do not make a piece yet.
     buffer: Vec<u8>,
+    /// Bytes in the buffer from which on a place to cut is looked for.
+    cut_from: usize,
     /// Bytes of the text before the buffer, for messages.
     read: usize,
     result: ScoreResult,
@@ -53,6 +55,7 @@ impl TextScorer {
             snapshot,
             each,
             buffer: Vec::new(),
+            cut_from: PIECE_BYTES,
             read: 0,
             result: ScoreResult::default(),
             counter: TextCounter::default(),
@@ -78,13 +81,18 @@ impl TextScorer {
     /// to cut, a full queue, a timeout.
     pub async fn push(&mut self, bytes: &[u8]) -> Result<()> {
         self.buffer.extend_from_slice(bytes);
-        while self.buffer.len() >= PIECE_BYTES {
+        while self.buffer.len() >= self.cut_from {
             let text = self.whole_characters()?;
-            let Some(cut) = self.served.tokenizer.cut(text) else { return self.check_held() };
+            let Some(cut) = self.served.tokenizer.cut(text) else {
+                // Doubled: else every push would search a text without a place to cut from its start.
+                self.cut_from = self.buffer.len() * 2;
+                break;
+            };
             let piece = text[..cut].to_owned();
             self.score(piece).await?;
+            self.cut_from = PIECE_BYTES;
         }
-        Ok(())
+        self.check_held()
     }
 
     /// The text is over.
@@ -123,7 +131,8 @@ impl TextScorer {
 
     async fn read_tokens(&mut self, input: Input) -> Result<()> {
         let written = matches!(input, Input::Text(_));
-        let prepared = self.service.prepare(&self.served, input, "").await?;
+        let prepared =
+            self.service.prepare(&self.served, input, "").await.map_err(|error| self.placed(error))?;
         let start = self.snapshot.clone();
         let preceded = start.position > 0 || !self.served.initial_tokens.is_empty();
         let tail = start.tail.clone();
@@ -153,6 +162,15 @@ impl TextScorer {
             self.tokens.append(&mut tokens);
         }
         Ok(())
+    }
+
+    /// An error of a piece as one of the text, which is no field of a request.
+    fn placed(&self, error: Error) -> Error {
+        let error = Error { param: None, ..error };
+        match self.chars {
+            0 => error,
+            chars => error.within(format!("in the part of the text that begins at character {chars}")),
+        }
     }
 
     /// The buffer without a character that is not complete yet.

@@ -117,7 +117,8 @@ impl From<&Served> for Model {
 impl From<Manifest> for ManifestSays {
     fn from(manifest: Manifest) -> Self {
         let gru_linear_before_reset = manifest.gru_linear_before_reset();
-        let Manifest { weights, architecture, tie_weights, tokenizer_file, tokenizer, initial_tokens } = manifest;
+        let Manifest { weights, architecture, tie_weights, tokenizer_file, tokenizer, initial_tokens } =
+            manifest;
         Self {
             weights,
             architecture: Architecture {
@@ -192,7 +193,11 @@ impl fmt::Display for Model {
         line(f, "state", format!("{} bytes", self.state_bytes))?;
         line(f, "run by", self.backend)?;
         line(f, "identity", &self.identity)?;
-        line(f, "tokenizer", format!("{} entries, sha256 {}", self.tokenizer_vocab_size, self.tokenizer_sha256))
+        line(
+            f,
+            "tokenizer",
+            format!("{} entries, sha256 {}", self.tokenizer_vocab_size, self.tokenizer_sha256),
+        )
     }
 }
 
@@ -209,10 +214,13 @@ impl fmt::Display for ManifestSays {
         line(f, "hidden", list(&architecture.hidden_sizes))?;
         line(f, "tied", yes_or_no(architecture.tie_weights))?;
         line(f, "tokens", format!("{}, {}", tokenizer.kind, tokenizer.file))?;
-        for (name, entry) in [("unk", &tokenizer.unk), ("eos", &tokenizer.eos), ("newline", &tokenizer.newline)] {
+        for (name, entry) in
+            [("unk", &tokenizer.unk), ("eos", &tokenizer.eos), ("newline", &tokenizer.newline)]
+        {
             line(f, name, entry.as_deref().map_or("-".into(), |entry| entry.escape_debug().to_string()))?;
         }
-        let initial: Vec<String> = initial_tokens.iter().map(|entry| entry.escape_debug().to_string()).collect();
+        let initial: Vec<String> =
+            initial_tokens.iter().map(|entry| entry.escape_debug().to_string()).collect();
         line(f, "starts after", if initial.is_empty() { "-".to_owned() } else { initial.join(" ") })
     }
 }

@@ -10,9 +10,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::input::utf8_line;
 use crate::cli::progress::Progress;
 use crate::error::{Error, ErrorKind};
-use crate::service::{
-    Carry, Input, ScoreRequest, ScoreResponse, ScoreResult, Service, Source,
-};
+use crate::service::{Carry, Input, ScoreRequest, ScoreResponse, ScoreResult, Service, Source, Texts};
 
 /// Lines under way at once: the engine computes them together.
 const LINES_AT_ONCE: usize = 256;
@@ -28,7 +26,9 @@ struct Line {
 /// Scores the lines of the file. Results are printed as they come, or kept where one JSON document is wanted.
 pub(super) async fn score(service: &Arc<Service>, args: &ScoreArgs) -> Outcome<ScoreResponse> {
     let read = args.text.open()?.split(b'\n').enumerate();
-    let mut lines = stream::iter(read).map(|(index, line)| score_line(service, args, (index + 1, line))).buffered(LINES_AT_ONCE);
+    let mut lines = stream::iter(read)
+        .map(|(index, line)| score_line(service, args, (index + 1, line)))
+        .buffered(LINES_AT_ONCE);
     let progress = Progress::new(&args.text);
     if !args.json {
         report::print_head(&mut stdout().lock())?;
@@ -44,7 +44,9 @@ pub(super) async fn score(service: &Arc<Service>, args: &ScoreArgs) -> Outcome<S
         }
     }
     if total.token_count == 0 {
-        return Err(Error::new(ErrorKind::EmptyInput, "the text holds no token, expected at least one").into());
+        return Err(
+            Error::new(ErrorKind::EmptyInput, "the text holds no token, expected at least one").into()
+        );
     }
     Ok(ScoreResponse { model: service.catalog().default().name.clone(), results, total })
 }
@@ -69,7 +71,7 @@ async fn score_line(
     let request = ScoreRequest {
         source: Source::Model(None),
         context: Input::Empty,
-        texts: vec![Input::Text(text)],
+        texts: Texts::One(Input::Text(text)),
         add_eos: args.add_eos(),
         token_logprobs: args.each(),
         carry: Carry::No,

@@ -94,6 +94,9 @@ mod tests {
         let mut printed = Vec::new();
         print_summary(&mut printed, &ScoreResult { token_count: 1, ..Default::default() }).unwrap();
         let printed = String::from_utf8(printed).unwrap();
-        assert!(printed.contains("tokens          1\n") && printed.contains("perplexity      -\n"), "{printed}");
+        assert!(
+            printed.contains("tokens          1\n") && printed.contains("perplexity      -\n"),
+            "{printed}"
+        );
     }
 }

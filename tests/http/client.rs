@@ -1,0 +1,155 @@
+//! An HTTP/1.1 client that sends exactly what a test says, and reads an answer as it comes.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+/// A request to be sent.
+#[derive(Clone, Debug)]
+pub struct Request {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    pub fn new(method: &str, target: impl Into<String>) -> Self {
+        Self { method: method.into(), target: target.into(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.body(body.to_string()).header("content-type", "application/json")
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sends it on a connection of its own, and waits for the head of the answer.
+    pub async fn open(self, address: SocketAddr) -> Reply {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let Self { method, target, headers, body } = self;
+        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("content-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // A server that refuses a body unread closes its side: the answer is there all the same.
+        let _ = stream.write_all(&body).await;
+        Reply::read(BufReader::new(stream)).await
+    }
+}
+
+/// The head of an answer, whose body is still to come. Dropping it closes the connection.
+pub struct Reply {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    stream: BufReader<TcpStream>,
+}
+
+impl Reply {
+    async fn read(mut stream: BufReader<TcpStream>) -> Self {
+        let status_line = line(&mut stream).await;
+        let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status in {status_line:?}"));
+        let mut headers = Vec::new();
+        loop {
+            let header = line(&mut stream).await;
+            let Some((name, value)) = header.split_once(": ") else { break };
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        Self { status, headers, stream }
+    }
+
+    /// The value of a header; empty if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        find(&self.headers, name)
+    }
+
+    /// The next piece of a body of unknown length; `None` at its end, or when the server has broken off.
+    pub async fn chunk(&mut self) -> Option<Vec<u8>> {
+        assert_eq!(self.header("transfer-encoding"), "chunked", "only such a body has pieces");
+        let size = line(&mut self.stream).await;
+        let size = usize::from_str_radix(&size, 16).ok()?;
+        let mut chunk = vec![0; size];
+        self.stream.read_exact(&mut chunk).await.ok()?;
+        line(&mut self.stream).await;
+        (size > 0).then_some(chunk)
+    }
+
+    /// The whole answer.
+    pub async fn whole(mut self) -> Answer {
+        let mut body = Vec::new();
+        if self.header("transfer-encoding") == "chunked" {
+            while let Some(chunk) = self.chunk().await {
+                body.extend(chunk);
+            }
+        } else {
+            self.stream.read_to_end(&mut body).await.unwrap();
+        }
+        Answer { status: self.status, headers: self.headers, body }
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a header; empty if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        find(&self.headers, name)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The JSON of an answer that must have this status.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text());
+        if self.body.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// Checks a failure: its status, its code, and the four keys of its body. Returns `param` and `message`.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) -> (Value, String) {
+        let body = self.json();
+        let error = &body["error"];
+        assert_eq!((self.status, error["code"].as_str()), (status, Some(code)), "{body}");
+        assert_eq!(error.as_object().map(serde_json::Map::len), Some(4), "{body}");
+        assert!(error["type"].as_str().is_some_and(|kind| kind.ends_with("_error")), "{body}");
+        (error["param"].clone(), error["message"].as_str().unwrap().to_owned())
+    }
+}
+
+fn find<'a>(headers: &'a [(String, String)], name: &str) -> &'a str {
+    headers.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
+}
+
+async fn line(stream: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    // A connection that is reset has no more lines.
+    let _ = stream.read_line(&mut line).await;
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    line
+}

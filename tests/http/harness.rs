@@ -1,0 +1,116 @@
+//! A server of one test: in its process, on a free port, over the models and the configuration that the test wants.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rnnlm_server::catalog::{Catalog, Served};
+use rnnlm_server::clock::Clock;
+use rnnlm_server::config::Config;
+use rnnlm_server::http::{App, serve};
+use rnnlm_server::service::Service;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::client::{Answer, Reply, Request};
+use crate::models::{letters, words};
+
+/// What a server is started with.
+pub struct Setup {
+    pub config: Config,
+    /// The first is the default model.
+    pub models: Vec<Served>,
+    pub clock: Clock,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let mut config = Config::default();
+        config.engine.engine_threads = 1;
+        Self { config, models: vec![words(), letters()], clock: Clock::system() }
+    }
+}
+
+impl Setup {
+    /// The usual one, over these models alone.
+    pub fn over(models: Vec<Served>) -> Self {
+        Self { models, ..Self::default() }
+    }
+
+    /// The usual one, but for what `change` does to its configuration.
+    pub fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        let mut setup = Self::default();
+        change(&mut setup.config);
+        setup
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> Server {
+        let Self { config, models, clock } = self;
+        let default = models[0].name.clone();
+        let catalog = Catalog::new(models, Some(&default)).unwrap();
+        let app = App::new(config, Arc::default());
+        let service = Service::start(&app.config, catalog, app.metrics.clone(), clock.clone()).unwrap();
+        app.ready(Arc::new(service));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, shutdown) = mpsc::channel(2);
+        let served = tokio::spawn(serve(listener, app.clone(), shutdown));
+        Server { address, app, clock, stop, served }
+    }
+}
+
+/// A running server. It ends with the test's run-time.
+pub struct Server {
+    pub address: SocketAddr,
+    pub app: Arc<App>,
+    clock: Clock,
+    stop: mpsc::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Server {
+    /// The usual one.
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&self, request: Request) -> Answer {
+        request.open(self.address).await.whole().await
+    }
+
+    /// Sends a request and reads the head of the answer.
+    pub async fn open(&self, request: Request) -> Reply {
+        request.open(self.address).await
+    }
+
+    pub async fn get(&self, target: &str) -> Answer {
+        self.send(Request::new("GET", target)).await
+    }
+
+    pub async fn post(&self, target: &str, body: Value) -> Answer {
+        self.send(Request::new("POST", target).json(&body)).await
+    }
+
+    pub async fn delete(&self, target: &str) -> Answer {
+        self.send(Request::new("DELETE", target)).await
+    }
+
+    /// Moves the manual clock that the server was started with.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Asks it to stop, as a first signal does.
+    pub async fn stop(&self) {
+        self.stop.send(()).await.unwrap();
+    }
+
+    /// Returns when it has stopped.
+    pub async fn stopped(self) {
+        self.served.await.unwrap();
+    }
+}

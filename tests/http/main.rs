@@ -1,0 +1,8 @@
+//! The service over a real socket, laid out like its URLs: small models whose weights come from a counter, real requests, whole answers.
+
+#![allow(clippy::unwrap_used, reason = "a helper that panics is how a test fails")]
+
+mod client;
+mod harness;
+mod models;
+mod ops;
