@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sampling", &["lm", "error"]),
     ("catalog", &["rnn", "onnx", "text", "lm", "error"]),
     ("session", &["lm", "clock", "error"]),
-    ("engine", &["session", "sampling", "text", "lm", "clock", "config", "error", "telemetry"]),
+    ("engine", &["session", "sampling", "text", "lm", "clock", "config", "error"]),
     // What engine and catalog speak of, but never the run-times behind the catalog.
     (
         "service",

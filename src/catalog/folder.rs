@@ -4,14 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
-
 use super::manifest::Manifest;
 use super::weights::read_weights;
 use crate::error::{Error, Result};
 use crate::lm::{Cell, Dtype, Joint, Logits, Model, Row, Scratch, State, Tail, TokenId};
 use crate::rnn::{GruForm, Kernel, Rnn};
-use crate::text::{Kind, Tokenizer};
+use crate::text::{Digest, Kind, Tokenizer, visible};
 
 /// A model with all that serving it takes.
 #[derive(Clone)]
@@ -74,7 +72,7 @@ pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
     let file = read(folder, &manifest.weights)?;
     let within = |error: Error| error.within(format!("`{}`", manifest.weights));
     let (weights, stored) =
-        read_weights(&file, &manifest.architecture, manifest.tie_weights).map_err(within)?;
+        read_weights(&file, &manifest.architecture, manifest.output_weights).map_err(within)?;
     let identity = identity(&file, &manifest);
     drop(file);
     let model: Arc<dyn Model> =
@@ -125,7 +123,7 @@ fn initial_tokens(manifest: &Manifest, tokenizer: &Tokenizer) -> Result<Vec<Toke
         let unknown = || {
             Error::load(format!(
                 "`initial_tokens` has `{}`, which the vocabulary does not have",
-                entry.escape_debug()
+                visible(entry)
             ))
         };
         tokenizer.id_of(entry).ok_or_else(unknown)
@@ -142,7 +140,7 @@ fn state_after(model: &dyn Model, tokens: &[TokenId]) -> Result<State> {
     Ok(state)
 }
 
-/// SHA-256 over what decides the model's numbers. The weights' digest, of fixed length, stands before the rest in plain text.
+/// The digest over all that decides the model's numbers.
 fn identity(weights: &[u8], manifest: &Manifest) -> String {
     let architecture = &manifest.architecture;
     let gru_form = match (architecture.cell, architecture.gru_form) {
@@ -150,17 +148,20 @@ fn identity(weights: &[u8], manifest: &Manifest) -> String {
         (Cell::Gru, GruForm::ResetBefore) => "reset_before",
         _ => "none",
     };
-    let plain = format!(
-        "cell {} vocab {} embedding {} hidden {:?} tied {} gru {gru_form} weights {}",
-        architecture.cell.name(),
-        architecture.vocab_size,
-        architecture.embedding_size,
-        architecture.hidden_sizes,
-        manifest.tie_weights,
-        Dtype::F32.name(), // whatever the file stores: see `ModelInfo::weights_dtype`
-    );
-    let digest = Sha256::new().chain_update(Sha256::digest(weights)).chain_update(plain).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    // What the weights are multiplied as, whatever the file stores: see `ModelInfo::weights_dtype`.
+    let effective = Dtype::F32;
+    let mut digest = Digest::default();
+    digest.field(weights);
+    digest.field(architecture.cell.name().as_bytes());
+    digest.field(gru_form.as_bytes());
+    digest.field(manifest.output_weights.name().as_bytes());
+    for size in
+        [architecture.vocab_size, architecture.embedding_size].iter().chain(&architecture.hidden_sizes)
+    {
+        digest.field(size.to_string().as_bytes());
+    }
+    digest.field(effective.name().as_bytes());
+    digest.finish()
 }
 
 fn created(folder: &Path, file: &str) -> Result<SystemTime> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 
 use super::folder::{Served, load_folder, read, read_manifest};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, OutputWeights};
 use super::weights::unreadable;
 use crate::error::{Error, Result};
 use crate::lm::Cell;
@@ -43,8 +43,8 @@ pub struct Fitting {
     pub embedding_size: usize,
     /// Units of each layer.
     pub hidden_sizes: Vec<usize>,
-    /// Whether the output layer has no weights of its own.
-    pub tie_weights: bool,
+    /// Where the output layer's weights come from.
+    pub output_weights: OutputWeights,
 }
 
 /// Inspects the model folder or the safetensors file at `path`.
@@ -108,7 +108,10 @@ impl Fitting {
             vocab_size,
             embedding_size,
             hidden_sizes: layers.iter().map(|[_, hidden]| *hidden).collect(),
-            tie_weights: shape("decoder.weight").is_none(),
+            output_weights: match shape("decoder.weight") {
+                Some(_) => OutputWeights::Own,
+                None => OutputWeights::Tied,
+            },
         })
     }
 }
@@ -131,7 +134,10 @@ mod tests {
         let fitting = Fitting::of(&tensors).unwrap();
         assert_eq!(fitting.cells, [Cell::Lstm]);
         assert_eq!((fitting.vocab_size, fitting.embedding_size), (10, 3));
-        assert_eq!((fitting.hidden_sizes.as_slice(), fitting.tie_weights), (&[2, 5][..], true));
+        assert_eq!(
+            (fitting.hidden_sizes.as_slice(), fitting.output_weights),
+            (&[2, 5][..], OutputWeights::Tied)
+        );
         tensors[1] = head("rnn.weight_hh_l0", &[2, 2]);
         assert_eq!(Fitting::of(&tensors), None, "layers of different cells");
         tensors.pop();

@@ -19,8 +19,8 @@ pub struct Manifest {
     pub weights: String,
     /// The network.
     pub architecture: rnn::Architecture,
-    /// Whether the output layer's weights are the embedding's.
-    pub tie_weights: bool,
+    /// Where the output layer's weights come from.
+    pub output_weights: OutputWeights,
     /// The name of the vocabulary's file in the folder.
     pub tokenizer_file: String,
     /// The tokenizer's rules.
@@ -60,6 +60,24 @@ impl Manifest {
     pub fn gru_linear_before_reset(&self) -> Option<bool> {
         let is_gru = self.architecture.cell == Cell::Gru;
         is_gru.then_some(self.architecture.gru_form == GruForm::ResetAfter)
+    }
+}
+
+/// Where the output layer's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputWeights {
+    /// A tensor of their own, `decoder.weight`.
+    Own,
+    /// The embedding, `encoder.weight` (Press & Wolf 2017).
+    Tied,
+}
+
+impl OutputWeights {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            OutputWeights::Own => "own",
+            OutputWeights::Tied => "tied",
+        }
     }
 }
 
@@ -129,7 +147,10 @@ impl File {
         let Tokenizer { kind, file, unk, eos, newline, lowercase, replace, pattern } = tokenizer;
         Ok(Manifest {
             weights,
-            tie_weights: architecture.tie_weights,
+            output_weights: match architecture.tie_weights {
+                true => OutputWeights::Tied,
+                false => OutputWeights::Own,
+            },
             architecture: architecture.check()?,
             tokenizer_file: file,
             tokenizer: TokenizerSpec { kind, unk, eos, newline, lowercase, replace, pattern },

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use folder::{Parts, Served, load_folder};
 pub use inspect::{Fitting, Inspection, TensorHead, inspect};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, OutputWeights};
 pub use weights::read_weights;
 
 pub use crate::rnn::Kernel;

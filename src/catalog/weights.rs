@@ -8,6 +8,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype as Stored, SafeTensorError, SafeTensors};
 
+use super::manifest::OutputWeights;
 use crate::error::{Error, Result};
 use crate::lm::Dtype;
 use crate::rnn::{Architecture, LayerWeights, Weights};
@@ -16,11 +17,15 @@ use crate::rnn::{Architecture, LayerWeights, Weights};
 ///
 /// # Errors
 /// `Load` naming the tensor at fault, what was found and what was expected.
-pub fn read_weights(file: &[u8], architecture: &Architecture, tie_weights: bool) -> Result<(Weights, Dtype)> {
+pub fn read_weights(
+    file: &[u8],
+    architecture: &Architecture,
+    output: OutputWeights,
+) -> Result<(Weights, Dtype)> {
     let tensors = SafeTensors::deserialize(file).map_err(|error| unreadable(file, error))?;
     let mut reader = Reader { tensors, read: BTreeMap::new() };
-    let weights = reader.weights(architecture, tie_weights)?;
-    let stored = reader.finish(tie_weights)?;
+    let weights = reader.weights(architecture, output)?;
+    let stored = reader.finish(output)?;
     Ok((weights, stored))
 }
 
@@ -32,7 +37,7 @@ struct Reader<'f> {
 }
 
 impl Reader<'_> {
-    fn weights(&mut self, architecture: &Architecture, tie_weights: bool) -> Result<Weights> {
+    fn weights(&mut self, architecture: &Architecture, output: OutputWeights) -> Result<Weights> {
         let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
         let embedding = self.required("encoder.weight", &[vocab_size, embedding_size])?;
         let mut layers = Vec::new();
@@ -47,9 +52,9 @@ impl Reader<'_> {
             });
             input = hidden;
         }
-        let output = match tie_weights {
-            true => None,
-            false => Some(self.required("decoder.weight", &[vocab_size, input])?),
+        let output = match output {
+            OutputWeights::Tied => None,
+            OutputWeights::Own => Some(self.required("decoder.weight", &[vocab_size, input])?),
         };
         let output_bias = self.optional("decoder.bias", &[vocab_size])?;
         Ok(Weights { embedding, layers, output, output_bias })
@@ -81,13 +86,13 @@ impl Reader<'_> {
     }
 
     /// The type of all tensors, once none is left that the architecture does not have.
-    fn finish(self, tie_weights: bool) -> Result<Dtype> {
+    fn finish(self, output: OutputWeights) -> Result<Dtype> {
         let mut left: Vec<&str> = self.tensors.names();
         left.retain(|&name| !self.read.contains_key(name));
         left.sort_unstable();
         if let Some(name) = left.first() {
             let why = match *name {
-                "decoder.weight" if tie_weights => "`architecture.tie_weights` is true",
+                "decoder.weight" if output == OutputWeights::Tied => "`architecture.tie_weights` is true",
                 _ => "`architecture` has no such tensor",
             };
             return Err(Error::load(format!("tensor `{name}` is there, but {why}")));

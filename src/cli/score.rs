@@ -3,7 +3,7 @@
 mod lines;
 mod report;
 
-use std::io::{BufRead, stdout};
+use std::io::{BufRead, Write, stdout};
 
 use clap::Args;
 
@@ -59,6 +59,9 @@ pub(super) fn run(args: &ScoreArgs) -> Outcome {
     let mut out = stdout().lock();
     if args.json {
         return json::print(&mut out, Scored::from(scored));
+    }
+    if args.lines || args.token_logprobs {
+        writeln!(out)?;
     }
     Ok(report::print_summary(&mut out, &scored.total)?)
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::join::{Neighbour, touches};
+use super::hugging_face::HuggingFace;
+use super::join::{Neighbour, Words};
 use super::tokenizer::{Scheme, Tokenizer};
 use crate::lm::{Joint, Tail, TokenId};
 
@@ -97,11 +98,13 @@ impl Tokenizer {
         }
     }
 
-    /// The tokens of `tail` that show, since the last line end.
+    /// The last tokens of `tail` that show, since the last line end: as many as joining on to them needs.
     fn line(&self, tail: &Tail) -> Vec<TokenId> {
-        let past = tail.tokens();
-        let start = past.iter().rposition(|&token| Some(token) == self.newline()).map_or(0, |at| at + 1);
-        past[start..].iter().copied().filter(|&token| !self.is_silent(token)).collect()
+        let line = tail.tokens().iter().rev().copied().take_while(|&token| Some(token) != self.newline());
+        let mut shown: Vec<_> =
+            line.filter(|&token| !self.is_silent(token)).take(HuggingFace::CONTEXT).collect();
+        shown.reverse();
+        shown
     }
 
     /// What stands between the text so far and the entry of `token`.
@@ -121,7 +124,7 @@ impl Tokenizer {
             Scheme::Word(pattern) => {
                 let before = Neighbour::new(before, past[at], &past[..at], self.newline());
                 let next = Neighbour::new(next, token, past, self.newline());
-                if touches(pattern, self.rules(), before, next) { "" } else { " " }
+                Words { rules: self.rules(), pattern }.separator(before, next)
             }
             Scheme::Whitespace | Scheme::HuggingFace(_) => " ",
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::rewrite::{Origin, Rewritten};
 use super::tokenizer::Tokenizer;
+use super::visible::visible;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Joint, Tail, TokenId};
 
@@ -75,7 +76,7 @@ impl<'a> Draft<'a> {
     pub(super) fn unknown_word(&mut self, range: Range<usize>) -> Error {
         const SHOWN_MAX: usize = 40;
         let word = &self.text[range.clone()];
-        let shown: String = word.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+        let shown = visible(&word.chars().take(SHOWN_MAX).collect::<String>());
         let more = if word.chars().nth(SHOWN_MAX).is_some() { "..." } else { "" };
         let at = self.starts.start(range.start);
         let message = format!(

@@ -57,6 +57,9 @@ enum Coding {
 }
 
 impl HuggingFace {
+    /// As much of the past as decoding looks back at: the token before, or those that a character has begun in.
+    pub(super) const CONTEXT: usize = 8;
+
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
@@ -152,7 +155,7 @@ impl HuggingFace {
         words.find(is_unreadable).unwrap_or(line.clone())
     }
 
-    /// What `token` adds to a line of which `past` are the tokens that show.
+    /// What `token` adds to a line of which `past` are the last tokens that show, [`Self::CONTEXT`] of them at most.
     pub(super) fn piece(&self, past: &[TokenId], joint: Joint, token: TokenId) -> Piece {
         let mut bytes = self.begun(past);
         let own = self.bytes(token);
@@ -205,10 +208,7 @@ impl HuggingFace {
 
     /// What a token of text adds: the decoder's text with it, less that without it.
     fn added_text(&self, past: &[TokenId], token: TokenId) -> String {
-        /// As much of the past as a decoder looks back at: one token, and what may stand between.
-        const CONTEXT: usize = 8;
-        let start = past.len().saturating_sub(CONTEXT);
-        let mut context: Vec<TokenId> = past[start..].iter().map(|&token| self.stand_in(token)).collect();
+        let mut context: Vec<TokenId> = past.iter().map(|&token| self.stand_in(token)).collect();
         let decode = |tokens: &[TokenId]| self.inner.decode(tokens, false).unwrap_or_default();
         let before = decode(&context);
         context.push(token);

@@ -4,6 +4,7 @@
 
 mod cut;
 mod decoder;
+mod digest;
 mod encoding;
 mod hugging_face;
 mod join;
@@ -13,12 +14,15 @@ mod spec;
 mod split;
 mod tokenizer;
 mod utf8;
+mod visible;
 mod vocabulary;
 
 pub use decoder::{Decoder, Piece};
+pub(crate) use digest::Digest;
 pub use encoding::Encoding;
 pub use spec::{DEFAULT_PATTERN, Kind, TokenizerSpec};
 pub use tokenizer::Tokenizer;
+pub(crate) use visible::visible;
 
 #[cfg(test)]
 mod tests;

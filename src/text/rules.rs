@@ -7,6 +7,7 @@ use regex::Regex;
 
 use super::TokenizerSpec;
 use super::rewrite::{Rewriter, Rewritten};
+use super::visible::visible;
 use crate::error::{Error, Result};
 
 /// The rules of one tokenizer.
@@ -34,7 +35,10 @@ impl Rules {
     pub(super) fn new(spec: &TokenizerSpec) -> Result<Self> {
         let replacements = match spec.replace.as_slice() {
             [] => None,
-            pairs => Some(Replacements::new(pairs, spec.lowercase)?),
+            pairs => Some(Replacements::new(pairs, |value| match spec.lowercase {
+                true => value.chars().flat_map(char::to_lowercase).collect(),
+                false => value.to_owned(),
+            })?),
         };
         Ok(Self { drops_returns: spec.newline.is_some(), lowercase: spec.lowercase, replacements })
     }
@@ -83,6 +87,13 @@ impl Rules {
         self.replacements.as_ref().and_then(|all| all.values.get(key)).map_or("", String::as_str)
     }
 
+    /// Whether some key of `replace` has white space in it: what joining words puts between them may be replaced.
+    pub(super) fn replace_white_space(&self) -> bool {
+        self.replacements
+            .as_ref()
+            .is_some_and(|all| all.values.keys().any(|key| key.contains(char::is_whitespace)))
+    }
+
     /// Whether cutting a text that begins with `text` at both ends of `range`, however it goes on, leaves what the rules do to
     /// it unchanged and `range` itself alone.
     pub(super) fn leave_alone(&self, text: &str, range: Range<usize>) -> bool {
@@ -107,16 +118,15 @@ impl Rules {
 }
 
 impl Replacements {
-    fn new(pairs: &[(String, String)], lowercase: bool) -> Result<Self> {
+    /// `pairs`, the values finished by `finish`.
+    fn new(pairs: &[(String, String)], finish: impl Fn(&str) -> String) -> Result<Self> {
         let mut values = HashMap::new();
         for (key, value) in pairs {
             if key.is_empty() {
                 return Err(Error::load("`replace` has an empty key; expected the string to replace"));
             }
-            let value =
-                if lowercase { value.chars().flat_map(char::to_lowercase).collect() } else { value.clone() };
-            if values.insert(key.clone(), value).is_some() {
-                return Err(Error::load(format!("`replace` has the key `{}` twice", key.escape_debug())));
+            if values.insert(key.clone(), finish(value)).is_some() {
+                return Err(Error::load(format!("`replace` has the key `{}` twice", visible(key))));
             }
         }
         let mut keys: Vec<&str> = values.keys().map(String::as_str).collect();
@@ -143,49 +153,69 @@ mod tests {
     use super::super::Kind;
     use super::*;
 
-    fn rules(newline: Option<&str>, lowercase: bool, replace: &[(&str, &str)]) -> Rules {
-        let replace = replace.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        let newline = newline.map(str::to_owned);
-        Rules::new(&TokenizerSpec { newline, lowercase, replace, ..TokenizerSpec::new(Kind::Char) }).unwrap()
+    fn rules(change: impl FnOnce(&mut TokenizerSpec)) -> Rules {
+        let mut spec = TokenizerSpec::new(Kind::Char);
+        change(&mut spec);
+        Rules::new(&spec).unwrap()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    fn newline(spec: &mut TokenizerSpec) {
+        spec.newline = Some("<eos>".into());
     }
 
     #[test]
     fn returns_are_dropped_only_where_line_ends_are_tokens() {
-        assert_eq!(rules(None, false, &[]).apply("a\r\nb").text(), "a\r\nb");
-        assert_eq!(rules(Some("<eos>"), false, &[]).apply("a\r\nb\r").text(), "a\nb");
+        assert_eq!(rules(|_| ()).apply("a\r\nb").text(), "a\r\nb");
+        assert_eq!(rules(newline).apply("a\r\nb\r").text(), "a\nb");
     }
 
     #[test]
     fn the_longest_of_the_leftmost_is_replaced_once() {
-        let rules = rules(None, false, &[("--", "—"), ("-", "--"), ("---", "-"), (".*", "x")]);
+        let keys = [("--", "—"), ("-", "--"), ("---", "-"), (".*", "x")];
+        let rules = rules(|spec| spec.replace = pairs(&keys));
         assert_eq!(rules.apply("a-b--c---d----e.f.*").text(), "a--b—c-d---e.fx");
     }
 
     #[test]
     fn letters_are_lowered_each_on_its_own() {
-        let lowered = |text: &str| rules(None, true, &[("Ab", "XÉ")]).apply(text).text().to_owned();
+        let rules = rules(|spec| {
+            spec.lowercase = true;
+            spec.replace = pairs(&[("Ab", "XÉ")]);
+        });
+        let lowered = |text: &str| rules.apply(text).text().to_owned();
         assert_eq!(lowered("ÀÉ ΟΔΟΣ İI Ǆ"), "àé οδοσ i\u{307}i ǆ", "no final sigma");
         assert_eq!(lowered("Ab AB ab"), "xé ab ab", "replaced before, the value lowered too");
     }
 
     #[test]
     fn keys_may_match_what_dropping_returns_brings_together() {
-        assert_eq!(rules(Some("n"), false, &[("ab", "c")]).apply("xa\rby").text(), "xcy");
+        let rules = rules(|spec| {
+            newline(spec);
+            spec.replace = pairs(&[("ab", "c")]);
+        });
+        assert_eq!(rules.apply("xa\rby").text(), "xcy");
     }
 
     #[test]
     fn keys_that_cannot_be_are_refused() {
-        for (pairs, message) in [
-            (vec![("".into(), "x".into())], "`replace` has an empty key; expected the string to replace"),
-            (vec![("\n".into(), "x".into()), ("\n".into(), "y".into())], r"`replace` has the key `\n` twice"),
+        for (keys, message) in [
+            (&[("", "x")][..], "`replace` has an empty key; expected the string to replace"),
+            (&[("\n", "x"), ("\n", "y")], r"`replace` has the key `\n` twice"),
         ] {
-            assert_eq!(Replacements::new(&pairs, false).err().unwrap().message, message);
+            assert_eq!(Replacements::new(&pairs(keys), str::to_owned).err().unwrap().message, message);
         }
     }
 
     #[test]
     fn a_key_that_may_begin_or_go_on_is_seen() {
-        let rules = rules(Some("n"), false, &[("  ", " "), ("e.g.", "eg")]);
+        let rules = rules(|spec| {
+            newline(spec);
+            spec.replace = pairs(&[("  ", " "), ("e.g.", "eg")]);
+        });
         let sure = |text: &str, range| rules.leave_alone(text, range);
         assert!(sure("a bc", 1..2));
         assert!(!sure("a  b", 1..2));

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use sha2::{Digest, Sha256};
-
+use super::digest::Digest;
 use super::encoding::Draft;
 use super::hugging_face::HuggingFace;
 use super::rules::Rules;
 use super::split::{self, Part, Pattern};
+use super::visible::visible;
 use super::vocabulary::Vocabulary;
 use super::{Encoding, Kind, TokenizerSpec};
 use crate::error::{Error, Result};
@@ -60,10 +60,7 @@ impl Tokenizer {
         let special = |key: &str, entry: &Option<String>| match entry {
             None => Ok(None),
             Some(entry) => vocabulary.id_of(entry).map(Some).ok_or_else(|| {
-                Error::load(format!(
-                    "`{key}` is `{}`, which the vocabulary does not have",
-                    entry.escape_debug()
-                ))
+                Error::load(format!("`{key}` is `{}`, which the vocabulary does not have", visible(entry)))
             }),
         };
         let unk = special("unk", &spec.unk)?.or(own_unk);
@@ -182,30 +179,26 @@ impl Tokenizer {
     }
 }
 
-/// Every field goes in with its length, so that no two tokenizers are written alike.
+/// The digest over all that decides the ids of a text.
 fn sha256(spec: &TokenizerSpec, scheme: &Scheme, file: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    let mut field = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
+    let mut digest = Digest::default();
     let pattern = match scheme {
         Scheme::Word(pattern) => Some(pattern.as_str()),
         _ => None,
     };
-    field(spec.kind.name().as_bytes());
+    digest.field(spec.kind.name().as_bytes());
     for entry in [spec.unk.as_deref(), spec.eos.as_deref(), spec.newline.as_deref(), pattern] {
-        field(if entry.is_some() { b"some" } else { b"none" });
-        field(entry.unwrap_or_default().as_bytes());
+        digest.field(if entry.is_some() { b"some" } else { b"none" });
+        digest.field(entry.unwrap_or_default().as_bytes());
     }
-    field(if spec.lowercase { b"lowercase" } else { b"" });
+    digest.field(if spec.lowercase { b"lowercase" } else { b"" });
     let mut replace: Vec<_> = spec.replace.iter().collect();
     replace.sort();
-    field(&replace.len().to_le_bytes());
+    digest.field(&(replace.len() as u64).to_le_bytes());
     for (key, value) in replace {
-        field(key.as_bytes());
-        field(value.as_bytes());
+        digest.field(key.as_bytes());
+        digest.field(value.as_bytes());
     }
-    field(file);
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.field(file);
+    digest.finish()
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::visible::visible;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 
@@ -47,7 +48,7 @@ impl Vocabulary {
                 .map_err(|_| Error::load(format!("more than {} entries", TokenId::MAX)))?;
             if let Some(first) = vocabulary.ids.insert(entry.clone(), id) {
                 let (first, second) = (u64::from(first) + 1, u64::from(id) + 1);
-                let entry = entry.escape_debug();
+                let entry = visible(&entry);
                 return Err(Error::load(format!("line {second} repeats `{entry}` of line {first}")));
             }
             vocabulary.entries.push(entry);
@@ -57,14 +58,14 @@ impl Vocabulary {
 
     /// Entries by id; ids without one have an empty entry that nothing finds.
     pub(super) fn sparse(pairs: impl IntoIterator<Item = (String, TokenId)>) -> Self {
-        let ids: HashMap<Arc<str>, TokenId> =
+        let pairs: Vec<(Arc<str>, TokenId)> =
             pairs.into_iter().map(|(entry, id)| (entry.into(), id)).collect();
-        let len = ids.values().max().map_or(0, |&id| id as usize + 1);
+        let len = pairs.iter().map(|&(_, id)| id as usize + 1).max().unwrap_or(0);
         let mut entries = vec![Arc::from(""); len];
-        for (entry, &id) in &ids {
-            entries[id as usize] = entry.clone();
+        for (entry, id) in &pairs {
+            entries[*id as usize] = entry.clone();
         }
-        Self { entries, ids }
+        Self { entries, ids: pairs.into_iter().collect() }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Wrong manifests and vocabularies, each with what is said about it.
 
-use super::super::{Manifest, load_folder};
+use super::super::{Manifest, OutputWeights, load_folder};
 use super::*;
 use crate::error::ErrorKind;
 use crate::rnn::{GruForm, Kernel};
@@ -17,10 +17,6 @@ fn refusal(change: impl FnOnce(&mut Folder)) -> String {
     error.message
 }
 
-fn with_key(pointer: &str, value: Value) -> String {
-    refusal(|folder| *folder.key(pointer) = value)
-}
-
 #[test]
 fn a_manifest_with_all_keys_is_read() {
     let json = json!({
@@ -33,16 +29,27 @@ fn a_manifest_with_all_keys_is_read() {
     });
     let manifest = Manifest::parse(json.to_string().as_bytes()).unwrap();
     assert_eq!((manifest.weights.as_str(), manifest.tokenizer_file.as_str()), ("w.safetensors", "v.txt"));
-    assert_eq!((manifest.architecture.gru_form, manifest.tie_weights), (GruForm::ResetBefore, true));
+    assert_eq!(
+        (manifest.architecture.gru_form, manifest.output_weights),
+        (GruForm::ResetBefore, OutputWeights::Tied)
+    );
     assert_eq!(manifest.architecture.hidden_sizes, [3, 4]);
     assert_eq!((manifest.tokenizer.kind, manifest.tokenizer.lowercase), (Kind::Word, true));
     assert_eq!(manifest.tokenizer.replace.len(), 2);
     assert_eq!(manifest.initial_tokens, ["e"]);
 }
 
+/// Each key set to the value is refused with a message that begins so.
+fn assert_refused(table: &[(&str, Value, &str)]) {
+    for (pointer, value, expected) in table {
+        let message = refusal(|folder| *folder.key(pointer) = value.clone());
+        assert!(message.starts_with(expected), "{pointer} = {value}: {message}");
+    }
+}
+
 #[test]
 fn wrong_keys_are_named_with_what_was_found_and_expected() {
-    let table = [
+    assert_refused(&[
         ("/format_version", json!(2), "`config.json`: `format_version` is 2, expected 1"),
         (
             "/format_version",
@@ -60,6 +67,18 @@ fn wrong_keys_are_named_with_what_was_found_and_expected() {
             json!("../x"),
             "`config.json`: `weights` is `../x`, expected the name of a file in the folder",
         ),
+        ("/initial_tokens", json!(["<s>"]), "`initial_tokens` has `<s>`, which the vocabulary does not have"),
+        (
+            "/initial_tokens",
+            json!([1]),
+            "`config.json`: `initial_tokens[0]`: invalid type: integer `1`, expected a string",
+        ),
+    ]);
+}
+
+#[test]
+fn wrong_architectures_are_named_with_what_was_found_and_expected() {
+    assert_refused(&[
         ("/architecture", json!(null), "`config.json`: `architecture` is missing"),
         (
             "/architecture/cell",
@@ -83,6 +102,12 @@ fn wrong_keys_are_named_with_what_was_found_and_expected() {
             "`config.json`: `architecture.tie_weights` is true and `embedding_size` is 3, expected 2",
         ),
         ("/architecture/layers", json!(1), "`config.json`: `architecture.layers`: unknown field `layers`"),
+    ]);
+}
+
+#[test]
+fn wrong_tokenizers_are_named_with_what_was_found_and_expected() {
+    assert_refused(&[
         (
             "/tokenizer/kind",
             json!("bpe"),
@@ -110,17 +135,7 @@ fn wrong_keys_are_named_with_what_was_found_and_expected() {
             json!("<u>"),
             "`tokenizer` with `vocab.txt`: `unk` is `<u>`, which the vocabulary does not have",
         ),
-        ("/initial_tokens", json!(["<s>"]), "`initial_tokens` has `<s>`, which the vocabulary does not have"),
-        (
-            "/initial_tokens",
-            json!([1]),
-            "`config.json`: `initial_tokens[0]`: invalid type: integer `1`, expected a string",
-        ),
-    ];
-    for (pointer, value, expected) in table {
-        let message = with_key(pointer, value.clone());
-        assert!(message.starts_with(expected), "{pointer} = {value}: {message}");
-    }
+    ]);
 }
 
 #[test]

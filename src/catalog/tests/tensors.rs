@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 
-use super::super::{load_folder, read_weights};
+use super::super::{OutputWeights, load_folder, read_weights};
 use super::*;
 use crate::error::Error;
 use crate::lm::{Cell, Dtype as Stored};
@@ -160,7 +160,7 @@ fn embedding(values: &[u16], dtype: Dtype) -> Result<(Vec<f32>, Stored), Error> 
         hidden_sizes: vec![hidden],
         gru_form: GruForm::default(),
     };
-    read_weights(&file_of(&tensors), &architecture, false)
+    read_weights(&file_of(&tensors), &architecture, OutputWeights::Own)
         .map(|(weights, stored)| (weights.embedding, stored))
 }
 
@@ -191,8 +191,8 @@ fn value_of_half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
     sign * match exponent {
-        0 => fraction * 2f64.powi(-24),
-        _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
+        0 => fraction * libm::ldexp(1.0, -24),
+        _ => (1.0 + fraction / 1024.0) * libm::ldexp(1.0, exponent - 15),
     }
 }
 
@@ -217,7 +217,7 @@ proptest! {
         let architecture = Architecture {
             cell: Cell::Lstm, vocab_size: 4, embedding_size: 3, hidden_sizes: vec![2], gru_form: GruForm::default(),
         };
-        let _ = read_weights(&file, &architecture, false);
+        let _ = read_weights(&file, &architecture, OutputWeights::Own);
     }
 
     #[test]
@@ -225,6 +225,6 @@ proptest! {
         let architecture = Architecture {
             cell: Cell::Lstm, vocab_size: 4, embedding_size: 3, hidden_sizes: vec![2], gru_form: GruForm::default(),
         };
-        prop_assert!(read_weights(&lying(&header, len), &architecture, false).is_err());
+        prop_assert!(read_weights(&lying(&header, len), &architecture, OutputWeights::Own).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::catalog::{Fitting, Inspection, Manifest, Served, TensorHead};
+use crate::catalog::{Fitting, Inspection, Manifest, OutputWeights, Served, TensorHead};
 
 /// All that there is to say. What could not be read is absent.
 #[derive(Debug, Serialize)]
@@ -117,7 +117,7 @@ impl From<&Served> for Model {
 impl From<Manifest> for ManifestSays {
     fn from(manifest: Manifest) -> Self {
         let gru_linear_before_reset = manifest.gru_linear_before_reset();
-        let Manifest { weights, architecture, tie_weights, tokenizer_file, tokenizer, initial_tokens } =
+        let Manifest { weights, architecture, output_weights, tokenizer_file, tokenizer, initial_tokens } =
             manifest;
         Self {
             weights,
@@ -126,7 +126,7 @@ impl From<Manifest> for ManifestSays {
                 vocab_size: architecture.vocab_size,
                 embedding_size: architecture.embedding_size,
                 hidden_sizes: architecture.hidden_sizes,
-                tie_weights,
+                tie_weights: output_weights == OutputWeights::Tied,
                 gru_linear_before_reset,
             },
             tokenizer: Tokenizer {
@@ -146,7 +146,8 @@ impl From<Manifest> for ManifestSays {
 
 impl From<Fitting> for FittingArchitecture {
     fn from(fitting: Fitting) -> Self {
-        let Fitting { cells, vocab_size, embedding_size, hidden_sizes, tie_weights } = fitting;
+        let Fitting { cells, vocab_size, embedding_size, hidden_sizes, output_weights } = fitting;
+        let tie_weights = output_weights == OutputWeights::Tied;
         let cells = cells.into_iter().map(|cell| cell.name()).collect();
         Self { cells, vocab_size, embedding_size, hidden_sizes, tie_weights }
     }
@@ -168,11 +169,7 @@ impl fmt::Display for Report {
             write!(f, "{manifest}")?;
         }
         if let Some(fitting) = &self.fitting {
-            line(f, "cell", fitting.cells.join(" or "))?;
-            line(f, "vocabulary", fitting.vocab_size)?;
-            line(f, "embedding", fitting.embedding_size)?;
-            line(f, "hidden", list(&fitting.hidden_sizes))?;
-            line(f, "tied", yes_or_no(fitting.tie_weights))?;
+            write!(f, "{fitting}")?;
         }
         let width = self.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
         if width > 0 {
@@ -188,14 +185,13 @@ impl fmt::Display for Report {
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, "model", &self.id)?;
+        line(f, "identity", &self.identity)?;
         line(f, "parameters", self.parameter_count)?;
-        line(f, "stored as", self.weights_dtype)?;
         line(f, "state", format!("{} bytes", self.state_bytes))?;
         line(f, "run by", self.backend)?;
-        line(f, "identity", &self.identity)?;
         line(
             f,
-            "tokenizer",
+            "vocabulary",
             format!("{} entries, sha256 {}", self.tokenizer_vocab_size, self.tokenizer_sha256),
         )
     }
@@ -207,13 +203,15 @@ impl fmt::Display for ManifestSays {
         line(f, "weights", weights)?;
         line(f, "cell", architecture.cell)?;
         if let Some(linear) = architecture.gru_linear_before_reset {
-            line(f, "linear before", yes_or_no(linear))?;
+            line(f, "reset", if linear { "after the product" } else { "before the product" })?;
         }
-        line(f, "vocabulary", architecture.vocab_size)?;
-        line(f, "embedding", architecture.embedding_size)?;
-        line(f, "hidden", list(&architecture.hidden_sizes))?;
-        line(f, "tied", yes_or_no(architecture.tie_weights))?;
-        line(f, "tokens", format!("{}, {}", tokenizer.kind, tokenizer.file))?;
+        line(
+            f,
+            "sizes",
+            sizes(architecture.vocab_size, architecture.embedding_size, &architecture.hidden_sizes),
+        )?;
+        line(f, "output", output(architecture.tie_weights))?;
+        line(f, "tokenizer", format!("{}, {}", tokenizer.kind, tokenizer.file))?;
         for (name, entry) in
             [("unk", &tokenizer.unk), ("eos", &tokenizer.eos), ("newline", &tokenizer.newline)]
         {
@@ -225,14 +223,24 @@ impl fmt::Display for ManifestSays {
     }
 }
 
+impl fmt::Display for FittingArchitecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, "cell", self.cells.join(" or "))?;
+        line(f, "sizes", sizes(self.vocab_size, self.embedding_size, &self.hidden_sizes))?;
+        line(f, "output", output(self.tie_weights))
+    }
+}
+
 fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt::Result {
-    writeln!(f, "{name:<16}{value}")
+    writeln!(f, "{name:<14}{value}")
 }
 
-fn list(sizes: &[usize]) -> String {
-    sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// From the input of the network to its output.
+fn sizes(vocab_size: usize, embedding_size: usize, hidden_sizes: &[usize]) -> String {
+    let hidden: Vec<String> = hidden_sizes.iter().map(ToString::to_string).collect();
+    format!("{vocab_size} tokens, embedding {embedding_size}, hidden {}", hidden.join(" "))
 }
 
-fn yes_or_no(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
+fn output(tie_weights: bool) -> &'static str {
+    if tie_weights { "tied to the embedding" } else { "weights of its own" }
 }

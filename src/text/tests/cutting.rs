@@ -1,5 +1,7 @@
 //! A text cut where it may be cut gives the tokens of the whole.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -22,7 +24,7 @@ fn rules_and_lines(spec: &mut TokenizerSpec) {
 }
 
 /// Tokenizers of every kind that cuts for sure.
-fn sure() -> Vec<Arc<Tokenizer>> {
+static SURE: LazyLock<Vec<Arc<Tokenizer>>> = LazyLock::new(|| {
     let known = ["<unk>", "<eos>", "a", "b", "c", "'", "s", "'s", "…", ".", " ", "\n", "-", "é"];
     let plain: fn(&mut TokenizerSpec) = |spec| spec.unk = Some("<unk>".into());
     let mut all = Vec::new();
@@ -37,7 +39,7 @@ fn sure() -> Vec<Arc<Tokenizer>> {
     }));
     all.push(hugging_face(BYTE_LEVEL, |spec| spec.newline = Some("<|endoftext|>".into())));
     all
-}
+});
 
 #[test]
 fn words_are_cut_after_white_space_and_characters_anywhere() {
@@ -94,12 +96,12 @@ proptest! {
     #[test]
     fn parts_give_the_tokens_of_the_whole(text in r"(?:[ab s.\r\n-]|  |a b|É|\.\.\.|ßc){0,30}", part in 0.0..=1.0f64) {
         let end = text.floor_char_boundary((text.len() as f64 * part) as usize);
-        for tokenizer in sure() {
+        for tokenizer in SURE.iter() {
             let Some(at) = tokenizer.cut(&text[..end]) else { continue };
             prop_assert!(at > 0 && at <= end);
             let (left, right) = text.split_at(at);
-            let apart = [ids(&tokenizer, left), ids(&tokenizer, right)].concat();
-            prop_assert_eq!(apart, ids(&tokenizer, &text), "{:?} | {:?} by {}", left, right, tokenizer.kind().name());
+            let apart = [ids(tokenizer, left), ids(tokenizer, right)].concat();
+            prop_assert_eq!(apart, ids(tokenizer, &text), "{:?} | {:?} by {}", left, right, tokenizer.kind().name());
         }
     }
 

@@ -90,7 +90,7 @@ fn the_first_word_after_initial_tokens_has_no_space_before_it() {
 fn a_pattern_that_keeps_white_space_gets_no_more_of_it() {
     let text = "a  b\tc ";
     let tokenizer = tokenizer(Kind::Word, &["a", "b", "c", " ", "  ", "\t"], |spec| {
-        spec.pattern = Some(r"\s+|\S+".into())
+        spec.pattern = Some(r"\s+|\S+".into());
     });
     assert_eq!(tokenizer.decode(&ids(&tokenizer, text)), text);
 }

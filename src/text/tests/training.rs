@@ -1,0 +1,113 @@
+//! The training side splits texts by the same rules in Python: the ids must be equal on every text.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::*;
+
+/// What `tests/data/tokenizer-cases.py` writes.
+#[derive(Deserialize)]
+struct Cases {
+    rule: Rule,
+    vocabulary: Vec<String>,
+    texts: Vec<String>,
+    ids: Vec<Vec<TokenId>>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Rule {
+    kind: String,
+    unk: Option<String>,
+    eos: Option<String>,
+    newline: Option<String>,
+    #[serde(default)]
+    lowercase: bool,
+    #[serde(default)]
+    replace: Map<String, Value>,
+    pattern: Option<String>,
+}
+
+impl Cases {
+    fn all() -> Vec<Self> {
+        serde_json::from_str(include_str!("../../../tests/data/tokenizer-cases.json"))
+            .expect("the cases are there")
+    }
+
+    fn tokenizer(&self) -> Arc<Tokenizer> {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.rule.kind).expect("a kind of ours");
+        let Rule { unk, eos, newline, lowercase, replace, pattern, .. } = &self.rule;
+        let text = |value: &Value| value.as_str().expect("values are strings").to_owned();
+        let entries: Vec<&str> = self.vocabulary.iter().map(String::as_str).collect();
+        tokenizer(kind, &entries, |spec| {
+            spec.unk.clone_from(unk);
+            spec.eos.clone_from(eos);
+            spec.newline.clone_from(newline);
+            spec.lowercase = *lowercase;
+            spec.replace = replace.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+            spec.pattern.clone_from(pattern);
+        })
+    }
+}
+
+#[test]
+fn ids_are_those_of_training() {
+    for cases in Cases::all() {
+        let tokenizer = cases.tokenizer();
+        assert!(!cases.texts.is_empty());
+        for (text, expected) in cases.texts.iter().zip(&cases.ids) {
+            assert_eq!(&ids(&tokenizer, text), expected, "{text:?} by {}", cases.rule.kind);
+        }
+    }
+}
+
+#[test]
+fn texts_may_be_cut_under_the_rules_of_training() {
+    for cases in Cases::all() {
+        let tokenizer = cases.tokenizer();
+        let mut cuts = 0;
+        for (text, expected) in cases.texts.iter().zip(&cases.ids) {
+            for (end, _) in text.char_indices() {
+                let Some(at) = tokenizer.cut(&text[..end]) else { continue };
+                let (left, right) = text.split_at(at);
+                assert_eq!(
+                    &[ids(&tokenizer, left), ids(&tokenizer, right)].concat(),
+                    expected,
+                    "{left:?} | {right:?}"
+                );
+                cuts += 1;
+            }
+        }
+        assert!(cuts > 0 || cases.rule.pattern.is_some() && cases.rule.newline.is_none());
+    }
+}
+
+#[test]
+fn a_page_of_quotations_reads_back_under_the_rules_of_the_classics() {
+    let cases = Cases::all().swap_remove(0);
+    let page = "“I don’t know,” said O’Brien; \"'tis late--nearly nine o'clock.\"\n‘Yes,’ she answered, ‘the boys’ dog. . . .’\n\
+                (\"Well!\") 'No,' he said, \"ma'am.\"\nHow d'ye do--'tis well.";
+    let known = Cases { vocabulary: words_of(&cases, page), ..cases };
+    let tokenizer = known.tokenizer();
+    let tokens = ids(&tokenizer, page);
+    let text = tokenizer.decode(&tokens);
+    assert_eq!(
+        text,
+        "“I don't know,” said O'Brien; “‘tis late—nearly nine o'clock.”\n‘Yes,’ she answered, ‘the boys’ dog….’\n\
+         (“Well!”) ‘No,’ he said, “ma'am.”\nHow d'ye do—'tis well."
+    );
+    assert_eq!(ids(&tokenizer, &text), tokens);
+}
+
+/// The vocabulary that a page needs: found by asking what is missing from one without an unknown token.
+fn words_of(cases: &Cases, page: &str) -> Vec<String> {
+    let mut vocabulary = vec!["<unk>".to_owned(), "<eos>".to_owned()];
+    loop {
+        let rule = Rule { unk: None, ..cases.rule.clone() };
+        let known = Cases { rule, vocabulary, texts: Vec::new(), ids: Vec::new() };
+        let missing = known.tokenizer().encode(page).err();
+        vocabulary = known.vocabulary;
+        let Some(error) = missing else { return vocabulary };
+        let word = error.message.split('`').nth(1).expect("the message names the word");
+        vocabulary.push(word.to_owned());
+    }
+}

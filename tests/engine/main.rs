@@ -1,0 +1,9 @@
+//! The scheduler under random schedules: whatever runs beside a job, its answer is that of a run alone, bit for bit.
+
+mod cancel;
+#[path = "../rnn/network.rs"]
+#[allow(dead_code, reason = "shared with the tests of the native engine, which use all of it")]
+mod network;
+mod schedules;
+mod solo;
+mod world;
