@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 
 use clap::Args;
 
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::input::ModelArg;
 use super::json;
 use super::local::Local;
@@ -62,7 +62,7 @@ pub(super) fn run(args: &GenerateArgs) -> Outcome {
     local.block_on(async {
         let generating = local.service.generate(request(args)).await?;
         match args.json {
-            true => json::print(&mut stdout().lock(), Generated::collect(generating, Tokens::Ids).await?),
+            true => collect(generating).await,
             false => stream(generating, args).await,
         }
     })
@@ -89,6 +89,12 @@ fn request(args: &GenerateArgs) -> GenerateRequest {
         alternatives: 0,
         timeout: None,
     }
+}
+
+async fn collect(generating: Generating) -> Outcome {
+    let answer = Generated::collect(generating, Tokens::Ids).await;
+    let answer = answer.map_err(|error| Failure::Failed(error.body().error.message))?;
+    json::print(&mut stdout().lock(), answer)
 }
 
 /// Prints each piece of text as it comes. Whoever closes the output ends the generation.

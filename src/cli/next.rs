@@ -8,6 +8,7 @@ use super::failure::Outcome;
 use super::input::ModelArg;
 use super::json;
 use super::local::Local;
+use crate::http::NextAnswer;
 use crate::service::{Input, NextRequest, NextResponse, Query, Source, ViewedToken};
 
 #[derive(Args)]
@@ -37,7 +38,7 @@ pub(super) fn run(args: &NextArgs) -> Outcome {
     }))?;
     let mut out = stdout().lock();
     if args.json {
-        return json::print(&mut out, ());
+        return json::print(&mut out, NextAnswer::from(response));
     }
     let bars = if out.is_terminal() { Bars::Shown } else { Bars::Omitted };
     print_table(&mut out, &response, bars)?;

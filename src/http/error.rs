@@ -18,6 +18,8 @@ pub struct ApiError {
     message: Cow<'static, str>,
     param: Option<String>,
     retry: Retry,
+    /// Where the session stands that a failed write had begun to move.
+    position: Option<u64>,
 }
 
 /// `Result` with an answerable error.
@@ -139,6 +141,9 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// The header that OpenAI's clients obey before their own judgement.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Where a session stands after a write that failed on the way.
+const SESSION_POSITION: HeaderName = HeaderName::from_static("x-session-position");
+
 /// What a proxy logs when the client has gone; nobody reads it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
@@ -150,12 +155,25 @@ impl ApiError {
             _ if code.status() == StatusCode::CONFLICT => Retry::No,
             _ => Retry::Unsaid,
         };
-        Self { code, message: message.into(), param: None, retry }
+        Self { code, message: message.into(), param: None, retry, position: None }
     }
 
     /// The same failure, naming the field at fault.
     pub fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
+        self
+    }
+
+    /// The same failure of the object at `path`, of which the field at fault is a part.
+    pub fn within(mut self, path: &str) -> Self {
+        self.param = Some(self.param.map_or_else(|| path.to_owned(), |param| format!("{path}.{param}")));
+        self
+    }
+
+    /// The failure of a write that had begun to move its session, which now stands at `position`: the header
+    /// `x-session-position`.
+    pub fn standing_at(mut self, position: Option<u64>) -> Self {
+        self.position = position;
         self
     }
 
@@ -168,13 +186,6 @@ impl ApiError {
         self
     }
 
-    /// Logs the failure if it is a bug; the others are the client's affair. Called where it is handled, and nowhere else.
-    pub(super) fn log(&self) {
-        if self.code == Code::Internal {
-            tracing::error!(message = %self.message);
-        }
-    }
-
     /// What went wrong, for programs.
     pub fn code(&self) -> Code {
         self.code
@@ -182,6 +193,10 @@ impl ApiError {
 
     /// The body: also one entry of a batch, and the data of a stream's `error` event.
     pub fn body(&self) -> ErrorBody {
+        // Logged here, where it is handled, and nowhere else. The others are the client's affair.
+        if self.code == Code::Internal {
+            tracing::error!(message = %self.message);
+        }
         let (kind, code) = (self.code.kind(), self.code);
         ErrorBody {
             error: ErrorDetail { message: self.message.to_string(), kind, param: self.param.clone(), code },
@@ -197,7 +212,6 @@ impl From<Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        self.log();
         let status = self.code.status();
         let mut response = (status, Json(self.body())).into_response();
         let headers = response.headers_mut();
@@ -208,6 +222,9 @@ impl IntoResponse for ApiError {
             Retry::Unsaid => {}
             Retry::Yes => drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"))),
             Retry::No => drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"))),
+        }
+        if let Some(position) = self.position {
+            headers.insert(SESSION_POSITION, position.into());
         }
         response
     }

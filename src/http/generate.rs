@@ -16,9 +16,9 @@ pub(crate) use self::request::Tokens;
 use self::request::{Delivery, GenerateBody};
 use super::app::App;
 use super::error::{ApiError, ApiResult};
-use super::extract::{Body, Path};
-use super::{of_session, sse};
-use crate::service::{Generating, SessionId};
+use super::extract::{Body, Session};
+use super::sse;
+use crate::service::Generating;
 
 /// How a text goes on
 ///
@@ -40,22 +40,21 @@ pub(super) async fn generate(
 ///
 /// The session moves to the end of what was read and drawn, unless `commit` is false. It holds exactly the tokens of the answer:
 /// what ended the text is among them. When the client goes away, it holds what was drawn till then.
-#[utoipa::path(post, path = "/v1/sessions/{id}/generate", tag = "generation", params(("id" = String, Path)),
-    request_body = GenerateBody,
+#[utoipa::path(post, path = "/v1/sessions/{id}/generate", operation_id = "session_generate", tag = "generation", request_body = GenerateBody,
+    params(("id" = String, Path, description = "The session")),
     responses((status = 200, content((Generated = "application/json"), (stream::Event = "text/event-stream")))))]
-pub(super) async fn generate_in_session(
+pub(super) async fn session_generate(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Session(id): Session,
     headers: HeaderMap,
     Body(body): Body<GenerateBody>,
 ) -> ApiResult<Response> {
-    let id = SessionId::parse(&id)?;
     let (delivery, list) = (body.delivery(&headers), body.token_list());
     let unguarded = body.is_unguarded_write();
-    let request = body.on_session(id.clone())?;
+    let request = body.on_session(id)?;
     let answer = async { deliver(&app, app.service()?.generate(request).await?, (delivery, list)).await };
     let failed = |error: ApiError| if unguarded { error.of_unguarded_write() } else { error };
-    Ok(of_session(&id, answer.await.map_err(failed)?))
+    answer.await.map_err(failed)
 }
 
 /// Answers with what `generating` gives. A stream begins with its first token: what fails before that has a status of its own.

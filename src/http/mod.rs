@@ -5,36 +5,30 @@
 //! no logic of their own; their request and response types stand beside them.
 
 pub mod app;
+mod append;
 pub mod error;
 pub mod extract;
 mod generate;
 mod held;
 mod layers;
+mod models;
+mod next;
 mod ops;
+mod question;
 mod routes;
 mod score;
 mod serve;
+mod sessions;
 pub mod sse;
+mod tokens;
 mod wire;
-
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::Response;
-
-use crate::service::SessionId;
 
 pub use app::{App, Phase};
 pub(crate) use generate::{Generated, Tokens};
+pub(crate) use next::NextAnswer;
 pub use routes::{document, router};
 pub(crate) use score::Scored;
 pub use serve::{Shutdown, serve};
-
-/// `response` as one about the session `id`, by which balancers can hash.
-fn of_session(id: &SessionId, mut response: Response) -> Response {
-    const SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
-    let id = HeaderValue::from_str(id.as_str()).expect("the id of a session is ASCII");
-    response.headers_mut().insert(SESSION_ID, id);
-    response
-}
 
 #[cfg(test)]
 mod tests;

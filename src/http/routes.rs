@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response};
 use utoipa::{PartialSchema, ToSchema};
@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::{ApiError, Code, ErrorBody};
-use super::{generate, layers, ops, score};
+use super::{append, generate, layers, models, next, ops, score, sessions, tokens};
 
 /// The whole service as a router: routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
@@ -42,10 +42,22 @@ fn always() -> OpenApiRouter<Arc<App>> {
 /// Routes that do work: refused while the service loads or drains.
 fn admitted() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
+        .routes(routes!(models::list))
+        .routes(routes!(models::get))
+        .routes(routes!(tokens::tokenize))
+        .routes(routes!(tokens::detokenize))
+        .routes(routes!(next::next, next::next_of_address))
         .routes(routes!(generate::generate))
-        .routes(routes!(generate::generate_in_session))
         .routes(routes!(score::score))
-        .routes(routes!(score::score_in_session))
+        .routes(routes!(sessions::create, sessions::list))
+        .routes(routes!(sessions::get, sessions::delete))
+        .routes(routes!(append::append))
+        .routes(routes!(next::session_next))
+        .routes(routes!(generate::session_generate))
+        .routes(routes!(score::session_score))
+        .routes(routes!(sessions::fork))
+        .routes(routes!(sessions::reset))
+        .layer(from_fn(layers::session_id))
 }
 
 /// The OpenAPI document of all routes.

@@ -2,24 +2,23 @@
 
 mod result;
 mod text;
+mod text_or_ids;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use self::result::Scored;
+use self::text_or_ids::TextOrIds;
 use super::app::App;
 use super::error::{ApiError, ApiResult, Code};
-use super::extract::{Body, Path, Query, UseCases};
-use super::of_session;
-use super::wire::TextOrIds;
+use super::extract::{Body, Query, Session, UseCases};
 use crate::service::{
-    AddEos, Carry, Input, ScoreRequest, Service, SessionId, Source, TextScorer, Texts, TokenId, TokenLogprobs,
+    AddEos, Carry, Input, ScoreRequest, Service, SessionId, Source, TextScorer, Texts, TokenLogprobs,
 };
 
 /// Texts to score.
@@ -35,7 +34,7 @@ pub(super) struct ScoreBody {
     /// One text.
     text: Option<String>,
     /// One text as token ids.
-    tokens: Option<Vec<TokenId>>,
+    tokens: Option<Vec<u32>>,
     /// Whether the end-of-text token is scored after each text. Default false.
     add_eos: Option<bool>,
     /// Whether each token is listed with its logprob. Default false.
@@ -93,16 +92,14 @@ pub(super) async fn score(
 /// How likely a session's continuations are
 ///
 /// Each is scored from where the session stands. The session does not move.
-#[utoipa::path(post, path = "/v1/sessions/{id}/score", tag = "scoring", params(("id" = String, Path)),
-    request_body = ContinuationsBody, responses((status = 200, body = Scored)))]
-pub(super) async fn score_in_session(
+#[utoipa::path(post, path = "/v1/sessions/{id}/score", operation_id = "session_score", tag = "scoring",
+    params(("id" = String, Path, description = "The session")), request_body = ContinuationsBody, responses((status = 200, body = Scored)))]
+pub(super) async fn session_score(
     UseCases(service): UseCases,
-    Path(id): Path<String>,
+    Session(id): Session,
     Body(body): Body<ContinuationsBody>,
-) -> ApiResult<Response> {
-    let id = SessionId::parse(&id)?;
-    let answer: Scored = service.score(body.into_request(id.clone())).await?.into();
-    Ok(of_session(&id, Json(answer).into_response()))
+) -> ApiResult<Json<Scored>> {
+    Ok(Json(service.score(body.into_request(id)).await?.into()))
 }
 
 fn is_plain_text(request: &Request) -> bool {

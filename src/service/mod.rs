@@ -5,6 +5,7 @@
 
 mod generate;
 mod input;
+mod models;
 mod next;
 mod observer;
 mod sampling;
@@ -20,26 +21,27 @@ use tokio::sync::Semaphore;
 
 pub use generate::{Commit, GenerateRequest, GeneratedToken, Generating, Step};
 pub use input::{Input, Source};
+pub use models::ModelDescription;
 pub use next::{
     Candidate, NextRequest, NextResponse, NextView, Query, Specials, ViewedCandidate, ViewedToken,
 };
 pub use sampling::{SamplingSpec, Unknown, Word};
 pub use score::{AddEos, Carry, ScoreRequest, ScoreResponse, ScoreResult, ScoredToken, Texts, TokenLogprobs};
 pub use score_stream::TextScorer;
-pub use sessions::{AppendRequest, AppendResponse, CreateRequest, CreateResponse};
+pub use sessions::{AppendRequest, AppendResponse, CreateRequest, CreateResponse, SessionPage};
 pub use tokens::{InputToken, TokenText, Tokenized};
 
-pub use crate::engine::jobs::{Finish, Finished};
-pub use crate::lm::TokenId;
-pub use crate::session::SessionId;
+// What requests and answers are made of besides: the edge knows use cases only.
+pub use crate::engine::jobs::{Finish, Finished, Ranked, ReadingFailure, Scored, Vector};
+pub use crate::session::{OnExisting, SessionId, SessionInfo};
 
 use crate::catalog::{self, Catalog, Kernel, OnFailure, Served};
 use crate::clock::Clock;
 use crate::config::{Config, Evict, Limits};
-use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
+use crate::engine::jobs::{Reading, ReadingPlan, ReadingResult};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{Lease, NewSession, SessionInfo, SessionLimits, Sessions, Snapshot};
+use crate::session::{Lease, NewSession, SessionLimits, Sessions, Snapshot};
 use crate::telemetry::{Metrics, Rejected};
 
 /// All that answers requests: the models, the sessions, the engines, and the limits of a request.
@@ -49,6 +51,7 @@ pub struct Service {
     pool: Pool,
     clock: Clock,
     limits: Limits,
+    sessions_page_max: usize,
     request_timeout: Duration,
     stream_buffer: usize,
     metrics: Arc<Metrics>,
@@ -84,6 +87,7 @@ impl Service {
             catalog,
             clock,
             limits: config.limits.clone(),
+            sessions_page_max: config.sessions.sessions_page_max,
             request_timeout: config.http.request_timeout,
             stream_buffer: engine.stream_buffer,
             metrics,

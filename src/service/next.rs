@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use super::input::check_context;
 use super::tokens::token_text;
 use super::{Input, SamplingSpec, Service, Source, TokenText};
@@ -142,6 +144,21 @@ impl Service {
             unknown_count: prepared.unknown_count,
             next: view(served, &tail, (&request.query, &query), result.next)?,
         })
+    }
+
+    /// Answers many requests, in their order: what is wrong with one does not touch the others.
+    ///
+    /// # Errors
+    /// `InvalidValue` when there are more than `--max-requests`.
+    pub async fn next_each(&self, requests: Vec<Result<NextRequest>>) -> Result<Vec<Result<NextResponse>>> {
+        let (found, requests_max) = (requests.len(), self.limits.max_requests);
+        if found > requests_max {
+            let message =
+                format!("`requests` has {found} entries, expected at most {requests_max} (`--max-requests`)");
+            return Err(Error::invalid("requests", message));
+        }
+        let answers = requests.into_iter().map(async |request| self.next(request?).await);
+        Ok(join_all(answers).await)
     }
 
     /// Checks a query; `param` is its path in the request, without the last key.

@@ -22,6 +22,8 @@ pub struct TextScorer {
     each: TokenLogprobs,
     /// Bytes that do not make a piece yet.
     buffer: Vec<u8>,
+    /// Bytes that make a piece.
+    piece_bytes: usize,
     /// Bytes in the buffer from which on a place to cut is looked for.
     cut_from: usize,
     /// Bytes of the text before the buffer, for messages.
@@ -34,7 +36,7 @@ pub struct TextScorer {
     chars: usize,
 }
 
-/// Bytes that make a piece: enough for the kernels to work on, little enough to hold.
+/// Bytes that make a piece where the limits of texts allow them: enough for the kernels to work on, little enough to hold.
 const PIECE_BYTES: usize = 64 << 10;
 
 impl TextScorer {
@@ -48,6 +50,9 @@ impl TextScorer {
         (add_eos, each): (AddEos, TokenLogprobs),
     ) -> Result<Self> {
         let (served, snapshot) = service.open(&Source::Model(model.map(str::to_owned)))?;
+        // A piece is read like any text. Half, because it may grow by as much before it is cut; a token has a byte at least.
+        let limits = &service.limits;
+        let piece_bytes = PIECE_BYTES.min(limits.max_text.0 / 2).min(limits.max_prompt_tokens / 2).max(1);
         Ok(Self {
             eos: eos_to_add(served, add_eos)?,
             served: served.clone(),
@@ -55,7 +60,8 @@ impl TextScorer {
             snapshot,
             each,
             buffer: Vec::new(),
-            cut_from: PIECE_BYTES,
+            piece_bytes,
+            cut_from: piece_bytes,
             read: 0,
             result: ScoreResult::default(),
             counter: TextCounter::default(),
@@ -80,19 +86,11 @@ impl TextScorer {
     /// Bytes that are not UTF-8, a word outside the vocabulary where there is no token for it, more than `--max-text` without a place
     /// to cut, a full queue, a timeout.
     pub async fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        while self.buffer.len() >= self.cut_from {
-            let text = self.whole_characters()?;
-            let Some(cut) = self.served.tokenizer.cut(text) else {
-                // Doubled: else every push would search a text without a place to cut from its start.
-                self.cut_from = self.buffer.len() * 2;
-                break;
-            };
-            let piece = text[..cut].to_owned();
-            self.score(piece).await?;
-            self.cut_from = PIECE_BYTES;
+        for part in bytes.chunks(self.piece_bytes) {
+            self.buffer.extend_from_slice(part);
+            self.score_pieces().await?;
         }
-        self.check_held()
+        Ok(())
     }
 
     /// The text is over.
@@ -118,6 +116,22 @@ impl TextScorer {
     /// The tokens scored since this was last called, if they were asked for.
     pub fn take_tokens(&mut self) -> Vec<ScoredToken> {
         std::mem::take(&mut self.tokens)
+    }
+
+    /// Scores what the buffer holds up to a place at which the text may be cut.
+    async fn score_pieces(&mut self) -> Result<()> {
+        while self.buffer.len() >= self.cut_from {
+            let text = self.whole_characters()?;
+            let Some(cut) = self.served.tokenizer.cut(text) else {
+                // Doubled: else every part would search a text without a place to cut from its start.
+                self.cut_from = self.buffer.len() * 2;
+                break;
+            };
+            let piece = text[..cut].to_owned();
+            self.score(piece).await?;
+            self.cut_from = self.piece_bytes;
+        }
+        self.check_held()
     }
 
     async fn score(&mut self, piece: String) -> Result<()> {

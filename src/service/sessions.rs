@@ -44,6 +44,8 @@ pub struct CreateResponse {
 pub struct AppendRequest {
     /// The session.
     pub id: SessionId,
+    /// The model that the client thinks it has.
+    pub model: Option<String>,
     /// Read; not empty.
     pub input: Input,
     /// Where the session must stand.
@@ -70,6 +72,18 @@ pub struct AppendResponse {
     /// The answer about the next token.
     pub next: Option<NextView>,
 }
+
+/// Some of the sessions, in the order of their ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionPage {
+    /// These.
+    pub sessions: Vec<SessionInfo>,
+    /// Whether there are more after them.
+    pub has_more: bool,
+}
+
+/// Length of a page if a request does not say.
+const PAGE: usize = 100;
 
 impl Service {
     /// Makes a session. It is there only when all that was asked has succeeded: a failure leaves the old one of the same id as it was.
@@ -119,7 +133,8 @@ impl Service {
     /// read before it stay read.
     pub async fn append(&self, request: AppendRequest) -> Result<AppendResponse, ReadingFailure> {
         let refused = |error| ReadingFailure { error, position: None };
-        let (served, lease) = self.lease(&request.id, None, request.expected_position).map_err(refused)?;
+        let AppendRequest { id, model, expected_position, .. } = &request;
+        let (served, lease) = self.lease(id, model.as_deref(), *expected_position).map_err(refused)?;
         let prepared = self.prepare(served, request.input, "").await.map_err(refused)?;
         check_not_empty(&prepared).map_err(refused)?;
         let next = request.next.as_ref().map(|query| self.resolve(served, query, "next."));
@@ -158,6 +173,23 @@ impl Service {
             tokens: scored.then(|| scored_tokens(served, &before, &prepared, &logprobs)),
             next,
         })
+    }
+
+    /// The sessions after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// `InvalidValue` when `limit` is 0 or more than `--sessions-page-max`.
+    pub fn list_sessions(&self, after: Option<&SessionId>, limit: Option<usize>) -> Result<SessionPage> {
+        let limit_max = self.sessions_page_max;
+        let limit = limit.unwrap_or(PAGE.min(limit_max));
+        if limit == 0 || limit > limit_max {
+            let message = format!("`limit` is {limit}, expected 1 to {limit_max} (`--sessions-page-max`)");
+            return Err(Error::invalid("limit", message));
+        }
+        let mut sessions = self.sessions.list(after, limit + 1);
+        let has_more = sessions.len() > limit;
+        sessions.truncate(limit);
+        Ok(SessionPage { sessions, has_more })
     }
 
     /// A copy of a session, under a name of its own.

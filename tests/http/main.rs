@@ -3,6 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a helper that panics is how a test fails")]
 
 mod client;
+mod events;
+mod gate;
+mod generate;
 mod harness;
 mod models;
+mod next;
 mod ops;
+mod stream;

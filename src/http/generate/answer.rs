@@ -5,8 +5,9 @@ use utoipa::ToSchema;
 
 use super::request::Tokens;
 use crate::error::Error;
-use crate::http::wire::{TokenLogprob, TokenObject};
-use crate::service::{Finish, GeneratedToken, Generating, SessionId, Step, TokenId};
+use crate::http::error::{ApiError, ApiResult};
+use crate::http::wire::Token;
+use crate::service::{Finish, GeneratedToken, Generating, SessionId, Step, TokenText};
 
 /// The answer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,7 +31,7 @@ pub(super) struct Choice {
     /// What to append to the input: it ends before an end of text and before a stop string.
     text: String,
     /// All tokens drawn, those that ended the text included.
-    tokens: Vec<TokenId>,
+    tokens: Vec<u32>,
     token_count: usize,
     finish_reason: FinishReason,
     /// `ln P(tokens)`.
@@ -44,12 +45,21 @@ pub(super) struct Choice {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DrawnToken {
     #[serde(flatten)]
-    token: TokenObject,
+    token: Token,
     /// `ln P(token)`.
     logprob: f64,
     /// The most likely tokens, if they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    top_logprobs: Vec<TokenLogprob>,
+    top_logprobs: Vec<Alternative>,
+}
+
+/// A token that could have been drawn.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Alternative {
+    #[serde(flatten)]
+    token: Token,
+    /// `ln P(token)`.
+    logprob: f64,
 }
 
 /// Why a generation ended.
@@ -90,7 +100,7 @@ impl Generated {
     ///
     /// # Errors
     /// When it fails: what it gave before is in its session, if it moves one.
-    pub(crate) async fn collect(mut generating: Generating, list: Tokens) -> Result<Self, Error> {
+    pub(crate) async fn collect(mut generating: Generating, list: Tokens) -> ApiResult<Self> {
         let (mut text, mut tokens, mut listed) = (String::new(), Vec::new(), Vec::new());
         loop {
             match generating.next().await {
@@ -121,7 +131,7 @@ impl Generated {
                         }],
                     });
                 }
-                Some(Step::Failed { error, .. }) => return Err(error),
+                Some(Step::Failed { error, position }) => return Err(failed(error, position)),
                 None => return Err(unfinished()),
             }
         }
@@ -132,7 +142,7 @@ impl DrawnToken {
     /// With the text that the token adds.
     fn own(token: GeneratedToken) -> Self {
         let GeneratedToken { token, logprob, alternatives, .. } = token;
-        let top_logprobs = alternatives.into_iter().map(TokenLogprob::from).collect();
+        let top_logprobs = alternatives.into_iter().map(Alternative::from).collect();
         Self { token: token.into(), logprob, top_logprobs }
     }
 
@@ -140,7 +150,13 @@ impl DrawnToken {
     pub(super) fn shown(token: GeneratedToken) -> Self {
         let shown = token.shown.clone();
         let own = Self::own(token);
-        Self { token: TokenObject { text: shown, ..own.token }, ..own }
+        Self { token: Token { text: shown, ..own.token }, ..own }
+    }
+}
+
+impl From<(TokenText, f64)> for Alternative {
+    fn from((token, logprob): (TokenText, f64)) -> Self {
+        Self { token: token.into(), logprob }
     }
 }
 
@@ -169,7 +185,12 @@ impl From<Finish> for FinishReason {
     }
 }
 
+/// The failure of a generation whose session, if it moved one, stands at `position`.
+pub(super) fn failed(error: Error, position: Option<u64>) -> ApiError {
+    ApiError::from(error).standing_at(position)
+}
+
 /// What a client hears of a generation that broke off without a last word.
-pub(super) fn unfinished() -> Error {
-    Error::internal("a bug in the server: a generation ended without a word")
+pub(super) fn unfinished() -> ApiError {
+    Error::internal("a bug in the server: a generation ended without a word").into()
 }

@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::http::error::{ApiError, ApiResult, Code};
-use crate::http::wire::WordOrId;
-use crate::service::{
-    Commit, GenerateRequest, Input, SamplingSpec, SessionId, Source, TokenId, Unknown, Word,
-};
+use crate::http::extract::accepts;
+use crate::http::wire::Word;
+use crate::service::{self, Commit, GenerateRequest, Input, SamplingSpec, SessionId, Source, Unknown};
 
 /// A generation: where it starts, how tokens are drawn, when it ends.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -22,7 +20,7 @@ pub(in crate::http) struct GenerateBody {
     /// Read first. At most one of `text` and `tokens`.
     text: Option<String>,
     /// Read first, as token ids.
-    tokens: Option<Vec<TokenId>>,
+    tokens: Option<Vec<u32>>,
     /// Tokens drawn at most. Default 64.
     max_tokens: Option<usize>,
     /// Whether the answer is a stream of server-sent events; when absent, the header `accept` decides.
@@ -38,7 +36,7 @@ pub(in crate::http) struct GenerateBody {
     /// Draw among tokens at least this likely, as a share of the probability of the most likely one.
     min_p: Option<f64>,
     /// Words and token ids that are never drawn.
-    banned: Option<Vec<WordOrId>>,
+    banned: Option<Vec<Word>>,
     /// Whether the unknown token may be drawn. Default false.
     allow_unknown: Option<bool>,
     /// Strings that end the text, which ends before them.
@@ -77,10 +75,7 @@ pub(crate) enum Tokens {
 
 impl GenerateBody {
     pub(super) fn delivery(&self, headers: &HeaderMap) -> Delivery {
-        let accepts = || headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-        let media_types =
-            || accepts().flat_map(|accept| accept.split(',')).filter_map(|range| range.split(';').next());
-        let asked = || media_types().any(|media| media.trim().eq_ignore_ascii_case("text/event-stream"));
+        let asked = || accepts(headers, "text/event-stream");
         if self.stream.unwrap_or_else(asked) { Delivery::Stream } else { Delivery::Whole }
     }
 
@@ -129,7 +124,7 @@ impl GenerateBody {
                 top_k: self.top_k,
                 top_p: self.top_p,
                 min_p: self.min_p,
-                banned: self.banned.unwrap_or_default().into_iter().map(Word::from).collect(),
+                banned: self.banned.unwrap_or_default().into_iter().map(service::Word::from).collect(),
                 unknown: if self.allow_unknown == Some(true) { Unknown::Allowed } else { Unknown::RuledOut },
             },
             seed: self.seed,

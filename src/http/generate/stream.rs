@@ -4,9 +4,8 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{DrawnToken, FinishReason, SessionAt, Usage, unfinished};
-use crate::error::Error;
-use crate::http::error::{ApiError, ErrorDetail};
+use super::answer::{DrawnToken, FinishReason, SessionAt, Usage, failed, unfinished};
+use crate::http::error::{ApiError, ApiResult, ErrorDetail};
 use crate::service::{Finished, GeneratedToken, Generating, SessionId, Step};
 
 /// The data of an event, whose name stands beside it.
@@ -16,7 +15,7 @@ pub(in crate::http) enum Event {
     /// `start`: what is known before the first token.
     Start(Start),
     /// `token`: a token was drawn.
-    Token(Token),
+    Token(TokenEvent),
     /// `done`: the last event of a stream that went well.
     Done(Done),
     /// `error`: the last event of a stream that failed. The tokens sent before are in the session.
@@ -39,7 +38,7 @@ pub(in crate::http) struct Start {
 
 /// A token that was drawn.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Token {
+pub(in crate::http) struct TokenEvent {
     /// The index of the choice that goes on with it.
     choice: usize,
     /// Its place among the choice's tokens.
@@ -99,9 +98,9 @@ pub(super) fn events(
 ///
 /// # Errors
 /// When it is a failure: no stream begins.
-pub(super) async fn first_step(generating: &mut Generating) -> Result<Step, Error> {
+pub(super) async fn first_step(generating: &mut Generating) -> ApiResult<Step> {
     match generating.next().await {
-        Some(Step::Failed { error, .. }) => Err(error),
+        Some(Step::Failed { error, position }) => Err(failed(error, position)),
         Some(step) => Ok(step),
         None => Err(unfinished()),
     }
@@ -116,13 +115,11 @@ struct Frame {
 impl Frame {
     fn event(&self, step: Step) -> (&'static str, Event) {
         match step {
-            Step::Token(token) => ("token", Event::Token(Token::new(token))),
+            Step::Token(token) => ("token", Event::Token(TokenEvent::new(token))),
             Step::Done(finished) => ("done", Event::Done(self.done(finished))),
             Step::Failed { error, position } => {
-                let error = ApiError::from(error);
-                error.log();
                 let session = SessionAt::new(self.session.as_ref(), position);
-                ("error", Event::Error(Failed { error: error.body().error, session }))
+                ("error", Event::Error(Failed { error: ApiError::from(error).body().error, session }))
             }
         }
     }
@@ -149,7 +146,7 @@ impl Start {
     }
 }
 
-impl Token {
+impl TokenEvent {
     fn new(token: GeneratedToken) -> Self {
         Self { choice: 0, index: token.index, token: DrawnToken::shown(token) }
     }

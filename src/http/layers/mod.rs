@@ -5,6 +5,7 @@ mod cors;
 mod observe;
 mod panic;
 mod request_id;
+mod session_id;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub(super) use admission::admission;
+pub(super) use session_id::session_id;
 
 use super::app::App;
 

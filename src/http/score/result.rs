@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::wire::InputTokenObject;
-use crate::service::{ScoreResponse, ScoreResult, ScoredToken};
+use crate::http::wire::ScoredToken;
+use crate::service::{ScoreResponse, ScoreResult};
 
 /// The answer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,16 +44,7 @@ pub(super) struct Scores {
     bits_per_byte: Option<f64>,
     /// The tokens and their logprobs, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    token_logprobs: Option<Vec<TokenScore>>,
-}
-
-/// A token of a scored text.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct TokenScore {
-    #[serde(flatten)]
-    token: InputTokenObject,
-    /// `ln P(token)`; null where nothing precedes it.
-    logprob: Option<f64>,
+    token_logprobs: Option<Vec<ScoredToken>>,
 }
 
 impl Scored {
@@ -90,13 +81,7 @@ impl From<ScoreResult> for Scores {
             bits_per_token: result.bits_per_token(),
             bits_per_char: result.bits_per_char(),
             bits_per_byte: result.bits_per_byte(),
-            token_logprobs: result.tokens.map(|tokens| tokens.into_iter().map(TokenScore::from).collect()),
+            token_logprobs: result.tokens.map(|tokens| tokens.into_iter().map(ScoredToken::from).collect()),
         }
-    }
-}
-
-impl From<ScoredToken> for TokenScore {
-    fn from(scored: ScoredToken) -> Self {
-        Self { token: scored.token.into(), logprob: scored.logprob }
     }
 }
