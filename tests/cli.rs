@@ -158,7 +158,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
     for (code, args, part) in [
         (1, &["next", "--model", "nowhere", "a"][..], "nowhere"),
         (1, &["next", "--model", "letters"], "no initial tokens"),
-        (1, &["score", "--model", "letters", "dragon"], "expected"),
+        (1, &["score", "--model", "letters", "dragon"], "not in the vocabulary"),
         (1, &["score", "--model", "letters", "dragon", "--lines"], "line 1"),
         (1, &["score", "--model", "words", "empty"], "no token"),
         (1, &["score", "--model", "words", "latin-1"], "byte 1"),

@@ -11,19 +11,19 @@ use tempfile::TempDir;
 use crate::models::{write_letters, write_words};
 
 /// The model folders `words` and `letters`, and whatever a test adds.
-pub struct Folders(TempDir);
+pub(crate) struct Folders(TempDir);
 
 /// How the program ended.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// `None` where a signal ended it.
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Folders {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         write_words(root.path());
         write_letters(root.path());
@@ -31,31 +31,31 @@ impl Folders {
     }
 
     /// Writes a file; gives its name back.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         std::fs::write(self.path().join(name), content).unwrap();
         name.to_owned()
     }
 
-    pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         self.run_with(args, "")
     }
 
     /// Runs it with `stdin`.
-    pub fn run_with<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>, stdin: &str) -> Ended {
+    pub(crate) fn run_with<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>, stdin: &str) -> Ended {
         let mut child = self.spawn(args);
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
         Ended::of(child)
     }
 
     /// Runs it for a reader that is gone from the beginning.
-    pub fn run_unread<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+    pub(crate) fn run_unread<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         let mut child = self.spawn(args);
         drop(child.stdout.take());
         Ended::of(child)
     }
 
     /// Runs it, and interrupts it while it waits for its input.
-    pub fn interrupt<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+    pub(crate) fn interrupt<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         let mut child = self.spawn(args);
         let stdin = child.stdin.take();
         let killed = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
@@ -91,14 +91,14 @@ impl Ended {
 
     /// What it printed, having succeeded.
     #[track_caller]
-    pub fn succeeded(self) -> String {
+    pub(crate) fn succeeded(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout
     }
 
     /// The JSON that it printed on one line.
     #[track_caller]
-    pub fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         let printed = self.succeeded();
         assert_eq!(printed.matches('\n').count(), 1, "{printed}");
         serde_json::from_str(&printed).unwrap()
@@ -106,7 +106,7 @@ impl Ended {
 
     /// What it complained of in one line, having failed.
     #[track_caller]
-    pub fn failed(self, code: i32) -> String {
+    pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.stderr.lines().count()), (Some(code), 1), "{self:?}");
         self.stderr
     }

@@ -39,7 +39,8 @@ pub fn letters() -> Served {
 pub fn write_letters(root: &Path) -> PathBuf {
     let tokenizer = json!({"kind": "char", "file": "vocab.txt"});
     let vocabulary = ["a", "b", "c", "d", "e", " ", "é", "\\n"];
-    Folder { name: "letters", cell: "gru", gates: 3, vocabulary: &vocabulary, tokenizer, initial: "" }.write(root)
+    Folder { name: "letters", cell: "gru", gates: 3, vocabulary: &vocabulary, tokenizer, initial: "" }
+        .write(root)
 }
 
 fn load(write: fn(&Path) -> PathBuf) -> Served {
