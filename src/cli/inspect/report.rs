@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::catalog::{Fitting, Inspection, Manifest, OutputWeights, Served, TensorHead};
+use crate::lm::Cell;
 
 /// All that there is to say. What could not be read is absent.
 #[derive(Debug, Serialize)]
@@ -148,7 +149,7 @@ impl From<Fitting> for FittingArchitecture {
     fn from(fitting: Fitting) -> Self {
         let Fitting { cells, vocab_size, embedding_size, hidden_sizes, output_weights } = fitting;
         let tie_weights = output_weights == OutputWeights::Tied;
-        let cells = cells.into_iter().map(|cell| cell.name()).collect();
+        let cells = cells.into_iter().map(Cell::name).collect();
         Self { cells, vocab_size, embedding_size, hidden_sizes, tie_weights }
     }
 }
@@ -158,6 +159,9 @@ impl From<TensorHead> for Tensor {
         Self { name, dtype, shape }
     }
 }
+
+const TIED: &str = "tied to the embedding";
+const OWN: &str = "weights of its own";
 
 /// A page for people.
 impl fmt::Display for Report {
@@ -210,7 +214,7 @@ impl fmt::Display for ManifestSays {
             "sizes",
             sizes(architecture.vocab_size, architecture.embedding_size, &architecture.hidden_sizes),
         )?;
-        line(f, "output", output(architecture.tie_weights))?;
+        line(f, "output", if architecture.tie_weights { TIED } else { OWN })?;
         line(f, "tokenizer", format!("{}, {}", tokenizer.kind, tokenizer.file))?;
         for (name, entry) in
             [("unk", &tokenizer.unk), ("eos", &tokenizer.eos), ("newline", &tokenizer.newline)]
@@ -227,7 +231,7 @@ impl fmt::Display for FittingArchitecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, "cell", self.cells.join(" or "))?;
         line(f, "sizes", sizes(self.vocab_size, self.embedding_size, &self.hidden_sizes))?;
-        line(f, "output", output(self.tie_weights))
+        line(f, "output", if self.tie_weights { TIED } else { OWN })
     }
 }
 
@@ -239,8 +243,4 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt
 fn sizes(vocab_size: usize, embedding_size: usize, hidden_sizes: &[usize]) -> String {
     let hidden: Vec<String> = hidden_sizes.iter().map(ToString::to_string).collect();
     format!("{vocab_size} tokens, embedding {embedding_size}, hidden {}", hidden.join(" "))
-}
-
-fn output(tie_weights: bool) -> &'static str {
-    if tie_weights { "tied to the embedding" } else { "weights of its own" }
 }
