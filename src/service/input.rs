@@ -78,7 +78,7 @@ impl Prepared {
     }
 
     /// How the text stands after this input was read at `tail`.
-    pub(super) fn joint_after(&self, tail: &Tail) -> Joint {
+    fn joint_after(&self, tail: &Tail) -> Joint {
         self.joint.unwrap_or(tail.joint)
     }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::Service;
 use crate::catalog::Served;
 use crate::error::Result;
+use crate::lm::Cell;
 
 /// A model, as its clients know it.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +59,7 @@ impl Service {
             name: served.name.clone(),
             is_default: Arc::ptr_eq(served, self.catalog.default()),
             created: served.created,
-            cell: info.cell.map(|cell| cell.name()),
+            cell: info.cell.map(Cell::name),
             vocab_size: info.vocab_size,
             hidden_sizes: info.hidden_sizes.clone(),
             parameter_count: info.parameter_count,

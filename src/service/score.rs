@@ -190,13 +190,8 @@ impl Service {
         let context = self.prepare_at(served, request.context, "context").await?;
         let eos = eos_to_add(served, request.add_eos)?;
         let texts = self.prepare_texts(served, request.texts, eos).await?;
-        self.score_prepared(
-            (served, start),
-            &context,
-            &texts,
-            &Manner { eos, carry: request.carry, each: request.token_logprobs },
-        )
-        .await
+        let manner = Manner { eos, carry: request.carry, each: request.token_logprobs };
+        self.score_prepared((served, start), (&context, &texts), &manner).await
     }
 
     fn check_count(&self, texts: &Texts) -> Result<()> {
@@ -250,8 +245,7 @@ impl Service {
     async fn score_prepared(
         &self,
         (served, start): (&Arc<Served>, Snapshot),
-        context: &Prepared,
-        texts: &[Prepared],
+        (context, texts): (&Prepared, &[Prepared]),
         manner: &Manner,
     ) -> Result<ScoreResponse> {
         let each: Vec<Vec<TokenId>> =

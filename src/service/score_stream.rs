@@ -10,7 +10,7 @@ use crate::catalog::Served;
 use crate::engine::Start;
 use crate::engine::jobs::{ReadingPlan, Scored};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::TokenId;
+use crate::lm::{Joint, TokenId};
 use crate::session::Snapshot;
 
 /// A text that comes in pieces, and what was found out about it so far.
@@ -150,7 +150,8 @@ impl TextScorer {
         let start = self.snapshot.clone();
         let preceded = start.position > 0 || !self.served.initial_tokens.is_empty();
         let tail = start.tail.clone();
-        let joint = prepared.joint_after(&tail);
+        // The text goes on: white space at the end of a piece is no end of it.
+        let joint = if prepared.is_empty() { tail.joint } else { Joint::Closed };
         let plan =
             ReadingPlan { tokens: prepared.tokens.clone(), joint, scored: Scored::Yes, ..Default::default() };
         let result = self

@@ -133,8 +133,9 @@ impl Table {
             Some(session) if session.busy == Busy::Leased => Err(busy(id)),
             Some(_) if on_existing == OnExisting::Replace => Ok(()),
             Some(_) => {
-                let message =
-                    format!("session `{id}` exists already, expected a new id or `\"replace\": true`");
+                let message = format!(
+                    "session `{id}` exists already, expected an id that is free, or to create with `replace`"
+                );
                 Err(Error::new(ErrorKind::SessionExists, message).at("id"))
             }
         }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 /// A request to be sent.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
@@ -16,26 +16,26 @@ pub struct Request {
 }
 
 impl Request {
-    pub fn new(method: &str, target: impl Into<String>) -> Self {
+    pub(crate) fn new(method: &str, target: impl Into<String>) -> Self {
         Self { method: method.into(), target: target.into(), headers: Vec::new(), body: Vec::new() }
     }
 
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    pub fn json(self, body: &Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         self.body(body.to_string()).header("content-type", "application/json")
     }
 
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
     /// Sends it on a connection of its own, and waits for the head of the answer.
-    pub async fn open(self, address: SocketAddr) -> Reply {
+    pub(crate) async fn open(self, address: SocketAddr) -> Reply {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let Self { method, target, headers, body } = self;
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
@@ -51,8 +51,8 @@ impl Request {
 }
 
 /// The head of an answer, whose body is still to come. Dropping it closes the connection.
-pub struct Reply {
-    pub status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
     stream: BufReader<TcpStream>,
 }
@@ -72,12 +72,12 @@ impl Reply {
     }
 
     /// The value of a header; empty if it is not there.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         find(&self.headers, name)
     }
 
     /// The next piece of a body of unknown length; `None` at its end, or when the server has broken off.
-    pub async fn chunk(&mut self) -> Option<Vec<u8>> {
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
         assert_eq!(self.header("transfer-encoding"), "chunked", "only such a body has pieces");
         let size = line(&mut self.stream).await;
         let size = usize::from_str_radix(&size, 16).ok()?;
@@ -88,7 +88,7 @@ impl Reply {
     }
 
     /// The whole answer.
-    pub async fn whole(mut self) -> Answer {
+    pub(crate) async fn whole(mut self) -> Answer {
         let mut body = Vec::new();
         if self.header("transfer-encoding") == "chunked" {
             while let Some(chunk) = self.chunk().await {
@@ -103,36 +103,41 @@ impl Reply {
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
+    /// The answer that comes on `stream`, whatever was sent on it.
+    pub(crate) async fn read(stream: TcpStream) -> Self {
+        Reply::read(BufReader::new(stream)).await.whole().await
+    }
+
     /// The value of a header; empty if it is not there.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         find(&self.headers, name)
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// The JSON of an answer that must have this status.
     #[track_caller]
-    pub fn expect(&self, status: u16) -> Value {
+    pub(crate) fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         if self.body.is_empty() { Value::Null } else { self.json() }
     }
 
     /// Checks a failure: its status, its code, and the four keys of its body. Returns `param` and `message`.
     #[track_caller]
-    pub fn refused(&self, status: u16, code: &str) -> (Value, String) {
+    pub(crate) fn refused(&self, status: u16, code: &str) -> (Value, String) {
         let body = self.json();
         let error = &body["error"];
         assert_eq!((self.status, error["code"].as_str()), (status, Some(code)), "{body}");

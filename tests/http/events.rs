@@ -6,14 +6,14 @@ use crate::client::Reply;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    pub name: String,
-    pub id: usize,
-    pub data: Value,
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) id: usize,
+    pub(crate) data: Value,
 }
 
 /// The events of a reply, as they come. Dropping it closes the connection.
-pub struct Events {
+pub(crate) struct Events {
     reply: Reply,
     buffer: Vec<u8>,
 }
@@ -21,18 +21,18 @@ pub struct Events {
 impl Events {
     /// The events of `reply`, which must be a stream.
     #[track_caller]
-    pub fn new(reply: Reply) -> Self {
+    pub(crate) fn new(reply: Reply) -> Self {
         assert_eq!((reply.status, reply.header("content-type")), (200, "text/event-stream"));
         Self { reply, buffer: Vec::new() }
     }
 
     /// The head of the answer.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.reply.header(name)
     }
 
     /// The next event; `None` at the end.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         const END: &[u8] = b"\n\n";
         loop {
             if let Some(at) = self.buffer.windows(END.len()).position(|window| window == END) {
@@ -54,7 +54,7 @@ impl Events {
     }
 
     /// All that are still to come.
-    pub async fn rest(mut self) -> Vec<Event> {
+    pub(crate) async fn rest(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
             events.push(event);
@@ -64,7 +64,7 @@ impl Events {
 }
 
 /// The text of all events joined.
-pub fn text(events: &[Event]) -> String {
+pub(crate) fn text(events: &[Event]) -> String {
     let pieces = events.iter().map(|event| match event.name.as_str() {
         "token" => event.data["text"].as_str().unwrap(),
         "done" => event.data["choices"][0]["text"].as_str().unwrap(),
@@ -74,7 +74,7 @@ pub fn text(events: &[Event]) -> String {
 }
 
 /// The ids of all tokens.
-pub fn tokens(events: &[Event]) -> Vec<u64> {
+pub(crate) fn tokens(events: &[Event]) -> Vec<u64> {
     let tokens = events.iter().filter(|event| event.name == "token");
     tokens.map(|event| event.data["id"].as_u64().unwrap()).collect()
 }

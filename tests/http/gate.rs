@@ -1,58 +1,62 @@
-//! A scripted model whose every run waits until the test lets it go on.
+//! A scripted model whose runs wait for the test: what happens in the middle of a run can be looked at without a race.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::sync::{Arc, Mutex, mpsc as threads};
 
 use rnnlm_server::catalog::Served;
 use tokio::sync::mpsc;
 
 use crate::models::scripted;
 
-/// The test's hand on the model. Until it is closed, and once it is dropped, every run passes.
-pub struct Gate {
-    closed: Arc<AtomicBool>,
-    begun: mpsc::Receiver<usize>,
-    permits: blocking::Sender<()>,
+/// Holds every run of its model until it is let through. Dropping it lets all through.
+pub(crate) struct Gate {
+    runs: mpsc::Receiver<Vec<usize>>,
+    pass: threads::SyncSender<()>,
+}
+
+/// More runs than any test lets through: whoever counts them late still sees all.
+const RUNS: usize = 1024;
+
+/// The scripted model behind a gate.
+pub(crate) fn gated() -> (Served, Gate) {
+    let (entered, runs) = mpsc::channel(RUNS);
+    let (pass, passed) = threads::sync_channel(RUNS);
+    let passed = Mutex::new(passed);
+    // Loading reads the initial tokens, before there is a test to let them through.
+    let armed = Arc::new(AtomicBool::new(false));
+    let closed = armed.clone();
+    let served = scripted(|fake| {
+        fake.before_run(move |lengths| {
+            if closed.load(Ordering::SeqCst) {
+                let _ = entered.try_send(lengths.to_vec());
+                let _ = passed.lock().unwrap().recv();
+            }
+        })
+    });
+    armed.store(true, Ordering::SeqCst);
+    (served, Gate { runs, pass })
 }
 
 impl Gate {
-    /// The scripted model behind an open gate.
-    pub fn scripted() -> (Served, Self) {
-        const RUNS_MAX: usize = 1 << 16;
-        let (began, begun) = mpsc::channel(RUNS_MAX);
-        let (permits, waiting) = blocking::channel();
-        let waiting = Mutex::new(waiting);
-        let closed = Arc::new(AtomicBool::new(false));
-        let is_closed = closed.clone();
-        let served = scripted(move |fake| {
-            fake.before_run(move |rows| {
-                if is_closed.load(Ordering::SeqCst) {
-                    // Without a receiver the test is over.
-                    let _ = began.try_send(rows.iter().sum());
-                    let _ = waiting.lock().unwrap().recv();
-                }
-            })
-        });
-        (served, Self { closed, begun, permits })
+    /// Waits until a run is about to start, and returns the number of tokens of each of its rows.
+    pub(crate) async fn entered(&mut self) -> Vec<usize> {
+        self.runs.recv().await.unwrap()
     }
 
-    /// From now on every run waits.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+    /// Lets one run through.
+    pub(crate) fn pass(&self) {
+        self.pass.send(()).unwrap();
     }
 
-    /// Waits until a run stands at the gate; the number of tokens that it is about to read.
-    pub async fn run(&mut self) -> usize {
-        self.begun.recv().await.expect("the model is alive")
+    /// Lets through the run that comes next, and returns what it reads.
+    pub(crate) async fn let_through(&mut self) -> Vec<usize> {
+        let lengths = self.entered().await;
+        self.pass();
+        lengths
     }
 
-    /// Lets one run pass: that which stands at the gate, or the next.
-    pub fn pass(&self) {
-        self.permits.send(()).expect("the model is alive");
-    }
-
-    /// Lets all runs pass. The tokens that each reads are still seen.
-    pub fn open(self) -> mpsc::Receiver<usize> {
-        self.begun
+    /// Lets all through; what they read is still told.
+    pub(crate) fn open(self) -> mpsc::Receiver<Vec<usize>> {
+        self.runs
     }
 }

@@ -1,32 +1,23 @@
 //! Generation in one piece.
 
-use rnnlm_server::service::{CreateRequest, Input, SessionId};
-use rnnlm_server::session::OnExisting;
+use rnnlm_server::service::SessionId;
 use serde_json::{Value, json};
 
 use crate::client::Request;
-use crate::gate::Gate;
+use crate::gate::{Gate, gated};
 use crate::harness::{Server, Setup};
 use crate::models::{VOCABULARY, letters, scripted};
 
 const GENERATE: &str = "/v1/generate";
 
 /// A session that has read `text`, by its path.
-pub async fn session(server: &Server, text: &str) -> String {
-    let request = CreateRequest {
-        id: None,
-        model: None,
-        input: Input::Text(text.into()),
-        ttl: None,
-        on_existing: OnExisting::Refuse,
-        next: None,
-    };
-    let created = server.app.service().unwrap().create_session(request).await.unwrap();
-    format!("/v1/sessions/{}", created.session.id)
+pub(crate) async fn session(server: &Server, text: &str) -> String {
+    let created = server.post("/v1/sessions", json!({"text": text})).await.expect(201);
+    format!("/v1/sessions/{}", created["id"].as_str().unwrap())
 }
 
 /// Where the session at `path` stands, and whether it is busy.
-pub fn standing(server: &Server, path: &str) -> (u64, bool) {
+pub(crate) fn standing(server: &Server, path: &str) -> (u64, bool) {
     let id = SessionId::parse(path.rsplit('/').next().unwrap()).unwrap();
     let info = server.app.service().unwrap().sessions().info(&id).unwrap();
     (info.position, info.busy)
@@ -42,7 +33,7 @@ fn ids(choice: &Value) -> Vec<u64> {
 
 /// The names of an object's fields, sorted.
 #[track_caller]
-pub fn keys(object: &Value) -> Vec<&str> {
+pub(crate) fn keys(object: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
@@ -272,15 +263,14 @@ async fn numbers_that_stop_being_finite_fail_their_request_alone() {
 
 #[tokio::test]
 async fn a_timeout_after_the_first_token_is_an_answer_and_before_it_a_failure() {
-    let (model, mut gate) = Gate::scripted();
+    let (model, mut gate) = gated();
     let mut setup = Setup { clock: rnnlm_server::clock::Clock::manual(), ..Setup::over(vec![model]) };
     (setup.config.engine.prompt_chunk, setup.config.engine.prompt_chunk_idle) = (1, 1);
     let server = setup.start().await;
-    let path = session(&server, "").await;
-    gate.close();
+    let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     let generate = format!("{path}/generate");
     let late = async |gate: &mut Gate, server: &Server| {
-        gate.run().await;
+        gate.entered().await;
         server.advance(std::time::Duration::from_millis(501));
         gate.pass();
     };
@@ -295,12 +285,10 @@ async fn a_timeout_after_the_first_token_is_an_answer_and_before_it_a_failure() 
 
     let body = json!({"text": "b", "timeout_ms": 500});
     let in_time = async {
-        gate.run().await;
-        gate.pass();
+        gate.let_through().await;
         late(&mut gate, &server).await;
         // The last token drawn is read.
-        gate.run().await;
-        gate.pass();
+        gate.let_through().await;
     };
     let (answer, ()) = tokio::join!(server.post(&generate, body), in_time);
     let answer = answer.expect(200);

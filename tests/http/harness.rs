@@ -18,11 +18,11 @@ use crate::client::{Answer, Reply, Request};
 use crate::models::{letters, words};
 
 /// What a server is started with.
-pub struct Setup {
-    pub config: Config,
+pub(crate) struct Setup {
+    pub(crate) config: Config,
     /// The first is the default model.
-    pub models: Vec<Served>,
-    pub clock: Clock,
+    pub(crate) models: Vec<Served>,
+    pub(crate) clock: Clock,
 }
 
 impl Default for Setup {
@@ -35,19 +35,19 @@ impl Default for Setup {
 
 impl Setup {
     /// The usual one, over these models alone.
-    pub fn over(models: Vec<Served>) -> Self {
+    pub(crate) fn over(models: Vec<Served>) -> Self {
         Self { models, ..Self::default() }
     }
 
     /// The usual one, but for what `change` does to its configuration.
-    pub fn configured(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let mut setup = Self::default();
         change(&mut setup.config);
         setup
     }
 
     /// Starts it.
-    pub async fn start(self) -> Server {
+    pub(crate) async fn start(self) -> Server {
         let Self { config, models, clock } = self;
         let default = models[0].name.clone();
         let catalog = Catalog::new(models, Some(&default)).unwrap();
@@ -63,9 +63,9 @@ impl Setup {
 }
 
 /// A running server. It ends with the test's run-time.
-pub struct Server {
-    pub address: SocketAddr,
-    pub app: Arc<App>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) app: Arc<App>,
     clock: Clock,
     stop: mpsc::Sender<()>,
     served: JoinHandle<()>,
@@ -73,44 +73,55 @@ pub struct Server {
 
 impl Server {
     /// The usual one.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Setup::default().start().await
     }
 
     /// Sends a request and reads the whole answer.
-    pub async fn send(&self, request: Request) -> Answer {
+    pub(crate) async fn send(&self, request: Request) -> Answer {
         request.open(self.address).await.whole().await
     }
 
     /// Sends a request and reads the head of the answer.
-    pub async fn open(&self, request: Request) -> Reply {
+    pub(crate) async fn open(&self, request: Request) -> Reply {
         request.open(self.address).await
     }
 
-    pub async fn get(&self, target: &str) -> Answer {
+    pub(crate) async fn get(&self, target: &str) -> Answer {
         self.send(Request::new("GET", target)).await
     }
 
-    pub async fn post(&self, target: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, target: &str, body: Value) -> Answer {
         self.send(Request::new("POST", target).json(&body)).await
     }
 
-    pub async fn delete(&self, target: &str) -> Answer {
+    pub(crate) async fn delete(&self, target: &str) -> Answer {
         self.send(Request::new("DELETE", target)).await
     }
 
+    /// Jobs that no engine has begun.
+    pub(crate) fn waiting(&self) -> usize {
+        self.app.service().unwrap().pool().stats().waiting
+    }
+
+    /// Jobs that no engine has ended.
+    pub(crate) fn jobs(&self) -> usize {
+        let stats = self.app.service().unwrap().pool().stats();
+        stats.waiting + stats.running
+    }
+
     /// Moves the manual clock that the server was started with.
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
 
     /// Asks it to stop, as a first signal does.
-    pub async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         self.stop.send(()).await.unwrap();
     }
 
     /// Returns when it has stopped.
-    pub async fn stopped(self) {
+    pub(crate) async fn stopped(self) {
         self.served.await.unwrap();
     }
 }

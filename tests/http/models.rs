@@ -13,30 +13,30 @@ use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
 /// The entries of [`words`], by id.
-pub const VOCABULARY: [&str; 12] =
+pub(crate) const VOCABULARY: [&str; 12] =
     ["<unk>", "<eos>", "the", "sea", "a", "ship", "of", "stars", "old", "man", "and", "sings"];
 
 /// Two layers of LSTM over words. It has an unknown token, and starts after the end of a text, which is the line end too.
-pub fn words() -> Served {
+pub(crate) fn words() -> Served {
     static WORDS: LazyLock<Served> = LazyLock::new(|| load(write_words));
     WORDS.clone()
 }
 
 /// Writes the folder of [`words`] into `root`.
-pub fn write_words(root: &Path) -> PathBuf {
+pub(crate) fn write_words(root: &Path) -> PathBuf {
     let tokenizer = json!({"kind": "whitespace", "file": "vocab.txt", "unk": "<unk>", "eos": "<eos>", "newline": "<eos>"});
     Folder { name: "words", cell: "lstm", gates: 4, vocabulary: &VOCABULARY, tokenizer, initial: "<eos>" }
         .write(root)
 }
 
 /// A GRU over characters, without an unknown token and without initial tokens.
-pub fn letters() -> Served {
+pub(crate) fn letters() -> Served {
     static LETTERS: LazyLock<Served> = LazyLock::new(|| load(write_letters));
     LETTERS.clone()
 }
 
 /// Writes the folder of [`letters`] into `root`.
-pub fn write_letters(root: &Path) -> PathBuf {
+pub(crate) fn write_letters(root: &Path) -> PathBuf {
     let tokenizer = json!({"kind": "char", "file": "vocab.txt"});
     let vocabulary = ["a", "b", "c", "d", "e", " ", "é", "\\n"];
     Folder { name: "letters", cell: "gru", gates: 3, vocabulary: &vocabulary, tokenizer, initial: "" }
@@ -49,7 +49,7 @@ fn load(write: fn(&Path) -> PathBuf) -> Served {
 }
 
 /// A scripted model over the words `a` to `z`, which starts after `a`.
-pub fn scripted(fake: impl FnOnce(Fake) -> Fake) -> Served {
+pub(crate) fn scripted(fake: impl FnOnce(Fake) -> Fake) -> Served {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let spec = TokenizerSpec::new(Kind::Whitespace);
     let tokenizer = Tokenizer::new(&spec, words.join("\n").as_bytes()).unwrap();

@@ -7,7 +7,7 @@ use tokio::task::{JoinSet, yield_now};
 
 use crate::client::Request;
 use crate::events::{Event, Events, text, tokens};
-use crate::gate::Gate;
+use crate::gate::gated;
 use crate::generate::{keys, session, standing};
 use crate::harness::{Server, Setup};
 use crate::models::{letters, scripted};
@@ -127,17 +127,15 @@ async fn two_hundred_streams_at_once_give_each_the_text_that_it_gives_alone() {
 
 #[tokio::test]
 async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_drawn() {
-    let (model, mut gate) = Gate::scripted();
+    let (model, mut gate) = gated();
     let server = Setup::over(vec![model]).start().await;
-    let path = session(&server, "").await;
-    gate.close();
+    let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     let target = format!("{path}/generate");
     let opening = stream(&server, &target, json!({"text": "b c d", "max_tokens": 1000, "seed": 1}));
     let drawing = async {
         let mut read = 0;
         for _ in 0..4 {
-            read += gate.run().await;
-            gate.pass();
+            read += gate.let_through().await[0];
         }
         read
     };
@@ -148,7 +146,7 @@ async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_dr
         seen.extend((event.name == "token").then_some(event));
     }
     // The fifth run stands at the gate when the client goes.
-    let read = read + gate.run().await;
+    let read = read + gate.entered().await[0];
     assert_eq!(read, 3 + 4, "the prompt, and the tokens that the client has seen");
     drop(events);
     forgotten(&server).await;
@@ -160,7 +158,7 @@ async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_dr
     while let Ok(run) = after.try_recv() {
         later.push(run);
     }
-    assert_eq!(later, [1], "the run under way drew one more, which is read, and nothing is drawn from it");
+    assert_eq!(later, [[1]], "the run under way drew one more, which is read, and nothing is drawn from it");
     let position = 3 + 4 + 1;
     assert_eq!(standing(&server, &path), (position, false));
 
@@ -178,18 +176,17 @@ async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_dr
 
 #[tokio::test]
 async fn closing_the_connection_before_the_first_token_stops_the_work_too() {
-    let (model, mut gate) = Gate::scripted();
+    let (model, mut gate) = gated();
     let mut setup = Setup::over(vec![model]);
     (setup.config.engine.prompt_chunk, setup.config.engine.prompt_chunk_idle) = (1, 1);
     let server = setup.start().await;
-    let path = session(&server, "").await;
-    gate.close();
+    let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     for stream in [false, true] {
         let request = Request::new("POST", format!("{path}/generate"))
             .json(&json!({"text": "b c d e", "stream": stream}));
         tokio::select! {
             _ = server.open(request) => panic!("the gate is closed"),
-            read = gate.run() => assert_eq!(read, 1),
+            read = gate.entered() => assert_eq!(read, [1]),
         }
         forgotten(&server).await;
         gate.pass();
@@ -254,16 +251,15 @@ async fn a_failure_in_mid_stream_is_an_event_that_says_where_the_session_stands(
 
 #[tokio::test]
 async fn a_full_queue_is_a_status_also_for_a_stream() {
-    let (model, mut gate) = Gate::scripted();
+    let (model, mut gate) = gated();
     let mut setup = Setup::over(vec![model]);
     setup.config.engine.queue_max = 1;
     let server = setup.start().await;
-    gate.close();
     let body = json!({"max_tokens": 1});
     let one = tokio::spawn(request(GENERATE, body.clone()).open(server.address));
-    gate.run().await;
+    gate.entered().await;
     let two = tokio::spawn(request(GENERATE, body.clone()).open(server.address));
-    while server.app.service().unwrap().pool().stats().waiting == 0 {
+    while server.waiting() == 0 {
         yield_now().await;
     }
     let refused = server.send(request(GENERATE, body)).await;
@@ -277,26 +273,18 @@ async fn a_full_queue_is_a_status_also_for_a_stream() {
 
 #[tokio::test]
 async fn a_stop_of_the_service_ends_open_streams_with_a_last_event() {
-    let (model, mut gate) = Gate::scripted();
+    let (model, mut gate) = gated();
     let mut setup = Setup::over(vec![model]);
     setup.config.http.shutdown_grace = Duration::ZERO;
     setup.config.limits.max_tokens = 100_000_000;
     let server = setup.start().await;
-    let path = session(&server, "").await;
-    gate.close();
+    let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     let target = format!("{path}/generate");
     let opening = stream(&server, &target, json!({"max_tokens": 100_000_000}));
-    let first = async {
-        gate.run().await;
-        gate.pass();
-    };
-    let (streamed, ()) = tokio::join!(opening, first);
+    let (streamed, _) = tokio::join!(opening, gate.let_through());
     let whole = Request::new("POST", GENERATE).json(&json!({"max_tokens": 100_000_000}));
     let whole = tokio::spawn(whole.open(server.address));
-    while server.app.service().unwrap().pool().stats().running
-        + server.app.service().unwrap().pool().stats().waiting
-        < 2
-    {
+    while server.jobs() < 2 {
         yield_now().await;
     }
     server.stop().await;
