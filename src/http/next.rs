@@ -55,6 +55,14 @@ pub(crate) struct NextAnswer {
     next: Distribution,
 }
 
+/// The answer to one question, or to many.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum NextReply {
+    One(Box<NextAnswer>),
+    Many(NextBatch),
+}
+
 /// The answers to many questions.
 #[derive(Serialize, ToSchema)]
 pub(super) struct NextBatch {
@@ -76,7 +84,7 @@ pub(super) enum NextResult {
 /// by id, with the headers `x-position`, `x-vocab-size` and `x-unknown-count`. With `requests` the answer is
 /// `{"responses": [...]}`: each is an answer, or the error that a call of its own would have met.
 #[utoipa::path(post, path = "/v1/next", operation_id = "next", tag = "next", request_body = NextBody,
-    responses((status = 200, content((NextAnswer = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+    responses((status = 200, content((NextReply = "application/json"), (String = "application/octet-stream")))))]
 pub(super) async fn next(
     UseCases(service): UseCases,
     headers: HeaderMap,
@@ -87,7 +95,7 @@ pub(super) async fn next(
             let message = "`requests` is given beside other fields, expected it alone";
             return Err(Error::invalid("requests", message).into());
         }
-        return Ok(Json(batch(&service, requests).await?).into_response());
+        return Ok(Json(NextReply::Many(batch(&service, requests).await?)).into_response());
     }
     let query = body.query();
     let NextBody { model, text, tokens, .. } = body;
@@ -117,7 +125,7 @@ pub(super) struct NextParams {
 ///
 /// For a browser and for a first try; the same as the POST.
 #[utoipa::path(get, path = "/v1/next", operation_id = "next_of_address", tag = "next", params(NextParams),
-    responses((status = 200, content((NextAnswer = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+    responses((status = 200, content((NextAnswer = "application/json"), (String = "application/octet-stream")))))]
 pub(super) async fn next_of_address(
     UseCases(service): UseCases,
     headers: HeaderMap,
@@ -147,7 +155,7 @@ asking! {
 /// before. With `accept: application/octet-stream` as in `/v1/next`.
 #[utoipa::path(post, path = "/v1/sessions/{id}/next", operation_id = "session_next", tag = "next",
     params(("id" = String, Path, description = "The session")), request_body = SessionNextBody,
-    responses((status = 200, content((NextAnswer = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+    responses((status = 200, content((NextAnswer = "application/json"), (String = "application/octet-stream")))))]
 pub(super) async fn session_next(
     UseCases(service): UseCases,
     Session(id): Session,
@@ -167,7 +175,7 @@ async fn answer(service: &Service, mut request: NextRequest, form: Form) -> ApiR
     }
     let response = service.next(request).await?;
     Ok(match form {
-        Form::Json => Json(NextAnswer::from(response)).into_response(),
+        Form::Json => Json(NextReply::One(Box::new(response.into()))).into_response(),
         Form::Vector => vector(response),
     })
 }

@@ -58,10 +58,10 @@ mod tests {
 
     #[test]
     fn takes_what_the_contract_allows_and_nothing_else() {
-        for good in ["a", "A.z:0-9", &"x".repeat(128)] {
+        for good in ["a", "A.z_:0-9", &"x".repeat(128)] {
             assert_eq!(SessionId::parse(good).expect(good).as_str(), good);
         }
-        for bad in ["", &"x".repeat(129), "a b", "a/b", "ä", "a_b", "a\n"] {
+        for bad in ["", &"x".repeat(129), "a b", "a/b", "ä", "a\n"] {
             assert!(SessionId::parse(bad).is_err(), "{bad:?}");
         }
     }

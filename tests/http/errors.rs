@@ -152,6 +152,8 @@ async fn what_is_not_there_is_404_and_what_is_not_taken_405() {
     }
     server.get("/v1/sessions/nobody").await.refused(404, "session_not_found");
     server.delete("/v1/sessions/nobody").await.refused(404, "session_not_found");
+    // A path that is no text names no session either.
+    server.get("/v1/sessions/a%ffb").await.refused(422, "invalid_value");
     server.get("/v1/nowhere").await.refused(404, "route_not_found");
     let answer = server.send(Request::new("PUT", "/v1/next")).await;
     answer.refused(405, "method_not_allowed");

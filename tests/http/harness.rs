@@ -12,10 +12,14 @@ use rnnlm_server::service::Service;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
 
 use crate::client::{Answer, Reply, Request};
 use crate::models::{letters, words};
+
+/// How long a test waits for what must happen at once.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a server is started with.
 pub(crate) struct Setup {
@@ -99,9 +103,19 @@ impl Server {
         self.send(Request::new("DELETE", target)).await
     }
 
-    /// Jobs that no engine has begun.
-    pub(crate) fn waiting(&self) -> usize {
-        self.app.service().unwrap().pool().stats().waiting
+    /// Returns when so many jobs run or wait.
+    pub(crate) async fn until_jobs(&self, count: usize) {
+        let service = self.app.service().unwrap();
+        let reached = async {
+            loop {
+                let stats = service.pool().stats();
+                if stats.running + stats.waiting == count {
+                    break;
+                }
+                yield_now().await;
+            }
+        };
+        timeout(PATIENCE, reached).await.unwrap();
     }
 
     /// Jobs that no engine has ended.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::Request;
+use crate::gate::gated;
 use crate::harness::{Server, Setup};
 use crate::models::VOCABULARY;
 
@@ -195,6 +196,22 @@ async fn many_questions_are_answered_in_order_each_as_if_alone() {
         assert_eq!((error["code"].as_str(), &error["param"]), (Some(code), &param), "{error}");
     }
     assert_eq!(next(&server, json!({"requests": []})).await, json!({"responses": []}));
+}
+
+#[tokio::test]
+async fn many_questions_are_answered_at_once() {
+    let (served, mut gate) = gated();
+    let server = Setup::over(vec![served]).start().await;
+    let all_open = async {
+        gate.entered().await;
+        server.until_jobs(3).await;
+        drop(gate);
+    };
+    let entries = ["b", "c", "d"].map(|text| json!({"text": text}));
+    let (answer, ()) = tokio::join!(next(&server, json!({"requests": entries})), all_open);
+    for (entry, response) in entries.into_iter().zip(answer["responses"].as_array().unwrap()) {
+        assert_eq!(*response, next(&server, entry).await);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! `/v1/sessions`: made, listed, read on, copied, set back, ended.
 
 use serde_json::{Value, json};
-use tokio::task::yield_now;
 
 use crate::client::Request;
 use crate::gate::gated;
@@ -254,9 +253,7 @@ async fn during_a_write_reads_see_what_was_before_and_writes_are_refused() {
             assert_eq!(refused.header("x-should-retry"), "true");
         }
         let released = async {
-            while server.waiting() == 0 {
-                yield_now().await;
-            }
+            server.until_jobs(2).await;
             drop(gate);
         };
         tokio::join!(next(&server, "s"), released).0
