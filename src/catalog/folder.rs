@@ -65,9 +65,7 @@ pub struct Parts {
 /// `Load` naming the file at fault, what was found in it and what was expected.
 pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
     let name = name_of(folder)?;
-    let manifest = read(folder, Manifest::FILE).and_then(|json| {
-        Manifest::parse(&json).map_err(|error| error.within(format!("`{}`", Manifest::FILE)))
-    })?;
+    let manifest = read_manifest(folder)?;
     let tokenizer = load_tokenizer(folder, &manifest)?;
     let initial_tokens = initial_tokens(&manifest, &tokenizer)?;
 
@@ -84,6 +82,12 @@ pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
         Parts { name: name.into(), model, tokenizer: Arc::new(tokenizer), identity, created },
         initial_tokens,
     )
+}
+
+/// The checked manifest of the model folder `folder`.
+pub(super) fn read_manifest(folder: &Path) -> Result<Manifest> {
+    let json = read(folder, Manifest::FILE)?;
+    Manifest::parse(&json).map_err(|error| error.within(format!("`{}`", Manifest::FILE)))
 }
 
 /// The folder's own name, also where the path ends in `.` or `..`.
@@ -165,7 +169,7 @@ fn created(folder: &Path, file: &str) -> Result<SystemTime> {
     path.metadata().and_then(|metadata| metadata.modified()).map_err(|error| unreadable(&path, &error))
 }
 
-fn read(folder: &Path, file: &str) -> Result<Vec<u8>> {
+pub(super) fn read(folder: &Path, file: &str) -> Result<Vec<u8>> {
     std::fs::read(folder.join(file)).map_err(|error| unreadable(Path::new(file), &error))
 }
 

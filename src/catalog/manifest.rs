@@ -55,6 +55,12 @@ impl Manifest {
         }
         read::<File>(json)?.check()
     }
+
+    /// `architecture.gru_linear_before_reset` as it is in force; `None` for other cells.
+    pub fn gru_linear_before_reset(&self) -> Option<bool> {
+        let is_gru = self.architecture.cell == Cell::Gru;
+        is_gru.then_some(self.architecture.gru_form == GruForm::ResetAfter)
+    }
 }
 
 /// Where the output layer's weights come from.

@@ -3,6 +3,7 @@
 //! It knows files, and nothing of requests. What it gives out is loaded whole and never changes.
 
 mod folder;
+mod inspect;
 mod manifest;
 mod weights;
 
@@ -10,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use folder::{Parts, Served, load_folder};
+pub use inspect::{Fitting, Inspection, TensorHead, inspect};
 pub use manifest::{Manifest, OutputWeights};
 pub use weights::read_weights;
 
+pub use crate::rnn::Kernel;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::rnn::Kernel;
 
 /// All models by name, and the one that is meant where none is named.
 pub struct Catalog {

@@ -110,7 +110,7 @@ fn widen<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32
 }
 
 /// Why `file` is no safetensors file, in numbers where the crate gives none.
-fn unreadable(file: &[u8], error: SafeTensorError) -> Error {
+pub(super) fn unreadable(file: &[u8], error: SafeTensorError) -> Error {
     let found = file.len();
     let header = file.first_chunk::<8>().map(|&bytes| u64::from_le_bytes(bytes));
     let why = match (error, header) {

@@ -51,6 +51,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error.kind {
             ErrorKind::Config => Self::Usage(error.message),
+            // A field of the request is an option here; what the text itself holds is named by none.
+            ErrorKind::InvalidValue if error.param.is_some() => Self::Usage(error.message),
             _ => Self::Failed(error.message),
         }
     }

@@ -42,3 +42,11 @@ impl TextArg {
         found.is_file().then_some(found.len())
     }
 }
+
+/// The line `number`, from 1, of a text.
+pub(super) fn utf8_line(line: Vec<u8>, number: usize) -> Outcome<String> {
+    String::from_utf8(line).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::Failed(format!("byte {at} of line {number} is not UTF-8, expected UTF-8"))
+    })
+}

@@ -1,10 +1,17 @@
 //! `inspect`: how a model folder or file is understood.
 
+mod report;
+
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
+use super::json;
+use crate::catalog::{self, Kernel};
+use crate::config::Config;
+use report::Report;
 
 #[derive(Args)]
 pub(super) struct InspectArgs {
@@ -17,6 +24,17 @@ pub(super) struct InspectArgs {
     pub json: bool,
 }
 
-pub(super) fn run(_args: &InspectArgs) -> Outcome {
-    Err(Failure::Failed("`inspect` waits for the catalog".into()))
+/// Prints all that was understood, and then fails if it is not enough to serve a folder.
+pub(super) fn run(args: &InspectArgs) -> Outcome {
+    let kernel = Kernel::choose(Config::from_environment()?.engine.kernel.forced())?;
+    let report = Report::new(catalog::inspect(&args.path, kernel)?);
+    let out = &mut stdout().lock();
+    match args.json {
+        true => json::print(out, &report)?,
+        false => write!(out, "{report}")?,
+    }
+    match report.error {
+        Some(error) => Err(Failure::Failed(format!("`{}`: {error}", args.path.display()))),
+        None => Ok(()),
+    }
 }

@@ -89,6 +89,18 @@ impl Active {
         }
     }
 
+    /// Lets out what the job has decided, now that the states it rests on are committed: in a job that has failed they are not.
+    pub(super) fn settle(&mut self) {
+        if matches!(self.ending, Some(Ending::Failed(_))) {
+            return;
+        }
+        let settled = guarded(|| {
+            self.job.settle();
+            Ok(())
+        });
+        settled.unwrap_or_else(|error| self.fail(error));
+    }
+
     /// Whether the job's own reasons to end early count no more.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.is_some()

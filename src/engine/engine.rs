@@ -149,12 +149,7 @@ impl Engine {
             }
         }
         shares.chunk_by(|a, b| a.job == b.job).for_each(|own| {
-            let job = &mut self.active[own[0].job];
-            let settled = active::guarded(|| {
-                job.job.settle();
-                Ok(())
-            });
-            settled.unwrap_or_else(|error| job.fail(error));
+            self.active[own[0].job].settle();
         });
     }
 

@@ -11,8 +11,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
-use self::answer::Generated;
-use self::request::{Delivery, GenerateBody, Tokens};
+pub(crate) use self::answer::Generated;
+pub(crate) use self::request::Tokens;
+use self::request::{Delivery, GenerateBody};
 use super::app::App;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Session};

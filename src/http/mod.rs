@@ -24,7 +24,10 @@ mod tokens;
 mod wire;
 
 pub use app::{App, Phase};
+pub(crate) use generate::{Generated, Tokens};
+pub(crate) use next::NextAnswer;
 pub use routes::{document, router};
+pub(crate) use score::Scored;
 pub use serve::{Shutdown, serve};
 
 #[cfg(test)]

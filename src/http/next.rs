@@ -45,7 +45,7 @@ asking! {
 
 /// The distribution over the next token.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct NextAnswer {
+pub(crate) struct NextAnswer {
     model: String,
     /// Tokens read since the model's start.
     position: u64,

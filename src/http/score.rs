@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use self::result::Scored;
+pub(crate) use self::result::Scored;
 use self::text_or_ids::TextOrIds;
 use super::app::App;
 use super::error::{ApiError, ApiResult, Code};

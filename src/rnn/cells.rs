@@ -7,20 +7,20 @@ use crate::lm::math::{sigmoid, tanh};
 
 /// The activation of the plain RNN.
 #[derive(Clone, Copy)]
-pub enum Activation {
+pub(super) enum Activation {
     Tanh,
     Relu,
     Sigmoid,
 }
 
 /// `h = act(gates)`.
-pub struct RnnStep<'a> {
-    pub activation: Activation,
+pub(super) struct RnnStep<'a> {
+    pub(super) activation: Activation,
     /// `[rows, hidden]`.
-    pub gates: Rows<'a>,
+    pub(super) gates: Rows<'a>,
     /// `[rows, hidden]`, written.
-    pub h: RowsMut<'a>,
-    pub hidden: usize,
+    pub(super) h: RowsMut<'a>,
+    pub(super) hidden: usize,
 }
 
 impl Task for RnnStep<'_> {
@@ -56,14 +56,14 @@ fn relu(x: f32) -> f32 {
 }
 
 /// `c = sigmoid(f) * c + sigmoid(i) * tanh(g)`, `h = sigmoid(o) * tanh(c)`.
-pub struct LstmStep<'a> {
+pub(super) struct LstmStep<'a> {
     /// i, f, g, o: `[rows, 4 * hidden]`.
-    pub gates: Rows<'a>,
+    pub(super) gates: Rows<'a>,
     /// `[rows, hidden]`, advanced.
-    pub c: RowsMut<'a>,
+    pub(super) c: RowsMut<'a>,
     /// `[rows, hidden]`, written.
-    pub h: RowsMut<'a>,
-    pub hidden: usize,
+    pub(super) h: RowsMut<'a>,
+    pub(super) hidden: usize,
 }
 
 impl Task for LstmStep<'_> {
@@ -85,18 +85,18 @@ impl Task for LstmStep<'_> {
 }
 
 /// The GRU whose reset gate acts after the product: `n = tanh(n + sigmoid(r) * recurrent)`, then [`blend`].
-pub struct GruResetAfterStep<'a> {
+pub(super) struct GruResetAfterStep<'a> {
     /// r, z: `[rows, 2 * hidden]`.
-    pub r_z: Rows<'a>,
+    pub(super) r_z: Rows<'a>,
     /// `W_in x + b_in`, `[rows, hidden]`.
-    pub n: Rows<'a>,
+    pub(super) n: Rows<'a>,
     /// `W_hn h + b_hn`, `[rows, hidden]`.
-    pub recurrent: Rows<'a>,
+    pub(super) recurrent: Rows<'a>,
     /// `[rows, hidden]`.
-    pub h_before: Rows<'a>,
+    pub(super) h_before: Rows<'a>,
     /// `[rows, hidden]`, written.
-    pub h: RowsMut<'a>,
-    pub hidden: usize,
+    pub(super) h: RowsMut<'a>,
+    pub(super) hidden: usize,
 }
 
 impl Task for GruResetAfterStep<'_> {
@@ -117,14 +117,14 @@ impl Task for GruResetAfterStep<'_> {
 }
 
 /// The reset gate that acts before the product: `reset_h = sigmoid(r) * h`.
-pub struct GruReset<'a> {
+pub(super) struct GruReset<'a> {
     /// `[rows, hidden]`.
-    pub r: Rows<'a>,
+    pub(super) r: Rows<'a>,
     /// `[rows, hidden]`.
-    pub h_before: Rows<'a>,
+    pub(super) h_before: Rows<'a>,
     /// `[rows, hidden]`, written.
-    pub reset_h: RowsMut<'a>,
-    pub hidden: usize,
+    pub(super) reset_h: RowsMut<'a>,
+    pub(super) hidden: usize,
 }
 
 impl Task for GruReset<'_> {
@@ -143,16 +143,16 @@ impl Task for GruReset<'_> {
 }
 
 /// The GRU after [`GruReset`] and its product: `n = tanh(n)`, then [`blend`].
-pub struct GruResetBeforeStep<'a> {
+pub(super) struct GruResetBeforeStep<'a> {
     /// `[rows, hidden]`.
-    pub z: Rows<'a>,
+    pub(super) z: Rows<'a>,
     /// `W_in x + b_in + W_hn reset_h + b_hn`, `[rows, hidden]`.
-    pub n: Rows<'a>,
+    pub(super) n: Rows<'a>,
     /// `[rows, hidden]`.
-    pub h_before: Rows<'a>,
+    pub(super) h_before: Rows<'a>,
     /// `[rows, hidden]`, written.
-    pub h: RowsMut<'a>,
-    pub hidden: usize,
+    pub(super) h: RowsMut<'a>,
+    pub(super) hidden: usize,
 }
 
 impl Task for GruResetBeforeStep<'_> {
@@ -177,7 +177,7 @@ fn blend(z: f32, n: f32, h_before: f32) -> f32 {
 }
 
 /// Whether no value is NaN or infinite.
-pub struct AllFinite<'a>(pub &'a [f32]);
+pub(super) struct AllFinite<'a>(pub &'a [f32]);
 
 impl Task for AllFinite<'_> {
     type Output = bool;

@@ -8,62 +8,65 @@ use std::ops::Range;
 /// laid out in blocks, one a time step: block 0 holds each row as it stands before the chunk, block
 /// `s + 1` the rows that read a token in step `s`. The blocks of a buffer follow each other without a gap, so one product
 /// covers all tokens of all rows, and a step finds its predecessor in the block before its own.
-pub struct Chunk {
+pub(super) struct Chunk {
     start: usize,
-    blocks: Vec<Range<usize>>,
+    /// Where each block ends.
+    ends: Vec<usize>,
 }
 
 impl Chunk {
     /// The chunk from time step `start` on, of at most `tokens_max` tokens but one step at the least (none when no row
     /// is that long). `lens` are the rows' lengths, falling.
-    pub fn plan(lens: &[usize], start: usize, tokens_max: usize) -> Self {
+    pub(super) fn plan(lens: &[usize], start: usize, tokens_max: usize) -> Self {
         let rows = if start == 0 { lens.len() } else { active(lens, start) };
-        let mut blocks = vec![0..rows];
-        let mut end = rows;
+        let mut ends = vec![rows];
+        let mut before = rows;
         for step in start.. {
-            let active = active(&lens[..blocks[blocks.len() - 1].len()], step);
-            let is_full = blocks.len() > 1 && end - rows + active > tokens_max;
+            let active = active(&lens[..before], step);
+            let end = ends[ends.len() - 1];
+            let is_full = ends.len() > 1 && end - rows + active > tokens_max;
             if active == 0 || is_full {
                 break;
             }
-            blocks.push(end..end + active);
-            end += active;
+            ends.push(end + active);
+            before = active;
         }
-        Self { start, blocks }
+        Self { start, ends }
     }
 
     /// Time steps read before the chunk.
-    pub fn start(&self) -> usize {
+    pub(super) fn start(&self) -> usize {
         self.start
     }
 
     /// Time steps of the chunk.
-    pub fn steps(&self) -> usize {
-        self.blocks.len() - 1
+    pub(super) fn steps(&self) -> usize {
+        self.ends.len() - 1
     }
 
     /// Rows that the chunk looks at.
-    pub fn rows(&self) -> usize {
-        self.blocks[0].len()
+    pub(super) fn rows(&self) -> usize {
+        self.ends[0]
     }
 
     /// Tokens that the chunk reads.
-    pub fn tokens(&self) -> usize {
-        self.blocks[self.steps()].end - self.rows()
+    pub(super) fn tokens(&self) -> usize {
+        self.ends[self.steps()] - self.rows()
     }
 
     /// Where the vectors of block `index` lie among those of all blocks.
-    pub fn block(&self, index: usize) -> Range<usize> {
-        self.blocks[index].clone()
+    pub(super) fn block(&self, index: usize) -> Range<usize> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        start..self.ends[index]
     }
 
     /// Each row with the place of its last vector among those of all blocks.
-    pub fn last_vectors(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let ends = self.blocks[1..].iter().map(Range::len).chain([0]);
-        self.blocks
-            .iter()
-            .zip(ends)
-            .flat_map(|(block, next)| (next..block.len()).map(|row| (row, block.start + row)))
+    pub(super) fn last_vectors(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (0..self.ends.len()).flat_map(|index| {
+            let block = self.block(index);
+            let reading_on = if index < self.steps() { self.block(index + 1).len() } else { 0 };
+            (reading_on..block.len()).map(move |row| (row, block.start + row))
+        })
     }
 }
 
@@ -79,7 +82,8 @@ mod tests {
     #[test]
     fn active_rows_are_a_prefix_and_blocks_have_no_gap() {
         let chunk = Chunk::plan(&[4, 2, 2, 0], 0, 100);
-        assert_eq!(chunk.blocks, [0..4, 4..7, 7..10, 10..11, 11..12]);
+        let blocks: Vec<_> = (0..=chunk.steps()).map(|index| chunk.block(index)).collect();
+        assert_eq!(blocks, [0..4, 4..7, 7..10, 10..11, 11..12]);
         assert_eq!((chunk.rows(), chunk.steps(), chunk.tokens()), (4, 4, 8));
         let mut last: Vec<_> = chunk.last_vectors().collect();
         last.sort_unstable();

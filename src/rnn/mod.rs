@@ -11,6 +11,7 @@ mod kernels;
 mod layer;
 mod network;
 mod output;
+mod recurrence;
 mod run;
 mod validate;
 

@@ -36,13 +36,17 @@ impl Rnn {
         let (mut input, mut state_len) = (embedding_size, 0);
         for (&hidden, weights) in hidden_sizes.iter().zip(weights.layers) {
             layers.push(Layer::new(
-                &LayerPlan { cell, gru_form, input, hidden, state_offset: state_len },
+                &LayerPlan { kernel, cell, gru_form, input, hidden, state_offset: state_len },
                 weights,
             ));
             (input, state_len) = (hidden, state_len + cell.state_vectors() * hidden);
         }
-        let output =
-            Output::new(weights.output.as_ref().unwrap_or(&weights.embedding), weights.output_bias, input);
+        let output = Output::new(
+            kernel,
+            weights.output.as_ref().unwrap_or(&weights.embedding),
+            weights.output_bias,
+            input,
+        );
         let embedding = match weights.output {
             Some(_) => Embedding::Table(weights.embedding),
             None => Embedding::Tied,

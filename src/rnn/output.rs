@@ -4,70 +4,77 @@ use super::cells::AllFinite;
 use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 
 /// `logits = W h + b`.
-pub struct Output {
+pub(super) struct Output {
+    kernel: Kernel,
     w: Packed,
     bias: Vec<f32>,
     vocab_size: usize,
 }
 
 /// A vector of logits that somebody asked for.
-pub struct Wanted {
+pub(super) struct Wanted {
     /// The row, as the chunk counts them.
-    pub row: usize,
+    pub(super) row: usize,
     /// Tokens of the row that were read before.
-    pub position: usize,
+    pub(super) position: usize,
     /// Where the h lies among the vectors of all blocks.
-    pub vector: usize,
+    pub(super) vector: usize,
+}
+
+/// What a chunk asks of the output layer.
+pub(super) struct Asked<'a> {
+    /// The top layer's h, all blocks, `[.., hidden]`.
+    pub(super) vectors: &'a [f32],
+    pub(super) wanted: &'a [Wanted],
 }
 
 /// The buffers that the output layer works in.
-pub struct Tile<'a> {
+pub(super) struct Tile<'a> {
     /// `[rows, hidden]`.
-    pub h: &'a mut [f32],
+    pub(super) h: &'a mut [f32],
     /// `[rows, columns]`.
-    pub logits: &'a mut [f32],
+    pub(super) logits: &'a mut [f32],
     /// Rows in a full tile.
-    pub rows: usize,
+    pub(super) rows: usize,
 }
 
 impl Output {
     /// Packs checked weights, `[vocab, hidden]` and `[vocab]`.
-    pub fn new(weights: &[f32], bias: Option<Vec<f32>>, hidden: usize) -> Self {
+    pub(super) fn new(kernel: Kernel, weights: &[f32], bias: Option<Vec<f32>>, hidden: usize) -> Self {
         let vocab_size = weights.len() / hidden;
         let bias = pad_columns(&[&bias.unwrap_or_else(|| vec![0.0; vocab_size])]);
-        Self { w: Packed::new(&[weights], hidden), bias, vocab_size }
+        Self { kernel, w: Packed::new(&[weights], hidden), bias, vocab_size }
     }
 
     /// Width of the layer's input.
-    pub fn hidden(&self) -> usize {
+    pub(super) fn hidden(&self) -> usize {
         self.w.depth()
     }
 
     /// Values that a row of logits takes, padding included.
-    pub fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.w.columns()
     }
 
     /// Writes the weights of `token`'s logit, `[hidden]`: its embedding, when the two are tied.
-    pub fn copy_token_weights(&self, token: usize, weights: &mut [f32]) {
+    pub(super) fn copy_token_weights(&self, token: usize, weights: &mut [f32]) {
         self.w.copy_column(token, weights);
     }
 
-    /// Computes the logits `wanted` from the vectors `h`, `[.., hidden]`, and hands each to `take`, the next tile
-    /// after the last one was taken; `Err` in place of logits that are not finite.
-    pub fn run(
+    /// Computes the logits asked for and hands each to `take`, the next tile after the last one was taken; `Err` in place
+    /// of logits that are not finite.
+    pub(super) fn run(
         &self,
-        kernel: Kernel,
-        (h, wanted): (&[f32], &[Wanted]),
+        asked: Asked<'_>,
         tile: Tile<'_>,
         mut take: impl FnMut(&Wanted, Result<&mut [f32], NotFinite>),
     ) {
         let (hidden, columns) = (self.w.depth(), self.columns());
-        for wanted in wanted.chunks(tile.rows) {
+        for wanted in asked.wanted.chunks(tile.rows) {
             for (wanted, copy) in wanted.iter().zip(tile.h.chunks_exact_mut(hidden)) {
-                copy.copy_from_slice(&h[wanted.vector * hidden..][..hidden]);
+                copy.copy_from_slice(&asked.vectors[wanted.vector * hidden..][..hidden]);
             }
-            kernel.run(Product {
+            self.kernel.run(Product {
                 a: Rows { values: tile.h, stride: hidden, count: wanted.len() },
                 w: &self.w,
                 start: Start::Bias(&self.bias),
@@ -75,7 +82,7 @@ impl Output {
             });
             for (wanted, logits) in wanted.iter().zip(tile.logits.chunks_exact_mut(columns)) {
                 let logits = &mut logits[..self.vocab_size];
-                let is_finite = kernel.run(AllFinite(logits));
+                let is_finite = self.kernel.run(AllFinite(logits));
                 take(wanted, if is_finite { Ok(logits) } else { Err(NotFinite) });
             }
         }
@@ -83,4 +90,4 @@ impl Output {
 }
 
 /// Logits that may not leave.
-pub struct NotFinite;
+pub(super) struct NotFinite;

@@ -6,17 +6,18 @@ use super::cells::AllFinite;
 use super::chunk::Chunk;
 use super::layer::{Layer, Memory};
 use super::network::{Embedding, Rnn};
-use super::output::{NotFinite, Tile, Wanted};
+use super::output::{Asked, NotFinite, Tile, Wanted};
 use crate::lm::{Logits, Row, RowError, Scratch, Sink};
 
-/// Bounds the gates of a chunk: enough tokens to read the weights for many at once, few enough to stay near the processor.
-const GATES_BYTES_MAX: usize = 8 << 20;
+/// Bounds each buffer of a chunk, unless one step takes more: enough tokens to read the weights for many at once, few
+/// enough to stay near the processor.
+const BUFFER_BYTES_MAX: usize = 8 << 20;
 
 /// Rows on their way through a network.
-pub struct Run<'a, 'row> {
+pub(super) struct Run<'a, 'row> {
     network: &'a Rnn,
     rows: &'a mut [Row<'row>],
-    /// The rows that take part, by falling number of tokens: the engine's rows, as indices of `rows`.
+    /// The rows that take part, as indices of `rows`, by falling number of tokens.
     order: Vec<usize>,
     /// Their numbers of tokens.
     lens: Vec<usize>,
@@ -24,7 +25,7 @@ pub struct Run<'a, 'row> {
 
 impl<'a, 'row> Run<'a, 'row> {
     /// Takes the rows whose tokens are all in the vocabulary, and fails the others.
-    pub fn new(network: &'a Rnn, rows: &'a mut [Row<'row>]) -> Self {
+    pub(super) fn new(network: &'a Rnn, rows: &'a mut [Row<'row>]) -> Self {
         let vocab_size = network.info.vocab_size;
         for row in &mut *rows {
             let stray = row.tokens.iter().find(|&&token| token as usize >= vocab_size);
@@ -37,7 +38,7 @@ impl<'a, 'row> Run<'a, 'row> {
     }
 
     /// Reads all tokens, hands out the logits, and advances the states of the rows that stayed finite.
-    pub fn run(mut self, scratch: &mut Scratch, sink: &mut Sink<'_>) {
+    pub(super) fn run(mut self, scratch: &mut Scratch, sink: &mut Sink<'_>) {
         let Some(&steps) = self.lens.first() else { return };
         let plan = self.plan(scratch);
         let [states, mut vectors, mut next_vectors, gates, aux, tile_h, tile_logits] =
@@ -50,7 +51,6 @@ impl<'a, 'row> Run<'a, 'row> {
             self.embed(&chunk, vectors);
             for layer in &self.network.layers {
                 layer.run(
-                    self.network.kernel,
                     &chunk,
                     Memory {
                         input: &vectors[chunk.rows() * layer.input()..],
@@ -66,7 +66,8 @@ impl<'a, 'row> Run<'a, 'row> {
             }
             self.fail_states(&chunk, states);
             let tile = Tile { h: tile_h, logits: tile_logits, rows: plan.tile_rows };
-            self.emit(&chunk, vectors, tile, sink);
+            let wanted = self.wanted(&chunk);
+            self.emit(Asked { vectors, wanted: &wanted }, tile, sink);
             start += chunk.steps();
             if start >= steps {
                 break;
@@ -80,23 +81,20 @@ impl<'a, 'row> Run<'a, 'row> {
         let widest = |width: fn(&Layer) -> usize| network.layers.iter().map(width).max().unwrap_or(0);
         let rows = self.order.len();
         let gate_columns = widest(Layer::gate_columns);
+        let vector_width = widest(Layer::hidden).max(widest(Layer::input));
         let tokens: usize = self.lens.iter().sum();
-        let chunk_tokens = tokens.min((GATES_BYTES_MAX / size_of::<f32>() / gate_columns).max(rows));
-        let wanted: usize = self
-            .order
-            .iter()
-            .map(|&row| self.rows[row].logits.positions(self.rows[row].tokens.len()).len())
-            .sum();
+        let fitting = BUFFER_BYTES_MAX / size_of::<f32>() / gate_columns.max(vector_width);
+        let chunk_tokens = tokens.min(fitting.max(rows));
+        let wanted = |&row: &usize| self.rows[row].logits.positions(self.rows[row].tokens.len()).len();
+        let wanted = self.order.iter().map(wanted).sum::<usize>().clamp(1, rows + chunk_tokens);
         Plan {
             rows,
             chunk_tokens,
             state_len: network.info.state_len,
-            vector_width: widest(Layer::hidden).max(widest(Layer::input)),
+            vector_width,
             gate_columns,
             aux_columns: widest(Layer::aux_columns),
-            tile_rows: scratch
-                .tile_rows(network.output.columns())
-                .min(wanted.min(rows + chunk_tokens).max(1)),
+            tile_rows: scratch.tile_rows(network.output.columns()).min(wanted),
             tile_columns: [network.output.hidden(), network.output.columns()],
         }
     }
@@ -148,11 +146,10 @@ impl<'a, 'row> Run<'a, 'row> {
         }
     }
 
-    /// Hands out the logits that fall into the chunk. `vectors` are the top layer's.
-    fn emit(&mut self, chunk: &Chunk, vectors: &[f32], tile: Tile<'_>, sink: &mut Sink<'_>) {
-        let wanted = self.wanted(chunk);
+    /// Hands out the logits asked for, but to rows that failed.
+    fn emit(&mut self, asked: Asked<'_>, tile: Tile<'_>, sink: &mut Sink<'_>) {
         let (rows, order) = (&mut *self.rows, &self.order);
-        self.network.output.run(self.network.kernel, (vectors, &wanted), tile, |wanted, logits| {
+        self.network.output.run(asked, tile, |wanted, logits| {
             let row = order[wanted.row];
             match logits {
                 Ok(logits) if rows[row].outcome.is_ok() => sink(row, wanted.position, logits),

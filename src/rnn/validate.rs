@@ -4,7 +4,7 @@ use super::architecture::{Architecture, Weights};
 use crate::error::{Error, Result};
 
 /// Checks that every tensor has the length that follows from `architecture`, and holds finite numbers only.
-pub fn validate(architecture: &Architecture, weights: &Weights) -> Result<()> {
+pub(super) fn validate(architecture: &Architecture, weights: &Weights) -> Result<()> {
     validate_sizes(architecture)?;
     let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
     if weights.layers.len() != hidden_sizes.len() {

@@ -35,13 +35,12 @@ pub use tokens::{InputToken, TokenText, Tokenized};
 pub use crate::engine::jobs::{Finish, Finished, Ranked, ReadingFailure, Scored, Vector};
 pub use crate::session::{OnExisting, SessionId, SessionInfo};
 
-use crate::catalog::{self, Catalog, OnFailure, Served};
+use crate::catalog::{self, Catalog, Kernel, OnFailure, Served};
 use crate::clock::Clock;
 use crate::config::{Config, Evict, Limits};
 use crate::engine::jobs::{Reading, ReadingPlan, ReadingResult};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
-use crate::rnn::Kernel;
 use crate::session::{Lease, NewSession, SessionLimits, Sessions, Snapshot};
 use crate::telemetry::{Metrics, Rejected};
 

@@ -151,8 +151,8 @@ impl ScoreResult {
         (self.scored_count > 0 && count > 0).then(|| (0.0 - self.logprob) / count as f64)
     }
 
-    /// Adds another text.
-    pub(super) fn add(&mut self, other: &Self) {
+    /// Adds the counts and the logprob of another text.
+    pub fn add(&mut self, other: &Self) {
         self.token_count += other.token_count;
         self.scored_count += other.scored_count;
         self.unknown_count += other.unknown_count;

@@ -75,6 +75,11 @@ impl TextScorer {
         &self.served.name
     }
 
+    /// Tokens read so far.
+    pub fn token_count(&self) -> usize {
+        self.result.token_count
+    }
+
     /// The text goes on with `bytes`, which may end within a character.
     ///
     /// # Errors

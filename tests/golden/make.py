@@ -35,8 +35,8 @@ def main():
             torch.manual_seed(seed)
             form = "" if reset_after else "_reset_before"
             tensors = network(cell, reset_after, *shape)
-            metadata = {"cell": cell, "gru_linear_before_reset": str(reset_after).lower()}
-            save_file(tensors, folder / f"{cell}{form}-{name}.safetensors", metadata)
+            # One key only: the library writes several in any order, and the files should come out the same.
+            save_file(tensors, folder / f"{cell}{form}-{name}.safetensors", {"cell": cell + form})
 
 
 def network(cell, reset_after, embedding, hidden_sizes, tied, bias):

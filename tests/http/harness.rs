@@ -118,12 +118,6 @@ impl Server {
         timeout(PATIENCE, reached).await.unwrap();
     }
 
-    /// Jobs that no engine has ended.
-    pub(crate) fn jobs(&self) -> usize {
-        let stats = self.app.service().unwrap().pool().stats();
-        stats.waiting + stats.running
-    }
-
     /// Moves the manual clock that the server was started with.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);

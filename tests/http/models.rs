@@ -1,6 +1,6 @@
 //! The models of these tests: folders with weights from a counter, written and loaded as a user's would be, and scripted ones.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
@@ -18,23 +18,34 @@ pub(crate) const VOCABULARY: [&str; 12] =
 
 /// Two layers of LSTM over words. It has an unknown token, and starts after the end of a text, which is the line end too.
 pub(crate) fn words() -> Served {
-    static WORDS: LazyLock<Served> = LazyLock::new(|| {
-        let tokenizer = json!({"kind": "whitespace", "file": "vocab.txt", "unk": "<unk>", "eos": "<eos>", "newline": "<eos>"});
-        Folder { name: "words", cell: "lstm", gates: 4, vocabulary: &VOCABULARY, tokenizer, initial: "<eos>" }
-            .load()
-    });
+    static WORDS: LazyLock<Served> = LazyLock::new(|| load(write_words));
     WORDS.clone()
+}
+
+/// Writes the folder of [`words`] into `root`.
+pub(crate) fn write_words(root: &Path) -> PathBuf {
+    let tokenizer = json!({"kind": "whitespace", "file": "vocab.txt", "unk": "<unk>", "eos": "<eos>", "newline": "<eos>"});
+    Folder { name: "words", cell: "lstm", gates: 4, vocabulary: &VOCABULARY, tokenizer, initial: "<eos>" }
+        .write(root)
 }
 
 /// A GRU over characters, without an unknown token and without initial tokens.
 pub(crate) fn letters() -> Served {
-    static LETTERS: LazyLock<Served> = LazyLock::new(|| {
-        let tokenizer = json!({"kind": "char", "file": "vocab.txt"});
-        let vocabulary = ["a", "b", "c", "d", "e", " ", "é", "\\n"];
-        Folder { name: "letters", cell: "gru", gates: 3, vocabulary: &vocabulary, tokenizer, initial: "" }
-            .load()
-    });
+    static LETTERS: LazyLock<Served> = LazyLock::new(|| load(write_letters));
     LETTERS.clone()
+}
+
+/// Writes the folder of [`letters`] into `root`.
+pub(crate) fn write_letters(root: &Path) -> PathBuf {
+    let tokenizer = json!({"kind": "char", "file": "vocab.txt"});
+    let vocabulary = ["a", "b", "c", "d", "e", " ", "é", "\\n"];
+    Folder { name: "letters", cell: "gru", gates: 3, vocabulary: &vocabulary, tokenizer, initial: "" }
+        .write(root)
+}
+
+fn load(write: fn(&Path) -> PathBuf) -> Served {
+    let root = tempfile::tempdir().unwrap();
+    load_folder(&write(root.path()), Kernel::choose(None).unwrap()).unwrap()
 }
 
 /// A scripted model over the words `a` to `z`, which starts after `a`.
@@ -66,15 +77,10 @@ const EMBEDDING: usize = 6;
 const HIDDEN: [usize; 2] = [8, 5];
 
 impl Folder<'_> {
-    fn load(self) -> Served {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join(self.name);
+    /// Writes the folder into `root`.
+    fn write(&self, root: &Path) -> PathBuf {
+        let folder = root.join(self.name);
         std::fs::create_dir(&folder).unwrap();
-        self.write(&folder);
-        load_folder(&folder, Kernel::choose(None).unwrap()).unwrap()
-    }
-
-    fn write(&self, folder: &Path) {
         let initial: Vec<&str> = [self.initial].into_iter().filter(|entry| !entry.is_empty()).collect();
         let manifest = json!({
             "format_version": 1,
@@ -87,6 +93,7 @@ impl Folder<'_> {
         std::fs::write(folder.join("config.json"), manifest.to_string()).unwrap();
         std::fs::write(folder.join("vocab.txt"), self.vocabulary.join("\n")).unwrap();
         std::fs::write(folder.join("model.safetensors"), self.weights()).unwrap();
+        folder
     }
 
     fn weights(&self) -> Vec<u8> {

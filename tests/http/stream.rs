@@ -259,9 +259,7 @@ async fn a_full_queue_is_a_status_also_for_a_stream() {
     let one = tokio::spawn(request(GENERATE, body.clone()).open(server.address));
     gate.entered().await;
     let two = tokio::spawn(request(GENERATE, body.clone()).open(server.address));
-    while server.waiting() == 0 {
-        yield_now().await;
-    }
+    server.until_jobs(2).await;
     let refused = server.send(request(GENERATE, body)).await;
     refused.refused(429, "queue_full");
     assert_eq!((refused.header("retry-after"), refused.header("x-should-retry")), ("1", "true"));
@@ -284,9 +282,7 @@ async fn a_stop_of_the_service_ends_open_streams_with_a_last_event() {
     let (streamed, _) = tokio::join!(opening, gate.let_through());
     let whole = Request::new("POST", GENERATE).json(&json!({"max_tokens": 100_000_000}));
     let whole = tokio::spawn(whole.open(server.address));
-    while server.jobs() < 2 {
-        yield_now().await;
-    }
+    server.until_jobs(2).await;
     server.stop().await;
     let _runs = gate.open();
     let events = streamed.rest().await;

@@ -41,10 +41,12 @@ impl Fixture {
         let file = SafeTensors::deserialize(bytes).expect("a safetensors file");
         let (_, header) = SafeTensors::read_metadata(bytes).expect("a safetensors header");
         let metadata = header.metadata().as_ref().expect("metadata");
-        let cell = Cell::ALL.into_iter().find(|cell| cell.name() == metadata["cell"]).expect("a known cell");
-        let gru_form = match metadata["gru_linear_before_reset"].as_str() {
-            "true" => GruForm::ResetAfter,
-            _ => GruForm::ResetBefore,
+        let (cell, gru_form) = match metadata["cell"].as_str() {
+            "gru_reset_before" => (Cell::Gru, GruForm::ResetBefore),
+            name => {
+                let cell = Cell::ALL.into_iter().find(|cell| cell.name() == name).expect("a known cell");
+                (cell, GruForm::ResetAfter)
+            }
         };
         let f32s = |name: &str| file.tensor(name).ok().map(|t| values(t.data(), f32::from_le_bytes));
         let f64s = |name: &str| values(file.tensor(name).expect(name).data(), f64::from_le_bytes);

@@ -5,34 +5,34 @@ use rnnlm_server::rnn::Kernel;
 
 /// One row of a run.
 #[derive(Clone, Debug)]
-pub struct Ask<'a> {
-    pub state: State,
-    pub tokens: &'a [TokenId],
-    pub logits: Logits,
+pub(crate) struct Ask<'a> {
+    pub(crate) state: State,
+    pub(crate) tokens: &'a [TokenId],
+    pub(crate) logits: Logits,
 }
 
 impl<'a> Ask<'a> {
     /// A row from the zero state.
-    pub fn fresh(model: &dyn Model, tokens: &'a [TokenId], logits: Logits) -> Self {
+    pub(crate) fn fresh(model: &dyn Model, tokens: &'a [TokenId], logits: Logits) -> Self {
         Self { state: model.zero_state(), tokens, logits }
     }
 }
 
 /// What became of a row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    pub state: State,
-    pub logits: Vec<(usize, Vec<f32>)>,
-    pub outcome: Result<(), RowError>,
+pub(crate) struct Answer {
+    pub(crate) state: State,
+    pub(crate) logits: Vec<(usize, Vec<f32>)>,
+    pub(crate) outcome: Result<(), RowError>,
 }
 
 /// Runs rows together with room for many logits.
-pub fn run(model: &dyn Model, asks: Vec<Ask<'_>>) -> Vec<Answer> {
+pub(crate) fn run(model: &dyn Model, asks: Vec<Ask<'_>>) -> Vec<Answer> {
     run_in(model, asks, &mut Scratch::new(1 << 20))
 }
 
 /// Runs rows together in `scratch`. The sink overwrites what it gets, as a sampler may.
-pub fn run_in(model: &dyn Model, asks: Vec<Ask<'_>>, scratch: &mut Scratch) -> Vec<Answer> {
+pub(crate) fn run_in(model: &dyn Model, asks: Vec<Ask<'_>>, scratch: &mut Scratch) -> Vec<Answer> {
     let mut logits: Vec<Vec<(usize, Vec<f32>)>> = vec![Vec::new(); asks.len()];
     let mut states: Vec<State> = asks.iter().map(|ask| ask.state.clone()).collect();
     let mut rows: Vec<Row<'_>> =
@@ -47,7 +47,7 @@ pub fn run_in(model: &dyn Model, asks: Vec<Ask<'_>>, scratch: &mut Scratch) -> V
 }
 
 /// The kernels that this processor can run. Where one is missing, CI fails: its promise would go untested.
-pub fn kernels() -> Vec<Kernel> {
+pub(crate) fn kernels() -> Vec<Kernel> {
     let all = Kernel::ALL.into_iter();
     all.filter(|kernel| match Kernel::choose(Some(kernel.name())) {
         Ok(_) => true,

@@ -1,9 +1,8 @@
 //! A row's numbers are its own: whatever rows are beside it, however its tokens are cut, whatever the tile.
 
 use proptest::prelude::*;
-use rnnlm_server::error::ErrorKind;
-use rnnlm_server::lm::{Cell, Dtype, Logits, Model, RowError, Scratch, State, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Weights};
+use rnnlm_server::lm::{Logits, Model, Scratch, TokenId};
+use rnnlm_server::rnn::{Architecture, Kernel};
 
 use crate::harness::{Answer, Ask, kernels, run, run_in};
 use crate::network::{Biases, CELLS, OutputKind, Shape, shapes};
@@ -99,111 +98,5 @@ fn a_long_prompt_is_no_different_from_its_steps() {
             assert_eq!(state, answer.state);
             assert!(found.next().is_none_or(|(position, _)| position == ask.tokens.len()));
         }
-    }
-}
-
-/// One unit, `h = relu(16 h + x)`, where token 1 is x = 1: reading on from 1 it overflows at the 33rd token.
-fn exploding() -> Rnn {
-    let architecture = Architecture {
-        cell: Cell::RnnRelu,
-        vocab_size: 2,
-        embedding_size: 1,
-        hidden_sizes: vec![1],
-        gru_form: GruForm::ResetAfter,
-    };
-    let layer = LayerWeights { w_ih: vec![1.0], w_hh: vec![16.0], b_ih: None, b_hh: None };
-    let weights = Weights {
-        embedding: vec![0.0, 1.0],
-        layers: vec![layer],
-        output: Some(vec![0.5, -0.5]),
-        output_bias: None,
-    };
-    let kernel = Kernel::choose(None).expect("a kernel for every processor");
-    Rnn::new(&architecture, weights, Dtype::F32, kernel).expect("weights of the right shapes")
-}
-
-#[test]
-fn one_row_that_overflows_among_255_fails_alone() {
-    let model = exploding();
-    let (calm, wild) = ([0; 40], [1; 40]);
-    let ask = |row: usize| Ask::fresh(&model, if row == 100 { &wild } else { &calm }, Logits::Last);
-    let answers = run(&model, (0..256).map(ask).collect());
-    for (row, answer) in answers.into_iter().enumerate() {
-        if row == 100 {
-            let failed =
-                Answer { state: model.zero_state(), logits: vec![], outcome: Err(RowError::NotFinite) };
-            assert_eq!(answer, failed);
-        } else {
-            assert_eq!(answer, run(&model, vec![ask(row)])[0]);
-            assert_eq!(answer.outcome, Ok(()));
-        }
-    }
-}
-
-#[test]
-fn a_row_keeps_its_state_and_gets_no_logits_once_it_is_not_finite() {
-    let model = exploding();
-    let answer = run(&model, vec![Ask::fresh(&model, &[1; 40], Logits::Each)]).remove(0);
-    assert_eq!((answer.state, answer.outcome), (model.zero_state(), Err(RowError::NotFinite)));
-
-    // A finite state whose logits are not.
-    let state = State::from(vec![f32::MAX]);
-    let ask = Ask { state: state.clone(), tokens: &[], logits: Logits::Last };
-    assert_eq!(run(&model, vec![ask])[0].outcome, Ok(()));
-    let poisoned = State::from(vec![f32::NAN]);
-    let ask = Ask { state: poisoned, tokens: &[0], logits: Logits::Last };
-    let answer = run(&model, vec![ask]).remove(0);
-    assert_eq!((answer.logits, answer.outcome), (vec![], Err(RowError::NotFinite)));
-}
-
-#[test]
-fn a_token_outside_the_vocabulary_fails_its_row_alone() {
-    let model = exploding();
-    let asks = [&[0, 1][..], &[1, 2], &[1]].map(|tokens| Ask::fresh(&model, tokens, Logits::Last));
-    let answers = run(&model, asks.clone().into());
-    assert_eq!(answers[1].outcome, Err(RowError::TokenOutOfRange(2)));
-    assert_eq!((&answers[1].state, &answers[1].logits), (&model.zero_state(), &vec![]));
-    assert_eq!(answers[0], run(&model, vec![asks[0].clone()])[0]);
-    assert_eq!(answers[2], run(&model, vec![asks[2].clone()])[0]);
-}
-
-#[test]
-fn weights_that_do_not_fit_are_refused_by_name() {
-    let architecture = Architecture {
-        cell: Cell::Lstm,
-        vocab_size: 7,
-        embedding_size: 3,
-        hidden_sizes: vec![4, 5],
-        gru_form: GruForm::ResetAfter,
-    };
-    let shape = Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 1 };
-    let refusal = |spoil: &dyn Fn(&mut Weights)| {
-        let mut weights = shape.weights();
-        spoil(&mut weights);
-        let error =
-            Rnn::new(&shape.architecture, weights, Dtype::F32, Kernel::Portable).err().expect("a refusal");
-        assert_eq!(error.kind, ErrorKind::Load);
-        error.message
-    };
-    let cases: [(&dyn Fn(&mut Weights), &str); 7] = [
-        (&|w| w.embedding.truncate(20), "`encoder.weight`: found 20 values, expected 7 x 3"),
-        (&|w| w.layers[1].w_ih.push(0.0), "`rnn.weight_ih_l1`: found 81 values, expected 20 x 4"),
-        (&|w| w.layers[0].w_hh.clear(), "`rnn.weight_hh_l0`: found 0 values, expected 16 x 4"),
-        (&|w| w.layers[0].b_hh = Some(vec![0.0]), "`rnn.bias_hh_l0`: found 1 values, expected 16 x 1"),
-        (
-            &|w| w.layers[1].w_hh[7] = f32::NAN,
-            "`rnn.weight_hh_l1`: found NaN at [1, 2], expected a finite number",
-        ),
-        (
-            &|w| w.output_bias = Some(vec![f32::INFINITY; 7]),
-            "`decoder.bias`: found inf at [0, 0], expected a finite number",
-        ),
-        (
-            &|w| w.output = None,
-            "`encoder.weight` is tied to the output layer and 3 wide, expected 5, the size of the last hidden layer",
-        ),
-    ];
-    for (spoil, message) in cases {
-        assert_eq!(refusal(spoil), message);
     }
 }

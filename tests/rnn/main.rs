@@ -1,5 +1,6 @@
 //! The native engine, seen from outside: against a scalar reference, against PyTorch, and against itself.
 
+mod failing;
 mod fingerprint;
 mod golden;
 mod harness;

@@ -6,21 +6,21 @@ use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Weight
 
 /// What a network is made of.
 #[derive(Clone, Debug)]
-pub struct Shape {
-    pub architecture: Architecture,
-    pub output: OutputKind,
-    pub biases: Biases,
-    pub seed: u64,
+pub(crate) struct Shape {
+    pub(crate) architecture: Architecture,
+    pub(crate) output: OutputKind,
+    pub(crate) biases: Biases,
+    pub(crate) seed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum OutputKind {
+pub(crate) enum OutputKind {
     Own,
     Tied,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Biases {
+pub(crate) enum Biases {
     Both,
     InputOnly,
     None,
@@ -28,7 +28,7 @@ pub enum Biases {
 
 impl Shape {
     /// The weights, uniform in `-1/sqrt(fan-in)..1/sqrt(fan-in)`, as PyTorch begins.
-    pub fn weights(&self) -> Weights {
+    pub(crate) fn weights(&self) -> Weights {
         let Architecture { cell, vocab_size, embedding_size, hidden_sizes, .. } = &self.architecture;
         let mut random = Counter { key: self.seed, next: 0 };
         let embedding = random.uniform(vocab_size * embedding_size, 1.0);
@@ -52,12 +52,12 @@ impl Shape {
     }
 
     /// The network, packed for `kernel`.
-    pub fn build(&self, kernel: Kernel) -> Rnn {
+    pub(crate) fn build(&self, kernel: Kernel) -> Rnn {
         Rnn::new(&self.architecture, self.weights(), Dtype::F32, kernel).expect("weights of the right shapes")
     }
 
     /// `len` tokens of the vocabulary, by `key`.
-    pub fn tokens(&self, key: u64, len: usize) -> Vec<TokenId> {
+    pub(crate) fn tokens(&self, key: u64, len: usize) -> Vec<TokenId> {
         let vocab_size = self.architecture.vocab_size as u64;
         let mut random = Counter { key: self.seed ^ key.rotate_left(32), next: 0 };
         (0..len).map(|_| (random.word() % vocab_size) as TokenId).collect()
@@ -65,7 +65,7 @@ impl Shape {
 }
 
 /// Every cell in every form.
-pub const CELLS: [(Cell, GruForm); 6] = [
+pub(crate) const CELLS: [(Cell, GruForm); 6] = [
     (Cell::RnnTanh, GruForm::ResetAfter),
     (Cell::RnnRelu, GruForm::ResetAfter),
     (Cell::RnnSigmoid, GruForm::ResetAfter),
@@ -75,8 +75,8 @@ pub const CELLS: [(Cell, GruForm); 6] = [
 ];
 
 /// Small networks of every kind, with sizes around the widths of vectors and panels.
-pub fn shapes() -> impl Strategy<Value = Shape> {
-    let size = || prop_oneof![1usize..20, 60usize..70, Just(128usize)];
+pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
+    let size = || prop_oneof![1usize..20, 60usize..70, 125usize..140];
     let biases = prop_oneof![Just(Biases::Both), Just(Biases::InputOnly), Just(Biases::None)];
     let layers = (size(), prop::collection::vec(size(), 1..4));
     (prop::sample::select(&CELLS[..]), 1usize..150, layers, any::<bool>(), biases, any::<u64>()).prop_map(
@@ -92,13 +92,13 @@ pub fn shapes() -> impl Strategy<Value = Shape> {
 }
 
 /// A counter-based generator (the finaliser of SplitMix64): integers only until the last, exact steps.
-pub struct Counter {
-    pub key: u64,
-    pub next: u64,
+pub(crate) struct Counter {
+    pub(crate) key: u64,
+    pub(crate) next: u64,
 }
 
 impl Counter {
-    pub fn word(&mut self) -> u64 {
+    pub(crate) fn word(&mut self) -> u64 {
         self.next += 1;
         let x = self.key.wrapping_add(self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -38,18 +38,20 @@ impl Reference {
         let mut rest = state;
         for (layer, &hidden) in self.weights.layers.iter().zip(hidden_sizes) {
             let (own, tail) = std::mem::take(&mut rest).split_at_mut(cell.state_vectors() * hidden);
-            let (h, c) = own.split_at_mut(hidden);
-            self.step(layer, &x, h, c);
-            x = h.to_vec();
+            self.step(layer, &x, own);
+            x = own[..hidden].to_vec();
             rest = tail;
         }
     }
 
-    fn step(&self, layer: &LayerWeights, x: &[f32], h: &mut [f32], c: &mut [f32]) {
+    /// Advances a layer's h and c.
+    fn step(&self, layer: &LayerWeights, x: &[f32], state: &mut [f32]) {
+        let size = state.len() / self.architecture.cell.state_vectors();
+        let (h, c) = state.split_at_mut(size);
         let before = h.to_vec();
-        let size = h.len();
-        let input = |column: usize, bias: f32| self.chain(bias, &layer.w_ih, column, x);
-        let recurrent = |column: usize, sum: f32, h: &[f32]| self.chain(sum, &layer.w_hh, column, h);
+        let input = |column: usize, bias: f32| self.chain(bias, row(&layer.w_ih, column, x.len()), x);
+        let recurrent =
+            |column: usize, sum: f32, h: &[f32]| self.chain(sum, row(&layer.w_hh, column, size), h);
         let b_ih = |column: usize| layer.b_ih.as_ref().map_or(0.0, |b| b[column]);
         let b_hh = |column: usize| layer.b_hh.as_ref().map_or(0.0, |b| b[column]);
         let gate = |column: usize| recurrent(column, input(column, b_ih(column) + b_hh(column)), &before);
@@ -89,16 +91,19 @@ impl Reference {
         let h = &state[state.len() - cell.state_vectors() * hidden..][..hidden];
         let weights = self.weights.output.as_ref().unwrap_or(&self.weights.embedding);
         let bias = |token: usize| self.weights.output_bias.as_ref().map_or(0.0, |b| b[token]);
-        (0..*vocab_size).map(|token| self.chain(bias(token), weights, token, h)).collect()
+        (0..*vocab_size).map(|token| self.chain(bias(token), row(weights, token, hidden), h)).collect()
     }
 
-    fn chain(&self, start: f32, weights: &[f32], column: usize, x: &[f32]) -> f32 {
-        let weights = &weights[column * x.len()..][..x.len()];
+    fn chain(&self, start: f32, weights: &[f32], x: &[f32]) -> f32 {
         x.iter().zip(weights).fold(start, |sum, (&x, &weight)| (self.mul_add)(x, weight, sum))
     }
 }
 
-/// The logits after each of `tokens` read from zeros, then the state.
+fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
+    &matrix[index * width..][..width]
+}
+
+/// The logits before each of `tokens`, read from zeros, then the state.
 fn expected(shape: &Shape, mul_add: MulAdd, tokens: &[TokenId]) -> Vec<f32> {
     let reference = Reference::new(shape, mul_add);
     let vectors = shape.architecture.cell.state_vectors();

@@ -11,7 +11,7 @@ use crate::service::{Finish, GeneratedToken, Generating, SessionId, Step, TokenT
 
 /// The answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Generated {
+pub(crate) struct Generated {
     model: String,
     /// The seed, given or made up.
     seed: u64,
@@ -100,7 +100,7 @@ impl Generated {
     ///
     /// # Errors
     /// When it fails: what it gave before is in its session, if it moves one.
-    pub(super) async fn collect(mut generating: Generating, list: Tokens) -> ApiResult<Self> {
+    pub(crate) async fn collect(mut generating: Generating, list: Tokens) -> ApiResult<Self> {
         let (mut text, mut tokens, mut listed) = (String::new(), Vec::new(), Vec::new());
         loop {
             match generating.next().await {

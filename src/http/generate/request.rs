@@ -67,7 +67,7 @@ pub(super) enum Delivery {
 
 /// Whether an answer in one piece lists its tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tokens {
+pub(crate) enum Tokens {
     /// With their logprobs.
     Listed,
     /// By their ids alone.

@@ -8,7 +8,7 @@ use crate::service::{ScoreResponse, ScoreResult};
 
 /// The answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Scored {
+pub(crate) struct Scored {
     model: String,
     /// In the order of the texts.
     results: Vec<Scores>,
@@ -49,7 +49,7 @@ pub(super) struct Scores {
 
 impl Scored {
     /// The answer for one text.
-    pub(super) fn one(model: &str, result: ScoreResult) -> Self {
+    pub(crate) fn one(model: &str, result: ScoreResult) -> Self {
         let total = ScoreResult { tokens: None, ..result.clone() };
         Self { model: model.to_owned(), results: vec![result.into()], total: total.into() }
     }

@@ -9,7 +9,7 @@ use super::Kernel;
 use super::product::{Tile, tile};
 
 /// Work that is compiled once for each instruction set. `run` and all that it calls must be `#[inline(always)]`.
-pub trait Task {
+pub(crate) trait Task {
     /// What it computes.
     type Output;
 
@@ -18,7 +18,7 @@ pub trait Task {
 }
 
 /// An instruction set that this processor has: a value of such a type is the proof.
-pub trait Isa: Copy {
+pub(crate) trait Isa: Copy {
     /// A register of [`Self::LANES`] values.
     type Vector: Copy;
     /// Values in a register.
@@ -40,7 +40,7 @@ pub trait Isa: Copy {
 
 impl Kernel {
     /// Does `task` with this kernel's instructions.
-    pub fn run<T: Task>(self, task: T) -> T::Output {
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
         #[cfg(target_arch = "x86_64")]
         {
             use super::x86::{Avx2, Avx512};

@@ -2,57 +2,57 @@
 
 /// `count` rows, each beginning `stride` values after the one before.
 #[derive(Clone, Copy)]
-pub struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     /// The values, from the first row's first one on.
-    pub values: &'a [f32],
+    pub(crate) values: &'a [f32],
     /// Values between the beginnings of two rows.
-    pub stride: usize,
+    pub(crate) stride: usize,
     /// Number of rows.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 impl<'a> Rows<'a> {
     /// Row `index`, cut to `width` values.
     #[inline(always)]
-    pub fn row(&self, index: usize, width: usize) -> &'a [f32] {
+    pub(crate) fn row(&self, index: usize, width: usize) -> &'a [f32] {
         &self.values[index * self.stride..][..width]
     }
 
     /// The same rows without their first `columns` values.
-    pub fn skip_columns(self, columns: usize) -> Self {
+    pub(crate) fn skip_columns(self, columns: usize) -> Self {
         Rows { values: &self.values[columns..], ..self }
     }
 }
 
 /// As [`Rows`], to be written.
-pub struct RowsMut<'a> {
+pub(crate) struct RowsMut<'a> {
     /// The values, from the first row's first one on.
-    pub values: &'a mut [f32],
+    pub(crate) values: &'a mut [f32],
     /// Values between the beginnings of two rows.
-    pub stride: usize,
+    pub(crate) stride: usize,
     /// Number of rows.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 impl<'a> RowsMut<'a> {
     /// Row `index`, cut to `width` values.
     #[inline(always)]
-    pub fn row(&mut self, index: usize, width: usize) -> &mut [f32] {
+    pub(crate) fn row(&mut self, index: usize, width: usize) -> &mut [f32] {
         &mut self.values[index * self.stride..][..width]
     }
 
     /// The same rows without their first `columns` values.
-    pub fn skip_columns(self, columns: usize) -> RowsMut<'a> {
+    pub(crate) fn skip_columns(self, columns: usize) -> RowsMut<'a> {
         RowsMut { values: &mut self.values[columns..], ..self }
     }
 
     /// The same rows, borrowed for less long.
-    pub fn reborrow(&mut self) -> RowsMut<'_> {
+    pub(crate) fn reborrow(&mut self) -> RowsMut<'_> {
         RowsMut { values: self.values, stride: self.stride, count: self.count }
     }
 
     /// The same rows, to be read.
-    pub fn as_rows(&self) -> Rows<'_> {
+    pub(crate) fn as_rows(&self) -> Rows<'_> {
         Rows { values: self.values, stride: self.stride, count: self.count }
     }
 }

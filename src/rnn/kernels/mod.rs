@@ -1,7 +1,7 @@
 //! The inner loops, compiled once for each instruction set, and the choice between them at start-up.
 //!
-//! This is the only place with `unsafe`: calling into code compiled for instructions that the processor was
-//! seen to have, and prefetching.
+//! This is the only place with `unsafe`: entering code compiled for instructions that the processor was seen to
+//! have, the vector instructions themselves, and prefetching. It knows rows and columns, but no cell and no model.
 
 mod isa;
 mod matrix;
@@ -11,10 +11,10 @@ mod product;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use isa::{Isa, Task};
-pub use matrix::{Rows, RowsMut};
-pub use packed::{Packed, pad_columns};
-pub use product::{Product, Start};
+pub(super) use isa::{Isa, Task};
+pub(super) use matrix::{Rows, RowsMut};
+pub(super) use packed::{Packed, pad_columns};
+pub(super) use product::{Product, Start};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -96,5 +96,29 @@ impl Kernel {
     #[cfg(not(target_arch = "x86_64"))]
     fn is_supported(self) -> bool {
         self == Kernel::Portable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_forced_by_name_or_refused_by_name() {
+        assert_eq!(Kernel::choose(Some("portable")), Ok(Kernel::Portable));
+        for kernel in Kernel::ALL {
+            match Kernel::choose(Some(kernel.name())) {
+                Ok(chosen) => assert_eq!(chosen, kernel),
+                Err(error) => assert_eq!(error.kind, ErrorKind::Config),
+            }
+        }
+        let error = Kernel::choose(Some("sse9")).expect_err("an unknown name");
+        assert_eq!(error.message, "unknown kernel `sse9`, expected `avx512`, `avx2` or `portable`");
+    }
+
+    #[test]
+    fn the_fastest_supported_kernel_is_the_default() {
+        let default = Kernel::choose(None).expect("a kernel for every processor");
+        assert_eq!(Kernel::ALL.into_iter().find(|kernel| kernel.is_supported()), Some(default));
     }
 }

@@ -1,12 +1,12 @@
 //! A weight matrix laid out for the kernels, once, at load.
 
 /// Output columns of a panel.
-pub const PANEL: usize = 64;
+pub(crate) const PANEL: usize = 64;
 
 /// The weights that one input value meets in one panel.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub struct Line(pub [f32; PANEL]);
+pub(crate) struct Line(pub [f32; PANEL]);
 
 /// A matrix `[columns, depth]`, as PyTorch stores it, cut into panels of [`PANEL`] output columns: panel after panel,
 /// `depth` lines each.
@@ -14,7 +14,7 @@ pub struct Line(pub [f32; PANEL]);
 /// One row of activations and a hundred read the same copy, in order, front to back. Its columns come in
 /// blocks, each padded with zeros to whole panels, so that a product can write one block and leave its
 /// neighbour alone.
-pub struct Packed {
+pub(crate) struct Packed {
     lines: Vec<Line>,
     depth: usize,
     panels: usize,
@@ -22,7 +22,7 @@ pub struct Packed {
 
 impl Packed {
     /// Packs row-major blocks `[columns of the block, depth]`, each of which begins at a panel of its own.
-    pub fn new(blocks: &[&[f32]], depth: usize) -> Self {
+    pub(crate) fn new(blocks: &[&[f32]], depth: usize) -> Self {
         let panels = blocks.iter().map(|block| (block.len() / depth).div_ceil(PANEL)).sum();
         let mut lines = vec![Line([0.0; PANEL]); panels * depth];
         let mut first = 0;
@@ -39,28 +39,28 @@ impl Packed {
     }
 
     /// Values of one row of activations.
-    pub fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.depth
     }
 
     /// Number of panels.
-    pub fn panels(&self) -> usize {
+    pub(crate) fn panels(&self) -> usize {
         self.panels
     }
 
     /// Output columns, padding included.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.panels * PANEL
     }
 
     /// A panel, `[depth]` lines.
     #[inline(always)]
-    pub fn panel(&self, index: usize) -> &[Line] {
+    pub(crate) fn panel(&self, index: usize) -> &[Line] {
         &self.lines[index * self.depth..][..self.depth]
     }
 
     /// Writes the weights of output column `column` of the first block, `[depth]`: the row that was packed there.
-    pub fn copy_column(&self, column: usize, weights: &mut [f32]) {
+    pub(crate) fn copy_column(&self, column: usize, weights: &mut [f32]) {
         for (weight, line) in weights.iter_mut().zip(self.panel(column / PANEL)) {
             *weight = line.0[column % PANEL];
         }
@@ -68,7 +68,7 @@ impl Packed {
 }
 
 /// Lays `blocks` of one value a column out as [`Packed`] lays out its columns: each padded with zeros to whole panels.
-pub fn pad_columns(blocks: &[&[f32]]) -> Vec<f32> {
+pub(crate) fn pad_columns(blocks: &[&[f32]]) -> Vec<f32> {
     let mut padded = Vec::new();
     for block in blocks {
         padded.extend_from_slice(block);

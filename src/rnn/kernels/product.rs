@@ -10,20 +10,20 @@ use super::packed::{Line, PANEL, Packed};
 use super::prefetch::Prefetch;
 
 /// `c[i, j] = start[i, j] + sum over k of a[i, k] * w[k, j]`, `c` being `[a.count, w.columns()]`.
-pub struct Product<'a> {
+pub(crate) struct Product<'a> {
     /// Activations, `[rows, depth]`.
-    pub a: Rows<'a>,
+    pub(crate) a: Rows<'a>,
     /// Weights.
-    pub w: &'a Packed,
+    pub(crate) w: &'a Packed,
     /// What every sum starts from.
-    pub start: Start<'a>,
+    pub(crate) start: Start<'a>,
     /// The sums. Padding columns are written too.
-    pub c: RowsMut<'a>,
+    pub(crate) c: RowsMut<'a>,
 }
 
 /// What a sum starts from.
 #[derive(Clone, Copy)]
-pub enum Start<'a> {
+pub(crate) enum Start<'a> {
     /// A value for each column, `[columns]`, padding included.
     Bias(&'a [f32]),
     /// The sum that `c` holds.
@@ -86,8 +86,8 @@ impl Product<'_> {
 }
 
 /// A few rows by a slab.
-pub struct Tile<'a> {
-    pub rows: usize,
+pub(crate) struct Tile<'a> {
+    pub(crate) rows: usize,
     a: &'a [f32],
     a_stride: usize,
     lines: &'a [Line],
@@ -99,35 +99,33 @@ pub struct Tile<'a> {
 
 /// `ROWS` rows by `VECTORS` registers' worth of columns of the slab, from `column` on, with all sums in registers.
 #[inline(always)]
-pub fn tile<I: Isa, const ROWS: usize, const VECTORS: usize>(isa: I, t: &mut Tile<'_>, column: usize) {
+pub(crate) fn tile<I: Isa, const ROWS: usize, const VECTORS: usize>(isa: I, t: &mut Tile<'_>, column: usize) {
     let depth = t.lines.len();
     // Slices of one known length: the inner loop has no bounds to check.
     let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &t.a[r * t.a_stride..][..depth]);
     let mut sums = [[isa.splat(0.0); VECTORS]; ROWS];
-    for r in 0..ROWS {
+    for (r, sums) in sums.iter_mut().enumerate() {
         let start = match t.start {
             Start::Bias(bias) => &bias[column..][..VECTORS * I::LANES],
             Start::Resume => &t.c[r * t.c_stride + column..][..VECTORS * I::LANES],
         };
-        for v in 0..VECTORS {
-            sums[r][v] = isa.load(&start[v * I::LANES..]);
-        }
+        *sums = std::array::from_fn(|v| isa.load(&start[v * I::LANES..]));
     }
     for (k, line) in t.lines.iter().enumerate() {
         t.prefetch.line(k);
         let weights = &line.0[column..][..VECTORS * I::LANES];
         let weights: [I::Vector; VECTORS] = std::array::from_fn(|v| isa.load(&weights[v * I::LANES..]));
-        for r in 0..ROWS {
-            let x = isa.splat(rows[r][k]);
-            for v in 0..VECTORS {
-                sums[r][v] = isa.mul_add(x, weights[v], sums[r][v]);
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let x = isa.splat(row[k]);
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = isa.mul_add(x, weights, *sum);
             }
         }
     }
-    for r in 0..ROWS {
+    for (r, sums) in sums.into_iter().enumerate() {
         let c = &mut t.c[r * t.c_stride + column..][..VECTORS * I::LANES];
-        for v in 0..VECTORS {
-            isa.store(sums[r][v], &mut c[v * I::LANES..]);
+        for (v, sum) in sums.into_iter().enumerate() {
+            isa.store(sum, &mut c[v * I::LANES..]);
         }
     }
 }

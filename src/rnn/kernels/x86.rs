@@ -7,12 +7,12 @@ use super::product::{Tile, tile};
 
 /// AVX-512F: 32 registers, of which a full tile takes 24 for sums and 4 for weights.
 #[derive(Clone, Copy)]
-pub struct Avx512(());
+pub(crate) struct Avx512(());
 
 impl Avx512 {
     /// # Safety
     /// The processor must have AVX-512F.
-    pub unsafe fn assume() -> Self {
+    pub(crate) unsafe fn assume() -> Self {
         Self(())
     }
 }
@@ -63,12 +63,12 @@ impl Isa for Avx512 {
 
 /// AVX2 with FMA: 16 registers, of which a full tile takes 12 for sums.
 #[derive(Clone, Copy)]
-pub struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// # Safety
     /// The processor must have AVX2 and FMA.
-    pub unsafe fn assume() -> Self {
+    pub(crate) unsafe fn assume() -> Self {
         Self(())
     }
 }

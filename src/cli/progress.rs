@@ -1,0 +1,38 @@
+//! How far a command has come with its file: a bar on stderr, where that is a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::input::TextArg;
+
+/// A bar that goes away when it is dropped: what stays on the screen are results.
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Nothing read yet of `text`.
+    pub(super) fn new(text: &TextArg) -> Self {
+        let (bar, template) = match text.bytes() {
+            Some(bytes) => (ProgressBar::new(bytes), "{bar:32} {bytes}/{total_bytes}  {msg}  {eta} left"),
+            None => (ProgressBar::no_length(), "{spinner} {bytes}  {msg}  {elapsed}"),
+        };
+        let style = ProgressStyle::with_template(template).expect("the template is written here");
+        Self(bar.with_style(style))
+    }
+
+    /// `bytes` more were read; `tokens` were scored since the beginning.
+    pub(super) fn advance(&self, bytes: usize, tokens: usize) {
+        let per_second = tokens as f64 / self.0.elapsed().as_secs_f64();
+        self.0.set_message(format!("{per_second:.0} tokens/s"));
+        self.0.inc(bytes as u64);
+    }
+
+    /// Runs `print` with the bar out of its way.
+    pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.suspend(print)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,157 @@
+//! The part of a layer that depends on the step before: the recurrent product and the cell.
+
+use std::ops::Range;
+
+use super::architecture::GruForm;
+use super::cells::{Activation, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep};
+use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
+use crate::lm::Cell;
+
+/// The recurrent weights of a cell, packed.
+pub(super) enum Recurrence {
+    Rnn {
+        activation: Activation,
+        w_hh: Packed,
+    },
+    Lstm {
+        w_hh: Packed,
+    },
+    /// The candidate is apart from r and z, since its product starts elsewhere.
+    Gru {
+        w_r_z: Packed,
+        w_n: Packed,
+        reset: Reset,
+    },
+}
+
+/// Where a GRU's reset gate acts.
+pub(super) enum Reset {
+    /// On the recurrent share of the candidate, which starts from this bias.
+    After { b_hn: Vec<f32> },
+    /// On h, before the product.
+    Before,
+}
+
+/// What a recurrence is packed from.
+pub(super) struct Recurrent<'a> {
+    pub(super) cell: Cell,
+    pub(super) gru_form: GruForm,
+    pub(super) hidden: usize,
+    /// `[gates * hidden, hidden]`.
+    pub(super) w_hh: &'a [f32],
+    /// `[gates * hidden]`.
+    pub(super) b_hh: &'a [f32],
+}
+
+/// One time step of one layer, over the rows that have a token.
+pub(super) struct Step<'a> {
+    /// The input's share of the gates, `[rows, gate_columns]`.
+    pub(super) gates: RowsMut<'a>,
+    /// Room, `[rows, aux_columns]`.
+    pub(super) aux: RowsMut<'a>,
+    /// `[rows, hidden]`.
+    pub(super) h_before: Rows<'a>,
+    /// `[rows, hidden]`, written.
+    pub(super) h: RowsMut<'a>,
+    /// The layer's part of the states: h, left as it is, and an LSTM's c, advanced.
+    pub(super) state: RowsMut<'a>,
+    pub(super) hidden: usize,
+}
+
+impl Recurrence {
+    /// Packs checked weights.
+    pub(super) fn new(from: &Recurrent<'_>) -> Self {
+        let hidden = from.hidden;
+        let pack = |gates: Range<usize>| {
+            let width = hidden * hidden;
+            Packed::new(&[&from.w_hh[gates.start * width..gates.end * width]], hidden)
+        };
+        match from.cell {
+            Cell::RnnTanh => Recurrence::Rnn { activation: Activation::Tanh, w_hh: pack(0..1) },
+            Cell::RnnRelu => Recurrence::Rnn { activation: Activation::Relu, w_hh: pack(0..1) },
+            Cell::RnnSigmoid => Recurrence::Rnn { activation: Activation::Sigmoid, w_hh: pack(0..1) },
+            Cell::Lstm => Recurrence::Lstm { w_hh: pack(0..4) },
+            Cell::Gru => {
+                let reset = match from.gru_form {
+                    GruForm::ResetAfter => Reset::After { b_hn: pad_columns(&[&from.b_hh[2 * hidden..]]) },
+                    GruForm::ResetBefore => Reset::Before,
+                };
+                Recurrence::Gru { w_r_z: pack(0..2), w_n: pack(2..3), reset }
+            }
+        }
+    }
+
+    /// Values that a row takes in [`Step::aux`].
+    pub(super) fn aux_columns(&self) -> usize {
+        match self {
+            Recurrence::Gru { w_n, .. } => w_n.columns(),
+            Recurrence::Rnn { .. } | Recurrence::Lstm { .. } => 0,
+        }
+    }
+
+    /// Resumes the gates with the recurrent product, and applies the cell.
+    pub(super) fn step(&self, kernel: Kernel, step: Step<'_>) {
+        let Step { mut gates, aux, h_before, h, state, hidden } = step;
+        match self {
+            Recurrence::Rnn { activation, w_hh } => {
+                kernel.run(Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow() });
+                kernel.run(RnnStep { activation: *activation, gates: gates.as_rows(), h, hidden });
+            }
+            Recurrence::Lstm { w_hh } => {
+                kernel.run(Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow() });
+                let c = state.skip_columns(hidden);
+                kernel.run(LstmStep { gates: gates.as_rows(), c, h, hidden });
+            }
+            Recurrence::Gru { w_r_z, w_n, reset } => {
+                kernel.run(Product { a: h_before, w: w_r_z, start: Start::Resume, c: gates.reborrow() });
+                let gru = GruGates { gates, aux, h_before, h, hidden, n_column: w_r_z.columns() };
+                match reset {
+                    Reset::After { b_hn } => gru.reset_after(kernel, w_n, b_hn),
+                    Reset::Before => gru.reset_before(kernel, w_n),
+                }
+            }
+        }
+    }
+}
+
+/// A GRU's step once r and z are summed.
+struct GruGates<'a> {
+    gates: RowsMut<'a>,
+    aux: RowsMut<'a>,
+    h_before: Rows<'a>,
+    h: RowsMut<'a>,
+    hidden: usize,
+    /// Where the candidate begins in `gates`.
+    n_column: usize,
+}
+
+impl GruGates<'_> {
+    fn reset_after(mut self, kernel: Kernel, w_n: &Packed, b_hn: &[f32]) {
+        let start = Start::Bias(b_hn);
+        kernel.run(Product { a: self.h_before, w: w_n, start, c: self.aux.reborrow() });
+        let r_z = self.gates.as_rows();
+        kernel.run(GruResetAfterStep {
+            r_z,
+            n: r_z.skip_columns(self.n_column),
+            recurrent: self.aux.as_rows(),
+            h_before: self.h_before,
+            h: self.h,
+            hidden: self.hidden,
+        });
+    }
+
+    fn reset_before(mut self, kernel: Kernel, w_n: &Packed) {
+        let (h_before, hidden) = (self.h_before, self.hidden);
+        kernel.run(GruReset { r: self.gates.as_rows(), h_before, reset_h: self.aux.reborrow(), hidden });
+        let n = self.gates.reborrow().skip_columns(self.n_column);
+        kernel.run(Product { a: self.aux.as_rows(), w: w_n, start: Start::Resume, c: n });
+        let gates = self.gates.as_rows();
+        kernel.run(GruResetBeforeStep {
+            z: gates.skip_columns(hidden),
+            n: gates.skip_columns(self.n_column),
+            h_before,
+            h: self.h,
+            hidden,
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! The program, run in a folder that holds two model folders and the files of a test.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::models::{write_letters, write_words};
+
+/// The model folders `words` and `letters`, and whatever a test adds.
+pub(crate) struct Folders(TempDir);
+
+/// How the program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None` where a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Folders {
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        write_words(root.path());
+        write_letters(root.path());
+        Self(root)
+    }
+
+    /// Writes a file; gives its name back.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.path().join(name), content).unwrap();
+        name.to_owned()
+    }
+
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+        self.run_with(args, "")
+    }
+
+    /// Runs it with `stdin`.
+    pub(crate) fn run_with<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>, stdin: &str) -> Ended {
+        let mut child = self.spawn(args);
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        Ended::of(child)
+    }
+
+    /// Runs it for a reader that is gone from the beginning.
+    pub(crate) fn run_unread<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+        let mut child = self.spawn(args);
+        drop(child.stdout.take());
+        Ended::of(child)
+    }
+
+    /// Runs it, and interrupts it while it waits for its input.
+    pub(crate) fn interrupt<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+        let mut child = self.spawn(args);
+        let stdin = child.stdin.take();
+        let killed = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+        assert!(killed.success());
+        let ended = Ended::of(child);
+        drop(stdin);
+        ended
+    }
+
+    fn spawn<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_rnnlm-server"))
+            .args(args)
+            .current_dir(self.path())
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built for this test")
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Ended {
+    fn of(child: Child) -> Self {
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// What it printed, having succeeded.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    /// The JSON that it printed on one line.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        let printed = self.succeeded();
+        assert_eq!(printed.matches('\n').count(), 1, "{printed}");
+        serde_json::from_str(&printed).unwrap()
+    }
+
+    /// What it complained of in one line, having failed.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32) -> String {
+        assert_eq!((self.code, self.stderr.lines().count()), (Some(code), 1), "{self:?}");
+        self.stderr
+    }
+}
