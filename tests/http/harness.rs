@@ -7,6 +7,7 @@ use std::time::Duration;
 use rnnlm_server::catalog::{Catalog, Served};
 use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Config;
+use rnnlm_server::engine::PoolStats;
 use rnnlm_server::http::{App, serve};
 use rnnlm_server::service::Service;
 use serde_json::Value;
@@ -106,12 +107,14 @@ impl Server {
     /// Returns when so many jobs run or wait.
     pub(crate) async fn until_jobs(&self, count: usize) {
         let service = self.app.service().unwrap();
+        let jobs = |stats: PoolStats| stats.running + stats.waiting;
+        self.until(|| jobs(service.pool().stats()) == count).await;
+    }
+
+    /// Returns when what no message tells has come about.
+    pub(crate) async fn until(&self, reached: impl Fn() -> bool) {
         let reached = async {
-            loop {
-                let stats = service.pool().stats();
-                if stats.running + stats.waiting == count {
-                    break;
-                }
+            while !reached() {
                 yield_now().await;
             }
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::JoinSet;
 
 use crate::client::Request;
 use crate::events::{Event, Events, text, tokens};
@@ -151,9 +151,7 @@ async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_dr
     drop(events);
     forgotten(&server).await;
     let mut after = gate.open();
-    while standing(&server, &path).1 {
-        yield_now().await;
-    }
+    server.until(|| !standing(&server, &path).1).await;
     let mut later = Vec::new();
     while let Ok(run) = after.try_recv() {
         later.push(run);
@@ -190,9 +188,7 @@ async fn closing_the_connection_before_the_first_token_stops_the_work_too() {
         }
         forgotten(&server).await;
         gate.pass();
-        while standing(&server, &path).1 {
-            yield_now().await;
-        }
+        server.until(|| !standing(&server, &path).1).await;
     }
     assert_eq!(standing(&server, &path), (2, false), "the run under way has ended, no other has begun");
 }
@@ -206,9 +202,7 @@ async fn a_stream_that_nobody_reads_is_parked_and_gives_its_session_back() {
     let path = session(&server, "").await;
     let body = json!({"max_tokens": 1_000_000, "top_logprobs": 26});
     let unread = stream(&server, &format!("{path}/generate"), body).await;
-    while standing(&server, &path).1 {
-        yield_now().await;
-    }
+    server.until(|| !standing(&server, &path).1).await;
     let (position, _) = standing(&server, &path);
     let events = unread.rest().await;
     let done = &events.last().unwrap().data;
