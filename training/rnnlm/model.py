@@ -94,9 +94,6 @@ class RnnLm(nn.Module):
         nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
         nn.init.zeros_(self.decoder.bias)
         for layer in self.rnn:
-            if self.architecture.cell.startswith("rnn"):
-                # A plain recurrence keeps a gradient alive longest from an orthogonal start (Le et al. 2015 for relu).
-                nn.init.orthogonal_(layer.weight_hh_l0)
             if self.architecture.cell == "lstm":
                 # An open forget gate at the start (Jozefowicz et al. 2015): gates are i, f, g, o.
                 with torch.no_grad():
