@@ -10,7 +10,7 @@ import shutil
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from .errors import InputError
 from .model import Architecture, RnnLm, load_stored_weights, stored_weights
@@ -35,7 +35,8 @@ def write(folder: pathlib.Path, model: RnnLm, tokenizer: Tokenizer, dtype: torch
     part.mkdir(parents=True)
     text = json.dumps(manifest(model.architecture, tokenizer.rule), ensure_ascii=False, indent=2)
     (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    save_file({name: weight.to(dtype).contiguous() for name, weight in stored_weights(model).items()}, part / WEIGHTS)
+    # Not `save_file`: its file can be read by its owner alone, and a server may well run as another user.
+    (part / WEIGHTS).write_bytes(save({name: weight.to(dtype).contiguous() for name, weight in stored_weights(model).items()}))
     write_vocabulary(part / VOCABULARY, tokenizer.vocabulary)
     (part / CARD).write_text(card, encoding="utf-8")
     os.rename(part, folder)
