@@ -11,27 +11,27 @@ fn main() {
 }
 
 #[divan::bench(args = VOCAB_SIZES)]
-fn logsumexp(bencher: Bencher, vocab_size: usize) {
+fn logsumexp(bencher: Bencher<'_, '_>, vocab_size: usize) {
     let logits = logits(vocab_size);
     bencher.bench(|| Distribution::new(&logits).logsumexp());
 }
 
 #[divan::bench(args = VOCAB_SIZES)]
-fn entropy(bencher: Bencher, vocab_size: usize) {
+fn entropy(bencher: Bencher<'_, '_>, vocab_size: usize) {
     let logits = logits(vocab_size);
     let distribution = Distribution::new(&logits);
     bencher.bench(|| distribution.entropy());
 }
 
 #[divan::bench(args = VOCAB_SIZES, consts = [1, 50, 1000])]
-fn top_k<const K: usize>(bencher: Bencher, vocab_size: usize) {
+fn top_k<const K: usize>(bencher: Bencher<'_, '_>, vocab_size: usize) {
     let logits = logits(vocab_size);
     let distribution = Distribution::new(&logits);
     bencher.bench(|| distribution.top_k(K));
 }
 
 #[divan::bench(args = VOCAB_SIZES)]
-fn rank(bencher: Bencher, vocab_size: usize) {
+fn rank(bencher: Bencher<'_, '_>, vocab_size: usize) {
     let logits = logits(vocab_size);
     let distribution = Distribution::new(&logits);
     bencher.bench(|| distribution.rank(17));
@@ -39,23 +39,23 @@ fn rank(bencher: Bencher, vocab_size: usize) {
 
 /// The model's logprob of the drawn token included.
 #[divan::bench(args = VOCAB_SIZES)]
-fn draw_unfiltered(bencher: Bencher, vocab_size: usize) {
+fn draw_unfiltered(bencher: Bencher<'_, '_>, vocab_size: usize) {
     draw(bencher, vocab_size, FilterSpec::default());
 }
 
 /// The model's logprob of the drawn token included.
 #[divan::bench(args = VOCAB_SIZES)]
-fn draw_top_k_40_top_p_95(bencher: Bencher, vocab_size: usize) {
+fn draw_top_k_40_top_p_95(bencher: Bencher<'_, '_>, vocab_size: usize) {
     draw(bencher, vocab_size, FilterSpec { top_k: Some(40), top_p: 0.95, ..Default::default() });
 }
 
 /// The model's logprob of the drawn token included.
 #[divan::bench(args = VOCAB_SIZES)]
-fn draw_top_p_90(bencher: Bencher, vocab_size: usize) {
+fn draw_top_p_90(bencher: Bencher<'_, '_>, vocab_size: usize) {
     draw(bencher, vocab_size, FilterSpec { top_p: 0.9, ..Default::default() });
 }
 
-fn draw(bencher: Bencher, vocab_size: usize, spec: FilterSpec) {
+fn draw(bencher: Bencher<'_, '_>, vocab_size: usize, spec: FilterSpec) {
     let mut logits = logits(vocab_size);
     let filters = Filters::new(spec).expect("the values are in range");
     let sampler = Sampler::Multinomial { seed: 1, choice: 0 };

@@ -9,18 +9,18 @@
 
 mod active;
 mod batch;
-mod engine;
 mod inbox;
 mod job;
 pub mod jobs;
 mod outlet;
 mod pool;
+mod turn;
 
-pub use engine::{Engine, EngineLimits, Turn};
 pub use inbox::{Inbox, InboxLimits};
 pub use job::{Answer, Ending, Job, Plan, Start, Submission, Tag};
 pub use outlet::{Flow, Outlet, Reader, outlet};
-pub use pool::{Pool, PoolStats};
+pub use pool::{Pool, PoolStats, Setup};
+pub use turn::{Engine, EngineLimits, Turn};
 
 /// What the engine tells of its work while it works. Called on the engine's thread: it must be quick.
 pub trait Observer: Send + Sync {

@@ -14,6 +14,20 @@ pub struct Pool {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What engines are started with.
+pub struct Setup {
+    /// Engines, and threads.
+    pub threads: usize,
+    /// What may wait before each.
+    pub inbox_limits: InboxLimits,
+    /// What a turn of each may hold.
+    pub limits: EngineLimits,
+    /// Time.
+    pub clock: Clock,
+    /// Hears of every batch.
+    pub observer: Arc<dyn Observer>,
+}
+
 /// The pool in figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
@@ -24,17 +38,12 @@ pub struct PoolStats {
 }
 
 impl Pool {
-    /// Starts `threads` engines.
+    /// Starts the engines.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(
-        threads: usize,
-        inbox_limits: InboxLimits,
-        limits: &EngineLimits,
-        clock: &Clock,
-        observer: &Arc<dyn Observer>,
-    ) -> Result<Self> {
+    pub fn start(setup: Setup) -> Result<Self> {
+        let Setup { threads, inbox_limits, limits, clock, observer } = setup;
         let mut pool = Self { inboxes: Vec::new(), threads: Vec::new() };
         for index in 0..threads {
             let inbox = Arc::new(Inbox::new(inbox_limits));

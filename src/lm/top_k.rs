@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn equal_logits_come_by_rising_id() {
-        assert_eq!(top_k(&[1.5; 10_000], 50), (0..50).collect::<Vec<_>>());
+        assert_eq!(top_k(&vec![1.5; 10_000], 50), (0..50).collect::<Vec<_>>());
         assert_eq!(top_k(&[0.0, -0.0, 0.0, -0.0, 1e-45, -1e-45], 6), [4, 0, 1, 2, 3, 5]);
     }
 

@@ -39,7 +39,7 @@ use crate::catalog::{self, Catalog, Kernel, OnFailure, Served};
 use crate::clock::Clock;
 use crate::config::{Config, Evict, Limits};
 use crate::engine::jobs::{Reading, ReadingPlan, ReadingResult};
-use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Start, Submission};
+use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Setup, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::{Lease, NewSession, SessionLimits, Sessions, Snapshot};
 use crate::telemetry::{Metrics, Rejected};
@@ -83,7 +83,13 @@ impl Service {
         };
         Ok(Self {
             sessions: Sessions::new(session_limits(config), clock.clone()),
-            pool: Pool::start(engine.engine_threads, inbox_limits, &engine_limits, &clock, &observer)?,
+            pool: Pool::start(Setup {
+                threads: engine.engine_threads,
+                inbox_limits,
+                limits: engine_limits,
+                clock: clock.clone(),
+                observer,
+            })?,
             catalog,
             clock,
             limits: config.limits.clone(),

@@ -16,7 +16,7 @@ pub(super) struct Gone {
 
 impl Gone {
     /// Remembers why `id` went, from `now` on.
-    pub(super) fn remember(&mut self, id: SessionId, why: Closed, now: Instant, limits: &SessionLimits) {
+    pub(super) fn remember(&mut self, (id, why): (SessionId, Closed), now: Instant, limits: &SessionLimits) {
         let until = now + limits.gone_ttl;
         self.why.insert(id.clone(), (why, until));
         self.order.push_back((until, id));

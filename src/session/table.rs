@@ -174,7 +174,7 @@ impl Table {
         while !fits(self) {
             let oldest = self.by_use.iter().map(|(_, idle)| idle).find(|idle| *idle != id).cloned();
             let Some(oldest) = oldest.filter(|_| may_evict) else { return Err(self.full(limits, bytes)) };
-            self.gone.remember(oldest.clone(), Closed::Evicted, now, limits);
+            self.gone.remember((oldest.clone(), Closed::Evicted), now, limits);
             self.close(&oldest, Closed::Evicted);
         }
         Ok(())
@@ -215,7 +215,7 @@ impl Table {
 
     pub(super) fn expire(&mut self, now: Instant, limits: &SessionLimits) {
         while let Some((_, id)) = self.by_expiry.first().filter(|(expires, _)| *expires <= now).cloned() {
-            self.gone.remember(id.clone(), Closed::Expired, now, limits);
+            self.gone.remember((id.clone(), Closed::Expired), now, limits);
             self.close(&id, Closed::Expired);
         }
         self.gone.forget(now);

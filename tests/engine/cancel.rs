@@ -33,7 +33,7 @@ fn queued_reading_running_and_parked_jobs_return_their_lease_in_two_turns() {
         let (start, at) = world.lease(0).unwrap();
         // Parked after four events; the prompt takes several turns.
         let mut reader = world.generate((start, &at), &draws(100, 4));
-        (0..turns_before).for_each(|_| drop(world.engine.turn()));
+        (0..turns_before).for_each(|_| _ = world.engine.turn());
         let seen = std::iter::from_fn(|| reader.try_next())
             .filter(|event| matches!(event, GenerationEvent::Token(_)))
             .count();

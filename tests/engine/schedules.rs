@@ -30,12 +30,12 @@ enum Op {
         tokens: Vec<TokenId>,
         scored: bool,
         branches: Vec<Vec<TokenId>>,
-        moves: bool,
+        target: Target,
     },
     Generate {
         session: usize,
         draws: Draws,
-        moves: bool,
+        target: Target,
     },
     Turns(usize),
     /// Takes what the reader of a job has, at most so many.
@@ -50,20 +50,20 @@ fn tokens(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<TokenId>> {
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let branches = prop::collection::vec(tokens(1..6), 0..4);
-    let read = (0..SESSIONS, tokens(0..30), any::<bool>(), branches, any::<bool>());
-    let read = read.prop_map(|(session, tokens, scored, branches, moves)| {
+    let read = (0..SESSIONS, tokens(0..30), any::<bool>(), branches, targets());
+    let read = read.prop_map(|(session, tokens, scored, branches, target)| {
         // A session is advanced by one row that reads something.
-        let moves = moves && !tokens.is_empty();
-        Op::Read { session, tokens, scored, branches, moves }
+        let target = if tokens.is_empty() { Target::Copy } else { target };
+        Op::Read { session, tokens, scored, branches, target }
     });
     let deadline = prop::option::weighted(0.2, (1..4u64).prop_map(Duration::from_secs));
     let draws = (tokens(0..12), any::<u64>(), 1..20usize, 1..4usize, deadline).prop_map(
         |(prompt, seed, len, events_max, deadline)| Draws { prompt, seed, len, events_max, deadline },
     );
-    let generate = (0..SESSIONS, draws, any::<bool>()).prop_map(|(session, draws, moves)| Op::Generate {
+    let generate = (0..SESSIONS, draws, targets()).prop_map(|(session, draws, target)| Op::Generate {
         session,
         draws,
-        moves,
+        target,
     });
     let op = prop_oneof![
         2 => read,
@@ -74,6 +74,10 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => (1..4u64).prop_map(Op::Advance),
     ];
     prop::collection::vec(op, 1..60)
+}
+
+fn targets() -> impl Strategy<Value = Target> {
+    prop_oneof![Just(Target::Session), Just(Target::Copy)]
 }
 
 fn cuts() -> impl Strategy<Value = Cut> {
@@ -90,7 +94,7 @@ fn cuts() -> impl Strategy<Value = Cut> {
 /// A job that was handed in, and what is known of it.
 struct Given {
     session: usize,
-    moves: bool,
+    target: Target,
     start: Snapshot,
     work: Work,
 }
@@ -181,7 +185,7 @@ impl Given {
         assert_eq!(next.logprobs, Some(solo::distribution(model, &state)));
         match &result.snapshot {
             Some(snapshot) => assert_eq!(snapshot.state, state),
-            None => assert!(self.moves, "what a copy has come to is given out"),
+            None => assert_eq!(self.target, Target::Session, "what a copy has come to is given out"),
         }
     }
 
@@ -220,8 +224,8 @@ fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
     let mut given: Vec<Given> = Vec::new();
     for op in ops {
         match op {
-            Op::Read { session, tokens, scored, branches, moves } => {
-                let Some((start, snapshot)) = start(&world, session, moves) else { continue };
+            Op::Read { session, tokens, scored, branches, target } => {
+                let Some((start, snapshot)) = start(&world, session, target) else { continue };
                 let plan = ReadingPlan {
                     tokens: tokens.into(),
                     scored: if scored { Scored::Yes } else { Scored::No },
@@ -232,18 +236,18 @@ fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
                 let reader = Some(world.read(start, plan.clone()));
                 given.push(Given {
                     session,
-                    moves,
+                    target,
                     start: snapshot,
                     work: Work::Reading { plan, reader, result: None },
                 });
             }
-            Op::Generate { session, draws, moves } => {
-                let Some((start, snapshot)) = start(&world, session, moves) else { continue };
+            Op::Generate { session, draws, target } => {
+                let Some((start, snapshot)) = start(&world, session, target) else { continue };
                 let reader = Some(world.generate((start, &snapshot), &draws));
                 let work = Work::Generation { draws, reader, events: Vec::new() };
-                given.push(Given { session, moves, start: snapshot, work });
+                given.push(Given { session, target, start: snapshot, work });
             }
-            Op::Turns(count) => (0..count).for_each(|_| drop(world.engine.turn())),
+            Op::Turns(count) => (0..count).for_each(|_| _ = world.engine.turn()),
             Op::Take(job, count) if !given.is_empty() => {
                 let job = job % given.len();
                 given[job].take(count);
@@ -266,8 +270,15 @@ fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
     check(&world, &given);
 }
 
-fn start(world: &World, session: usize, moves: bool) -> Option<(Start, Snapshot)> {
-    if moves {
+/// What a job works on: its session, or a copy of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Target {
+    Session,
+    Copy,
+}
+
+fn start(world: &World, session: usize, target: Target) -> Option<(Start, Snapshot)> {
+    if target == Target::Session {
         return world.lease(session);
     }
     let snapshot = world.snapshot(session);
@@ -286,7 +297,8 @@ fn check(world: &World, given: &[Given]) {
     let model = &*world.model;
     given.iter().for_each(|job| job.check(model));
     for session in 0..SESSIONS {
-        let writes: Vec<&Given> = given.iter().filter(|job| job.moves && job.session == session).collect();
+        let writes: Vec<&Given> =
+            given.iter().filter(|job| job.target == Target::Session && job.session == session).collect();
         for (index, write) in writes.iter().enumerate() {
             let end =
                 writes.get(index + 1).map_or_else(|| world.snapshot(session), |next| next.start.clone());

@@ -6,13 +6,13 @@ use rnnlm_server::lm::{Distribution, Logits, Model, Row, Scratch, State, TokenId
 use rnnlm_server::sampling::{Filters, Sampler};
 
 /// The state after `tokens`, read one by one; `None` where the model fails.
-pub fn read(model: &dyn Model, state: &State, tokens: &[TokenId]) -> Option<State> {
+pub(crate) fn read(model: &dyn Model, state: &State, tokens: &[TokenId]) -> Option<State> {
     let mut state = state.clone();
     tokens.iter().all(|&token| step(model, &mut state, token)).then_some(state)
 }
 
 /// The logprob of each token, as it is read; up to where the model fails.
-pub fn logprobs(model: &dyn Model, state: &State, tokens: &[TokenId]) -> Option<Vec<f64>> {
+pub(crate) fn logprobs(model: &dyn Model, state: &State, tokens: &[TokenId]) -> Option<Vec<f64>> {
     let mut state = state.clone();
     let each = tokens.iter().map(|&token| {
         let logprob = Distribution::new(&logits(model, &mut state)).logprob(token);
@@ -22,14 +22,14 @@ pub fn logprobs(model: &dyn Model, state: &State, tokens: &[TokenId]) -> Option<
 }
 
 /// The logprob of every token after `state`.
-pub fn distribution(model: &dyn Model, state: &State) -> Vec<f64> {
+pub(crate) fn distribution(model: &dyn Model, state: &State) -> Vec<f64> {
     let logits = logits(model, &mut state.clone());
     let distribution = Distribution::new(&logits);
     (0..logits.len() as TokenId).map(|token| distribution.logprob(token)).collect()
 }
 
 /// The tokens and logprobs that are drawn after `state`, which stands at `position`; up to where the model fails.
-pub fn generate(
+pub(crate) fn generate(
     model: &dyn Model,
     mut state: State,
     position: u64,

@@ -14,23 +14,23 @@ use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
 use rnnlm_server::text::{Kind, Tokenizer, TokenizerSpec};
 
-pub struct World {
-    pub model: Arc<dyn Model>,
-    pub sessions: Arc<Sessions>,
-    pub ids: Vec<SessionId>,
-    pub clock: Clock,
-    pub inbox: Arc<Inbox>,
-    pub engine: Engine,
+pub(crate) struct World {
+    pub(crate) model: Arc<dyn Model>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) ids: Vec<SessionId>,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) engine: Engine,
     tokenizer: Arc<Tokenizer>,
 }
 
 /// How the engine is cut.
 #[derive(Clone, Debug)]
-pub struct Cut {
-    pub rows_max: usize,
-    pub prompt_tokens: usize,
-    pub logits_bytes_max: usize,
-    pub parked_max: usize,
+pub(crate) struct Cut {
+    pub(crate) rows_max: usize,
+    pub(crate) prompt_tokens: usize,
+    pub(crate) logits_bytes_max: usize,
+    pub(crate) parked_max: usize,
 }
 
 impl Default for Cut {
@@ -41,25 +41,25 @@ impl Default for Cut {
 
 /// What a generation is asked for.
 #[derive(Clone, Debug)]
-pub struct Draws {
-    pub prompt: Vec<TokenId>,
-    pub seed: u64,
-    pub len: usize,
-    pub events_max: usize,
-    pub deadline: Option<Duration>,
+pub(crate) struct Draws {
+    pub(crate) prompt: Vec<TokenId>,
+    pub(crate) seed: u64,
+    pub(crate) len: usize,
+    pub(crate) events_max: usize,
+    pub(crate) deadline: Option<Duration>,
 }
 
 impl Draws {
-    pub fn sampler(&self) -> Sampler {
+    pub(crate) fn sampler(&self) -> Sampler {
         Sampler::Multinomial { seed: self.seed, choice: 0 }
     }
 }
 
-pub const STALL: Duration = Duration::from_secs(5);
+pub(crate) const STALL: Duration = Duration::from_secs(5);
 
 impl World {
     /// `sessions` sessions at the start of `model`.
-    pub fn new(model: Arc<dyn Model>, sessions_count: usize, cut: &Cut) -> Self {
+    pub(crate) fn new(model: Arc<dyn Model>, sessions_count: usize, cut: &Cut) -> Self {
         let clock = Clock::manual();
         let inbox = Arc::new(Inbox::new(InboxLimits { jobs_max: 1000, bytes_max: 1 << 20 }));
         let limits = EngineLimits {
@@ -99,24 +99,28 @@ impl World {
     }
 
     /// The session with this number as a start, and how it stands; nothing while it is busy.
-    pub fn lease(&self, session: usize) -> Option<(Start, Snapshot)> {
+    pub(crate) fn lease(&self, session: usize) -> Option<(Start, Snapshot)> {
         let lease = self.sessions.lease(&self.ids[session], None).ok()?;
         let snapshot = lease.snapshot.clone();
         Some((Start::Session(lease), snapshot))
     }
 
     /// How the session with this number stands.
-    pub fn snapshot(&self, session: usize) -> Snapshot {
+    pub(crate) fn snapshot(&self, session: usize) -> Snapshot {
         self.sessions.read(&self.ids[session]).expect("nobody has closed it").1
     }
 
-    pub fn read(&self, start: Start, plan: ReadingPlan) -> Reader<Result<ReadingResult, ReadingFailure>> {
+    pub(crate) fn read(
+        &self,
+        start: Start,
+        plan: ReadingPlan,
+    ) -> Reader<Result<ReadingResult, ReadingFailure>> {
         let (job, plans, reader) = Reading::new(plan);
         self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) });
         reader
     }
 
-    pub fn generate(&self, (start, at): (Start, &Snapshot), draws: &Draws) -> Reader<GenerationEvent> {
+    pub(crate) fn generate(&self, (start, at): (Start, &Snapshot), draws: &Draws) -> Reader<GenerationEvent> {
         let last_token = if matches!(start, Start::Session(_)) { LastToken::Read } else { LastToken::Skip };
         let (job, plans, reader) = Generation::new(GenerationPlan {
             prompt: draws.prompt.as_slice().into(),
@@ -138,7 +142,7 @@ impl World {
     }
 
     /// Takes turns until nothing can run.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         for _ in 0..100_000 {
             if self.engine.turn() != Turn::Ran {
                 return;
@@ -166,9 +170,9 @@ impl World {
 }
 
 /// Comes from prompts only: the scripted model panics on it.
-pub const NEVER_DRAWN: TokenId = 19;
+pub(crate) const NEVER_DRAWN: TokenId = 19;
 
-pub fn filters() -> Filters {
+pub(crate) fn filters() -> Filters {
     let spec = FilterSpec { ruled_out: [NEVER_DRAWN].into(), ..FilterSpec::default() };
     Filters::new(spec).expect("the values are in range")
 }

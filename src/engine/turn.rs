@@ -105,20 +105,22 @@ impl Engine {
 
     /// The one cancel path: jobs whose reader is gone, whose time is up, who stalled, or who must make way for the stop.
     fn end_jobs(&mut self, now: Instant) {
-        let shut = self.inbox.gate() == Gate::Shut;
+        let gate = self.inbox.gate();
         for job in self.active.iter_mut().filter(|job| !job.is_ending()) {
             let flow = job.job.flow();
             job.park(flow, now);
             let stalled = job.parked_since.is_some_and(|since| now >= since + self.limits.stall_timeout);
-            if let Some(ending) = ending(flow, shut, stalled || job.deadline.is_some_and(|at| at <= now)) {
+            if let Some(ending) =
+                ending(flow, if stalled { Time::Over } else { time(job.deadline, now) }, gate)
+            {
                 job.end(ending);
             }
         }
         for waiting in self.inbox.take_ended(now) {
-            let flow = waiting.job.flow();
+            let ending = ending(waiting.job.flow(), time(waiting.deadline, now), gate);
             drop(waiting.start);
             self.inbox.left(1);
-            active::close(waiting.job, ending(flow, shut, true).unwrap_or(Ending::TimedOut), None);
+            active::close(waiting.job, ending.unwrap_or(Ending::Cancelled), None);
         }
     }
 
@@ -195,11 +197,22 @@ impl Engine {
     }
 }
 
-fn ending(flow: Flow, shut: bool, late: bool) -> Option<Ending> {
-    match flow {
-        Flow::Gone => Some(Ending::Cancelled),
-        _ if late => Some(Ending::TimedOut),
-        _ if shut => Some(Ending::Shutdown),
-        _ => None,
+/// Whether a job's time has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Time {
+    Left,
+    Over,
+}
+
+fn time(deadline: Option<Instant>, now: Instant) -> Time {
+    if deadline.is_some_and(|at| at <= now) { Time::Over } else { Time::Left }
+}
+
+fn ending(flow: Flow, time: Time, gate: Gate) -> Option<Ending> {
+    match (flow, time, gate) {
+        (Flow::Gone, ..) => Some(Ending::Cancelled),
+        (_, Time::Over, _) => Some(Ending::TimedOut),
+        (_, _, Gate::Shut) => Some(Ending::Shutdown),
+        (_, Time::Left, Gate::Open) => None,
     }
 }
