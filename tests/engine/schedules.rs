@@ -99,6 +99,7 @@ struct Given {
     work: Work,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a few dozen of them in a test")]
 enum Work {
     Reading {
         plan: ReadingPlan,
@@ -116,7 +117,7 @@ impl Given {
     fn take(&mut self, count: usize) {
         match &mut self.work {
             Work::Reading { reader: Some(reader), result, .. } => {
-                *result = result.take().or_else(|| reader.try_next())
+                *result = result.take().or_else(|| reader.try_next());
             }
             Work::Generation { reader: Some(reader), events, .. } => {
                 events.extend(std::iter::from_fn(|| reader.try_next()).take(count));

@@ -51,7 +51,7 @@ pub(crate) fn generate(
 fn step(model: &dyn Model, state: &mut State, token: TokenId) -> bool {
     let mut rows = [Row::new(state, std::slice::from_ref(&token), Logits::None)];
     let run = || {
-        model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, _| unreachable!("no logits were asked for"))
+        model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, _| unreachable!("no logits were asked for"));
     };
     catch_unwind(AssertUnwindSafe(run)).is_ok() && rows[0].outcome.is_ok()
 }
