@@ -10,6 +10,8 @@ mod lease;
 mod limits;
 mod sessions;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use id::SessionId;
 pub use lease::Lease;

@@ -194,6 +194,12 @@ impl Sessions {
         self.lock().stats()
     }
 
+    /// The bytes of all sessions, added up one by one: what the running account must equal.
+    #[cfg(test)]
+    pub(super) fn counted_afresh(&self) -> usize {
+        self.lock().after(None).map(|(id, session)| session.bytes(id)).sum()
+    }
+
     /// The bounds of this table.
     pub fn limits(&self) -> &SessionLimits {
         &self.limits

@@ -54,7 +54,7 @@ impl Session {
     }
 
     /// Bytes that this session takes: its state, its tail, its id in the table and both orders, and their nodes.
-    fn bytes(&self, id: &SessionId) -> usize {
+    pub(super) fn bytes(&self, id: &SessionId) -> usize {
         const ORDERS: usize = 2 * size_of::<(Instant, SessionId)>();
         let fixed = size_of::<Self>() + size_of::<SessionId>() + ORDERS + Tail::bytes_max();
         fixed + id.as_str().len() + self.snapshot.state.bytes()

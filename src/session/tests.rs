@@ -1,0 +1,131 @@
+//! The table under random use: its accounts are always true, its limits always hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Clock;
+use crate::error::ErrorKind;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Create { id: u8, state_len: usize, on_existing: OnExisting },
+    Read(u8),
+    Lease(u8),
+    Return(usize),
+    Delete(u8),
+    Fork(u8, u8),
+    Advance(u64),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let id = || 0..6u8;
+    let on_existing = prop_oneof![Just(OnExisting::Refuse), Just(OnExisting::Replace)];
+    let op = prop_oneof![
+        4 => (id(), 1..200usize, on_existing)
+            .prop_map(|(id, state_len, on_existing)| Op::Create { id, state_len, on_existing }),
+        2 => id().prop_map(Op::Read),
+        3 => id().prop_map(Op::Lease),
+        3 => any::<usize>().prop_map(Op::Return),
+        1 => id().prop_map(Op::Delete),
+        1 => (id(), id()).prop_map(|(id, copy)| Op::Fork(id, copy)),
+        1 => (1..40u64).prop_map(Op::Advance),
+    ];
+    prop::collection::vec(op, 1..80)
+}
+
+fn id(number: u8) -> SessionId {
+    SessionId::parse(&format!("s{number}")).unwrap()
+}
+
+fn new(number: u8, state_len: usize) -> NewSession {
+    NewSession {
+        id: Some(id(number)),
+        model: if number.is_multiple_of(2) { "even" } else { "odd" }.into(),
+        snapshot: Snapshot { state: State::zeros(state_len), position: 0, tail: Tail::default() },
+        ttl: None,
+        on_existing: OnExisting::Refuse,
+    }
+}
+
+fn sessions(evict: Evict) -> (Arc<Sessions>, Clock) {
+    let clock = Clock::manual();
+    let limits = SessionLimits {
+        sessions_max: 4,
+        bytes_max: 6000,
+        ttl: Duration::from_secs(60),
+        evict,
+        gone_ttl: Duration::from_secs(100),
+        gone_max: 3,
+    };
+    (Sessions::new(limits, clock.clone()), clock)
+}
+
+proptest! {
+    #[test]
+    fn the_accounts_are_true_and_the_limits_hold(
+        ops in ops(),
+        evict in prop_oneof![Just(Evict::Lru), Just(Evict::None)],
+    ) {
+        let (sessions, clock) = sessions(evict);
+        let mut leases = Vec::new();
+        for op in ops {
+            match op {
+                Op::Create { id, state_len, on_existing } => {
+                    let _ = sessions.create(NewSession { on_existing, ..new(id, state_len) });
+                }
+                Op::Read(number) => drop(sessions.read(&id(number))),
+                Op::Lease(number) => leases.extend(sessions.lease(&id(number), None)),
+                Op::Return(which) if !leases.is_empty() => drop(leases.swap_remove(which % leases.len())),
+                Op::Return(_) => {}
+                Op::Delete(number) => drop(sessions.delete(&id(number), None)),
+                Op::Fork(number, copy) => {
+                    if let Ok((model, snapshot)) = sessions.read(&id(number)) {
+                        let _ = sessions.create(NewSession { model, snapshot, ..new(copy, 1) });
+                    }
+                }
+                Op::Advance(seconds) => clock.advance(Duration::from_secs(seconds)),
+            }
+            let stats = sessions.stats();
+            prop_assert_eq!(stats.busy, leases.len());
+            prop_assert_eq!(stats.bytes, sessions.counted_afresh());
+            prop_assert!(stats.bytes <= 6000);
+            let listed = sessions.list(None, usize::MAX);
+            prop_assert!(listed.len() <= 4);
+            prop_assert_eq!(stats.by_model.values().sum::<usize>(), listed.len());
+            for lease in &leases {
+                prop_assert!(sessions.info(lease.id()).is_ok_and(|info| info.busy), "a leased session stays");
+            }
+        }
+        drop(leases);
+        clock.advance(Duration::from_secs(61));
+        prop_assert_eq!((sessions.stats().bytes, sessions.stats().busy), (0, 0));
+    }
+}
+
+#[test]
+fn the_session_unused_for_longest_goes_and_says_so_for_a_while() {
+    let (sessions, clock) = sessions(Evict::Lru);
+    for number in 0..4 {
+        sessions.create(new(number, 1)).unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+    sessions.read(&id(0)).unwrap();
+    sessions.create(new(4, 1)).unwrap();
+    assert_eq!(sessions.info(&id(1)).unwrap_err().kind, ErrorKind::SessionEvicted);
+    assert!(sessions.info(&id(0)).is_ok());
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(sessions.info(&id(2)).unwrap_err().kind, ErrorKind::SessionExpired);
+    clock.advance(Duration::from_secs(100));
+    assert_eq!(sessions.info(&id(2)).unwrap_err().kind, ErrorKind::SessionNotFound);
+}
+
+#[test]
+fn a_full_table_that_may_not_evict_refuses_and_keeps_what_it_has() {
+    let (sessions, _clock) = sessions(Evict::None);
+    (0..4).for_each(|number| drop(sessions.create(new(number, 1)).unwrap()));
+    assert_eq!(sessions.create(new(4, 1)).unwrap_err().kind, ErrorKind::SessionsFull);
+    assert_eq!(sessions.list(None, 10).len(), 4);
+}

@@ -1,0 +1,57 @@
+//! The models that ship: `rnnlm-server score` gives the perplexity that PyTorch gives in float64.
+//!
+//! `tests/data/perplexity.json` holds what `training/evaluate.py models/NAME tests/data/TEXT` printed for each.
+
+#![allow(clippy::unwrap_used, reason = "a helper that panics is how a test fails")]
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Relative.
+const TOLERANCE: f64 = 5e-7;
+
+#[test]
+fn perplexity_is_that_of_pytorch() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let references = std::fs::read(root.join("tests/data/perplexity.json")).unwrap();
+    let references: Vec<Value> = serde_json::from_slice(&references).unwrap();
+    let named: Vec<&str> = references.iter().map(|reference| reference["model"].as_str().unwrap()).collect();
+    assert_eq!(named, shipped(root), "every model that ships has its reference");
+    for reference in &references {
+        let name = reference["model"].as_str().unwrap();
+        let found = score(root, name, reference["text"].as_str().unwrap());
+        for count in ["scored_count", "unknown_count", "char_count"] {
+            assert_eq!(found[count], reference[count], "{name}: {count}");
+        }
+        for figure in ["logprob", "perplexity", "bits_per_char"] {
+            let (found, expected) = (found[figure].as_f64().unwrap(), reference[figure].as_f64().unwrap());
+            let error = (found / expected - 1.0).abs();
+            assert!(
+                error <= TOLERANCE,
+                "{name}: {figure} is {found}, PyTorch says {expected}, {error:e} apart"
+            );
+        }
+    }
+}
+
+fn score(root: &Path, model: &str, text: &str) -> Value {
+    let program = Command::new(env!("CARGO_BIN_EXE_rnnlm-server"))
+        .current_dir(root)
+        .args(["score", "--json", "--model", &format!("models/{model}"), &format!("tests/data/{text}")])
+        .output()
+        .unwrap();
+    assert!(program.status.success(), "{}", String::from_utf8_lossy(&program.stderr));
+    let answer: Value = serde_json::from_slice(&program.stdout).unwrap();
+    answer["total"].clone()
+}
+
+/// The names of the model folders, in order.
+fn shipped(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root.join("models")).unwrap().map(Result::unwrap);
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
