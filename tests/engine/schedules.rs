@@ -133,6 +133,16 @@ impl Given {
         }
     }
 
+    /// Whether it has the model panic, which fails every row of that turn.
+    fn panics(&self) -> bool {
+        match &self.work {
+            Work::Reading { plan, .. } => {
+                plan.tokens.contains(&PANIC) || plan.branches.iter().any(|branch| branch.contains(&PANIC))
+            }
+            Work::Generation { draws, .. } => draws.prompt.contains(&PANIC),
+        }
+    }
+
     fn is_over(&self) -> bool {
         match &self.work {
             Work::Reading { reader, result, .. } => reader.is_none() || result.is_some(),
@@ -297,26 +307,37 @@ fn check(world: &World, given: &[Given]) {
     assert_eq!(stats.busy, 0);
     let model = &*world.model;
     given.iter().for_each(|job| job.check(model));
+    let panics = if given.iter().any(Given::panics) { Panics::Some } else { Panics::None };
     for session in 0..SESSIONS {
         let writes: Vec<&Given> =
             given.iter().filter(|job| job.target == Target::Session && job.session == session).collect();
         for (index, write) in writes.iter().enumerate() {
             let end =
                 writes.get(index + 1).map_or_else(|| world.snapshot(session), |next| next.start.clone());
-            check_write(model, write, &end);
+            check_write(model, write, &end, panics);
         }
     }
 }
 
-fn check_write(model: &dyn Model, write: &Given, end: &Snapshot) {
+/// Whether any row of the schedule had the model panic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Panics {
+    Some,
+    None,
+}
+
+fn check_write(model: &dyn Model, write: &Given, end: &Snapshot, panics: Panics) {
     let whole = write.whole(model);
     let read = (end.position - write.start.position) as usize;
     let state =
         solo::read(model, &write.start.state, &whole[..read]).expect("what was read alone was read here");
     assert_eq!(end.state, state, "the session stands where its {read} tokens lead");
-    if let Work::Generation { draws, events, .. } = &write.work {
+    if let Work::Generation { draws, events, reader } = &write.work {
         let seen = events.iter().filter(|event| matches!(event, GenerationEvent::Token(_))).count();
-        let failed = events.iter().any(|event| matches!(event, GenerationEvent::Failed { .. }));
+        // One whose reader is gone has nobody to tell that the model failed on its last token, or panicked beside it.
+        let unreadable = matches!(events.last(), Some(GenerationEvent::Token(token)) if token.token == NAN);
+        let untold = reader.is_none() && (unreadable || panics == Panics::Some);
+        let failed = untold || events.iter().any(|event| matches!(event, GenerationEvent::Failed { .. }));
         // The token on which the model failed was seen and cannot be read.
         let held = seen - usize::from(failed && seen > 0);
         assert!(held == 0 || read >= draws.prompt.len() + held, "{read} tokens read, {seen} seen");
