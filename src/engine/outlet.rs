@@ -60,13 +60,6 @@ impl<T> Reader<T> {
         item
     }
 
-    /// As [`Self::next`], on a thread that may wait.
-    pub fn next_blocking(&mut self) -> Option<T> {
-        let item = self.receiver.blocking_recv();
-        self.wake();
-        item
-    }
-
     /// The next item if it is there already.
     pub fn try_next(&mut self) -> Option<T> {
         let item = self.receiver.try_recv().ok();

@@ -33,13 +33,6 @@ impl<'a> Distribution<'a> {
         self.normaliser.logprob(self.logits[token as usize])
     }
 
-    /// Writes all logprobs to `out` `[vocab_size]`, rounded to f32.
-    pub fn write_logprobs(&self, out: &mut [f32]) {
-        for (out, &logit) in out.iter_mut().zip(self.logits) {
-            *out = self.normaliser.logprob(logit) as f32;
-        }
-    }
-
     /// `P(tokens[0]) + P(tokens[1]) + ..`
     pub fn mass(&self, tokens: &[TokenId]) -> f64 {
         tokens.iter().map(|&token| libm::exp(self.logprob(token))).sum()
@@ -79,16 +72,6 @@ mod tests {
             let all: Vec<TokenId> = (0..vocab_size as TokenId).collect();
             assert!((distribution.mass(&all) - 1.0).abs() < 1e-7);
         }
-    }
-
-    #[test]
-    fn the_full_vector_holds_the_logprobs_of_the_tokens() {
-        let logits = [1.0, f32::NEG_INFINITY, -3.0, 0.5];
-        let distribution = Distribution::new(&logits);
-        let mut logprobs = [0.0; 4];
-        distribution.write_logprobs(&mut logprobs);
-        assert_eq!(logprobs, [0, 1, 2, 3].map(|token| distribution.logprob(token) as f32));
-        assert_eq!(logprobs[1], f32::NEG_INFINITY);
     }
 
     proptest! {
