@@ -4,6 +4,7 @@
 //!
 //! - [`lm`]: what a language model is: tokens in, a state carried, logits out.
 //! - [`rnn`]: the native engine that computes one: kernels, packed layers, the run over ragged rows.
+//! - [`onnx`]: ONNX files: read, checked, lowered to the native engine or run as they are.
 //! - [`text`]: texts to tokens and back, by the four kinds of tokenizers that a manifest can name.
 //! - [`sampling`]: from logits to a token: the filters that a request asks for, and a seeded draw.
 //! - [`catalog`]: model folders, each checked against its manifest, and the models they hold by name.
@@ -24,6 +25,8 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod lm;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod rnn;
 pub mod sampling;
 pub mod service;

@@ -190,6 +190,8 @@ impl Dtype {
 pub enum Backend {
     /// This crate's own engine.
     Native,
+    /// The tract run-time, for ONNX graphs that are not a known network.
+    Tract,
 }
 
 impl Backend {
@@ -197,6 +199,7 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Backend::Native => "native",
+            Backend::Tract => "tract",
         }
     }
 }

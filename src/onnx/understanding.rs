@@ -1,0 +1,42 @@
+//! How a graph was understood: what `inspect` prints and `GET /v1/models/{model}` answers.
+
+use super::graph::Port;
+
+/// What was made of a graph, also of one that cannot be served.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Understanding {
+    /// The program that wrote the file, with its version.
+    pub producer: String,
+    /// The version of the standard operators.
+    pub opset: i64,
+    /// The inputs, in the file's order.
+    pub inputs: Vec<PortUse>,
+    /// The outputs, in the file's order.
+    pub outputs: Vec<PortUse>,
+    /// The recurrent layers that were found, the first layer first.
+    pub layers: Vec<Layer>,
+    /// Why the native engine does not run it; `None` when it does.
+    pub not_lowered: Option<String>,
+    /// What its owner should know, such as a known fault of the exporter.
+    pub warnings: Vec<String>,
+}
+
+/// An input or output and what it is taken for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortUse {
+    /// Name, type and shape.
+    pub port: Port,
+    /// A few words: "token ids, [T, B]", "state h of layer 0, from `hn`", "log-probabilities", "not used".
+    pub role: String,
+}
+
+/// A recurrent layer of a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// The node's name, or its first output's where it has none.
+    pub node: String,
+    /// The operator: `RNN`, `GRU`, `LSTM`, `DynamicQuantizeLSTM`.
+    pub op: String,
+    /// Units.
+    pub hidden_size: usize,
+}
