@@ -22,7 +22,8 @@ pub trait Model: Send + Sync {
     /// `sink(row, position, logits)` gets `logits` `[vocab_size]`, which it may overwrite; `position` counts
     /// the row's tokens that were read before these logits. Calls for one row come in rising position.
     ///
-    /// States are written last, after every call of `sink`: a panic before that leaves all of them as they were.
+    /// States are written last, after every call of `sink`, and nothing panics from there on: a run that panics leaves all of them
+    /// as they were, and its rows may be run again.
     /// A row whose numbers stop being finite ends with [`Row::outcome`] `Err` and its state as it was; the others are not touched by it.
     /// Tokens must be below `vocab_size`: whoever makes a row has checked them ([`RowError::TokenOutOfRange`] otherwise).
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>);
@@ -42,7 +43,7 @@ pub struct Row<'a> {
     pub tokens: &'a [TokenId],
     /// Which logits are wanted.
     pub logits: Logits,
-    /// Written by the run.
+    /// Written by every run, whatever an earlier one has left.
     pub outcome: Result<(), RowError>,
 }
 

@@ -4,6 +4,7 @@ mod cancel;
 #[path = "../rnn/network.rs"]
 #[allow(dead_code, reason = "shared with the tests of the native engine, which use all of it")]
 mod network;
+mod panics;
 mod schedules;
 mod solo;
 mod world;

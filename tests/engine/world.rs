@@ -151,7 +151,8 @@ impl World {
         panic!("the engine does not come to rest");
     }
 
-    fn submission(&self, start: Start, plans: Vec<rnnlm_server::engine::Plan>) -> Submission {
+    /// All of a submission but the job.
+    pub(crate) fn submission(&self, start: Start, plans: Vec<rnnlm_server::engine::Plan>) -> Submission {
         // The job is put in by the caller.
         let (job, _, _) = Reading::new(ReadingPlan::default());
         Submission {
@@ -164,7 +165,7 @@ impl World {
         }
     }
 
-    fn submit(&self, submission: Submission) {
+    pub(crate) fn submit(&self, submission: Submission) {
         assert!(self.inbox.push(submission).is_ok(), "the inbox has room");
     }
 }
