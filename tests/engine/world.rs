@@ -170,10 +170,6 @@ impl World {
     }
 }
 
-/// Comes from prompts only: the scripted model panics on it.
-pub(crate) const NEVER_DRAWN: TokenId = 19;
-
 pub(crate) fn filters() -> Filters {
-    let spec = FilterSpec { ruled_out: [NEVER_DRAWN].into(), ..FilterSpec::default() };
-    Filters::new(spec).expect("the values are in range")
+    Filters::new(FilterSpec::default()).expect("the values are in range")
 }
