@@ -25,7 +25,7 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod lm;
-#[cfg(feature = "onnx")]
+#[cfg_attr(not(feature = "onnx"), path = "onnx/without.rs")]
 pub mod onnx;
 pub mod rnn;
 pub mod sampling;

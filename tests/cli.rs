@@ -140,6 +140,48 @@ async fn inspect_says_what_is_served() {
     assert_eq!(bare["fitting"]["cells"], json!(["gru"]));
 }
 
+#[cfg(feature = "onnx")]
+#[test]
+fn inspect_writes_a_manifest_to_start_from() {
+    let folders = Folders::new();
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/files");
+    let graph = |name: &str| std::fs::read(fixtures.join(name)).unwrap();
+    folders.file("bare.onnx", graph("by_hand/lstm-1-layout0-tb.onnx"));
+    let page = folders.run(["inspect", "bare.onnx"]).succeeded();
+    for part in [
+        "run by        the native engine",
+        "cell          lstm",
+        "sizes         11 tokens, embedding 4, hidden 5",
+        "input         x: i64[T, B]: token ids",
+        "\"file\": \"vocab.txt\"",
+    ] {
+        assert!(page.contains(part), "`{part}` is missing from\n{page}");
+    }
+    let ended = folders.run(["inspect", "bare.onnx", "--write-manifest"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), "wrote `config.json`\n"));
+    let message = folders.run(["inspect", "bare.onnx", "--write-manifest"]).failed(1);
+    assert!(message.contains("cannot write `config.json`"), "{message}");
+
+    let words: Vec<String> =
+        ["<unk>", "<eos>"].map(String::from).into_iter().chain((0..9).map(|k| format!("word{k}"))).collect();
+    folders.file("graph/residual.onnx", graph("unrecognised/lstm-residual.onnx"));
+    folders.file("graph/vocab.txt", words.join("\n"));
+    let message = folders.run(["next", "--model", "graph", "word1"]).failed(1);
+    assert!(message.contains("rnnlm-server inspect graph/residual.onnx --write-manifest"), "{message}");
+    folders.run(["inspect", "graph", "--write-manifest"]).succeeded();
+    let report = folders.run(["inspect", "graph", "--json"]).json();
+    assert_eq!(report["model"]["backend"], "tract");
+    assert_eq!(report["manifest"]["onnx"]["state"], json!([["h0_in", "h0_out"], ["c0_in", "c0_out"]]));
+    assert_eq!(report["manifest"]["tokenizer"]["newline"], "<eos>");
+    assert!(report["onnx"]["not_lowered"].is_string(), "{report}");
+    assert!(folders.run(["next", "--model", "graph", "word1"]).succeeded().contains("position 1"));
+
+    folders.file("refused.onnx", graph("refusals/lstm-clip.onnx"));
+    let refused = folders.run(["inspect", "refused.onnx"]);
+    assert!(refused.stdout.contains("layer         LSTM, 5 units"), "{refused:?}");
+    assert!(refused.failed(1).contains("clip"));
+}
+
 #[test]
 fn inspect_shows_what_it_could_read_of_a_folder_that_is_wrong() {
     let folders = Folders::new();
@@ -164,7 +206,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
         (1, &["score", "--model", "words", "latin-1"], "byte 1"),
         (1, &["tokenize", "--model", "words", "latin-1"], "byte 1 of line 1"),
         (1, &["score", "--model", "words", "missing"], "missing"),
-        (1, &["inspect", "model.onnx"], "ONNX"),
+        (1, &["inspect", "model.onnx"], "`model.onnx`"),
         (64, &["next", "--model", ".", "a"], "`letters`, `words`"),
         (64, &["generate", "--model", "words", "--temperature", "-1"], "`temperature` is -1"),
         (64, &["generate", "--model", "words", "--max-tokens", "0"], "`max_tokens` is 0"),

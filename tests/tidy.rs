@@ -44,7 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli/generate", &["http", "service"]),
     ("cli/score", &["http", "service", "error"]),
     // Looks at files that nobody may be able to serve.
-    ("cli/inspect", &["catalog", "lm", "config", "error"]),
+    ("cli/inspect", &["http", "catalog", "lm", "config", "error"]),
     ("cli/serve", &["http", "service", "clock", "config", "error", "telemetry"]),
 ];
 

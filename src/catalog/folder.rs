@@ -1,15 +1,16 @@
 //! One model folder, read and checked whole: from files to what can be served.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::manifest::Manifest;
-use super::weights::read_weights;
+use super::manifest::{Manifest, Network};
+use super::network::{self, Computed};
 use crate::error::{Error, Result};
-use crate::lm::{Cell, Dtype, Joint, Logits, Model, Row, Scratch, State, Tail, TokenId};
-use crate::rnn::{GruForm, Kernel, Rnn};
-use crate::text::{Digest, Kind, Tokenizer, visible};
+use crate::lm::{Joint, Logits, Model, Row, Scratch, State, Tail, TokenId};
+use crate::onnx::Understanding;
+use crate::rnn::Kernel;
+use crate::text::{Kind, Tokenizer, visible};
 
 /// A model with all that serving it takes.
 #[derive(Clone)]
@@ -20,7 +21,7 @@ pub struct Served {
     pub model: Arc<dyn Model>,
     /// Texts to its tokens and back. It may have fewer entries than the model has outputs, where a `tokenizer.json` was padded.
     pub tokenizer: Arc<Tokenizer>,
-    /// SHA-256 over weights, architecture and effective weight type, in hexadecimal. States belong to one identity.
+    /// SHA-256 over weights, architecture or overrides, and effective weight type, in hexadecimal. States belong to one identity.
     pub identity: String,
     /// What every sequence has read before its position 0.
     pub initial_tokens: Vec<TokenId>,
@@ -30,6 +31,8 @@ pub struct Served {
     pub start_tail: Tail,
     /// When the weights were written.
     pub created: SystemTime,
+    /// How its graph was understood; `None` for weights that are not a graph.
+    pub understanding: Option<Arc<Understanding>>,
 }
 
 impl Served {
@@ -38,10 +41,20 @@ impl Served {
     /// # Errors
     /// `Load` when reading them fails.
     pub fn new(parts: Parts, initial_tokens: Vec<TokenId>) -> Result<Self> {
-        let Parts { name, model, tokenizer, identity, created } = parts;
+        let Parts { name, model, tokenizer, identity, created, understanding } = parts;
         let start = state_after(&*model, &initial_tokens)?;
         let start_tail = Tail::new(&initial_tokens, Joint::Open);
-        Ok(Self { name, model, tokenizer, identity, initial_tokens, start, start_tail, created })
+        Ok(Self {
+            name,
+            model,
+            tokenizer,
+            identity,
+            initial_tokens,
+            start,
+            start_tail,
+            created,
+            understanding,
+        })
     }
 }
 
@@ -57,6 +70,8 @@ pub struct Parts {
     pub identity: String,
     /// See [`Served::created`].
     pub created: SystemTime,
+    /// See [`Served::understanding`].
+    pub understanding: Option<Arc<Understanding>>,
 }
 
 /// Loads the model folder `folder`, to run on `kernel`.
@@ -69,25 +84,34 @@ pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
     let tokenizer = load_tokenizer(folder, &manifest)?;
     let initial_tokens = initial_tokens(&manifest, &tokenizer)?;
 
-    let file = read(folder, &manifest.weights)?;
-    let within = |error: Error| error.within(format!("`{}`", manifest.weights));
-    let (weights, stored) =
-        read_weights(&file, &manifest.architecture, manifest.output_weights).map_err(within)?;
-    let identity = identity(&file, &manifest);
-    drop(file);
-    let model: Arc<dyn Model> =
-        Arc::new(Rnn::new(&manifest.architecture, weights, stored, kernel).map_err(within)?);
+    let Computed { model, identity, understanding } = network::load(folder, &manifest, &tokenizer, kernel)?;
+    check_fit(&tokenizer, &manifest, model.info().vocab_size)?;
     let created = created(folder, &manifest.weights)?;
-    Served::new(
-        Parts { name: name.into(), model, tokenizer: Arc::new(tokenizer), identity, created },
-        initial_tokens,
-    )
+    let (tokenizer, understanding) = (Arc::new(tokenizer), understanding.map(Arc::new));
+    let parts = Parts { name: name.into(), model, tokenizer, identity, created, understanding };
+    Served::new(parts, initial_tokens)
 }
 
 /// The checked manifest of the model folder `folder`.
 pub(super) fn read_manifest(folder: &Path) -> Result<Manifest> {
+    if let Some(graph) = graph_without_manifest(folder) {
+        return Err(Error::load(format!(
+            "`{}` has no manifest; `rnnlm-server inspect {} --write-manifest` writes one to start from",
+            graph.file_name().unwrap_or_default().display(),
+            graph.display()
+        )));
+    }
     let json = read(folder, Manifest::FILE)?;
     Manifest::parse(&json).map_err(|error| error.within(format!("`{}`", Manifest::FILE)))
+}
+
+/// The first ONNX file of a folder without a manifest.
+pub(super) fn graph_without_manifest(folder: &Path) -> Option<PathBuf> {
+    if folder.join(Manifest::FILE).exists() {
+        return None;
+    }
+    let files = folder.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "onnx") && path.is_file()).min()
 }
 
 /// The folder's own name, also where the path ends in `.` or `..`.
@@ -99,23 +123,37 @@ fn name_of(folder: &Path) -> Result<String> {
     name.map(str::to_owned).ok_or_else(expected)
 }
 
-fn load_tokenizer(folder: &Path, manifest: &Manifest) -> Result<Tokenizer> {
+pub(super) fn load_tokenizer(folder: &Path, manifest: &Manifest) -> Result<Tokenizer> {
     let file = &manifest.tokenizer_file;
-    let tokenizer = Tokenizer::new(&manifest.tokenizer, &read(folder, file)?)
-        .map_err(|error| error.within(format!("`tokenizer` with `{file}`")))?;
-    let (found, expected) = (tokenizer.vocab_size(), manifest.architecture.vocab_size);
+    let bytes = read(folder, file).map_err(|error| {
+        let holds = match manifest.tokenizer.kind {
+            Kind::HuggingFace => "a Hugging Face `tokenizer.json`",
+            Kind::Whitespace | Kind::Word | Kind::Char => "one token a line, line number = id",
+        };
+        Error::load(format!("{error}; `tokenizer.file` names it, expected {holds}"))
+    })?;
+    Tokenizer::new(&manifest.tokenizer, &bytes)
+        .map_err(|error| error.within(format!("`tokenizer` with `{file}`")))
+}
+
+/// Refuses a vocabulary whose ids are not the model's.
+fn check_fit(tokenizer: &Tokenizer, manifest: &Manifest, expected: usize) -> Result<()> {
+    let found = tokenizer.vocab_size();
     let fits = match tokenizer.kind() {
         // Output layers are often padded to a multiple of 8 or 64 over a vocabulary that training tools made.
         Kind::HuggingFace => found <= expected,
         Kind::Whitespace | Kind::Word | Kind::Char => found == expected,
     };
-    if !fits {
-        let more = if tokenizer.kind() == Kind::HuggingFace { " at most" } else { "" };
-        return Err(Error::load(format!(
-            "`{file}` has {found} entries, expected {expected}{more}: `architecture.vocab_size`"
-        )));
+    if fits {
+        return Ok(());
     }
-    Ok(tokenizer)
+    let more = if tokenizer.kind() == Kind::HuggingFace { " at most" } else { "" };
+    let by = match manifest.network {
+        Network::Declared { .. } => "`architecture.vocab_size`".to_owned(),
+        Network::Graph(_) => format!("the logits of `{}`", manifest.weights),
+    };
+    let file = &manifest.tokenizer_file;
+    Err(Error::load(format!("`{file}` has {found} entries, expected {expected}{more}: {by}")))
 }
 
 fn initial_tokens(manifest: &Manifest, tokenizer: &Tokenizer) -> Result<Vec<TokenId>> {
@@ -138,30 +176,6 @@ fn state_after(model: &dyn Model, tokens: &[TokenId]) -> Result<State> {
     let [Row { outcome, .. }] = rows;
     outcome.map_err(|error| Error::load(format!("reading `initial_tokens`: {error}")))?;
     Ok(state)
-}
-
-/// The digest over all that decides the model's numbers.
-fn identity(weights: &[u8], manifest: &Manifest) -> String {
-    let architecture = &manifest.architecture;
-    let gru_form = match (architecture.cell, architecture.gru_form) {
-        (Cell::Gru, GruForm::ResetAfter) => "reset_after",
-        (Cell::Gru, GruForm::ResetBefore) => "reset_before",
-        _ => "none",
-    };
-    // What the weights are multiplied as, whatever the file stores: see `ModelInfo::weights_dtype`.
-    let effective = Dtype::F32;
-    let mut digest = Digest::default();
-    digest.field(weights);
-    digest.field(architecture.cell.name().as_bytes());
-    digest.field(gru_form.as_bytes());
-    digest.field(manifest.output_weights.name().as_bytes());
-    for size in
-        [architecture.vocab_size, architecture.embedding_size].iter().chain(&architecture.hidden_sizes)
-    {
-        digest.field(size.to_string().as_bytes());
-    }
-    digest.field(effective.name().as_bytes());
-    digest.finish()
 }
 
 fn created(folder: &Path, file: &str) -> Result<SystemTime> {

@@ -1,24 +1,34 @@
 //! How a model folder or a weights file is understood, also one that cannot be served: for those who make one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 
-use super::folder::{Served, load_folder, read, read_manifest};
-use super::manifest::{Manifest, OutputWeights};
+use super::draft::Draft;
+use super::folder::{Served, graph_without_manifest, load_folder, read, read_manifest};
+use super::manifest::{Manifest, Network, OutputWeights};
+use super::network::hints_of_folder;
 use super::weights::unreadable;
 use crate::error::{Error, Result};
 use crate::lm::Cell;
+use crate::onnx::{self, Hints, Understanding};
 use crate::rnn::Kernel;
 
 /// What was found at a path.
+#[derive(Default)]
 pub struct Inspection {
     /// What the folder's manifest says; `None` where it cannot be read, and for a file.
     pub manifest: Option<Manifest>,
-    /// The tensors of the weights' file, by name; empty where it cannot be read.
+    /// The tensors of a safetensors file, by name; empty where it cannot be read.
     pub tensors: Vec<TensorHead>,
-    /// The model of a folder, or why it cannot be served; `None` for a file, which lacks a tokenizer.
-    pub served: Option<Result<Served>>,
+    /// How an ONNX file was understood; `None` where it cannot be read.
+    pub understanding: Option<Understanding>,
+    /// A manifest to start from, for an ONNX file without one.
+    pub draft: Option<Draft>,
+    /// The model of a folder.
+    pub served: Option<Served>,
+    /// Why a folder, or a graph, cannot be served.
+    pub error: Option<Error>,
 }
 
 /// A tensor of a file, whatever it is for.
@@ -47,31 +57,63 @@ pub struct Fitting {
     pub output_weights: OutputWeights,
 }
 
-/// Inspects the model folder or the safetensors file at `path`.
+/// Inspects the model folder, the safetensors file or the ONNX file at `path`.
 ///
 /// # Errors
-/// `Load` when it is neither, or a file that cannot be read. What is wrong with a folder is in [`Inspection::served`].
+/// `Load` when it is none of them, or a file that cannot be read. What is wrong with a folder or a graph is in [`Inspection::error`].
 pub fn inspect(path: &Path, kernel: Kernel) -> Result<Inspection> {
     if path.is_dir() {
-        let manifest = read_manifest(path).ok();
-        let tensors = manifest.as_ref().and_then(|manifest| read_tensors(path, &manifest.weights).ok());
-        let served = Some(load_folder(path, kernel));
-        return Ok(Inspection { manifest, tensors: tensors.unwrap_or_default(), served });
+        return Ok(match graph_without_manifest(path) {
+            Some(file) => {
+                Inspection { error: load_folder(path, kernel).err(), ..inspect_graph(&file, kernel)? }
+            }
+            None => inspect_folder(path, kernel),
+        });
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => {
             let tensors = read_tensors(Path::new(""), &path.to_string_lossy())?;
-            Ok(Inspection { manifest: None, tensors, served: None })
+            Ok(Inspection { tensors, ..Inspection::default() })
         }
-        Some("onnx") => Err(Error::load(format!(
-            "`{}` is an ONNX file, which this version does not read; expected a model folder or a `.safetensors` file",
-            path.display()
-        ))),
+        Some("onnx") => inspect_graph(path, kernel),
         _ => Err(Error::load(format!(
-            "`{}` is no folder, expected a model folder or a `.safetensors` file",
+            "`{}` is no folder, expected a model folder, an `.onnx` file or a `.safetensors` file",
             path.display()
         ))),
     }
+}
+
+fn inspect_folder(folder: &Path, kernel: Kernel) -> Inspection {
+    let (served, error) = match load_folder(folder, kernel) {
+        Ok(served) => (Some(served), None),
+        Err(error) => (None, Some(error)),
+    };
+    let Ok(manifest) = read_manifest(folder) else {
+        return Inspection { error, ..Inspection::default() };
+    };
+    let (tensors, understanding) = match &manifest.network {
+        Network::Declared { .. } => (read_tensors(folder, &manifest.weights).unwrap_or_default(), None),
+        Network::Graph(spec) => {
+            let path = folder.join(&manifest.weights);
+            let hints = hints_of_folder(folder, &manifest, spec);
+            let examined = || Some(onnx::examine(&path, &hints, kernel).ok()?.understanding);
+            let loaded = served.as_ref().and_then(|served| served.understanding.as_deref().cloned());
+            (Vec::new(), loaded.or_else(examined))
+        }
+    };
+    Inspection { manifest: Some(manifest), tensors, understanding, served, error, draft: None }
+}
+
+/// A graph on its own. What a manifest would have to say of its padding changes nothing of how it is understood.
+fn inspect_graph(path: &Path, kernel: Kernel) -> Result<Inspection> {
+    let hints = Hints { pad: Some(0), ..Hints::default() };
+    let onnx::Examined { understanding, model } =
+        onnx::examine(path, &hints, kernel).map_err(|error| error.within(format!("`{}`", path.display())))?;
+    let draft = path.file_name().and_then(|name| name.to_str()).map(|name| {
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        Draft::new(&folder, name, &understanding)
+    });
+    Ok(Inspection { understanding: Some(understanding), draft, error: model.err(), ..Inspection::default() })
 }
 
 fn read_tensors(folder: &Path, file: &str) -> Result<Vec<TensorHead>> {

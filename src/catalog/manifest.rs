@@ -2,15 +2,19 @@
 //!
 //! Strict: a key that is unknown, there twice or of the wrong type refuses the folder, so that a slip of the pen is never a default.
 
-use std::num::NonZeroU32;
+mod architecture;
+mod graph;
 
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
 use crate::lm::Cell;
-use crate::rnn::{self, GruForm};
+use crate::rnn;
 use crate::text::{Kind, TokenizerSpec};
+
+pub use architecture::{KnownArchitecture, OutputWeights};
+pub use graph::GraphSpec;
 
 /// A checked manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +22,7 @@ pub struct Manifest {
     /// The name of the weights' file in the folder.
     pub weights: String,
     /// The network.
-    pub architecture: rnn::Architecture,
-    /// Where the output layer's weights come from.
-    pub output_weights: OutputWeights,
+    pub network: Network,
     /// The name of the vocabulary's file in the folder.
     pub tokenizer_file: String,
     /// The tokenizer's rules.
@@ -46,46 +48,28 @@ impl Manifest {
             let (found, expected) = (head.format_version, Self::FORMAT_VERSION);
             return Err(Error::load(format!("`format_version` is {found}, expected {expected}")));
         }
-        if head.weights.ends_with(".onnx") {
-            let message = format!(
-                "`weights` is `{}`: ONNX files are not served by this version, expected a `.safetensors` file",
-                head.weights
-            );
-            return Err(Error::load(message));
-        }
         read::<File>(json)?.check()
     }
-
-    /// `architecture.gru_linear_before_reset` as it is in force; `None` for other cells.
-    pub fn gru_linear_before_reset(&self) -> Option<bool> {
-        let is_gru = self.architecture.cell == Cell::Gru;
-        is_gru.then_some(self.architecture.gru_form == GruForm::ResetAfter)
-    }
 }
 
-/// Where the output layer's weights come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputWeights {
-    /// A tensor of their own, `decoder.weight`.
-    Own,
-    /// The embedding, `encoder.weight` (Press & Wolf 2017).
-    Tied,
-}
-
-impl OutputWeights {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            OutputWeights::Own => "own",
-            OutputWeights::Tied => "tied",
-        }
-    }
+/// What the manifest says of the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// All of it: a safetensors file holds tensors, and not how they are joined.
+    Declared {
+        /// Sizes, cell and form.
+        architecture: rnn::Architecture,
+        /// Where the output layer's weights come from.
+        output_weights: OutputWeights,
+    },
+    /// What is known beforehand of an ONNX graph, which says the rest itself.
+    Graph(GraphSpec),
 }
 
 /// What is read first: a file of another version is refused for its version, not for the keys that came with it.
 #[derive(Deserialize)]
 struct Head {
     format_version: u64,
-    weights: String,
 }
 
 #[derive(Deserialize)]
@@ -94,23 +78,11 @@ struct File {
     #[serde(rename = "format_version")]
     _format_version: u64,
     weights: String,
-    architecture: Option<Architecture>,
+    architecture: Option<KnownArchitecture>,
+    onnx: Option<graph::Onnx>,
     tokenizer: Tokenizer,
     #[serde(default)]
     initial_tokens: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Architecture {
-    #[serde(deserialize_with = "cell")]
-    cell: Cell,
-    vocab_size: NonZeroU32,
-    embedding_size: NonZeroU32,
-    hidden_sizes: Vec<NonZeroU32>,
-    #[serde(default)]
-    tie_weights: bool,
-    gru_linear_before_reset: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -131,12 +103,7 @@ struct Tokenizer {
 
 impl File {
     fn check(self) -> Result<Manifest> {
-        let Self { weights, architecture, tokenizer, initial_tokens, .. } = self;
-        let Some(architecture) = architecture else {
-            return Err(Error::load(
-                "`architecture` is missing; a `.safetensors` file does not say what it holds",
-            ));
-        };
+        let Self { weights, architecture, onnx, tokenizer, initial_tokens, .. } = self;
         for (key, name) in [("weights", &weights), ("tokenizer.file", &tokenizer.file)] {
             if name.is_empty() || name.starts_with("..") || name.contains(['/', '\\']) {
                 return Err(Error::load(format!(
@@ -144,42 +111,30 @@ impl File {
                 )));
             }
         }
+        let network = match (weights.ends_with(".onnx"), architecture, onnx) {
+            (true, architecture, onnx) => {
+                Network::Graph(onnx.unwrap_or_default().check(architecture.unwrap_or_default())?)
+            }
+            (false, Some(architecture), None) => architecture.declared()?,
+            (false, _, Some(_)) => {
+                return Err(Error::load(format!(
+                    "`onnx` is there, but `weights` is `{weights}`, expected an `.onnx` file"
+                )));
+            }
+            (false, None, None) => {
+                return Err(Error::load(
+                    "`architecture` is missing; a `.safetensors` file does not say what it holds",
+                ));
+            }
+        };
         let Tokenizer { kind, file, unk, eos, newline, lowercase, replace, pattern } = tokenizer;
         Ok(Manifest {
             weights,
-            output_weights: match architecture.tie_weights {
-                true => OutputWeights::Tied,
-                false => OutputWeights::Own,
-            },
-            architecture: architecture.check()?,
+            network,
             tokenizer_file: file,
             tokenizer: TokenizerSpec { kind, unk, eos, newline, lowercase, replace, pattern },
             initial_tokens,
         })
-    }
-}
-
-impl Architecture {
-    fn check(self) -> Result<rnn::Architecture> {
-        let size = |size: NonZeroU32| size.get() as usize;
-        let hidden_sizes: Vec<usize> = self.hidden_sizes.into_iter().map(size).collect();
-        let (Some(&last), embedding_size) = (hidden_sizes.last(), size(self.embedding_size)) else {
-            return Err(Error::load(
-                "`architecture.hidden_sizes` is empty, expected the units of each layer",
-            ));
-        };
-        if self.tie_weights && embedding_size != last {
-            let message = format!(
-                "`architecture.tie_weights` is true and `embedding_size` is {embedding_size}, expected {last}, the last of `hidden_sizes`"
-            );
-            return Err(Error::load(message));
-        }
-        let gru_form = match self.gru_linear_before_reset {
-            None | Some(true) => GruForm::ResetAfter,
-            Some(false) => GruForm::ResetBefore,
-        };
-        let vocab_size = size(self.vocab_size);
-        Ok(rnn::Architecture { cell: self.cell, vocab_size, embedding_size, hidden_sizes, gru_form })
     }
 }
 
@@ -195,8 +150,8 @@ fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
     Ok(value)
 }
 
-fn cell<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cell, D::Error> {
-    one_of(deserializer, &Cell::ALL, Cell::name)
+fn cell<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cell>, D::Error> {
+    one_of(deserializer, &Cell::ALL, Cell::name).map(Some)
 }
 
 fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {

@@ -2,19 +2,23 @@
 //!
 //! It knows files, and nothing of requests. What it gives out is loaded whole and never changes.
 
+mod draft;
 mod folder;
 mod inspect;
 mod manifest;
+mod network;
 mod weights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use draft::Draft;
 pub use folder::{Parts, Served, load_folder};
 pub use inspect::{Fitting, Inspection, TensorHead, inspect};
-pub use manifest::{Manifest, OutputWeights};
+pub use manifest::{GraphSpec, KnownArchitecture, Manifest, Network, OutputWeights};
 pub use weights::read_weights;
 
+pub use crate::onnx::{Layer as GraphLayer, Network as GraphNetwork, PortUse as GraphPort, Understanding};
 pub use crate::rnn::Kernel;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -147,12 +151,14 @@ fn model_folders(path: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     folders.sort();
-    Ok(folders)
+    // One that lacks its manifest is told so.
+    Ok(if folders.is_empty() && looks_like_a_model(path) { vec![path.to_owned()] } else { folders })
 }
 
 /// Whether there is a manifest, or weights that lack one: other folders are none of ours.
 fn looks_like_a_model(folder: &Path) -> bool {
-    [Manifest::FILE, "model.safetensors", "model.onnx"].iter().any(|file| folder.join(file).is_file())
+    let has = |file: &str| folder.join(file).is_file();
+    has(Manifest::FILE) || has("model.safetensors") || folder::graph_without_manifest(folder).is_some()
 }
 
 fn none_served(models: &Path, failures: &[Failure]) -> Error {

@@ -2,32 +2,43 @@
 
 mod report;
 
-use std::io::{Write, stdout};
-use std::path::PathBuf;
+use std::io::{Write, stderr, stdout};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
 use super::json;
-use crate::catalog::{self, Kernel};
+use crate::catalog::{self, Inspection, Kernel};
 use crate::config::Config;
 use report::Report;
 
 #[derive(Args)]
 pub(super) struct InspectArgs {
-    /// A model folder, or a safetensors file
+    /// A model folder, an ONNX file, or a safetensors file
     #[arg(value_name = "DIR|FILE")]
     pub path: PathBuf,
 
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+
+    /// Write a config.json to start from beside an ONNX file that has none
+    #[arg(long)]
+    pub write_manifest: bool,
 }
 
 /// Prints all that was understood, and then fails if it is not enough to serve a folder.
 pub(super) fn run(args: &InspectArgs) -> Outcome {
     let kernel = Kernel::choose(Config::from_environment()?.engine.kernel.forced())?;
-    let report = Report::new(catalog::inspect(&args.path, kernel)?);
+    let mut inspection = catalog::inspect(&args.path, kernel)?;
+    if args.write_manifest {
+        let written = write_manifest(args, &inspection)?;
+        writeln!(stderr(), "wrote `{}`", written.display())?;
+        // What is still wrong with the folder is said at once.
+        inspection = catalog::inspect(&args.path, kernel)?;
+    }
+    let report = Report::new(inspection);
     let out = &mut stdout().lock();
     match args.json {
         true => json::print(out, &report)?,
@@ -37,4 +48,19 @@ pub(super) fn run(args: &InspectArgs) -> Outcome {
         Some(error) => Err(Failure::Failed(format!("`{}`: {error}", args.path.display()))),
         None => Ok(()),
     }
+}
+
+fn write_manifest(args: &InspectArgs, inspection: &Inspection) -> Outcome<PathBuf> {
+    let Some(draft) = &inspection.draft else {
+        return Err(Failure::Failed(format!(
+            "`{}` is no ONNX file without a manifest, which `--write-manifest` writes one for",
+            args.path.display()
+        )));
+    };
+    Ok(draft.write(folder_of(&args.path))?)
+}
+
+/// The folder that a file is in, or the folder itself.
+fn folder_of(path: &Path) -> &Path {
+    if path.is_dir() { path } else { path.parent().unwrap_or(path) }
 }

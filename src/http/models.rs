@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::error::ApiResult;
 use super::extract::{Path, UseCases};
+use super::onnx::OnnxGraph;
 use crate::service::ModelDescription;
 
 /// The models, in the form of OpenAI's list.
@@ -29,7 +30,7 @@ pub(super) struct Model {
     owned_by: &'static str,
     /// Whether it answers requests that name no model.
     default: bool,
-    /// The recurrent cell: `rnn_tanh`, `rnn_relu`, `rnn_sigmoid`, `gru` or `lstm`.
+    /// The recurrent cell: `rnn_tanh`, `rnn_relu`, `rnn_sigmoid`, `gru` or `lstm`; null for a graph that is no known network.
     cell: Option<&'static str>,
     vocab_size: usize,
     /// Units of each layer, the first layer first.
@@ -45,6 +46,9 @@ pub(super) struct Model {
     tokenizer_kind: &'static str,
     /// SHA-256 over vocabulary and rules: perplexities compare only where it is equal.
     tokenizer_sha256: String,
+    /// How the graph of an ONNX file was understood; absent for other weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onnx: Option<OnnxGraph>,
 }
 
 /// All models
@@ -81,6 +85,7 @@ impl From<ModelDescription> for Model {
             identity: model.identity,
             tokenizer_kind: model.tokenizer_kind,
             tokenizer_sha256: model.tokenizer_sha256,
+            onnx: model.understanding.as_deref().map(OnnxGraph::from),
         }
     }
 }

@@ -63,6 +63,7 @@ pub(super) fn service() -> Arc<Service> {
         tokenizer: Arc::new(tokenizer),
         identity: String::new(),
         created: std::time::UNIX_EPOCH,
+        understanding: None,
     };
     let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
     let config = Config::default();

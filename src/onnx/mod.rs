@@ -4,48 +4,85 @@
 //! before anything runs it. Most exports are the same network behind different glue: they become a
 //! [`Rnn`](crate::rnn::Rnn), whatever they do with the state. What is left, and is safe, runs with tract.
 
+mod allow;
+mod describe;
+mod external;
+mod fold;
 mod graph;
+mod interface;
+mod lower;
+mod names;
+mod order;
+mod outer;
+mod plan;
+mod port;
+mod reader;
+mod reading;
+mod recognise;
+mod runtime;
+mod scale;
+mod stateful;
+mod tensor;
 mod understanding;
+mod windowed;
+mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
 
-pub use graph::{Dim, Element, Port};
-pub use understanding::{Layer, PortUse, Understanding};
+pub use outer::{Examined, Hints, Loaded};
+pub use port::{Dim, Element, Port};
+pub use understanding::{Layer, Network, PortUse, Understanding};
 
-use crate::error::{Error, Result};
-use crate::lm::{Model, TokenId};
-use crate::rnn::Kernel;
-
-/// What the manifest says of a graph, where detection is not enough.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hints {
-    /// The input that takes token ids.
-    pub tokens: Option<String>,
-    /// The state: names of inputs, each with the output that it is fed from.
-    pub state: Vec<(String, String)>,
-    /// The output with logits, probabilities or their logarithms.
-    pub logits: Option<String>,
-    /// How many of the last ids a graph without a state reads at once.
-    pub window: Option<usize>,
-    /// What stands in a window before the first token.
-    pub pad: Option<TokenId>,
-    /// In force in place of every GRU node's `linear_before_reset`.
-    pub gru_linear_before_reset: Option<bool>,
-}
-
-/// A graph that can be served.
-pub struct Loaded {
-    /// What computes it.
-    pub model: Arc<dyn Model>,
-    /// How it was understood.
-    pub understanding: Understanding,
-}
+use crate::error::Result;
+use crate::lm::Model;
+use crate::rnn::{Kernel, Rnn};
+use lower::Lowered;
 
 /// Loads the ONNX file `path`; weights kept outside of it are read from its folder alone.
 ///
 /// # Errors
 /// `Load` naming the node, input or output at fault, what was found and what was expected.
-pub fn load(path: &Path, _hints: &Hints, _kernel: Kernel) -> Result<Loaded> {
-    Err(Error::load(format!("`{}` is an ONNX file, which this version does not read", path.display())))
+pub fn load(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Loaded> {
+    let Examined { model, understanding } = examine(path, hints, kernel)?;
+    Ok(Loaded { model: model?, understanding })
 }
+
+/// Understands as much as it can of the ONNX file `path`, also of a graph that cannot be served.
+///
+/// # Errors
+/// `Load` when the file is no graph.
+pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
+    let graph = reader::read_graph(path)?;
+    let mut understanding = Understanding::of(&graph, hints);
+    let found = match allow::check(&graph).and_then(|()| recognise::recognise(&graph)) {
+        Ok(found) => found,
+        Err(error) => return Ok(Examined { model: Err(error), understanding }),
+    };
+    let lowered = found.network(hints.logits.as_deref()).and_then(|network| lower::lower(&network, hints));
+    match lowered {
+        Ok(lowered) => {
+            (understanding.inputs, understanding.outputs) = (found.inputs(), found.outputs_used());
+            // The weights are in memory once from here on, before the engine packs them.
+            drop(found);
+            drop(graph);
+            Ok(native(lowered, understanding, kernel))
+        }
+        Err(why) => {
+            drop(found);
+            let understanding = Understanding { not_lowered: Some(why), ..understanding };
+            Ok(runtime::examine(path, (&graph, hints), understanding))
+        }
+    }
+}
+
+fn native(lowered: Lowered, mut understanding: Understanding, kernel: Kernel) -> Examined {
+    let Lowered { architecture, weights, stored } = lowered;
+    let tie_weights = weights.output.is_none();
+    let rnn = Rnn::new(&architecture, weights, stored, kernel);
+    understanding.network = Some(Network { architecture, tie_weights });
+    Examined { model: rnn.map(|rnn| Arc::new(rnn) as Arc<dyn Model>), understanding }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! How a graph was understood: what `inspect` prints and `GET /v1/models/{model}` answers.
 
-use super::graph::Port;
+use super::{Hints, Port};
+use crate::rnn;
 
 /// What was made of a graph, also of one that cannot be served.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,8 +16,16 @@ pub struct Understanding {
     pub outputs: Vec<PortUse>,
     /// The recurrent layers that were found, the first layer first.
     pub layers: Vec<Layer>,
+    /// The network that it was lowered to.
+    pub network: Option<Network>,
     /// Why the native engine does not run it; `None` when it does.
     pub not_lowered: Option<String>,
+    /// What was taken for tokens, state and logits of a graph that was not lowered: what the manifest would have to say to the same effect.
+    pub interface: Option<Hints>,
+    /// Files beside it that hold weights, by rising name.
+    pub external_files: Vec<String>,
+    /// What the exporter left in the file, as pairs of key and value.
+    pub metadata: Vec<(String, String)>,
     /// What its owner should know, such as a known fault of the exporter.
     pub warnings: Vec<String>,
 }
@@ -39,4 +48,13 @@ pub struct Layer {
     pub op: String,
     /// Units.
     pub hidden_size: usize,
+}
+
+/// A known network that a graph turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Sizes, cell and form.
+    pub architecture: rnn::Architecture,
+    /// Whether the output layer's weights are the embedding.
+    pub tie_weights: bool,
 }

@@ -19,6 +19,13 @@ pub struct Architecture {
     pub gru_form: GruForm,
 }
 
+impl Architecture {
+    /// The attribute `linear_before_reset` of a GRU; `None` for any other cell.
+    pub fn gru_linear_before_reset(&self) -> Option<bool> {
+        (self.cell == Cell::Gru).then_some(self.gru_form == GruForm::ResetAfter)
+    }
+}
+
 /// Where the reset gate of a GRU acts in its candidate `n` (ONNX operator GRU, attribute `linear_before_reset`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GruForm {

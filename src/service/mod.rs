@@ -32,6 +32,7 @@ pub use sessions::{AppendRequest, AppendResponse, CreateRequest, CreateResponse,
 pub use tokens::{InputToken, TokenText, Tokenized};
 
 // What requests and answers are made of besides: the edge knows use cases only.
+pub use crate::catalog::{GraphLayer, GraphNetwork, GraphPort, Understanding};
 pub use crate::engine::jobs::{Finish, Finished, Ranked, ReadingFailure, Scored, Vector};
 pub use crate::session::{OnExisting, SessionId, SessionInfo};
 
@@ -113,6 +114,11 @@ impl Service {
         let catalog = Catalog::load(&catalog::Plan { models, default_model, on_failure, kernel })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");
+        }
+        for served in catalog.iter() {
+            for warning in served.understanding.iter().flat_map(|understanding| &understanding.warnings) {
+                tracing::warn!(model = %served.name, %warning, "model loaded with a warning");
+            }
         }
         let names: Vec<&str> = catalog.iter().map(|served| &*served.name).collect();
         tracing::info!(models = ?names, default = %catalog.default().name, kernel = kernel.name(), "models loaded");

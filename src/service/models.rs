@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Service;
-use crate::catalog::Served;
+use crate::catalog::{Served, Understanding};
 use crate::error::Result;
 use crate::lm::Cell;
 
@@ -37,6 +37,8 @@ pub struct ModelDescription {
     pub tokenizer_kind: &'static str,
     /// SHA-256 over vocabulary and rules: perplexities compare only where it is equal.
     pub tokenizer_sha256: String,
+    /// How its graph was understood; `None` for weights that are not a graph.
+    pub understanding: Option<Arc<Understanding>>,
 }
 
 impl Service {
@@ -69,6 +71,7 @@ impl Service {
             identity: served.identity.clone(),
             tokenizer_kind: served.tokenizer.kind().name(),
             tokenizer_sha256: served.tokenizer.sha256().to_owned(),
+            understanding: served.understanding.clone(),
         }
     }
 }

@@ -30,9 +30,11 @@ impl Folders {
         Self(root)
     }
 
-    /// Writes a file; gives its name back.
+    /// Writes a file, into a folder that may have to be made; gives its name back.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        std::fs::write(self.path().join(name), content).unwrap();
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
         name.to_owned()
     }
 

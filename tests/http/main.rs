@@ -11,6 +11,8 @@ mod generate;
 mod harness;
 mod models;
 mod next;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod ops;
 mod score;
 mod sessions;

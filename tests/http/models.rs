@@ -48,6 +48,38 @@ fn load(write: fn(&Path) -> PathBuf) -> Served {
     load_folder(&write(root.path()), Kernel::choose(None).unwrap()).unwrap()
 }
 
+/// The entries of [`graph`], by id.
+#[cfg(feature = "onnx")]
+pub(crate) const GRAPH_VOCABULARY: [&str; 11] =
+    ["<unk>", "<eos>", "the", "sea", "a", "ship", "of", "stars", "old", "man", "and"];
+
+/// Writes a folder over the ONNX file `file` of `tests/onnx/files`, which has eleven tokens, into `root`; `onnx` is what the
+/// manifest says of it.
+#[cfg(feature = "onnx")]
+pub(crate) fn write_graph(root: &Path, file: &str, onnx: &Value) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/files").join(file);
+    let folder = root.join(path.file_stem().unwrap());
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(&path, folder.join("model.onnx")).unwrap();
+    let manifest = json!({
+        "format_version": 1,
+        "weights": "model.onnx",
+        "onnx": onnx,
+        "tokenizer": {"kind": "whitespace", "file": "vocab.txt", "unk": "<unk>", "eos": "<eos>", "newline": "<eos>"},
+        "initial_tokens": ["<eos>"],
+    });
+    std::fs::write(folder.join("config.json"), manifest.to_string()).unwrap();
+    std::fs::write(folder.join("vocab.txt"), GRAPH_VOCABULARY.join("\n")).unwrap();
+    folder
+}
+
+/// The model of [`write_graph`].
+#[cfg(feature = "onnx")]
+pub(crate) fn graph(file: &str, onnx: &Value) -> Served {
+    let root = tempfile::tempdir().unwrap();
+    load_folder(&write_graph(root.path(), file, onnx), Kernel::choose(None).unwrap()).unwrap()
+}
+
 /// A scripted model over the words `a` to `z`, which starts after `a`.
 pub(crate) fn scripted(fake: impl FnOnce(Fake) -> Fake) -> Served {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
@@ -59,6 +91,7 @@ pub(crate) fn scripted(fake: impl FnOnce(Fake) -> Fake) -> Served {
         tokenizer: Arc::new(tokenizer),
         identity: String::new(),
         created: UNIX_EPOCH,
+        understanding: None,
     };
     Served::new(parts, vec![0]).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Wrong manifests and vocabularies, each with what is said about it.
 
-use super::super::{Manifest, OutputWeights, load_folder};
+use super::super::{Manifest, Network, OutputWeights, load_folder};
 use super::*;
 use crate::error::ErrorKind;
 use crate::rnn::{GruForm, Kernel};
@@ -29,11 +29,11 @@ fn a_manifest_with_all_keys_is_read() {
     });
     let manifest = Manifest::parse(json.to_string().as_bytes()).unwrap();
     assert_eq!((manifest.weights.as_str(), manifest.tokenizer_file.as_str()), ("w.safetensors", "v.txt"));
-    assert_eq!(
-        (manifest.architecture.gru_form, manifest.output_weights),
-        (GruForm::ResetBefore, OutputWeights::Tied)
-    );
-    assert_eq!(manifest.architecture.hidden_sizes, [3, 4]);
+    let Network::Declared { architecture, output_weights } = manifest.network else {
+        panic!("{:?}", manifest.network);
+    };
+    assert_eq!((architecture.gru_form, output_weights), (GruForm::ResetBefore, OutputWeights::Tied));
+    assert_eq!(architecture.hidden_sizes, [3, 4]);
     assert_eq!((manifest.tokenizer.kind, manifest.tokenizer.lowercase), (Kind::Word, true));
     assert_eq!(manifest.tokenizer.replace.len(), 2);
     assert_eq!(manifest.initial_tokens, ["e"]);
@@ -58,9 +58,9 @@ fn wrong_keys_are_named_with_what_was_found_and_expected() {
         ),
         ("/weight", json!("x"), "`config.json`: `weight`: unknown field `weight`, expected one of"),
         (
-            "/weights",
-            json!("model.onnx"),
-            "`config.json`: `weights` is `model.onnx`: ONNX files are not served by this version",
+            "/onnx",
+            json!({"window": 4}),
+            "`config.json`: `onnx` is there, but `weights` is `model.safetensors`, expected an `.onnx` file",
         ),
         (
             "/weights",
@@ -205,4 +205,17 @@ fn only_a_hugging_face_vocabulary_may_be_padded() {
     assert_eq!(load(64).unwrap(), (16, vec![2]));
     let message = load(15).unwrap_err().message;
     assert_eq!(message, "`vocab.txt` has 16 entries, expected 15 at most: `architecture.vocab_size`");
+}
+
+#[cfg(not(feature = "onnx"))]
+#[test]
+fn a_graph_is_refused_with_what_the_program_was_built_without() {
+    let message = refusal(|folder| {
+        *folder.key("/weights") = json!("model.onnx");
+        *folder.key("/architecture") = Value::Null;
+    });
+    assert!(
+        message.starts_with("`model.onnx`: an ONNX file, ") && message.contains("feature `onnx`"),
+        "{message}"
+    );
 }

@@ -1,5 +1,7 @@
 //! Folders on disk: one that is right, and what every way of being wrong is answered with.
 
+#[cfg(feature = "onnx")]
+mod graphs;
 mod manifests;
 mod models;
 mod tensors;

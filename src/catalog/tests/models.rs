@@ -139,7 +139,12 @@ fn a_folder_that_fails_is_reported_and_skipped_unless_all_must_load() {
         .iter()
         .map(|failure| format!("{}: {}", failure.folder.file_name().unwrap().display(), failure.error))
         .collect();
-    assert!(failures[0].starts_with("bare: cannot read `config.json`: "), "{}", failures[0]);
+    let asks = "bare: `model.onnx` has no manifest; `rnnlm-server inspect ";
+    assert!(
+        failures[0].starts_with(asks) && failures[0].contains("model.onnx --write-manifest`"),
+        "{}",
+        failures[0]
+    );
     assert!(
         failures[1].starts_with("land: `tokenizer` with `vocab.txt`: `unk` is `<unk>`"),
         "{}",
@@ -149,7 +154,8 @@ fn a_folder_that_fails_is_reported_and_skipped_unless_all_must_load() {
     let error = Catalog::load(&Plan { on_failure: OnFailure::Refuse, ..plan(place.path()) }).err().unwrap();
     assert_eq!(error.kind, ErrorKind::Load);
     assert!(
-        error.message.contains("bare`: cannot read") && error.message.contains("land`: `tokenizer`"),
+        error.message.contains("bare`: `model.onnx` has no manifest")
+            && error.message.contains("land`: `tokenizer`"),
         "{error}"
     );
 }

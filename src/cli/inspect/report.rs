@@ -1,19 +1,28 @@
 //! What was understood of a model: one structure, printed as JSON or for people. Keys are those of manifests and of `GET /v1/models`.
 
-use std::fmt;
+mod page;
 
 use serde::Serialize;
 
-use crate::catalog::{Fitting, Inspection, Manifest, OutputWeights, Served, TensorHead};
+use crate::catalog::{
+    Draft, Fitting, GraphSpec, Inspection, Manifest, Network, OutputWeights, Served, TensorHead,
+};
+use crate::http::OnnxGraph;
 use crate::lm::Cell;
 
 /// All that there is to say. What could not be read is absent.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Why the folder cannot be served.
+    /// Why the folder or the graph cannot be served.
     pub(super) error: Option<String>,
     model: Option<Model>,
     manifest: Option<ManifestSays>,
+    /// How an ONNX graph was understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onnx: Option<OnnxGraph>,
+    /// A manifest to start from, for an ONNX file without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draft: Option<Draft>,
     /// What a manifest could say of a file without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     fitting: Option<FittingArchitecture>,
@@ -38,7 +47,11 @@ struct Model {
 #[derive(Debug, Serialize)]
 struct ManifestSays {
     weights: String,
-    architecture: Architecture,
+    /// Of a safetensors file. That of a graph is in the graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    architecture: Option<Architecture>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onnx: Option<Onnx>,
     tokenizer: Tokenizer,
     initial_tokens: Vec<String>,
 }
@@ -52,6 +65,16 @@ struct Architecture {
     tie_weights: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     gru_linear_before_reset: Option<bool>,
+}
+
+/// What the manifest says of a graph's inputs and outputs.
+#[derive(Debug, Serialize)]
+struct Onnx {
+    tokens: Option<String>,
+    state: Vec<(String, String)>,
+    logits: Option<String>,
+    window: Option<usize>,
+    pad: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,16 +107,18 @@ struct Tensor {
 
 impl Report {
     pub(super) fn new(inspection: Inspection) -> Self {
-        let Inspection { manifest, tensors, served } = inspection;
-        let bare = manifest.is_none() && served.is_none();
+        let Inspection { manifest, tensors, understanding, draft, served, error } = inspection;
+        let bare = manifest.is_none() && served.is_none() && error.is_none();
         let fitting = if bare { Fitting::of(&tensors).map(FittingArchitecture::from) } else { None };
-        let (model, error) = match served {
-            Some(Ok(served)) => (Some(Model::from(&served)), None),
-            Some(Err(error)) => (None, Some(error.message)),
-            None => (None, None),
-        };
-        let tensors = tensors.into_iter().map(Tensor::from).collect();
-        Self { error, model, manifest: manifest.map(ManifestSays::from), fitting, tensors }
+        Self {
+            error: error.map(|error| error.message),
+            model: served.as_ref().map(Model::from),
+            manifest: manifest.map(ManifestSays::from),
+            onnx: understanding.as_ref().map(OnnxGraph::from),
+            draft,
+            fitting,
+            tensors: tensors.into_iter().map(Tensor::from).collect(),
+        }
     }
 }
 
@@ -117,19 +142,26 @@ impl From<&Served> for Model {
 
 impl From<Manifest> for ManifestSays {
     fn from(manifest: Manifest) -> Self {
-        let gru_linear_before_reset = manifest.gru_linear_before_reset();
-        let Manifest { weights, architecture, output_weights, tokenizer_file, tokenizer, initial_tokens } =
-            manifest;
+        let Manifest { weights, network, tokenizer_file, tokenizer, initial_tokens } = manifest;
+        let (architecture, onnx) = match network {
+            Network::Declared { architecture, output_weights } => {
+                let gru_linear_before_reset = architecture.gru_linear_before_reset();
+                let architecture = Architecture {
+                    cell: architecture.cell.name(),
+                    vocab_size: architecture.vocab_size,
+                    embedding_size: architecture.embedding_size,
+                    hidden_sizes: architecture.hidden_sizes,
+                    tie_weights: output_weights == OutputWeights::Tied,
+                    gru_linear_before_reset,
+                };
+                (Some(architecture), None)
+            }
+            Network::Graph(spec) => (None, Some(Onnx::from(spec))),
+        };
         Self {
             weights,
-            architecture: Architecture {
-                cell: architecture.cell.name(),
-                vocab_size: architecture.vocab_size,
-                embedding_size: architecture.embedding_size,
-                hidden_sizes: architecture.hidden_sizes,
-                tie_weights: output_weights == OutputWeights::Tied,
-                gru_linear_before_reset,
-            },
+            architecture,
+            onnx,
             tokenizer: Tokenizer {
                 kind: tokenizer.kind.name(),
                 file: tokenizer_file,
@@ -142,6 +174,13 @@ impl From<Manifest> for ManifestSays {
             },
             initial_tokens,
         }
+    }
+}
+
+impl From<GraphSpec> for Onnx {
+    fn from(spec: GraphSpec) -> Self {
+        let GraphSpec { tokens, state, logits, window, pad, .. } = spec;
+        Self { tokens, state, logits, window, pad }
     }
 }
 
@@ -158,89 +197,4 @@ impl From<TensorHead> for Tensor {
     fn from(TensorHead { name, dtype, shape }: TensorHead) -> Self {
         Self { name, dtype, shape }
     }
-}
-
-const TIED: &str = "tied to the embedding";
-const OWN: &str = "weights of its own";
-
-/// A page for people.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(model) = &self.model {
-            write!(f, "{model}")?;
-        }
-        if let Some(manifest) = &self.manifest {
-            write!(f, "{manifest}")?;
-        }
-        if let Some(fitting) = &self.fitting {
-            write!(f, "{fitting}")?;
-        }
-        let width = self.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
-        if width > 0 {
-            writeln!(f, "\n{:<width$}  type  shape", "tensor")?;
-        }
-        for Tensor { name, dtype, shape } in &self.tensors {
-            writeln!(f, "{name:<width$}  {dtype:<4}  {shape:?}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Model {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        line(f, "model", &self.id)?;
-        line(f, "identity", &self.identity)?;
-        line(f, "parameters", self.parameter_count)?;
-        line(f, "state", format!("{} bytes", self.state_bytes))?;
-        line(f, "run by", self.backend)?;
-        line(
-            f,
-            "vocabulary",
-            format!("{} entries, sha256 {}", self.tokenizer_vocab_size, self.tokenizer_sha256),
-        )
-    }
-}
-
-impl fmt::Display for ManifestSays {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { weights, architecture, tokenizer, initial_tokens } = self;
-        line(f, "weights", weights)?;
-        line(f, "cell", architecture.cell)?;
-        if let Some(linear) = architecture.gru_linear_before_reset {
-            line(f, "reset", if linear { "after the product" } else { "before the product" })?;
-        }
-        line(
-            f,
-            "sizes",
-            sizes(architecture.vocab_size, architecture.embedding_size, &architecture.hidden_sizes),
-        )?;
-        line(f, "output", if architecture.tie_weights { TIED } else { OWN })?;
-        line(f, "tokenizer", format!("{}, {}", tokenizer.kind, tokenizer.file))?;
-        for (name, entry) in
-            [("unk", &tokenizer.unk), ("eos", &tokenizer.eos), ("newline", &tokenizer.newline)]
-        {
-            line(f, name, entry.as_deref().map_or("-".into(), |entry| entry.escape_debug().to_string()))?;
-        }
-        let initial: Vec<String> =
-            initial_tokens.iter().map(|entry| entry.escape_debug().to_string()).collect();
-        line(f, "starts after", if initial.is_empty() { "-".to_owned() } else { initial.join(" ") })
-    }
-}
-
-impl fmt::Display for FittingArchitecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        line(f, "cell", self.cells.join(" or "))?;
-        line(f, "sizes", sizes(self.vocab_size, self.embedding_size, &self.hidden_sizes))?;
-        line(f, "output", if self.tie_weights { TIED } else { OWN })
-    }
-}
-
-fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt::Result {
-    writeln!(f, "{name:<14}{value}")
-}
-
-/// From the input of the network to its output.
-fn sizes(vocab_size: usize, embedding_size: usize, hidden_sizes: &[usize]) -> String {
-    let hidden: Vec<String> = hidden_sizes.iter().map(ToString::to_string).collect();
-    format!("{vocab_size} tokens, embedding {embedding_size}, hidden {}", hidden.join(" "))
 }

@@ -1,0 +1,111 @@
+//! `architecture`: what the manifest says of the network, in full for a safetensors file, in part for an ONNX graph.
+
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+
+use super::{Network, cell};
+use crate::error::{Error, Result};
+use crate::lm::Cell;
+use crate::rnn::{self, GruForm};
+
+/// The keys that are there.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct KnownArchitecture {
+    /// The cell of every layer.
+    #[serde(default, deserialize_with = "cell")]
+    pub cell: Option<Cell>,
+    /// Number of tokens.
+    pub vocab_size: Option<NonZeroU32>,
+    /// Width of the embedding.
+    pub embedding_size: Option<NonZeroU32>,
+    /// Units of each layer, the first layer first.
+    pub hidden_sizes: Option<Vec<NonZeroU32>>,
+    /// Whether the output layer's weights are the embedding.
+    pub tie_weights: Option<bool>,
+    /// Where the reset gate of a GRU acts.
+    pub gru_linear_before_reset: Option<bool>,
+}
+
+/// Where the output layer's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputWeights {
+    /// A tensor of their own, `decoder.weight`.
+    Own,
+    /// The embedding, `encoder.weight` (Press & Wolf 2017).
+    Tied,
+}
+
+impl OutputWeights {
+    pub(in crate::catalog) fn name(self) -> &'static str {
+        match self {
+            OutputWeights::Own => "own",
+            OutputWeights::Tied => "tied",
+        }
+    }
+}
+
+impl KnownArchitecture {
+    /// Units of each layer.
+    pub fn hidden_sizes(&self) -> Option<Vec<usize>> {
+        self.hidden_sizes.as_deref().map(sizes)
+    }
+
+    /// The first key that is there beside `vocab_size`.
+    pub(in crate::catalog) fn beyond_vocab_size(&self) -> Option<&'static str> {
+        [
+            ("cell", self.cell.is_some()),
+            ("embedding_size", self.embedding_size.is_some()),
+            ("hidden_sizes", self.hidden_sizes.is_some()),
+            ("tie_weights", self.tie_weights.is_some()),
+            ("gru_linear_before_reset", self.gru_linear_before_reset.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(key, is_there)| is_there.then_some(key))
+    }
+
+    /// The network of a safetensors file.
+    pub(super) fn declared(self) -> Result<Network> {
+        let cell = required("cell", self.cell)?;
+        let vocab_size = size(required("vocab_size", self.vocab_size)?);
+        let embedding_size = size(required("embedding_size", self.embedding_size)?);
+        let hidden_sizes = sizes(&required("hidden_sizes", self.hidden_sizes)?);
+        let Some(&last) = hidden_sizes.last() else {
+            return Err(Error::load(
+                "`architecture.hidden_sizes` is empty, expected the units of each layer",
+            ));
+        };
+        let tie_weights = self.tie_weights.unwrap_or(false);
+        if tie_weights && embedding_size != last {
+            let message = format!(
+                "`architecture.tie_weights` is true and `embedding_size` is {embedding_size}, expected {last}, the last of `hidden_sizes`"
+            );
+            return Err(Error::load(message));
+        }
+        let gru_form = match self.gru_linear_before_reset {
+            None | Some(true) => GruForm::ResetAfter,
+            Some(false) => GruForm::ResetBefore,
+        };
+        Ok(Network::Declared {
+            architecture: rnn::Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form },
+            output_weights: if tie_weights { OutputWeights::Tied } else { OutputWeights::Own },
+        })
+    }
+}
+
+fn required<T>(key: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| {
+        Error::load(format!(
+            "`architecture.{key}` is missing; a `.safetensors` file does not say what it holds"
+        ))
+    })
+}
+
+fn size(size: NonZeroU32) -> usize {
+    size.get() as usize
+}
+
+fn sizes(sizes: &[NonZeroU32]) -> Vec<usize> {
+    sizes.iter().copied().map(size).collect()
+}

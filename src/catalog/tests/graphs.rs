@@ -1,0 +1,195 @@
+//! Folders with an ONNX file: what their manifests may say, and what is wrong with the others.
+
+use super::super::{Manifest, Network, inspect, load_folder};
+use super::*;
+use crate::error::Result;
+use crate::lm::{Backend, Logits, Row, Scratch};
+use crate::rnn::Kernel;
+
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnx/files");
+
+/// The manifest of an ONNX file over eleven words.
+fn manifest() -> Value {
+    json!({
+        "format_version": 1,
+        "weights": "model.onnx",
+        "tokenizer": {"kind": "whitespace", "file": "vocab.txt", "eos": "<eos>"},
+        "initial_tokens": ["<eos>"],
+    })
+}
+
+/// A folder with the graph `file`, eleven words and `manifest`.
+fn folder(file: &str, manifest: &Value) -> TempDir {
+    let place = temporary();
+    let words: Vec<String> = ["<eos>".to_owned()].into_iter().chain(('a'..='j').map(String::from)).collect();
+    std::fs::write(place.path().join("vocab.txt"), words.join("\n")).unwrap();
+    std::fs::write(place.path().join("config.json"), manifest.to_string()).unwrap();
+    std::fs::copy(Path::new(FILES).join(file), place.path().join("model.onnx")).unwrap();
+    place
+}
+
+fn loaded(file: &str, change: impl FnOnce(&mut Value)) -> Result<super::super::Served> {
+    let mut manifest = manifest();
+    change(&mut manifest);
+    load_folder(folder(file, &manifest).path(), Kernel::Portable)
+}
+
+fn refusal(file: &str, change: impl FnOnce(&mut Value)) -> String {
+    loaded(file, change).err().expect("a folder that is wrong").message
+}
+
+const LSTM: &str = "by_hand/lstm-1-layout0-tb.onnx";
+const GRU: &str = "by_hand/gru-1-layout0-tb.onnx";
+const RESIDUAL: &str = "unrecognised/lstm-residual.onnx";
+const CBOW: &str = "windows/cbow-5.onnx";
+
+#[test]
+fn a_manifest_may_leave_all_to_the_graph() {
+    let served = loaded(LSTM, |_| ()).unwrap();
+    assert_eq!((served.model.info().backend, served.model.info().vocab_size), (Backend::Native, 11));
+    assert!(served.understanding.is_some_and(|understanding| understanding.not_lowered.is_none()));
+    assert_eq!(loaded(RESIDUAL, |_| ()).unwrap().model.info().backend, Backend::Tract);
+    let json = manifest().to_string();
+    assert!(matches!(Manifest::parse(json.as_bytes()).unwrap().network, Network::Graph(_)));
+}
+
+#[test]
+fn what_a_manifest_says_of_the_network_must_be_so() {
+    let right = json!({"cell": "lstm", "vocab_size": 11, "embedding_size": 4, "hidden_sizes": [5], "tie_weights": false});
+    assert!(loaded(LSTM, |manifest| manifest["architecture"] = right).is_ok());
+    for (key, value, expected) in [
+        ("cell", json!("gru"), "`architecture.cell` is `gru`, expected `lstm`, as the graph has it"),
+        ("vocab_size", json!(12), "`architecture.vocab_size` is 12, expected 11"),
+        ("embedding_size", json!(5), "`architecture.embedding_size` is 5, expected 4"),
+        ("hidden_sizes", json!([5, 5]), "`architecture.hidden_sizes` is [5, 5], expected [5]"),
+        ("tie_weights", json!(true), "`architecture.tie_weights` is true, expected false"),
+        (
+            "gru_linear_before_reset",
+            json!(true),
+            "`architecture.gru_linear_before_reset` is there, but the graph's cell is `lstm`",
+        ),
+    ] {
+        let message = refusal(LSTM, |manifest| manifest["architecture"] = json!({key: value}));
+        assert!(message.starts_with(&format!("`model.onnx`: {expected}")), "{message}");
+    }
+    let message = refusal(RESIDUAL, |manifest| manifest["architecture"] = json!({"cell": "lstm"}));
+    assert!(message.contains("`architecture.cell` is there, but the graph is run as it is"), "{message}");
+    let overridden = json!({"gru_linear_before_reset": true});
+    let message = refusal(RESIDUAL, |manifest| manifest["architecture"] = overridden);
+    assert!(message.contains("`gru_linear_before_reset` is overridden"), "{message}");
+}
+
+#[test]
+fn a_window_needs_its_padding() {
+    let message = refusal(CBOW, |_| ());
+    assert!(message.contains("`onnx.pad` in the manifest names the entry"), "{message}");
+    let message = refusal(CBOW, |manifest| manifest["onnx"] = json!({"pad": "<pad>"}));
+    assert_eq!(message, "`onnx.pad` is `<pad>`, which the vocabulary does not have");
+    let message = refusal(CBOW, |manifest| manifest["onnx"] = json!({"pad": "a", "window": 4}));
+    assert!(message.contains("`onnx.window` is 4, expected 5"), "{message}");
+
+    let served = loaded(CBOW, |manifest| {
+        (manifest["onnx"], manifest["initial_tokens"]) = (json!({"pad": "b"}), json!(["a", "c"]));
+    });
+    let served = served.unwrap();
+    assert_eq!(served.start.as_slice(), [2.0, 2.0, 2.0, 1.0, 3.0], "the newest last");
+}
+
+#[test]
+fn keys_that_no_graph_has_are_refused() {
+    for (onnx, expected) in [
+        (json!({"token": "x"}), "`config.json`: `onnx.token`: unknown field `token`"),
+        (json!({"window": 0}), "`config.json`: `onnx.window`: invalid value: integer `0`"),
+        (json!({"state": ["h"]}), "`config.json`: `onnx.state`: invalid type: sequence"),
+        (json!({"state": {"h0_in": "nowhere"}}), "`model.onnx`: not a network"),
+        (json!({"tokens": "ids"}), "`model.onnx`: not a network"),
+    ] {
+        let message = refusal(RESIDUAL, |manifest| manifest["onnx"] = onnx.clone());
+        assert!(message.starts_with(expected), "{onnx}: {message}");
+    }
+    let twice = manifest().to_string().replacen('{', r#"{"onnx": {"state": {"a": "b", "a": "c"}}, "#, 1);
+    let error = Manifest::parse(twice.as_bytes()).unwrap_err();
+    assert_eq!(error.message, "`onnx.state` has the key `a` twice, with `b` and `c`");
+}
+
+#[test]
+fn the_vocabulary_is_that_of_the_logits() {
+    let place = folder(LSTM, &manifest());
+    std::fs::write(place.path().join("vocab.txt"), "<eos>\na\n").unwrap();
+    let message = load_folder(place.path(), Kernel::Portable).err().unwrap().message;
+    assert_eq!(message, "`vocab.txt` has 2 entries, expected 11: the logits of `model.onnx`");
+    std::fs::remove_file(place.path().join("vocab.txt")).unwrap();
+    let message = load_folder(place.path(), Kernel::Portable).err().unwrap().message;
+    assert!(
+        message.starts_with("cannot read `vocab.txt`: ") && message.contains("one token a line"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_identity_follows_all_that_decides_the_numbers() {
+    let identity = |file: &str, change: fn(&mut Value)| loaded(file, change).unwrap().identity;
+    let first = identity(CBOW, |manifest| manifest["onnx"] = json!({"pad": "a"}));
+    assert_eq!(identity(CBOW, |manifest| manifest["onnx"] = json!({"pad": "a"})), first);
+    assert_ne!(identity(CBOW, |manifest| manifest["onnx"] = json!({"pad": "b"})), first);
+    let overridden =
+        |manifest: &mut Value| manifest["architecture"] = json!({"gru_linear_before_reset": false});
+    assert_ne!(identity(GRU, |_| ()), identity(GRU, overridden));
+
+    let external = |change: &dyn Fn(&mut Vec<u8>)| {
+        let place = folder("by_hand/lstm-external.onnx", &manifest());
+        let mut weights = std::fs::read(Path::new(FILES).join("by_hand/lstm-external.bin")).unwrap();
+        change(&mut weights);
+        std::fs::write(place.path().join("lstm-external.bin"), weights).unwrap();
+        load_folder(place.path(), Kernel::Portable).unwrap().identity
+    };
+    assert_ne!(external(&|_| ()), external(&|weights| weights[0] ^= 1));
+}
+
+#[test]
+fn a_state_of_a_client_that_holds_no_ids_fails_its_row_alone() {
+    for (file, stray) in
+        [(CBOW, 0.5), (CBOW, 11.0), (CBOW, -1.0), (RESIDUAL, 12.0), (RESIDUAL, f32::INFINITY)]
+    {
+        let model = loaded(file, |manifest| manifest["onnx"] = json!({"pad": "a"})).unwrap().model;
+        let mut states = [model.zero_state(), model.zero_state()];
+        *states[0].as_mut_slice().last_mut().unwrap() = stray;
+        let before = states[0].clone();
+        let [first, second] = &mut states;
+        let mut rows = [Row::new(first, &[1], Logits::Last), Row::new(second, &[1], Logits::Last)];
+        model.run(&mut rows, &mut Scratch::new(0), &mut |row, _, _| assert_eq!(row, 1));
+        assert!(rows[0].outcome.is_err() && rows[1].outcome.is_ok(), "{file} {stray}");
+        assert_eq!(states[0], before);
+    }
+}
+
+#[test]
+fn an_inspection_shows_a_graph_and_a_manifest_to_start_from() {
+    let place = folder(CBOW, &manifest());
+    std::fs::remove_file(place.path().join("config.json")).unwrap();
+    let message = load_folder(place.path(), Kernel::Portable).err().unwrap().message;
+    assert!(message.starts_with("`model.onnx` has no manifest; `rnnlm-server inspect "), "{message}");
+
+    let inspection = inspect(&place.path().join("model.onnx"), Kernel::Portable).unwrap();
+    assert_eq!(inspection.error, None);
+    let draft = inspection.draft.unwrap();
+    draft.write(place.path()).unwrap();
+    let written: Value =
+        serde_json::from_slice(&std::fs::read(place.path().join("config.json")).unwrap()).unwrap();
+    assert_eq!(written["onnx"], json!({"tokens": "x", "logits": "y", "window": 5, "pad": "<eos>"}));
+    assert_eq!(written["tokenizer"], json!({"kind": "char", "file": "vocab.txt", "eos": "<eos>"}));
+    assert_eq!(written["initial_tokens"], json!(["<eos>"]));
+    assert!(load_folder(place.path(), Kernel::Portable).is_ok());
+    assert!(
+        draft.write(place.path()).unwrap_err().message.starts_with("cannot write `"),
+        "never overwritten"
+    );
+}
+
+#[test]
+fn a_graph_that_is_refused_is_understood_all_the_same() {
+    let inspection = inspect(&Path::new(FILES).join("refusals/lstm-clip.onnx"), Kernel::Portable).unwrap();
+    assert!(inspection.error.is_some_and(|error| error.message.contains("clip")));
+    let understanding = inspection.understanding.unwrap();
+    assert_eq!((understanding.layers[0].op.as_str(), understanding.layers[0].hidden_size), ("LSTM", 5));
+}

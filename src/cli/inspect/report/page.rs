@@ -1,0 +1,139 @@
+//! The report as a page for people.
+
+use std::fmt;
+
+use super::{Architecture, FittingArchitecture, ManifestSays, Model, Report, Tensor};
+use crate::catalog::Manifest;
+use crate::http::{OnnxGraph, OnnxLayer, OnnxNetwork, OnnxPort};
+
+const TIED: &str = "tied to the embedding";
+const OWN: &str = "weights of its own";
+
+/// A page for people.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(model) = &self.model {
+            write!(f, "{model}")?;
+        }
+        if let Some(manifest) = &self.manifest {
+            write!(f, "{manifest}")?;
+        }
+        if let Some(onnx) = &self.onnx {
+            write_graph(f, onnx)?;
+        }
+        if let Some(draft) = &self.draft {
+            write!(
+                f,
+                "\n{} to start from, which `--write-manifest` writes:\n{}",
+                Manifest::FILE,
+                draft.json()
+            )?;
+        }
+        if let Some(fitting) = &self.fitting {
+            write!(f, "{fitting}")?;
+        }
+        let width = self.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+        if width > 0 {
+            writeln!(f, "\n{:<width$}  type  shape", "tensor")?;
+        }
+        for Tensor { name, dtype, shape } in &self.tensors {
+            writeln!(f, "{name:<width$}  {dtype:<4}  {shape:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, "model", &self.id)?;
+        line(f, "identity", &self.identity)?;
+        line(f, "parameters", self.parameter_count)?;
+        line(f, "state", format!("{} bytes", self.state_bytes))?;
+        line(f, "run by", self.backend)?;
+        line(
+            f,
+            "vocabulary",
+            format!("{} entries, sha256 {}", self.tokenizer_vocab_size, self.tokenizer_sha256),
+        )
+    }
+}
+
+impl fmt::Display for ManifestSays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { weights, architecture, onnx, tokenizer, initial_tokens } = self;
+        line(f, "weights", weights)?;
+        if let Some(architecture) = architecture {
+            let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
+            line(f, "cell", cell)?;
+            reset(f, architecture.gru_linear_before_reset)?;
+            line(f, "sizes", sizes(vocab_size, embedding_size, hidden_sizes))?;
+            line(f, "output", if architecture.tie_weights { TIED } else { OWN })?;
+        }
+        if let Some(pad) = onnx.as_ref().and_then(|onnx| onnx.pad.as_ref()) {
+            line(f, "pad", pad.escape_debug())?;
+        }
+        line(f, "tokenizer", format!("{}, {}", tokenizer.kind, tokenizer.file))?;
+        for (name, entry) in
+            [("unk", &tokenizer.unk), ("eos", &tokenizer.eos), ("newline", &tokenizer.newline)]
+        {
+            line(f, name, entry.as_deref().map_or("-".into(), |entry| entry.escape_debug().to_string()))?;
+        }
+        let initial: Vec<String> =
+            initial_tokens.iter().map(|entry| entry.escape_debug().to_string()).collect();
+        line(f, "starts after", if initial.is_empty() { "-".to_owned() } else { initial.join(" ") })
+    }
+}
+
+impl fmt::Display for FittingArchitecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, "cell", self.cells.join(" or "))?;
+        line(f, "sizes", sizes(self.vocab_size, self.embedding_size, &self.hidden_sizes))?;
+        line(f, "output", if self.tie_weights { TIED } else { OWN })
+    }
+}
+
+fn write_graph(f: &mut fmt::Formatter<'_>, graph: &OnnxGraph) -> fmt::Result {
+    line(f, "graph", format!("opset {}, by {}", graph.opset, graph.producer))?;
+    for (name, ports) in [("input", &graph.inputs), ("output", &graph.outputs)] {
+        for OnnxPort { name: port, element, shape, role } in ports {
+            let shape = shape.as_ref().map_or_else(String::new, |shape| format!("[{}]", shape.join(", ")));
+            line(f, name, format!("{port}: {element}{shape}: {role}"))?;
+        }
+    }
+    for OnnxLayer { node, op, hidden_size } in &graph.layers {
+        line(f, "layer", format!("{op}, {hidden_size} units, node {node}"))?;
+    }
+    for file in &graph.external_files {
+        line(f, "weights in", file)?;
+    }
+    if let Some(network) = &graph.network {
+        let &OnnxNetwork { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = network;
+        line(f, "cell", cell)?;
+        reset(f, network.gru_linear_before_reset)?;
+        line(f, "sizes", sizes(vocab_size, embedding_size, hidden_sizes))?;
+        line(f, "output", if network.tie_weights { TIED } else { OWN })?;
+    }
+    match &graph.not_lowered {
+        None => line(f, "run by", "the native engine")?,
+        Some(why) => line(f, "not native", why)?,
+    }
+    graph.warnings.iter().try_for_each(|warning| line(f, "warning", warning))
+}
+
+fn reset(f: &mut fmt::Formatter<'_>, gru_linear_before_reset: Option<bool>) -> fmt::Result {
+    match gru_linear_before_reset {
+        None => Ok(()),
+        Some(true) => line(f, "reset", "after the product"),
+        Some(false) => line(f, "reset", "before the product"),
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt::Result {
+    writeln!(f, "{name:<14}{value}")
+}
+
+/// From the input of the network to its output.
+fn sizes(vocab_size: usize, embedding_size: usize, hidden_sizes: &[usize]) -> String {
+    let hidden: Vec<String> = hidden_sizes.iter().map(ToString::to_string).collect();
+    format!("{vocab_size} tokens, embedding {embedding_size}, hidden {}", hidden.join(" "))
+}

@@ -1,0 +1,146 @@
+//! Elementwise operators over constants, in the precision of their type.
+
+use half::{bf16, f16};
+
+use super::view::{View, common_shape};
+use super::{Constants, Why};
+use crate::onnx::graph::Element;
+use crate::onnx::tensor::{Data, Tensor};
+
+/// `values` rounded to the type.
+pub(super) fn rounded(mut values: Vec<f32>, element: Element) -> Vec<f32> {
+    match element {
+        Element::F16 => values.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32()),
+        Element::Bf16 => values.iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32()),
+        _ => {}
+    }
+    values
+}
+
+/// The shape of an operator of two inputs.
+pub(super) fn shape(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
+    let (a, b) = (&from.tensor(0)?.shape, &from.tensor(1)?.shape);
+    common_shape(a, b).ok_or_else(|| format!("{a:?} and {b:?} do not fit"))
+}
+
+/// `Add`, `Sub`, `Mul`, `Div` and `Equal`.
+pub(super) fn binary(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, Why> {
+    let (a, b) = (from.tensor(0)?, from.tensor(1)?);
+    let op = from.node.op.as_str();
+    let pairs = |tensor: &Tensor| View::broadcast(&tensor.shape, &shape).ok_or("its shapes do not fit");
+    let (view_a, view_b) = (pairs(a)?, pairs(b)?);
+    let element = a.element;
+    if b.element != element {
+        return Err(format!("its inputs are {element} and {}", b.element));
+    }
+    let data = match (&a.data, &b.data) {
+        (Data::Floats(a), Data::Floats(b)) => {
+            let pairs = view_a.take(a).into_iter().zip(view_b.take(b));
+            if op == "Equal" {
+                Data::Ints(pairs.map(|(a, b)| i64::from(a == b)).collect())
+            } else {
+                Data::Floats(rounded(pairs.map(|(a, b)| float(op, a, b)).collect(), element))
+            }
+        }
+        (Data::Ints(a), Data::Ints(b)) => {
+            let pairs = view_a.take(a).into_iter().zip(view_b.take(b));
+            let values = pairs.map(|(a, b)| integer(op, a, b)).collect::<Option<Vec<i64>>>();
+            let values = values.ok_or("its integers overflow")?;
+            let range = super::integer_range(element).filter(|_| op != "Equal");
+            if range.is_some_and(|range| values.iter().any(|value| !range.contains(value))) {
+                return Err("its integers overflow".into());
+            }
+            Data::Ints(values)
+        }
+        _ => return Err(format!("its inputs are {element}")),
+    };
+    let element = if op == "Equal" { Element::Bool } else { element };
+    Ok(Tensor { shape, element, stored: element, data })
+}
+
+fn float(op: &str, a: f32, b: f32) -> f32 {
+    match op {
+        "Add" => a + b,
+        "Sub" => a - b,
+        "Mul" => a * b,
+        _ => a / b,
+    }
+}
+
+fn integer(op: &str, a: i64, b: i64) -> Option<i64> {
+    match op {
+        "Add" => a.checked_add(b),
+        "Sub" => a.checked_sub(b),
+        "Mul" => a.checked_mul(b),
+        "Equal" => Some(i64::from(a == b)),
+        _ => a.checked_div(b),
+    }
+}
+
+/// The shape of a `Where`.
+pub(super) fn where_shape(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
+    let [a, b, c] = [&from.tensor(0)?.shape, &from.tensor(1)?.shape, &from.tensor(2)?.shape];
+    let shape = common_shape(a, b).and_then(|shape| common_shape(&shape, c));
+    shape.ok_or_else(|| format!("{a:?}, {b:?} and {c:?} do not fit"))
+}
+
+/// `Where`.
+pub(super) fn choose(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, Why> {
+    let condition = from.tensor(0)?;
+    let (a, b) = (from.tensor(1)?, from.tensor(2)?);
+    let wide = |tensor: &Tensor| -> Result<Data, Why> {
+        let view = View::broadcast(&tensor.shape, &shape).ok_or("its shapes do not fit")?;
+        Ok(view.of(tensor).data)
+    };
+    let data = match (wide(condition)?, wide(a)?, wide(b)?) {
+        (Data::Ints(holds), Data::Floats(a), Data::Floats(b)) => Data::Floats(pick(&holds, &a, &b)),
+        (Data::Ints(holds), Data::Ints(a), Data::Ints(b)) => Data::Ints(pick(&holds, &a, &b)),
+        _ => return Err(format!("its inputs are {} and {}", a.element, b.element)),
+    };
+    Ok(Tensor { shape, element: a.element, stored: a.element, data })
+}
+
+fn pick<T: Copy>(holds: &[i64], a: &[T], b: &[T]) -> Vec<T> {
+    let pairs = a.iter().zip(b);
+    holds.iter().zip(pairs).map(|(&holds, (&a, &b))| if holds != 0 { a } else { b }).collect()
+}
+
+/// `Neg`.
+pub(super) fn negate(tensor: &Tensor) -> Tensor {
+    let data = match &tensor.data {
+        Data::Floats(values) => Data::Floats(values.iter().map(|value| -value).collect()),
+        Data::Ints(values) => Data::Ints(values.iter().map(|value| value.wrapping_neg()).collect()),
+        Data::Unread => Data::Unread,
+    };
+    Tensor { shape: tensor.shape.clone(), data, ..*tensor }
+}
+
+/// How many integers a `Range` has.
+pub(super) fn range_len(from: &Constants<'_>) -> Result<usize, Why> {
+    let [start, limit, delta] = bounds(from)?;
+    let distance = limit.checked_sub(start).filter(|_| delta != 0).ok_or("its bounds overflow")?;
+    if (distance > 0) != (delta > 0) {
+        return Ok(0);
+    }
+    let len = distance.unsigned_abs().div_ceil(delta.unsigned_abs());
+    usize::try_from(len).map_err(|_| format!("it makes {len} numbers"))
+}
+
+/// `Range` of integers.
+pub(super) fn range(from: &Constants<'_>) -> Result<Tensor, Why> {
+    let [start, _, delta] = bounds(from)?;
+    let values = (0..range_len(from)? as i64).map(|index| start + index * delta).collect();
+    let element = from.tensor(0)?.element;
+    Ok(Tensor { element, stored: element, ..Tensor::vector(values) })
+}
+
+fn bounds(from: &Constants<'_>) -> Result<[i64; 3], Why> {
+    let one = |index: usize| {
+        let tensor = from.tensor(index)?;
+        match tensor.as_ints() {
+            Some(&[value]) => Ok(value),
+            _ => Err(format!("its bounds are {} {:?}, expected integers", tensor.element, tensor.shape)),
+        }
+    };
+    Ok([one(0)?, one(1)?, one(2)?])
+}

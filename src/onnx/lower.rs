@@ -1,0 +1,145 @@
+//! From a network as ONNX writes it to one as the engine takes it: gate orders, biases, types.
+
+use super::Hints;
+use super::fold::Why;
+use super::graph::Element;
+use super::recognise::{FoundLayer, Network, Source};
+use super::tensor::Tensor;
+use crate::lm::{Cell, Dtype};
+use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
+
+/// What the engine is made of.
+pub(super) struct Lowered {
+    pub(super) architecture: Architecture,
+    pub(super) weights: Weights,
+    /// The type of the weights in the file; F32 where tensors differ in theirs, or are quantised.
+    pub(super) stored: Dtype,
+}
+
+/// `network` in the engine's terms.
+///
+/// # Errors
+/// What the engine has no such network for.
+pub(super) fn lower(network: &Network, hints: &Hints) -> Result<Lowered, Why> {
+    let (Some(first), Some(last)) = (network.layers.first(), network.layers.last()) else {
+        return Err("it has no recurrent layer".into());
+    };
+    let gru_form = gru_form(network, first, hints)?;
+    let (embedding, embedding_stored) = embedding(&network.embedding)?;
+    let vocab_size = network.output.shape[0];
+    if embedding.len() != vocab_size * first.input_size {
+        let found = embedding.len() / first.input_size.max(1);
+        return Err(format!("its embedding has {found} tokens, and its output {vocab_size}"));
+    }
+    if network.output.shape[1] != last.hidden_size {
+        return Err(format!(
+            "its output reads {} features, expected {}",
+            network.output.shape[1], last.hidden_size
+        ));
+    }
+    let mut stored = vec![network.output.stored];
+    stored.extend(embedding_stored);
+    stored.extend(network.layers.iter().flat_map(|layer| [layer.w.stored, layer.r.stored]));
+    let output = floats(&network.output).to_vec();
+    // Weights that are the same numbers twice were tied before they were exported.
+    let is_tied = first.input_size == last.hidden_size && same_bits(&output, &embedding);
+    let layers = network.layers.iter().map(|layer| layer_weights(layer, first.cell)).collect();
+    Ok(Lowered {
+        architecture: Architecture {
+            cell: first.cell,
+            vocab_size,
+            embedding_size: first.input_size,
+            hidden_sizes: network.layers.iter().map(|layer| layer.hidden_size).collect(),
+            gru_form,
+        },
+        weights: Weights {
+            embedding,
+            layers,
+            output: (!is_tied).then_some(output),
+            output_bias: network.output_bias.clone(),
+        },
+        stored: dtype(&stored),
+    })
+}
+
+/// Where all reset gates act; the one cell of all layers is checked on the way.
+fn gru_form(network: &Network, first: &FoundLayer, hints: &Hints) -> Result<GruForm, Why> {
+    for layer in &network.layers {
+        if layer.cell != first.cell {
+            let (a, b) = (first.cell.name(), layer.cell.name());
+            return Err(format!(
+                "node `{}` is {b}, and node `{}` {a}: expected one cell in all layers",
+                layer.node, first.node
+            ));
+        }
+    }
+    let is_gru = first.cell == Cell::Gru;
+    if let Some(is_after) = hints.gru_linear_before_reset.filter(|_| is_gru) {
+        return Ok(if is_after { GruForm::ResetAfter } else { GruForm::ResetBefore });
+    }
+    if let Some(other) = network.layers.iter().find(|layer| is_gru && layer.gru_form != first.gru_form) {
+        return Err(format!("nodes `{}` and `{}` differ in `linear_before_reset`", first.node, other.node));
+    }
+    Ok(if is_gru { first.gru_form } else { GruForm::default() })
+}
+
+/// The table `[vocab, features]`, with the type that it is stored in; one-hot inputs are the rows of an identity.
+fn embedding(source: &Source) -> Result<(Vec<f32>, Option<Element>), Why> {
+    /// 64 MB of `f32`: one-hot inputs are for small vocabularies.
+    const ONE_HOT_MAX: usize = 1 << 12;
+
+    match source {
+        Source::Table(table) => match table.as_floats() {
+            Some(values) => Ok((values.to_vec(), Some(table.stored))),
+            None => Err(format!("its embedding is {}, expected floats", table.element)),
+        },
+        &Source::OneHot { vocab_size } if vocab_size <= ONE_HOT_MAX => {
+            let mut table = vec![0.0; vocab_size * vocab_size];
+            table.iter_mut().step_by(vocab_size + 1).for_each(|value| *value = 1.0);
+            Ok((table, None))
+        }
+        Source::OneHot { vocab_size } => Err(format!(
+            "its first layer reads one-hot vectors of {vocab_size}, expected at most {ONE_HOT_MAX}"
+        )),
+        Source::Layer(_) => Err("its first layer reads another".into()),
+    }
+}
+
+fn layer_weights(layer: &FoundLayer, cell: Cell) -> LayerWeights {
+    // Where each of PyTorch's gates stands in ONNX's: i, f, g, o among i, o, f, c; r, z, n among z, r, h.
+    let order: &[usize] = match cell {
+        Cell::Lstm => &[0, 2, 3, 1],
+        Cell::Gru => &[1, 0, 2],
+        Cell::RnnTanh | Cell::RnnRelu | Cell::RnnSigmoid => &[0],
+    };
+    let gates = |values: &[f32]| -> Vec<f32> {
+        let len = values.len() / order.len();
+        order.iter().flat_map(|gate| &values[gate * len..][..len]).copied().collect()
+    };
+    let biases = layer.b.as_ref().map(|b| floats(b).split_at(b.len() / 2));
+    LayerWeights {
+        w_ih: gates(floats(&layer.w)),
+        w_hh: gates(floats(&layer.r)),
+        b_ih: biases.map(|(b_ih, _)| gates(b_ih)),
+        b_hh: biases.map(|(_, b_hh)| gates(b_hh)),
+    }
+}
+
+fn floats(tensor: &Tensor) -> &[f32] {
+    tensor.as_floats().expect("the pass has checked that weights are floats: a bug")
+}
+
+fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+fn dtype(stored: &[Element]) -> Dtype {
+    let all = |element: Element| stored.iter().all(|&stored| stored == element);
+    if all(Element::F16) {
+        Dtype::F16
+    } else if all(Element::Bf16) {
+        Dtype::Bf16
+    } else {
+        Dtype::F32
+    }
+}

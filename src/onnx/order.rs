@@ -1,0 +1,77 @@
+//! Nodes in an order of execution. Files should have them so; that they do is checked, not assumed.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use super::graph::{Node, Port};
+use crate::error::{Error, Result};
+
+/// `nodes` such that each comes after those that it reads from.
+///
+/// # Errors
+/// `Load` naming a node of a cycle, a name that two nodes write, or one that is read and never written.
+pub(super) fn in_order(nodes: Vec<Node>, given: &HashSet<&str>, outputs: &[Port]) -> Result<Vec<Node>> {
+    let makers = makers(&nodes, given)?;
+    let is_made = |name: &str| given.contains(name) || makers.contains_key(name);
+    if let Some(output) = outputs.iter().find(|output| !is_made(&output.name)) {
+        return Err(Error::load(format!("nothing writes the output `{}`", output.name)));
+    }
+    // For each node: how many nodes it waits for, and which wait for it.
+    let mut waits = vec![0usize; nodes.len()];
+    let mut waiting = vec![Vec::new(); nodes.len()];
+    for (index, node) in nodes.iter().enumerate() {
+        for name in node.inputs.iter().filter(|name| !name.is_empty()) {
+            if !is_made(name) {
+                let message = format!("node `{}` reads `{name}`, which nothing writes", node.name);
+                return Err(Error::load(message));
+            }
+        }
+        let read: BTreeSet<usize> = reads(node).filter_map(|name| makers.get(name).copied()).collect();
+        waits[index] = read.len();
+        read.into_iter().for_each(|maker| waiting[maker].push(index));
+    }
+
+    let mut ready: VecDeque<usize> = (0..nodes.len()).filter(|&index| waits[index] == 0).collect();
+    let mut order = Vec::new();
+    while let Some(index) = ready.pop_front() {
+        order.push(index);
+        for &next in &waiting[index] {
+            waits[next] -= 1;
+            if waits[next] == 0 {
+                ready.push_back(next);
+            }
+        }
+    }
+    if let Some(mut index) = waits.iter().position(|&waits| waits > 0) {
+        // A node that waits for ever waits for another: as many steps as there are nodes end on a cycle.
+        for _ in 0..nodes.len() {
+            let mut read = reads(&nodes[index]).filter_map(|name| makers.get(name).copied());
+            index = read.find(|&maker| waits[maker] > 0).unwrap_or(index);
+        }
+        let name = &nodes[index].name;
+        return Err(Error::load(format!(
+            "node `{name}` reads what follows from its own output, expected no cycle"
+        )));
+    }
+    let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    Ok(order.into_iter().filter_map(|index| nodes[index].take()).collect())
+}
+
+/// The node that writes each name.
+fn makers<'n>(nodes: &'n [Node], given: &HashSet<&str>) -> Result<HashMap<&'n str, usize>> {
+    let mut makers = HashMap::new();
+    for (index, node) in nodes.iter().enumerate() {
+        for name in node.outputs.iter().filter(|name| !name.is_empty()) {
+            if given.contains(name.as_str()) || makers.insert(name.as_str(), index).is_some() {
+                let message = format!("node `{}` writes `{name}`, which is there already", node.name);
+                return Err(Error::load(message));
+            }
+        }
+    }
+    Ok(makers)
+}
+
+/// All names that `node` reads, also from within nested graphs.
+fn reads(node: &Node) -> Box<dyn Iterator<Item = &str> + '_> {
+    let own = node.inputs.iter().map(String::as_str);
+    Box::new(own.chain(node.nested().flat_map(reads)))
+}

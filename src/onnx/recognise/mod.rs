@@ -1,0 +1,232 @@
+//! Which network a graph is: one pass over its nodes that keeps, for every tensor, what is known of it.
+//!
+//! The pass knows `ids -> table or one-hot -> recurrent layers -> affine -> softmax` and the glue that exporters put
+//! between these. Every node is either understood, down to what runs along each axis of its result, or makes that
+//! result unknown, with the node's name and the reason. Nothing is skipped: a graph whose logits come out known is the network
+//! that was found, for any number of positions and rows.
+
+mod affine;
+mod axes;
+mod damage;
+mod glue;
+mod network;
+mod quantised;
+mod recurrent;
+mod sizes;
+mod softmax;
+mod tokens;
+mod value;
+mod wrap;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::allow::Recurrent;
+use super::fold::{Constants, Folder, Why};
+use super::graph::{Dim, Graph, Node};
+use super::tensor::RANK_MAX;
+use crate::error::{Error, Result};
+use axes::{Along, Part};
+use value::{Content, Flow, Form, Input, Position, Value, Vector, exact_below};
+
+pub(super) use network::{FoundLayer, Network, Source};
+
+/// What the pass found out.
+pub(super) struct Found<'g> {
+    graph: &'g Graph,
+    values: HashMap<&'g str, Value>,
+    folder: Folder,
+    layers: Vec<FoundLayer>,
+    /// What the layers recur along, once one was found: an input's axis, or a single position.
+    time: Option<Option<Along>>,
+    /// Inputs that layers start from.
+    starts: Vec<Start>,
+    /// The input with token ids, once an embedding was found.
+    tokens: Option<usize>,
+    /// A node that no run-time here computes right.
+    refused: Option<Error>,
+    quantised_count: usize,
+}
+
+/// An input, and the vector of a layer that starts from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Start {
+    input: usize,
+    layer: usize,
+    vector: Vector,
+}
+
+/// A node with what is known of its inputs.
+struct Known<'a> {
+    node: &'a Node,
+    inputs: Vec<Option<Value>>,
+}
+
+impl Known<'_> {
+    /// Input `index`, which the operator cannot do without.
+    fn value(&self, index: usize) -> Result<&Value, Why> {
+        self.optional(index).ok_or_else(|| format!("input {index} is missing"))
+    }
+
+    fn optional(&self, index: usize) -> Option<&Value> {
+        self.inputs.get(index)?.as_ref()
+    }
+}
+
+/// Follows `graph` from its inputs to its outputs.
+///
+/// # Errors
+/// `Load` for a graph that is to be refused: a `sequence_lens` that may end a row before its last token.
+pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
+    let elements = graph.constants.values().map(|tensor| tensor.len()).sum();
+    let mut found = Found {
+        graph,
+        values: HashMap::new(),
+        folder: Folder::new(graph.opset, elements),
+        layers: Vec::new(),
+        time: None,
+        starts: Vec::new(),
+        tokens: None,
+        refused: None,
+        quantised_count: 0,
+    };
+    for (name, tensor) in &graph.constants {
+        found.values.insert(name, Value::Constant(Arc::clone(tensor)));
+    }
+    for (index, input) in graph.inputs.iter().enumerate() {
+        let value = match &input.shape {
+            Some(shape) if shape.len() > RANK_MAX => {
+                let why = format!("input `{}` has {} dimensions", input.name, shape.len());
+                Value::Unknown(why.into())
+            }
+            Some(shape) => input_flow(graph, index, shape),
+            None if input.element.is_float() => Value::State([index].into()),
+            None => Value::Unknown(format!("input `{}` has no shape", input.name).into()),
+        };
+        found.values.insert(&input.name, value);
+    }
+    for node in &graph.nodes {
+        found.step(node);
+        if let Some(error) = found.refused.take() {
+            return Err(error);
+        }
+    }
+    Ok(found)
+}
+
+/// The input itself, with an axis for each dimension that is not fixed at 1.
+fn input_flow(graph: &Graph, index: usize, shape: &[Dim]) -> Value {
+    let element = graph.inputs[index].element;
+    let axis = |(axis, dim): (usize, &Dim)| {
+        let part = |size| vec![Part { along: Along::Input { input: index, axis }, size }];
+        match dim {
+            Dim::Fixed(1) => Vec::new(),
+            Dim::Fixed(size) => part(Some(*size)),
+            Dim::Symbol(_) | Dim::Unknown => part(None),
+        }
+    };
+    let content = Content::Input(Input { index, exact_below: exact_below(element), form: Form::Raw });
+    Value::Flow(Flow { axes: shape.iter().enumerate().map(axis).collect(), content, position: Position::All })
+}
+
+fn has_many_axes(value: &Value) -> bool {
+    matches!(value, Value::Flow(flow) if flow.axes.len() > RANK_MAX)
+}
+
+/// Elements that an operator may copy which makes weights of weights.
+fn tables(known: &Known<'_>) -> usize {
+    match known.node.op.as_str() {
+        "MatMul"
+        | "Gemm"
+        | "Einsum"
+        | "FusedMatMul"
+        | "Add"
+        | "Sub"
+        | "Mul"
+        | "Div"
+        | "DequantizeLinear"
+        | "Cast"
+        | "MatMulInteger"
+        | "DynamicQuantizeMatMul"
+        | "MatMulIntegerToFloat" => known.inputs.iter().flatten().map(Value::table_len).sum(),
+        _ => 0,
+    }
+}
+
+impl<'g> Found<'g> {
+    /// Takes one node.
+    fn step(&mut self, node: &'g Node) {
+        let value = |name: &String| self.values.get(name.as_str()).cloned();
+        let known = Known { node, inputs: node.inputs.iter().map(value).collect() };
+        let because = |why: &str| Value::Unknown(format!("node `{}` ({}): {why}", node.name, node.op).into());
+        let mut outputs = match self.outputs(&known) {
+            Ok(outputs) if outputs.iter().any(has_many_axes) => vec![because("it makes too many dimensions")],
+            Ok(outputs) => outputs,
+            Err(why) => vec![because(&why); node.outputs.len()],
+        };
+        if outputs.len() < node.outputs.len() {
+            outputs.resize(node.outputs.len(), because("its further outputs are not known"));
+        }
+        for (name, value) in node.outputs.iter().zip(outputs) {
+            self.values.insert(name, value);
+        }
+    }
+
+    fn outputs(&mut self, known: &Known<'_>) -> Result<Vec<Value>, Why> {
+        let node = known.node;
+        if let Some(kind) = Recurrent::of(node) {
+            return self.recurrent(known, kind);
+        }
+        if glue::keeps_zeros(known) {
+            return Ok(vec![Value::Zeros; node.outputs.len()]);
+        }
+        if node.nested().next().is_some() {
+            return Err("it runs a nested graph, which is no part of a known network".into());
+        }
+        let unknown = known.inputs.iter().flatten().find(|value| matches!(value, Value::Unknown(_)));
+        if let Some(unknown) = unknown {
+            return Ok(vec![unknown.clone(); node.outputs.len()]);
+        }
+        let constants = known.inputs.iter().map(|value| match value {
+            None => Some(None),
+            Some(Value::Constant(tensor)) => Some(Some(Arc::clone(tensor))),
+            Some(_) => None,
+        });
+        if let Some(inputs) = constants.collect::<Option<Vec<_>>>() {
+            let folded = self.folder.fold(&Constants { node, inputs })?;
+            return Ok(folded.into_iter().map(Value::Constant).collect());
+        }
+        self.folder.room(tables(known))?;
+        if let Some(values) = self.quantised(known)? {
+            return Ok(values);
+        }
+        if !node.is_standard() {
+            return Err(format!("`{}.{}` is not known", node.domain, node.op));
+        }
+        if let Some(value) = sizes::sizes(known)? {
+            return Ok(vec![value]);
+        }
+        self.standard(known)
+    }
+
+    /// A standard operator with an input that is no constant.
+    fn standard(&mut self, known: &Known<'_>) -> Result<Vec<Value>, Why> {
+        let one = |value: Value| vec![value];
+        if let Some(value) = wrap::wrapped(known)? {
+            return Ok(one(value));
+        }
+        Ok(match known.node.op.as_str() {
+            "Gather" if matches!(known.value(1)?, Value::Flow(_)) => one(self.embed(known)?),
+            "OneHot" => one(self.one_hot(known)?),
+            "MatMul" => one(affine::matmul(known)?),
+            "Einsum" => one(affine::einsum(known)?),
+            "Gemm" => one(affine::gemm(known)?),
+            "Add" | "Sub" | "Mul" | "Div" => one(affine::elementwise(known)?),
+            "DequantizeLinear" => one(quantised::rows(known)?),
+            "Softmax" => one(softmax::softmax(known, self.graph.opset, value::Scale::Probabilities)?),
+            "LogSoftmax" => one(softmax::softmax(known, self.graph.opset, value::Scale::LogProbabilities)?),
+            "Log" => one(softmax::log(known)?),
+            _ => self.glue(known)?,
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! What the pass found: the network between the token ids and the logits, and what the other inputs and outputs are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::axes::{Along, Axis};
+use super::value::{Carried, Content, Flow, Head, Position, Value, Vector};
+use super::{Found, Start};
+use crate::lm::Cell;
+use crate::onnx::fold::Why;
+use crate::onnx::graph::Port;
+use crate::onnx::tensor::Tensor;
+use crate::onnx::understanding::PortUse;
+use crate::rnn::GruForm;
+
+/// A recurrent layer with its weights as the operator has them.
+#[derive(Clone, Debug)]
+pub(in crate::onnx) struct FoundLayer {
+    /// The node.
+    pub(in crate::onnx) node: String,
+    pub(in crate::onnx) cell: Cell,
+    /// Nothing to cells other than the GRU.
+    pub(in crate::onnx) gru_form: GruForm,
+    pub(in crate::onnx) hidden_size: usize,
+    pub(in crate::onnx) input_size: usize,
+    pub(in crate::onnx) source: Source,
+    /// `[1, gates * hidden, input]`.
+    pub(in crate::onnx) w: Arc<Tensor>,
+    /// `[1, gates * hidden, hidden]`.
+    pub(in crate::onnx) r: Arc<Tensor>,
+    /// `[1, 2 * gates * hidden]`.
+    pub(in crate::onnx) b: Option<Arc<Tensor>>,
+}
+
+/// What a layer reads.
+#[derive(Clone, Debug)]
+pub(in crate::onnx) enum Source {
+    /// The token's row of a table `[vocab, features]`.
+    Table(Arc<Tensor>),
+    OneHot {
+        vocab_size: usize,
+    },
+    /// The h of another layer.
+    Layer(usize),
+}
+
+/// `embedding -> recurrent layers -> affine`, as a graph has it.
+#[derive(Clone, Debug)]
+pub(in crate::onnx) struct Network {
+    /// The embedding: a table or one-hot.
+    pub(in crate::onnx) embedding: Source,
+    /// The first layer first.
+    pub(in crate::onnx) layers: Vec<FoundLayer>,
+    /// `[vocab, hidden]`.
+    pub(in crate::onnx) output: Arc<Tensor>,
+    /// `[vocab]`.
+    pub(in crate::onnx) output_bias: Option<Vec<f32>>,
+}
+
+impl Found<'_> {
+    /// The network whose logits, or what softmax makes of them, an output has: the output `logits` where it is named.
+    ///
+    /// # Errors
+    /// The node or output that is not understood.
+    pub(in crate::onnx) fn network(&self, logits: Option<&str>) -> Result<Network, Why> {
+        const OPSET_MIN: i64 = 7;
+
+        if self.graph.opset < OPSET_MIN {
+            let found = self.graph.opset;
+            return Err(format!("its operators are of opset {found}, expected {OPSET_MIN} or later"));
+        }
+        let head = self.head(logits)?;
+        if let Some(start) = self.starts.iter().find(|start| self.tokens == Some(start.input)) {
+            let (name, layer) = (&self.graph.inputs[start.input].name, &self.layers[start.layer].node);
+            return Err(format!("`{name}` has both token ids and the state of node `{layer}`"));
+        }
+        let mut layers = Vec::new();
+        let mut at = head.layer;
+        let embedding = loop {
+            let layer = &self.layers[at];
+            layers.push(layer.clone());
+            match &layer.source {
+                Source::Layer(before) => at = *before,
+                source => break source.clone(),
+            }
+        };
+        layers.reverse();
+        Ok(Network { embedding, layers, output: head.weights.clone(), output_bias: head.bias.clone() })
+    }
+
+    fn head(&self, logits: Option<&str>) -> Result<Arc<Head>, Why> {
+        let outputs = &self.graph.outputs;
+        if let Some(name) = logits.filter(|&name| !outputs.iter().any(|output| output.name == name)) {
+            return Err(format!("there is no output `{name}`"));
+        }
+        let candidates = || outputs.iter().filter(|output| logits.is_none_or(|name| output.name == name));
+        let head = candidates().find_map(|output| match self.value(output) {
+            Value::Flow(Flow { content: Content::Output(head, _), .. }) => Some(head.clone()),
+            _ => None,
+        });
+        head.ok_or_else(|| {
+            let unknown = candidates().find_map(|output| match self.value(output) {
+                Value::Unknown(why) => Some(why.to_string()),
+                _ => None,
+            });
+            let found = || {
+                let found = candidates()
+                    .map(|output| format!("`{}` is {}", output.name, self.value(output).describe()));
+                format!("no output has logits: {}", found.collect::<Vec<_>>().join(", "))
+            };
+            unknown.unwrap_or_else(found)
+        })
+    }
+
+    fn value(&self, output: &Port) -> &Value {
+        &self.values[output.name.as_str()]
+    }
+
+    /// What each input is taken for.
+    pub(in crate::onnx) fn inputs(&self) -> Vec<PortUse> {
+        let mut started: BTreeMap<usize, BTreeSet<Carried>> = BTreeMap::new();
+        for start in &self.starts {
+            started.entry(start.input).or_default().insert(start.carried());
+        }
+        let outputs = self.graph.outputs.iter().rev();
+        let ends: BTreeMap<BTreeSet<Carried>, &str> =
+            outputs.map(|output| (self.carried_by(output), output.name.as_str())).collect();
+        let role = |(index, port): (usize, &Port)| match started.get(&index) {
+            _ if self.tokens == Some(index) => {
+                format!("token ids, {}", self.shape(&self.values[port.name.as_str()]))
+            }
+            None => "not used".into(),
+            Some(carried) => {
+                let from = ends.get(carried).map_or(String::new(), |output| format!(", from `{output}`"));
+                format!("state {}{from}", names(carried))
+            }
+        };
+        let ports = self.graph.inputs.iter().enumerate();
+        ports.map(|(index, port)| PortUse { port: port.clone(), role: role((index, port)) }).collect()
+    }
+
+    /// What each output is taken for.
+    pub(in crate::onnx) fn outputs_used(&self) -> Vec<PortUse> {
+        let role = |port: &Port| {
+            let carried = self.carried_by(port);
+            match self.value(port) {
+                Value::Flow(Flow { content: Content::Output(_, scale), position, .. }) => {
+                    let which = match position {
+                        Position::All => "",
+                        Position::First => " after the first position",
+                        Position::Last => " after the last position",
+                    };
+                    format!("{}{which}, {}", scale.name(), self.shape(self.value(port)))
+                }
+                _ if !carried.is_empty() => format!("state {}", names(&carried)),
+                _ => "not used".into(),
+            }
+        };
+        self.graph.outputs.iter().map(|port| PortUse { port: port.clone(), role: role(port) }).collect()
+    }
+
+    /// The states of an output.
+    fn carried_by(&self, output: &Port) -> BTreeSet<Carried> {
+        self.as_final(self.value(output)).unwrap_or_default()
+    }
+
+    /// Axes in letters: T along which layers recur, B rows, V the features.
+    fn shape(&self, value: &Value) -> String {
+        let Value::Flow(flow) = value else { return String::new() };
+        let part = |along: Along| match along {
+            Along::Features => "V",
+            along if self.time == Some(Some(along)) => "T",
+            Along::Input { .. } => "B",
+        };
+        let axis = |axis: &Axis| {
+            let parts: Vec<&str> = axis.iter().map(|axis| part(axis.along)).collect();
+            if parts.is_empty() { "1".to_owned() } else { parts.join("*") }
+        };
+        let axes: Vec<String> = flow.axes.iter().map(axis).collect();
+        format!("[{}]", axes.join(", "))
+    }
+}
+
+impl Start {
+    fn carried(&self) -> Carried {
+        Carried { layer: self.layer, vector: self.vector }
+    }
+}
+
+/// `h of layers 0 and 1`.
+fn names(carried: &BTreeSet<Carried>) -> String {
+    let of = |vector: Vector| {
+        let layers = carried.iter().filter(|carried| carried.vector == vector);
+        layers.map(|carried| carried.layer.to_string()).collect::<Vec<_>>()
+    };
+    let vectors = [("h", of(Vector::H)), ("c", of(Vector::C))];
+    let named = vectors.iter().filter(|(_, layers)| !layers.is_empty()).map(|(name, layers)| {
+        let plural = if layers.len() == 1 { "" } else { "s" };
+        format!("{name} of layer{plural} {}", layers.join(", "))
+    });
+    named.collect::<Vec<_>>().join(" and ")
+}

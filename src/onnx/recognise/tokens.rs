@@ -1,0 +1,84 @@
+//! Token ids and what they select: a row of a table, or a place in a one-hot vector.
+
+use super::axes::{Along, Part};
+use super::value::{Content, Flow, Form, Input, Value};
+use super::{Found, Known};
+use crate::onnx::fold::{Why, axis_of};
+use crate::onnx::tensor::{Data, Tensor};
+
+impl Found<'_> {
+    /// `Gather` of a constant by token ids.
+    pub(super) fn embed(&mut self, known: &Known<'_>) -> Result<Value, Why> {
+        let (Value::Constant(table), Value::Flow(ids)) = (known.value(0)?, known.value(1)?) else {
+            let found = known.value(0)?.describe();
+            return Err(format!("it selects from {found}, expected an embedding [vocab, features]"));
+        };
+        let &[vocab, features] = table.shape.as_slice() else {
+            return Err(format!("its table is {:?}, expected [vocab, features]", table.shape));
+        };
+        if axis_of(known.node.int("axis")?.unwrap_or(0), 2)? != 0 {
+            return Err("it selects columns of its table, expected rows".into());
+        }
+        self.take_ids(ids, vocab)?;
+        let axes = [ids.axes.as_slice(), &[vec![along_features(features)]]].concat();
+        Ok(Value::Flow(Flow { axes, content: Content::Row(table.clone()), position: ids.position }))
+    }
+
+    /// `OneHot` of token ids, with 1 at the token and 0 elsewhere, along a new last axis.
+    pub(super) fn one_hot(&mut self, known: &Known<'_>) -> Result<Value, Why> {
+        let (Value::Flow(ids), Value::Constant(depth), Value::Constant(values)) =
+            (known.value(0)?, known.value(1)?, known.value(2)?)
+        else {
+            return Err("its depth or its values are not constant".into());
+        };
+        let depth = match &depth.data {
+            Data::Ints(depth) => depth.first().copied(),
+            Data::Floats(depth) => depth.first().map(|&depth| depth as i64),
+            Data::Unread => None,
+        };
+        let Some(vocab) = depth.and_then(|depth| usize::try_from(depth).ok()).filter(|&depth| depth > 0)
+        else {
+            return Err(format!("its depth is {depth:?}, expected the size of the vocabulary"));
+        };
+        if !is_zero_one(values) {
+            return Err("its values are not 0 and 1".into());
+        }
+        let axis = axis_of(known.node.int("axis")?.unwrap_or(-1), ids.axes.len() + 1)?;
+        if axis != ids.axes.len() {
+            return Err(format!("its new axis is {axis}, expected the last"));
+        }
+        self.take_ids(ids, vocab)?;
+        let axes = [ids.axes.as_slice(), &[vec![along_features(vocab)]]].concat();
+        Ok(Value::Flow(Flow { axes, content: Content::OneHot, position: ids.position }))
+    }
+
+    /// Checks that `ids` are one input, whole, in types that have every id below `vocab`.
+    fn take_ids(&mut self, ids: &Flow, vocab: usize) -> Result<(), Why> {
+        let Content::Input(Input { index, exact_below, form: Form::Raw | Form::Ids, .. }) = ids.content
+        else {
+            return Err(format!("it selects by {}, expected token ids", ids.content.describe()));
+        };
+        let name = &self.graph.inputs[index].name;
+        if let Some(before) = self.tokens.filter(|&before| before != index) {
+            let before = &self.graph.inputs[before].name;
+            return Err(format!("it selects by `{name}`, and another node by `{before}`"));
+        }
+        if vocab as i64 > exact_below {
+            return Err(format!("`{name}` is cast to a type without all ids below {vocab}"));
+        }
+        self.tokens = Some(index);
+        Ok(())
+    }
+}
+
+pub(super) fn along_features(size: usize) -> Part {
+    Part { along: Along::Features, size: Some(size) }
+}
+
+fn is_zero_one(values: &Tensor) -> bool {
+    match &values.data {
+        Data::Floats(values) => values == &[0.0, 1.0],
+        Data::Ints(values) => values == &[0, 1],
+        Data::Unread => false,
+    }
+}

@@ -1,0 +1,246 @@
+//! What is known of a tensor without running anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::axes::{Axis, Size};
+use crate::onnx::graph::Element;
+use crate::onnx::tensor::{Data, Tensor};
+
+/// A tensor of the graph, as far as it is understood.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Constant(Arc<Tensor>),
+    /// Zeros of a shape that callers decide.
+    Zeros,
+    /// Integers that follow from the shapes of inputs.
+    Sizes(Sizes),
+    /// What is on the way from the token ids to the logits.
+    Flow(Flow),
+    /// Elements of these inputs, moved and not changed: a state on its way in.
+    State(BTreeSet<usize>),
+    /// States after the last position, moved and not changed.
+    Final(BTreeSet<Carried>),
+    Quantised(Quantised),
+    /// Not understood, with the node at fault and the reason.
+    Unknown(Arc<str>),
+}
+
+/// A vector that a layer carries from position to position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Carried {
+    pub(super) layer: usize,
+    pub(super) vector: Vector,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Vector {
+    H,
+    C,
+}
+
+/// Integers; `None` for one that is not known.
+#[derive(Clone, Debug)]
+pub(super) enum Sizes {
+    One(Option<Size>),
+    List(Vec<Option<Size>>),
+    /// Any number of times the same.
+    Repeated(Size),
+}
+
+/// Something that every position has.
+#[derive(Clone, Debug)]
+pub(super) struct Flow {
+    pub(super) axes: Vec<Axis>,
+    pub(super) content: Content,
+    pub(super) position: Position,
+}
+
+/// Which positions a [`Flow`] has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    All,
+    First,
+    Last,
+}
+
+/// What a position has in a [`Flow`].
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// An element of an input.
+    Input(Input),
+    /// A 1 at the token's place.
+    OneHot,
+    /// The token's row of a table `[vocab, features]`.
+    Row(Arc<Tensor>),
+    /// The h of a layer.
+    Hidden(usize),
+    /// What the output layer makes.
+    Output(Arc<Head>, Scale),
+}
+
+/// An input that has only been moved and cast.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Input {
+    pub(super) index: usize,
+    /// The integers from 0 to below this one have come through every cast.
+    pub(super) exact_below: i64,
+    pub(super) form: Form,
+}
+
+/// What was computed of an input's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing, whatever they are.
+    Raw,
+    /// Nothing, as they are token ids.
+    Ids,
+    /// Another finite number.
+    Shifted,
+    /// The same truth value for each.
+    Truth(bool),
+}
+
+/// An output layer, `logits = weights h + bias`.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    /// The layer whose h it reads.
+    pub(super) layer: usize,
+    /// `[vocab, hidden]`.
+    pub(super) weights: Arc<Tensor>,
+    /// `[vocab]`.
+    pub(super) bias: Option<Vec<f32>>,
+}
+
+/// What an output's numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    Logits,
+    Probabilities,
+    LogProbabilities,
+}
+
+/// The parts of a product in integers (operators `DynamicQuantizeLinear` and `MatMulInteger`); `id` tells which quantised tensor.
+#[derive(Clone, Debug)]
+pub(super) enum Quantised {
+    Values {
+        id: usize,
+        flow: Flow,
+    },
+    ScaleOf {
+        id: usize,
+        times: Option<Arc<Tensor>>,
+    },
+    ZeroOf {
+        id: usize,
+    },
+    /// Of `flow` and `weights` `[features, columns]`, without any scale.
+    Product {
+        id: usize,
+        flow: Flow,
+        weights: Arc<Tensor>,
+    },
+}
+
+impl Value {
+    /// Whether all elements are zeros.
+    pub(super) fn is_zeros(&self) -> bool {
+        match self {
+            Value::Zeros => true,
+            Value::Constant(tensor) => match &tensor.data {
+                Data::Floats(values) => values.iter().all(|&value| value == 0.0),
+                Data::Ints(values) => values.iter().all(|&value| value == 0),
+                Data::Unread => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Elements of the constants that it is made of.
+    pub(super) fn table_len(&self) -> usize {
+        match self {
+            Value::Constant(tensor) => tensor.len(),
+            Value::Flow(flow) => match &flow.content {
+                Content::Row(table) => table.len(),
+                Content::Output(head, _) => head.weights.len(),
+                Content::Input(_) | Content::OneHot | Content::Hidden(_) => 0,
+            },
+            Value::Quantised(Quantised::Product { weights, .. }) => weights.len(),
+            _ => 0,
+        }
+    }
+
+    /// As integers along one dimension at most.
+    pub(super) fn as_sizes(&self) -> Option<Sizes> {
+        match self {
+            Value::Sizes(sizes) => Some(sizes.clone()),
+            Value::Constant(tensor) => {
+                let size = |&value: &i64| Some(Size::fixed(value));
+                let ints = tensor.as_ints()?;
+                match tensor.shape.len() {
+                    0 => ints.first().map(|value| Sizes::One(size(value))),
+                    1 => Some(Sizes::List(ints.iter().map(size).collect())),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// In a few words.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Value::Constant(tensor) => format!("a constant {:?}", tensor.shape),
+            Value::Zeros => "zeros".into(),
+            Value::Sizes(_) => "sizes of an input".into(),
+            Value::Flow(flow) => flow.content.describe(),
+            Value::State(_) => "a part of an input".into(),
+            Value::Final(_) => "a state".into(),
+            Value::Quantised(_) => "a quantised tensor".into(),
+            Value::Unknown(why) => why.to_string(),
+        }
+    }
+}
+
+impl Content {
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Content::Input(_) => "an input".into(),
+            Content::OneHot => "one-hot token ids".into(),
+            Content::Row(_) => "the embedding".into(),
+            Content::Hidden(layer) => format!("h of layer {layer}"),
+            Content::Output(_, scale) => scale.name().into(),
+        }
+    }
+}
+
+impl Scale {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Scale::Logits => "logits",
+            Scale::Probabilities => "probabilities",
+            Scale::LogProbabilities => "log-probabilities",
+        }
+    }
+}
+
+impl Sizes {
+    pub(super) fn into_list(self) -> Option<Vec<Option<Size>>> {
+        match self {
+            Sizes::One(size) => Some(vec![size]),
+            Sizes::List(sizes) => Some(sizes),
+            Sizes::Repeated(_) => None,
+        }
+    }
+}
+
+/// The integers from 0 to below this one are numbers of the type.
+pub(super) fn exact_below(element: Element) -> i64 {
+    match element {
+        Element::F16 => 1 << 11,
+        Element::Bf16 => 1 << 8,
+        Element::F32 => 1 << 24,
+        Element::F64 => 1 << 53,
+        other => crate::onnx::fold::integer_range(other).map_or(0, |range| range.end().saturating_add(1)),
+    }
+}

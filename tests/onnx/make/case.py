@@ -1,0 +1,188 @@
+"""A fixture: a file, what the server makes of it, and ONNX Runtime's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx.reference import ReferenceEvaluator
+
+from network import Network
+
+# Each (T, B) is read from the zero state.
+SHAPES = [(1, 1), (6, 1), (1, 4), (5, 3), (24, 1)]
+
+RUNTIME_LOGS_FATAL = 4
+
+
+@dataclass(frozen=True)
+class Part:
+    """An input and an output with a share of the state."""
+
+    input: str | None
+    output: str | None
+    kind: str = "h"
+    layers: tuple[int, ...] = (0,)
+    form: str = "LBH"
+    """`LBH` (layers or the one direction first), `BLH`, `BH` for one layer, `BLxH` with layers side by side,
+    or `KLBH` with h and c in one."""
+    dtype: type = np.float32
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What a graph's inputs and outputs mean."""
+
+    tokens: str = "x"
+    logits: str = "y"
+    time_major: bool = True
+    ids: type = np.int64
+    values: str = "logits"
+    """`logits`, `log` or `probabilities`."""
+    form: str = "steps"
+    """`steps`: the axes of the ids, then V. `flat`: those as one. `vocab_first`: `[B, V, T]`.
+    `last` and `first`: one position."""
+    state: tuple[Part, ...] = ()
+    time_axis: bool = True
+    """Whether ids have one."""
+    tokens_turned: bool = False
+    """Ids in the other order than the logits."""
+
+
+@dataclass
+class Case:
+    name: str
+    source: onnx.ModelProto | bytes | Callable[[], onnx.ModelProto]
+    """The file, or what makes it: exporters are slow."""
+    outcome: str
+    """`lowered`, `warned` (lowered, with a warning), `tract`, `windowed` or `refused`."""
+    network: Network | None = None
+    """What it computes. Where there is one, the file's own numbers must be its."""
+    ports: Ports = field(default_factory=Ports)
+    says: str = ""
+    """Part of the refusal or of the warning."""
+    hints: dict = field(default_factory=dict)
+    frozen: tuple[int | None, int | None] = (None, None)
+    """T and B where the exporter has baked them in."""
+    window: int | None = None
+    """How many ids a graph without a state reads at once."""
+    oracle: str = "file"
+    """`file`, `twin` where the file cannot say everything, `steps` where it reads one token at a time, `window`, or `none`."""
+    reference: onnx.ModelProto | None = None
+    """What ONNX Runtime computes in place of the file: the dequantised graph."""
+    runtime_tolerance: float | None = None
+    """For a quantised file: how far logits may be from ONNX Runtime's, by its largest."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What lies beside the file: external data."""
+    runtime: str = "onnxruntime"
+    """What computes the file here: `reference` (onnx's own) where ONNX Runtime cannot, `none` where neither can."""
+
+    @cached_property
+    def model(self) -> onnx.ModelProto | bytes:
+        return self.source() if callable(self.source) else self.source
+
+
+def session(model: onnx.ModelProto, files: dict[str, bytes] | None = None) -> onnxruntime.InferenceSession:
+    """One thread: sums in one order."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = RUNTIME_LOGS_FATAL
+    if not files:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    with TemporaryDirectory() as folder:
+        write(model, files, Path(folder) / "model.onnx")
+        return onnxruntime.InferenceSession(Path(folder) / "model.onnx", options, providers=["CPUExecutionProvider"])
+
+
+def write(model: onnx.ModelProto | bytes, files: dict[str, bytes], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString(deterministic=True))
+    for name, data in files.items():
+        (path.parent / name).parent.mkdir(parents=True, exist_ok=True)
+        (path.parent / name).write_bytes(data)
+
+
+class Runner:
+    """A file in ONNX Runtime, its inputs and outputs in our order."""
+
+    def __init__(self, case: Case, model: onnx.ModelProto) -> None:
+        self.case = case
+        self.ports = case.ports
+        self.session = ReferenceEvaluator(model) if case.runtime == "reference" else session(model, case.files)
+        self.shapes = {port.name: [d.dim_value for d in port.type.tensor_type.shape.dim] for port in model.graph.input}
+
+    def run(self, tokens: np.ndarray, state: dict[tuple[str, int], np.ndarray] | None = None) -> "Answer":
+        """Reads `[B, T]` ids. `state` gives `[B, H]` by kind and layer; without it, zeros."""
+        ports, (batch, time) = self.ports, tokens.shape
+        feed = {ports.tokens: (tokens.T if ports.time_major != ports.tokens_turned else tokens).astype(ports.ids)}
+        if not ports.time_axis:
+            feed[ports.tokens] = feed[ports.tokens].reshape(batch)
+        for part in ports.state:
+            if part.input is not None:
+                feed[part.input] = self.pack(part, batch, state)
+        names = [ports.logits] + [part.output for part in ports.state if part.output is not None]
+        y, *rest = self.session.run(names, feed)
+        found = {}
+        for part, value in zip([part for part in ports.state if part.output is not None], rest):
+            found |= unpack(part, value)
+        return Answer(y, self.steps(y, batch, time), found)
+
+    def pack(self, part: Part, batch: int, state: dict | None) -> np.ndarray:
+        if state is None:
+            return np.zeros([size or batch for size in self.shapes[part.input]], part.dtype)
+        values = np.stack([[state[kind, k] for k in part.layers] for kind in part.kind]).astype(part.dtype)
+        side_by_side = np.concatenate(list(values[0]), axis=-1)
+        forms = {"KLBH": values, "LBH": values[0], "BLH": values[0].transpose(1, 0, 2), "BH": values[0][0], "BLxH": side_by_side}
+        return forms[part.form]
+
+    def steps(self, y: np.ndarray, batch: int, time: int) -> np.ndarray:
+        """Log-probabilities `[B, T, V]`, or `[B, 1, V]` where the file has one position."""
+        y = self.raw_steps(y.astype(np.float64), batch, time)
+        with np.errstate(divide="ignore"):
+            return normalised(np.log(y) if self.ports.values == "probabilities" else y)
+
+    def raw_steps(self, y: np.ndarray, batch: int, time: int) -> np.ndarray:
+        """The output's values as they are, `[B, T, V]`."""
+        ports = self.ports
+        if ports.form in ("last", "first"):
+            return y.reshape(batch, 1, -1)
+        if ports.form == "vocab_first":
+            return y.transpose(0, 2, 1)
+        return y.reshape(time, batch, -1).transpose(1, 0, 2) if ports.time_major else y.reshape(batch, time, -1)
+
+
+@dataclass
+class Answer:
+    raw: np.ndarray
+    logprobs: np.ndarray
+    state: dict[tuple[str, int], np.ndarray]
+
+
+def unpack(part: Part, value: np.ndarray) -> dict[tuple[str, int], np.ndarray]:
+    """`[B, H]` by kind and layer."""
+    if part.form == "BH":
+        value = value[None]
+    elif part.form == "BLxH":
+        value = np.stack(np.split(value, len(part.layers), axis=-1))
+    elif part.form == "BLH":
+        value = value.transpose(1, 0, 2)
+    if part.form != "KLBH":
+        value = value[None]
+    return {(kind, k): value[i, j] for i, kind in enumerate(part.kind) for j, k in enumerate(part.layers)}
+
+
+def normalised(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def tokens_for(vocab_size: int) -> list[np.ndarray]:
+    """Ids `[B, T]` for each of SHAPES."""
+    random = np.random.default_rng(vocab_size)
+    return [random.integers(vocab_size, size=(batch, time)) for time, batch in SHAPES]
