@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import pickle
 
 import torch
 
@@ -29,8 +28,9 @@ def load(path: pathlib.Path) -> dict[str, object]:
     """Reads a checkpoint; tensors and plain values only, a pickle that holds anything else is refused."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"`{path}` cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    # Bytes that are no pickle fail anywhere in the unpickler, with whatever its code raises there.
+    except Exception as error:
+        raise InputError(f"`{path}` cannot be read as a checkpoint: {next(iter(str(error).splitlines()), repr(error))}") from error
     found = values.get("format") if isinstance(values, dict) else None
     if found != FORMAT:
         raise InputError(f"`{path}` is not a checkpoint of this program: found format {found!r}, expected {FORMAT!r}")
