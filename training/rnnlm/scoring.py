@@ -66,10 +66,11 @@ def score_text(model: Network, tokenizer: Tokenizer, text: str, progress=iter) -
 def perplexity_by_context(model: Network, ids: torch.Tensor, context: int, every: int) -> float:
     """Perplexity of every `every`-th token of `ids`, predicted from a zero state that read only the `context` tokens before it.
 
-    In the precision the model is in. Tokens with fewer than `context` before them are left out.
+    In the precision the model is in. Tokens with fewer than `context` before them are left out; the others are the same
+    ones whatever the context, so that figures compare.
     """
     model = model.eval()
-    positions = torch.arange(context, len(ids), every)
+    positions = torch.arange(-(-context // every) * every, len(ids), every)
     loss = 0.0
     for chunk in positions.split(ROWS_PER_CHUNK):
         inputs = ids[chunk[None, :] - context + torch.arange(context)[:, None]]
