@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path, help="new model folder")
     parser.add_argument("--test", type=pathlib.Path, required=True, help="text that the card's figures are measured on")
-    parser.add_argument("--dtype", choices=folder.DTYPES, default="f32", help="type that weights are stored in")
+    parser.add_argument("--dtype", choices=folder.DTYPES, default="f32", help="type that weights are stored in; a network that reads a window is stored as ONNX, in f32 or f16")
     parser.add_argument("--data", default="Not stated.", help="a sentence on the text for the card")
     parser.add_argument("--licence", default="Not stated.", help="a sentence on the licence for the card")
     parser.add_argument("--threads", type=int, default=1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-import pickle
 
 import torch
 
 from .errors import InputError
-from .model import Architecture, RnnLm
+from .network import Network, build
 from .tokenizer import Rule, Tokenizer
 
 FORMAT = "rnnlm-training-1"
@@ -29,18 +28,17 @@ def load(path: pathlib.Path) -> dict[str, object]:
     """Reads a checkpoint; tensors and plain values only, a pickle that holds anything else is refused."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"`{path}` cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    # Bytes that are no pickle fail anywhere in the unpickler, with whatever its code raises there.
+    except Exception as error:
+        raise InputError(f"`{path}` cannot be read as a checkpoint: {next(iter(str(error).splitlines()), repr(error))}") from error
     found = values.get("format") if isinstance(values, dict) else None
     if found != FORMAT:
         raise InputError(f"`{path}` is not a checkpoint of this program: found format {found!r}, expected {FORMAT!r}")
     return values
 
 
-def restore_model(values: dict[str, object]) -> tuple[RnnLm, Tokenizer]:
+def restore_model(values: dict[str, object]) -> tuple[Network, Tokenizer]:
     """The network, in evaluation mode and without dropout, and the tokenizer of a loaded checkpoint."""
-    architecture = dict(values["architecture"])
-    architecture["hidden_sizes"] = tuple(architecture["hidden_sizes"])
-    model = RnnLm(Architecture(**architecture))
+    model = build(values["architecture"])
     model.load_state_dict(values["model"])
     return model.eval(), Tokenizer(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])

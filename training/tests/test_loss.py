@@ -8,6 +8,7 @@ from torch.nn import functional
 from rnnlm import loss
 from rnnlm.candidates import CandidateSampler
 from rnnlm.model import Architecture, RnnLm
+from rnnlm.network import build
 from rnnlm.scoring import perplexity_by_context, score_text
 from rnnlm.tokenizer import Rule, Tokenizer
 
@@ -74,3 +75,11 @@ def test_perplexity_by_context_reads_so_many_tokens_and_no_more():
         outputs, _ = model(ids[position - 3 : position, None], model.zero_state(1))
         loss_sum += functional.cross_entropy(model.decoder(outputs[-1]), ids[position : position + 1]).item()
     assert math.isclose(perplexity_by_context(model, ids, context=3, every=1), math.exp(loss_sum / (len(ids) - 3)), rel_tol=1e-5)
+
+
+def test_contexts_are_measured_on_the_same_tokens():
+    shape = {"cell": "cbow", "vocab_size": 7, "embedding_size": 4, "hidden_sizes": [4], "tie_weights": True, "context": 1, "pad": 0}
+    model, ids = build(shape), torch.randint(7, (40,), generator=torch.Generator().manual_seed(1))
+    # A network that reads one token predicts alike from any context: only other tokens could change the figure.
+    figures = [perplexity_by_context(model, ids, context, every=10) for context in (1, 2, 7, 10)]
+    assert figures == [figures[0]] * 4
