@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 import torch
 
-from rnnlm import checkpoint, errors
+from rnnlm import checkpoint, errors, vocabulary
 from rnnlm.corpus import read_texts, stream
 from rnnlm.errors import InputError
 from rnnlm.model import Architecture, RnnLm
 from rnnlm.options import FIXED, given_fields, parse_arguments
 from rnnlm.schedule import Schedule
-from rnnlm.tokenizer import RULES, Rule, Splitter, Tokenizer, build_vocabulary, read_rule
+from rnnlm.tokenizer import RULES, Rule, Tokenizer, read_rule
 from rnnlm.trainer import Data, Options, Trainer
 
 
@@ -51,13 +51,12 @@ def started(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
         raise InputError(f"`{args.out}` exists and is not overwritten: name a new folder, or go on with --resume")
     rule = chosen_rule(args)
     texts = read_texts(args.train, args.valid, args.split)
-    entries = list(Splitter(rule).split(texts.train))
-    tokenizer = Tokenizer(rule, build_vocabulary(rule, entries, args.vocab_size))
+    tokenizer, train_ids = vocabulary.learn(rule, texts.train, args.vocab_size)
     architecture = Architecture(args.cell, len(tokenizer.vocabulary), args.embedding_size, tuple(args.hidden_sizes), args.tie_weights)
     options = Options(**given_fields(args, Options))
     schedule = Schedule(**given_fields(args, Schedule))
     sources = {"train": str(args.train), "valid": str(args.valid or ""), "split": args.split}
-    data = Data(stream(tokenizer, tokenizer.look_up(entries)), stream(tokenizer, tokenizer.encode(texts.valid)), sources)
+    data = Data(stream(tokenizer, train_ids), stream(tokenizer, tokenizer.encode(texts.valid)), sources)
     torch.manual_seed(options.seed)
     trainer = Trainer(RnnLm(architecture, options.dropouts()), tokenizer, data, schedule, options)
     args.out.mkdir(parents=True)

@@ -11,6 +11,7 @@ import torch
 from .errors import InputError
 from .model import Architecture, RnnLm
 from .tokenizer import Rule, Tokenizer
+from .vocabulary import restored
 
 FORMAT = "rnnlm-training-1"
 
@@ -43,4 +44,4 @@ def restore_model(values: dict[str, object]) -> tuple[RnnLm, Tokenizer]:
     architecture["hidden_sizes"] = tuple(architecture["hidden_sizes"])
     model = RnnLm(Architecture(**architecture))
     model.load_state_dict(values["model"])
-    return model.eval(), Tokenizer(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])
+    return model.eval(), restored(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])

@@ -12,12 +12,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from . import vocabulary
 from .errors import InputError
 from .model import Architecture, RnnLm, load_stored_weights, stored_weights
-from .tokenizer import Rule, Tokenizer, read_vocabulary, write_vocabulary
+from .tokenizer import Rule, Tokenizer
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
-MANIFEST, WEIGHTS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocab.txt", "README.md"
+MANIFEST, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
 def round_weights(model: RnnLm, dtype: torch.dtype) -> RnnLm:
@@ -37,7 +38,7 @@ def write(folder: pathlib.Path, model: RnnLm, tokenizer: Tokenizer, dtype: torch
     (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
     # Not `save_file`: its file can be read by its owner alone, and a server may well run as another user.
     (part / WEIGHTS).write_bytes(save({name: weight.to(dtype).contiguous() for name, weight in stored_weights(model).items()}))
-    write_vocabulary(part / VOCABULARY, tokenizer.vocabulary)
+    (part / tokenizer.rule.file).write_text(tokenizer.file_text(), encoding="utf-8", newline="\n")
     (part / CARD).write_text(card, encoding="utf-8")
     os.rename(part, folder)
 
@@ -53,7 +54,7 @@ def manifest(architecture: Architecture, rule: Rule) -> dict[str, object]:
         "format_version": 1,
         "weights": WEIGHTS,
         "architecture": shape,
-        "tokenizer": {"kind": tokenizer.pop("kind"), "file": VOCABULARY, **tokenizer},
+        "tokenizer": {"kind": tokenizer.pop("kind"), "file": rule.file, **tokenizer},
         "initial_tokens": rule.initial_tokens,
     }
 
@@ -67,9 +68,9 @@ def read(folder: pathlib.Path) -> tuple[RnnLm, Tokenizer]:
         architecture = Architecture(**{**shape, "hidden_sizes": tuple(shape["hidden_sizes"])})
         rule_values = {name: value for name, value in values["tokenizer"].items() if name != "file"}
         rule = Rule.from_json({**rule_values, "initial_tokens": values["initial_tokens"]}, str(folder / MANIFEST))
-        vocabulary = read_vocabulary(folder / values["tokenizer"]["file"])
+        tokenizer = vocabulary.read(rule, folder / values["tokenizer"]["file"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(f"`{folder}` cannot be read as a model folder: {error!r}") from error
     model = RnnLm(architecture)
     load_stored_weights(model, {name: weight.float() for name, weight in weights.items()})
-    return model.eval(), Tokenizer(rule, vocabulary)
+    return model.eval(), tokenizer

@@ -2,12 +2,13 @@
 
 The rules are those of the server's `text` module, and the ids must be equal on every text. Order of operations:
 "\\r" is dropped (only where `newline` is set), `replace`, `lowercase`, split at "\\n" (only where `newline` is set),
-split by `kind`, look-up. Knows no files but the vocabulary, and no tensors.
+split by `kind`, look-up. Knows no files but the vocabulary, and no tensors. Byte pairs are in `bpe`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections import Counter
@@ -17,7 +18,7 @@ import regex
 
 from .errors import InputError
 
-KINDS = ("word", "char", "whitespace")
+KINDS = ("word", "char", "whitespace", "huggingface")
 
 # Words, numbers and single marks; contractions are split off ("do" would lose its "n't", "don" + "'t" does not).
 DEFAULT_PATTERN = r"[Oo]'[Cc]lock|[Mm]a'am|'(?:[dmst]|ll|re|ve)\b|\p{L}[\p{L}\p{M}]*|\p{N}+|[^\s]"
@@ -61,6 +62,11 @@ class Rule:
         pairs = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {name: value for name, value in pairs if value not in (None, False, {}, [])}
 
+    @property
+    def file(self) -> str:
+        """The name of the vocabulary's file in a model folder."""
+        return "tokenizer.json" if self.kind == "huggingface" else "vocab.txt"
+
     def special_tokens(self) -> list[str]:
         """The entries that a vocabulary needs whatever the text holds, each once, `unk` first."""
         return list(dict.fromkeys(token for token in (self.unk, self.eos, self.newline, *self.initial_tokens) if token is not None))
@@ -71,6 +77,7 @@ RULES = {
     "word": Rule(kind="word", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
     "char": Rule(kind="char", initial_tokens=["\n"]),
     "whitespace": Rule(kind="whitespace", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
+    "bpe": Rule(kind="huggingface", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
 }
 
 
@@ -83,14 +90,33 @@ def read_rule(path: pathlib.Path) -> Rule:
     return Rule.from_json(values, str(path))
 
 
+class Rewriter:
+    """What happens to a text before it is split."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        keys = sorted(rule.replace, key=len, reverse=True)
+        self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
+
+    def lines(self, text: str) -> list[str]:
+        """The lines to split, each on its own; without `newline` the text is one."""
+        if self.rule.newline is not None:
+            text = text.replace("\r", "")
+        if self._replace is not None:
+            text = self._replace.sub(lambda match: self.rule.replace[match[0]], text)
+        if self.rule.lowercase:
+            # Character by character: `str.lower` alone would turn a final sigma by its neighbours.
+            text = "".join(map(str.lower, text))
+        return [text] if self.rule.newline is None else text.split("\n")
+
+
 class Splitter:
     """A `Rule` made ready to run: text to vocabulary entries."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        self._rewriter = Rewriter(rule)
         self._split = {"char": iter, "whitespace": self._split_whitespace, "word": self._split_word}[rule.kind]
-        keys = sorted(rule.replace, key=len, reverse=True)
-        self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
         try:
             self._word = regex.compile(rule.pattern or DEFAULT_PATTERN)
         except regex.error as error:
@@ -99,25 +125,10 @@ class Splitter:
 
     def split(self, text: str) -> Iterator[str | None]:
         """Yields one entry a token; None stands for text that no token can match."""
-        text = self.normalise(text)
-        if self.rule.newline is None:
-            yield from self._split(text)
-            return
-        for number, line in enumerate(text.split("\n")):
+        for number, line in enumerate(self._rewriter.lines(text)):
             if number > 0:
                 yield self.rule.newline
             yield from self._split(line)
-
-    def normalise(self, text: str) -> str:
-        """What is left of a text before it is split."""
-        if self.rule.newline is not None:
-            text = text.replace("\r", "")
-        if self._replace is not None:
-            text = self._replace.sub(lambda match: self.rule.replace[match[0]], text)
-        if self.rule.lowercase:
-            # Character by character: `str.lower` alone would turn a final sigma by its neighbours.
-            text = "".join(map(str.lower, text))
-        return text
 
     def _split_whitespace(self, text: str) -> Iterator[str]:
         return iter(self._solid.findall(text))
@@ -138,11 +149,10 @@ class Splitter:
 
 
 class Tokenizer:
-    """A splitter and the vocabulary its entries are looked up in."""
+    """A rule and the vocabulary that its entries are looked up in."""
 
     def __init__(self, rule: Rule, vocabulary: list[str]) -> None:
         self.rule = rule
-        self.splitter = Splitter(rule)
         self.vocabulary = vocabulary
         self.ids = {entry: token_id for token_id, entry in enumerate(vocabulary)}
         if len(self.ids) != len(vocabulary):
@@ -152,6 +162,19 @@ class Tokenizer:
             if entry not in self.ids:
                 raise InputError(f"the vocabulary lacks `{entry}`, which the tokenizer's rule names")
         self.unk_id = self.ids.get(rule.unk) if rule.unk is not None else None
+
+    @functools.cached_property
+    def splitter(self) -> Splitter:
+        """The rule made ready."""
+        return Splitter(self.rule)
+
+    def stored(self) -> list[str] | str:
+        """The vocabulary in plain values, for a checkpoint."""
+        return self.vocabulary
+
+    def file_text(self) -> str:
+        """The content of the vocabulary's file: one entry a line, line number = id, line ends and back-slashes escaped."""
+        return "".join("".join(ESCAPES.get(c, c) for c in entry) + "\n" for entry in self.vocabulary)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text. Without `unk` a token that the vocabulary lacks is an error."""
@@ -185,14 +208,8 @@ def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int) -
     return (special + frequent)[:size_max]
 
 
-def write_vocabulary(path: pathlib.Path, vocabulary: list[str]) -> None:
-    """One entry a line, line number = id, line ends and back-slashes escaped."""
-    text = "".join("".join(ESCAPES.get(c, c) for c in entry) + "\n" for entry in vocabulary)
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def read_vocabulary(path: pathlib.Path) -> list[str]:
-    """The inverse of `write_vocabulary`; the last line may lack its end."""
-    lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+def parse_vocabulary(file_text: str) -> list[str]:
+    """The entries of a `vocab.txt`; its last line may lack its end."""
     unescape = {escape: character for character, escape in ESCAPES.items()}
+    lines = file_text.removesuffix("\n").split("\n")
     return [regex.sub(r"\\[nrt\\]", lambda match: unescape[match[0]], line) for line in lines]

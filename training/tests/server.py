@@ -14,7 +14,7 @@ from collections.abc import Iterator
 def serving(binary: pathlib.Path, models: pathlib.Path) -> Iterator[str]:
     """The address of a service of `models`, a model folder or a folder of them, on a free port."""
     command = [binary, "serve", "--strict", "--models", models, "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
             assert line.startswith("listening on "), f"`{binary}` said {line!r}, expected where it listens"

@@ -75,7 +75,8 @@ def test_bad_corpus_is_refused_and_leaves_nothing(tmp_path, data, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--vocabulary", "bpe"], "`bpe` is not supported"),
+        (["--vocabulary", "syllables"], "`syllables` is not supported"),
+        (["--vocabulary", "bpe", "--vocab-size", "256"], "expected at least 257"),
         (["--cell", "transformer"], "`transformer` is not supported"),
         (["--split", "90/10"], "split `90/10`"),
         (["--vocabulary", "char", "--vocab-size", "5"], "does not cover it without `unk`"),

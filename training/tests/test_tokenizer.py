@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from rnnlm.errors import InputError
-from rnnlm.tokenizer import Rule, Splitter, Tokenizer, build_vocabulary, read_vocabulary, write_vocabulary
+from rnnlm.tokenizer import Rule, Splitter, Tokenizer, build_vocabulary, parse_vocabulary
 
 CLASSICS = Rule.from_json(json.loads((pathlib.Path(__file__).parents[1] / "tokenizers/classics.json").read_text(encoding="utf-8")), "classics")
 LINES = Rule(kind="whitespace", unk="<unk>", newline="<eos>")
@@ -62,11 +62,11 @@ def test_unknown_words_need_unk():
         Tokenizer(Rule(kind="char"), ["a"]).encode("ab")
 
 
-def test_vocabulary_file_escapes_line_ends_and_back_slashes(tmp_path):
+def test_vocabulary_file_escapes_line_ends_and_back_slashes():
     vocabulary = ["\n", "\r", "\t", "\\", "\\n", "\u2028", "a\x85b"]
-    write_vocabulary(tmp_path / "vocab.txt", vocabulary)
-    assert (tmp_path / "vocab.txt").read_bytes().count(b"\n") == len(vocabulary)
-    assert read_vocabulary(tmp_path / "vocab.txt") == vocabulary
+    file_text = Tokenizer(Rule(kind="char"), vocabulary).file_text()
+    assert file_text.count("\n") == len(vocabulary)
+    assert parse_vocabulary(file_text) == vocabulary
 
 
 def test_duplicate_entry_bad_pattern_and_unknown_key_are_refused():
