@@ -14,13 +14,17 @@ from collections.abc import Iterator
 import torch
 
 from rnnlm import checkpoint, errors, vocabulary
-from rnnlm.corpus import read_texts, stream
+from rnnlm.corpus import Texts, read_texts, stream
 from rnnlm.errors import InputError
-from rnnlm.model import Architecture, RnnLm
+from rnnlm.network import Network, build
 from rnnlm.options import FIXED, given_fields, parse_arguments
 from rnnlm.schedule import Schedule
 from rnnlm.tokenizer import RULES, Rule, Tokenizer, read_rule
-from rnnlm.trainer import Data, Options, Trainer
+from rnnlm.trainer import Data, Options, Trainer, start_from_unigrams
+from rnnlm.window import WINDOW_CELLS
+
+# A network, the tokenizer it goes with, and the ids `[tokens]` that it learns from.
+Beginning = tuple[Network, Tokenizer, torch.Tensor]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -49,21 +53,54 @@ def started(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
     """A run from its beginning."""
     if args.out.exists():
         raise InputError(f"`{args.out}` exists and is not overwritten: name a new folder, or go on with --resume")
-    rule = chosen_rule(args)
     texts = read_texts(args.train, args.valid, args.split)
-    tokenizer, train_ids = vocabulary.learn(rule, texts.train, args.vocab_size)
-    architecture = Architecture(args.cell, len(tokenizer.vocabulary), args.embedding_size, tuple(args.hidden_sizes), args.tie_weights)
     options = Options(**given_fields(args, Options))
     schedule = Schedule(**given_fields(args, Schedule))
-    sources = {"train": str(args.train), "valid": str(args.valid or ""), "split": args.split}
-    data = Data(stream(tokenizer, train_ids), stream(tokenizer, tokenizer.encode(texts.valid)), sources)
+    initial = checkpoint.load(args.initial) if args.initial else None
     torch.manual_seed(options.seed)
-    trainer = Trainer(RnnLm(architecture, options.dropouts()), tokenizer, data, schedule, options)
+    model, tokenizer, train = initial_network(initial, texts) if initial else new_network(args, texts)
+    sources = {"train": str(args.train), "valid": str(args.valid or ""), "split": args.split}
+    data = Data(train, stream(tokenizer, tokenizer.encode(texts.valid)), sources)
+    trainer = Trainer(model, tokenizer, data, schedule, options)
+    if initial:
+        trainer.follow(initial)
     args.out.mkdir(parents=True)
     if texts.test is not None:
         (args.out / "test.txt").write_text(texts.test, encoding="utf-8", newline="")
     print(f"{len(data.train):,} tokens, vocabulary {len(tokenizer.vocabulary):,}, {sum(p.numel() for p in trainer.model.parameters()):,} parameters")
     return trainer, args.out
+
+
+def initial_network(initial: dict[str, object], texts: Texts) -> Beginning:
+    """The network of another run's checkpoint."""
+    model, tokenizer = checkpoint.restore_model(initial)
+    return model, tokenizer, stream(tokenizer, tokenizer.encode(texts.train))
+
+
+def new_network(args: argparse.Namespace, texts: Texts) -> Beginning:
+    """The network that the command line describes, with random weights."""
+    tokenizer, ids = vocabulary.learn(chosen_rule(args), texts.train, args.vocab_size)
+    train = stream(tokenizer, ids)
+    model = build(described_shape(args, tokenizer))
+    start_from_unigrams(model, train)
+    return model, tokenizer, train
+
+
+def described_shape(args: argparse.Namespace, tokenizer: Tokenizer) -> dict[str, object]:
+    """The architecture that the command line describes."""
+    shape = {
+        "cell": args.cell,
+        "vocab_size": len(tokenizer.vocabulary),
+        "embedding_size": args.embedding_size,
+        "hidden_sizes": args.hidden_sizes,
+        "tie_weights": args.tie_weights,
+    }
+    if args.cell in WINDOW_CELLS:
+        initial = tokenizer.initial_ids()
+        if not initial:
+            raise InputError(f"a `{args.cell}` network needs `initial_tokens` in the tokenizer's rule: they stand before a text")
+        shape |= {"context": args.context, "pad": initial[0]}
+    return shape
 
 
 def resumed(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
@@ -75,7 +112,6 @@ def resumed(args: argparse.Namespace) -> tuple[Trainer, pathlib.Path]:
     model, tokenizer = checkpoint.restore_model(values)
     options = Options(**{**values["options"], **given})
     schedule = Schedule(**{**values["schedule"], **given_fields(args, Schedule)})
-    model.dropouts = options.dropouts()
     data = same_data(tokenizer, values["data"])
     trainer = Trainer(model, tokenizer, data, schedule, options)
     trainer.restore(values)

@@ -9,7 +9,7 @@ import pickle
 import torch
 
 from .errors import InputError
-from .model import Architecture, RnnLm
+from .network import Network, build
 from .tokenizer import Rule, Tokenizer
 from .vocabulary import restored
 
@@ -38,10 +38,8 @@ def load(path: pathlib.Path) -> dict[str, object]:
     return values
 
 
-def restore_model(values: dict[str, object]) -> tuple[RnnLm, Tokenizer]:
+def restore_model(values: dict[str, object]) -> tuple[Network, Tokenizer]:
     """The network, in evaluation mode and without dropout, and the tokenizer of a loaded checkpoint."""
-    architecture = dict(values["architecture"])
-    architecture["hidden_sizes"] = tuple(architecture["hidden_sizes"])
-    model = RnnLm(Architecture(**architecture))
+    model = build(values["architecture"])
     model.load_state_dict(values["model"])
     return model.eval(), restored(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])

@@ -28,7 +28,7 @@ State = list
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """The shape of a network: the manifest's `architecture`."""
+    """The shape of a network: the manifest's `architecture`. `network.build` knows the cells."""
 
     cell: str
     vocab_size: int
@@ -37,8 +37,6 @@ class Architecture:
     tie_weights: bool
 
     def __post_init__(self) -> None:
-        if self.cell not in CELLS:
-            raise InputError(f"cell `{self.cell}` is not supported, expected one of {', '.join(CELLS)}")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1 or self.embedding_size < 1:
             raise InputError(f"sizes must be positive, found embedding {self.embedding_size} and hidden {self.hidden_sizes}")
         if self.tie_weights and self.hidden_sizes[-1] != self.embedding_size:
@@ -57,14 +55,14 @@ class Dropouts:
 class RnnLm(nn.Module):
     """ids `[steps, batch]` and a state to the top layer's outputs `[steps, batch, hidden]` and the state after them."""
 
-    def __init__(self, architecture: Architecture, dropouts: Dropouts = Dropouts()) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         inputs = (architecture.embedding_size, *architecture.hidden_sizes[:-1])
         self.encoder = nn.Embedding(architecture.vocab_size, architecture.embedding_size)
         self.rnn = nn.ModuleList(CELLS[architecture.cell](*sizes) for sizes in zip(inputs, architecture.hidden_sizes))
         self.decoder = nn.Linear(architecture.hidden_sizes[-1], architecture.vocab_size)
-        self.dropouts = dropouts
+        self.dropouts = Dropouts()
         if architecture.tie_weights:
             self.decoder.weight = self.encoder.weight
         self._initialise()

@@ -10,6 +10,7 @@ from .model import CELLS
 from .schedule import Schedule
 from .tokenizer import RULES
 from .trainer import Options
+from .window import WINDOW_CELLS
 
 HELP = {
     "learning_rate": "peak; a linear warm-up leads to it and a cosine down from it",
@@ -33,6 +34,18 @@ HELP = {
     "checkpoint_every": "seconds between checkpoints",
 }
 
+# What makes a new network and its tokenizer; a checkpoint named by --initial says it all.
+NEW = {
+    "vocabulary": "word",
+    "tokenizer": None,
+    "vocab_size": 16_000,
+    "cell": "lstm",
+    "embedding_size": 256,
+    "hidden_sizes": [256],
+    "tie_weights": False,
+    "context": 5,
+}
+
 # What a checkpoint's place in the text, or in its random numbers, depends on.
 FIXED = {"seed", "batch_size", "window", "head", "samples"}
 
@@ -47,14 +60,16 @@ def parse_arguments(description: str, arguments: list[str] | None) -> argparse.N
     text.add_argument("--train", type=pathlib.Path, help="UTF-8 text, plain or .xz")
     text.add_argument("--valid", type=pathlib.Path, help="text to validate on; else --train is split")
     text.add_argument("--split", default="90/5/5", help="per cent of --train to learn from, validate on and leave for the test, by characters (%(default)s)")
-    text.add_argument("--vocabulary", default="word", help=f"one of {', '.join(RULES)} (%(default)s)")
+    text.add_argument("--vocabulary", help=f"one of {', '.join(RULES)} ({NEW['vocabulary']})")
     text.add_argument("--tokenizer", type=pathlib.Path, help="JSON file with the manifest's tokenizer keys and `initial_tokens`, in place of --vocabulary")
-    text.add_argument("--vocab-size", type=int, default=16_000, help="entries at most (%(default)s)")
+    text.add_argument("--vocab-size", type=int, help=f"entries at most ({NEW['vocab_size']})")
     network = parser.add_argument_group("network")
-    network.add_argument("--cell", default="lstm", help=f"one of {', '.join(CELLS)} (%(default)s)")
-    network.add_argument("--embedding-size", type=int, default=256, help="(%(default)s)")
-    network.add_argument("--hidden-sizes", type=int, nargs="+", default=[256], help="one a layer (%(default)s)")
-    network.add_argument("--tie-weights", action="store_true", help="the output layer's weight is the embedding's")
+    network.add_argument("--initial", type=pathlib.Path, metavar="CHECKPOINT", help="start from its weights, with its tokenizer and vocabulary, in place of a new network")
+    network.add_argument("--cell", help=f"one of {', '.join((*CELLS, *WINDOW_CELLS))} ({NEW['cell']})")
+    network.add_argument("--embedding-size", type=int, help=f"({NEW['embedding_size']})")
+    network.add_argument("--hidden-sizes", type=int, nargs="+", help=f"one a layer ({NEW['hidden_sizes']})")
+    network.add_argument("--tie-weights", action="store_true", default=None, help="the output layer's weight is the embedding's")
+    network.add_argument("--context", type=int, help=f"tokens that a {' or '.join(WINDOW_CELLS)} network reads ({NEW['context']})")
     run = parser.add_argument_group("run")
     for field in (*dataclasses.fields(Schedule), *dataclasses.fields(Options)):
         _add_field(run, field)
@@ -65,6 +80,15 @@ def parse_arguments(description: str, arguments: list[str] | None) -> argparse.N
         parser.error("--out needs --train")
     if args.out and args.steps is None and args.time_limit is None:
         parser.error("a run needs an end: --steps, --time-limit or both")
+    for source, settled in (("resume", ("train", "valid", "initial", *NEW)), ("initial", NEW)):
+        for name in settled:
+            if getattr(args, source) and getattr(args, name) is not None:
+                parser.error(f"--{name.replace('_', '-')} is what the checkpoint of --{source} says: leave it out")
+    if args.context is not None and args.cell not in WINDOW_CELLS:
+        parser.error(f"--context is of the cells {' and '.join(WINDOW_CELLS)}, found {args.cell or NEW['cell']}")
+    for name, default in NEW.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
     return args
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from .corpus import Streams
 from .errors import InputError
-from .model import RnnLm
+from .network import Network
 from .tokenizer import Tokenizer
 
 WINDOW = 1024
@@ -40,7 +40,7 @@ class Score:
 
 
 @torch.no_grad()
-def score_text(model: RnnLm, tokenizer: Tokenizer, text: str, progress=iter) -> Score:
+def score_text(model: Network, tokenizer: Tokenizer, text: str, progress=iter) -> Score:
     """One stream over the whole text, in float64. `progress` wraps the windows (a progress bar)."""
     initial = tokenizer.initial_ids()
     if not initial:
@@ -63,7 +63,7 @@ def score_text(model: RnnLm, tokenizer: Tokenizer, text: str, progress=iter) -> 
 
 
 @torch.no_grad()
-def perplexity_by_context(model: RnnLm, ids: torch.Tensor, context: int, every: int) -> float:
+def perplexity_by_context(model: Network, ids: torch.Tensor, context: int, every: int) -> float:
     """Perplexity of every `every`-th token of `ids`, predicted from a zero state that read only the `context` tokens before it.
 
     In the precision the model is in. Tokens with fewer than `context` before them are left out.
@@ -79,7 +79,7 @@ def perplexity_by_context(model: RnnLm, ids: torch.Tensor, context: int, every: 
 
 
 @torch.no_grad()
-def estimate_loss(model: RnnLm, ids: torch.Tensor, batch_size: int) -> float:
+def estimate_loss(model: Network, ids: torch.Tensor, batch_size: int) -> float:
     """Mean loss in parallel streams, fast and a little high: each stream but the first starts without its past."""
     model.eval()
     streams = Streams(ids, batch_size=min(batch_size, len(ids) - 1), window=64)

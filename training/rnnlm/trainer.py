@@ -15,9 +15,12 @@ from tqdm import tqdm
 from . import checkpoint, loss, scoring
 from .candidates import CandidateSampler
 from .corpus import Streams
-from .model import Dropouts, RnnLm, State, detached
+from .errors import InputError
+from .model import Dropouts, State, detached
+from .network import Network
 from .schedule import Schedule
 from .tokenizer import Tokenizer
+from .window import WindowLm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +50,11 @@ class Options:
 class Trainer:
     """One run. Its whole state is in `checkpoint_values`, so that a run resumed from there goes on as if never stopped."""
 
-    def __init__(self, model: RnnLm, tokenizer: Tokenizer, data: Data, schedule: Schedule, options: Options) -> None:
+    def __init__(self, model: Network, tokenizer: Tokenizer, data: Data, schedule: Schedule, options: Options) -> None:
         self.model, self.tokenizer, self.data, self.schedule, self.options = model.to(options.device), tokenizer, data, schedule, options
+        if options.recurrent_dropout > 0.0 and isinstance(model, WindowLm):
+            raise InputError(f"recurrent dropout needs recurrent weights, which a `{model.architecture.cell}` network lacks")
+        model.dropouts = options.dropouts()
         self.streams = Streams(data.train, options.batch_size, options.window)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=options.weight_decay, fused=True
@@ -57,15 +63,13 @@ class Trainer:
         counts = torch.bincount(data.train, minlength=model.architecture.vocab_size)
         reduced = options.head + options.samples < model.architecture.vocab_size
         self.sampler = CandidateSampler(counts, options.head, options.samples) if reduced and options.samples > 0 else None
-        # From the unigram distribution on, nothing needs to be learned but what context adds.
-        with torch.no_grad():
-            model.decoder.bias.copy_(torch.log(counts.clamp(min=1) / counts.sum()))
         self.state: State = model.zero_state(options.batch_size)
         self.step = 0
         self.elapsed = 0.0
         self.best_valid = math.inf
         self.log: list[str] = []
         self.commands: list[str] = []
+        self.initial: dict[str, object] | None = None
         self.stop_at = math.inf
 
     def stop(self) -> None:
@@ -159,7 +163,13 @@ class Trainer:
             "best_valid": self.best_valid,
             "log": self.log,
             "commands": self.commands,
+            "initial": self.initial,
         }
+
+    def follow(self, initial: dict[str, object]) -> None:
+        """Notes the run, a loaded checkpoint, whose weights this one starts from."""
+        self.commands = list(initial["commands"])
+        self.initial = {name: initial[name] for name in ("data", "step", "elapsed")}
 
     def restore(self, values: dict[str, object]) -> None:
         """Takes a loaded checkpoint's place in its run."""
@@ -175,6 +185,7 @@ class Trainer:
             torch.cuda.set_rng_state_all(values["cuda_rng"])
         self.step, self.elapsed = values["step"], values["elapsed"]
         self.best_valid, self.log, self.commands = values["best_valid"], list(values["log"]), list(values["commands"])
+        self.initial = values["initial"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +199,13 @@ class Data:
     def description(self) -> dict[str, str]:
         """Sources and a digest of the ids: a run may only be resumed on the data it was started on."""
         return {**self.sources, "train_tokens": str(len(self.train)), "digest": digest(self.train)}
+
+
+def start_from_unigrams(model: Network, ids: torch.Tensor) -> None:
+    """Gives a new network the distribution of single tokens in `ids`: nothing needs to be learned but what context adds."""
+    counts = torch.bincount(ids, minlength=model.architecture.vocab_size)
+    with torch.no_grad():
+        model.decoder.bias.copy_(torch.log(counts.clamp(min=1) / counts.sum()))
 
 
 def digest(ids: torch.Tensor) -> str:

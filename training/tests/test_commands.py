@@ -120,6 +120,16 @@ def test_resume_takes_new_options_but_not_those_its_place_depends_on(corpus, tmp
     assert len(values["commands"]) == 2
 
 
+@pytest.mark.parametrize("given", [["--cell", "gru"], ["--hidden-sizes", "9"], ["--vocabulary", "char"], ["--tie-weights"], ["--train", "other.txt"]])
+def test_a_resumed_run_keeps_its_network_and_its_text(corpus, tmp_path, capsys, given):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
+    before = (tmp_path / "run/last.pt").read_bytes()
+    with pytest.raises(SystemExit) as caught:
+        run(train, "--resume", tmp_path / "run", "--steps", 4, *given)
+    assert caught.value.code == 2 and f"{given[0]} is what the checkpoint of --resume says" in capsys.readouterr().err
+    assert (tmp_path / "run/last.pt").read_bytes() == before
+
+
 def test_hostile_checkpoint_is_refused(tmp_path):
     class Hostile:
         def __reduce__(self):
