@@ -8,7 +8,7 @@ import pathlib
 import torch
 from tqdm import tqdm
 
-from rnnlm import checkpoint, errors, folder
+from rnnlm import checkpoint, errors, folder, storage
 from rnnlm.card import Card
 from rnnlm.corpus import read_text
 from rnnlm.errors import InputError
@@ -20,7 +20,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path, help="new model folder")
     parser.add_argument("--test", type=pathlib.Path, required=True, help="text that the card's figures are measured on")
-    parser.add_argument("--dtype", choices=folder.DTYPES, default="f32", help="type that weights are stored in")
+    parser.add_argument("--format", choices=storage.FORMATS, help="of the weights: safetensors, or an ONNX graph for other run-times too (default: safetensors; onnx for a network that reads a window, which has no other)")
+    parser.add_argument("--dtype", choices=storage.DTYPES, default="f32", help="type that weights are stored in; ONNX takes f32 or f16")
     parser.add_argument("--data", default="Not stated.", help="a sentence on the text for the card")
     parser.add_argument("--licence", default="Not stated.", help="a sentence on the licence for the card")
     parser.add_argument("--threads", type=int, default=1)
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"`{args.folder}` exists and is not overwritten: name a new folder")
     values = checkpoint.load(args.checkpoint)
     model, tokenizer = checkpoint.restore_model(values)
-    model = folder.round_weights(model, folder.DTYPES[args.dtype])
+    stored = storage.Storage.of(model, args.format, args.dtype)
+    model = storage.round_weights(model, stored)
     score = score_text(model, tokenizer, read_text(args.test), progress=lambda windows: tqdm(windows, unit="window"))
     card = Card(
         name=args.folder.name,
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         score=score,
         parameter_count=sum(parameter.numel() for parameter in model.parameters()),
     )
-    folder.write(args.folder, model.float(), tokenizer, folder.DTYPES[args.dtype], card.text(values))
+    folder.write(args.folder, model.float(), tokenizer, stored, card.text(values))
     print(f"{args.folder}: perplexity {score.perplexity:.4f}, {score.bits_per_char:.4f} bits per character on {args.test.name}")
 
 

@@ -25,21 +25,25 @@ class Card:
         """Markdown; `values` is a loaded checkpoint."""
         shape = values["architecture"]
         sizes = " + ".join(map(str, shape["hidden_sizes"]))
+        window = f", reads the last {shape['context']} tokens" if "context" in shape else ""
+        kind = "language model without memory" if window else "recurrent neural network language model"
         tied = ", tied with the output layer" if shape["tie_weights"] else ""
         score = self.score
+        initial = values.get("initial")
+        started = f"\n| started from | {trained_on(initial)} |" if initial else ""
         commands = "\n    ".join(values["commands"])
         log = "\n    ".join(values["log"][-LOG_LINES:])
         return f"""# {self.name}
 
-A recurrent neural network language model for `rnnlm-server`.
+A {kind} for `rnnlm-server`.
 
 | | |
 |---|---|
-| cell | {shape["cell"]}, hidden units {sizes} |
+| cell | {shape["cell"]}, hidden units {sizes}{window} |
 | embedding | {shape["embedding_size"]}{tied} |
 | vocabulary | {shape["vocab_size"]:,} entries, tokenizer kind `{values["rule"]["kind"]}` |
 | parameters | {self.parameter_count:,}, stored as {self.dtype} |
-| trained on | {int(values["data"]["train_tokens"]):,} tokens, {values["step"]:,} updates, {values["elapsed"] / 60:.0f} minutes |
+| trained on | {trained_on(values)} |{started}
 
 ## Quality
 
@@ -65,3 +69,8 @@ The end of its log (perplexity on the training text is with dropout; on valid it
 
 {self.licence}
 """
+
+
+def trained_on(values: dict[str, object]) -> str:
+    """How long a run was, from its checkpoint."""
+    return f"{int(values['data']['train_tokens']):,} tokens, {values['step']:,} updates, {values['elapsed'] / 60:.0f} minutes"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import pickle
 
 import torch
 
@@ -30,8 +29,9 @@ def load(path: pathlib.Path) -> dict[str, object]:
     """Reads a checkpoint; tensors and plain values only, a pickle that holds anything else is refused."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"`{path}` cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    # Bytes that are no pickle fail anywhere in the unpickler, with whatever its code raises there.
+    except Exception as error:
+        raise InputError(f"`{path}` cannot be read as a checkpoint: {next(iter(str(error).splitlines()), repr(error))}") from error
     found = values.get("format") if isinstance(values, dict) else None
     if found != FORMAT:
         raise InputError(f"`{path}` is not a checkpoint of this program: found format {found!r}, expected {FORMAT!r}")
@@ -41,5 +41,9 @@ def load(path: pathlib.Path) -> dict[str, object]:
 def restore_model(values: dict[str, object]) -> tuple[Network, Tokenizer]:
     """The network, in evaluation mode and without dropout, and the tokenizer of a loaded checkpoint."""
     model = build(values["architecture"])
-    model.load_state_dict(values["model"])
+    try:
+        model.load_state_dict(values["model"])
+    except RuntimeError as error:
+        shape = model.architecture
+        raise InputError(f"the checkpoint's weights are not those of its architecture, {shape.cell} {shape.hidden_sizes}: {' '.join(str(error).split())}") from error
     return model.eval(), restored(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])

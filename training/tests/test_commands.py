@@ -130,6 +130,19 @@ def test_a_resumed_run_keeps_its_network_and_its_text(corpus, tmp_path, capsys, 
     assert (tmp_path / "run/last.pt").read_bytes() == before
 
 
+def test_weights_of_another_architecture_are_refused(corpus, tmp_path):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
+    values = torch.load(tmp_path / "run/last.pt")
+    values["architecture"]["cell"] = "gru"
+    torch.save(values, tmp_path / "run/last.pt")
+    foreign = tmp_path / "model.pt"
+    torch.save(values["model"], foreign)
+    for path, message in [(tmp_path / "run/last.pt", "not those of its architecture, gru (8,)"), (foreign, "not a checkpoint of this program")]:
+        assert message in refusal(export, path, tmp_path / "model", "--test", corpus)
+        assert message in refusal(train, "--out", tmp_path / "new", "--train", corpus, "--initial", path, "--steps", 1)
+    assert not (tmp_path / "model").exists() and not (tmp_path / "new").exists()
+
+
 def test_hostile_checkpoint_is_refused(tmp_path):
     class Hostile:
         def __reduce__(self):
