@@ -28,6 +28,21 @@ WHITE_SPACE = r"\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u20
 
 ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
 
+# Capitals of Unicode 15 to 17, which the server lowers and an older Python does not know: first, last, the small letter of the first.
+_LATE = [
+    (0x1C89, 0x1C89, 0x1C8A),
+    (0xA7CB, 0xA7CB, 0x0264),
+    (0xA7CC, 0xA7CC, 0xA7CD),
+    (0xA7CE, 0xA7CE, 0xA7CF),
+    (0xA7D2, 0xA7D2, 0xA7D3),
+    (0xA7D4, 0xA7D4, 0xA7D5),
+    (0xA7DA, 0xA7DA, 0xA7DB),
+    (0xA7DC, 0xA7DC, 0x019B),
+    (0x10D50, 0x10D65, 0x10D70),
+    (0x16EA0, 0x16EB8, 0x16EBB),
+]
+LATE_CAPITALS = {code: small + code - first for first, last, small in _LATE for code in range(first, last + 1)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
@@ -106,7 +121,7 @@ class Rewriter:
             text = self._replace.sub(lambda match: self.rule.replace[match[0]], text)
         if self.rule.lowercase:
             # Character by character: `str.lower` alone would turn a final sigma by its neighbours.
-            text = "".join(map(str.lower, text))
+            text = "".join(map(str.lower, text)).translate(LATE_CAPITALS)
         return [text] if self.rule.newline is None else text.split("\n")
 
 
@@ -197,7 +212,10 @@ class Tokenizer:
 
 
 def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int) -> list[str]:
-    """At most `size_max` entries: the special ones, then the most frequent, ties in code point order."""
+    """At most `size_max` entries: the special ones, then the most frequent, ties in code point order.
+
+    Where all would fit, those that occur once are left to `unk`: training would else never meet it.
+    """
     counts = Counter(entries)
     special = rule.special_tokens()
     for entry in (None, *special):
@@ -205,6 +223,8 @@ def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int) -
     frequent = sorted(counts, key=lambda entry: (-counts[entry], entry))
     if rule.unk is None and len(special) + len(frequent) > size_max:
         raise InputError(f"the corpus holds {len(special) + len(frequent)} different tokens, a vocabulary of {size_max} does not cover it without `unk`")
+    if rule.unk is not None and len(special) + len(frequent) <= size_max:
+        frequent = [entry for entry in frequent if counts[entry] > 1]
     return (special + frequent)[:size_max]
 
 

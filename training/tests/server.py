@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def serving(binary: pathlib.Path, models: pathlib.Path) -> Iterator[str]:
+def serving(binary: pathlib.Path, models: pathlib.Path, *options: str) -> Iterator[str]:
     """The address of a service of `models`, a model folder or a folder of them, on a free port."""
-    command = [binary, "serve", "--strict", "--models", models, "--listen", "127.0.0.1:0"]
+    command = [binary, "serve", "--strict", "--models", models, "--listen", "127.0.0.1:0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
@@ -36,3 +36,10 @@ def output(binary: pathlib.Path, *arguments: object) -> str:
     done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def failure(binary: pathlib.Path, *arguments: object) -> str:
+    """What a command of the program says on stderr when it fails, which it must."""
+    done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 1, f"exit code {done.returncode}, expected 1"
+    return done.stderr

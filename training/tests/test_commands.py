@@ -104,6 +104,14 @@ def test_nothing_is_overwritten(corpus, tmp_path):
     assert list((tmp_path / "model").iterdir()) == []
 
 
+def test_export_measures_what_was_kept_back_or_asks_for_a_text(corpus, tmp_path, capsys):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
+    run(export, tmp_path / "run/last.pt", tmp_path / "model")
+    assert "on test.txt" in capsys.readouterr().out
+    (tmp_path / "run/test.txt").unlink()
+    assert "test.txt`, which train.py leaves" in refusal(export, tmp_path / "run/last.pt", tmp_path / "other")
+
+
 def test_resume_on_another_text_is_refused(corpus, tmp_path):
     run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
     corpus.write_text(corpus.read_text().replace("sea", "ship"))

@@ -56,6 +56,11 @@ def test_vocabulary_is_by_frequency_then_code_point_and_holds_the_special_tokens
     assert build_vocabulary(LINES, split(LINES, "b b c a c d\n"), 5) == ["<unk>", "<eos>", "b", "c", "a"]
 
 
+def test_words_that_occur_once_are_left_to_unk_where_all_would_fit():
+    assert build_vocabulary(LINES, split(LINES, "b b c a c d\n"), 6) == ["<unk>", "<eos>", "b", "c"]
+    assert build_vocabulary(Rule(kind="char"), "abb", 6) == ["b", "a"], "without `unk` every token is needed"
+
+
 def test_unknown_words_need_unk():
     assert Tokenizer(LINES, ["<unk>", "<eos>", "a"]).encode("a b <unk>\n") == [2, 0, 0, 1]
     with pytest.raises(InputError, match="lacks 'b'"):
