@@ -107,7 +107,7 @@ def compare_texts(binary: pathlib.Path, model: pathlib.Path, tokenizer: Tokenize
             expected = tokenizer.encode(text)
         printed = server.output(binary, "tokenize", "--model", model, path)
         assert printed.count("\n") == text.count("\n") + (not text.endswith("\n")), f"{name}: a line of ids for a line"
-        assert_equal(name, tokenizer, numpy.array(expected), numpy.array(printed.split(), dtype=numpy.int64))
+        assert_equal(name, tokenizer, numpy.array(expected), numpy.fromstring(printed, dtype=numpy.int64, sep=" "))
 
 
 def assert_equal(name: str, tokenizer: Tokenizer, expected: numpy.ndarray, found: numpy.ndarray) -> None:
