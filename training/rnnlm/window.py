@@ -53,8 +53,13 @@ class WindowLm(nn.Module):
         nn.init.zeros_(self.decoder.bias)
 
     def forward(self, ids: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
-        """Reads `ids`. Logits are `decoder` of the outputs: the loss decides which of them to compute."""
-        seen = torch.cat([state[0], ids])
+        """Reads `ids`. Logits are `decoder` of the outputs: the loss decides which of them to compute.
+
+        In training every window of the text is read as the beginning of one: with the state carried on, padding would be
+        met once an epoch, and what follows the first few tokens of a text never learnt.
+        """
+        before = self.zero_state(ids.shape[1]) if self.training else state
+        seen = torch.cat([before[0], ids])
         vectors = self._dropped(self.encoder(seen), self.dropouts.embedding)
         # Step t sees seen[t : t + context], the oldest first.
         shifted = [vectors[first : first + len(ids)] for first in range(self.architecture.context)]

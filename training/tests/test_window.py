@@ -22,7 +22,7 @@ SHAPE = {"vocab_size": 9, "embedding_size": 4, "hidden_sizes": [4], "tie_weights
 @pytest.mark.parametrize("cell", ["cbow", "ffn"])
 def test_outputs_are_those_of_the_definition_in_one_piece_or_in_parts(cell):
     torch.manual_seed(5)
-    model = build({"cell": cell, **SHAPE})
+    model = build({"cell": cell, **SHAPE}).eval()
     ids = torch.randint(9, (7, 2))
     outputs, state = model(ids, model.zero_state(2))
     first, middle = model(ids[:1], model.zero_state(2))
@@ -33,6 +33,14 @@ def test_outputs_are_those_of_the_definition_in_one_piece_or_in_parts(cell):
         vectors = model.encoder(padded[step : step + 3, 0])
         expected = model.hidden(vectors.mean(0)) if cell == "cbow" else model.hidden(vectors.flatten()).tanh()
         torch.testing.assert_close(outputs[step, 0], expected)
+
+
+def test_padding_is_learnt_from_every_window():
+    model = build({"cell": "ffn", **SHAPE}).train()
+    ids = torch.randint(9, (4, 2))
+    afresh, _ = model(ids, model.zero_state(2))
+    carried, _ = model(ids, [torch.full((2, 2), 7)])
+    assert torch.equal(afresh, carried)
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
