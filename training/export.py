@@ -11,7 +11,6 @@ from tqdm import tqdm
 from rnnlm import checkpoint, errors, folder
 from rnnlm.card import Card
 from rnnlm.corpus import read_text
-from rnnlm.errors import InputError
 from rnnlm.scoring import score_text
 
 
@@ -26,8 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    if args.folder.exists():
-        raise InputError(f"`{args.folder}` exists and is not overwritten: name a new folder")
+    folder.refuse_existing(args.folder)
     values = checkpoint.load(args.checkpoint)
     model, tokenizer = checkpoint.restore_model(values)
     model = folder.round_weights(model, folder.DTYPES[args.dtype])

@@ -16,7 +16,7 @@ from .errors import InputError
 from .model import Architecture, RnnLm, load_stored_weights, stored_weights
 from .tokenizer import Rule, Tokenizer, read_vocabulary, write_vocabulary
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 MANIFEST, WEIGHTS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocab.txt", "README.md"
 
 
@@ -27,26 +27,47 @@ def round_weights(model: RnnLm, dtype: torch.dtype) -> RnnLm:
 
 
 def write(folder: pathlib.Path, model: RnnLm, tokenizer: Tokenizer, dtype: torch.dtype, card: str) -> None:
+    """Makes the folder of a network of this package."""
+    shape = dataclasses.asdict(model.architecture) | {"hidden_sizes": list(model.architecture.hidden_sizes)}
+    if model.architecture.cell == "gru":
+        shape["gru_linear_before_reset"] = True  # the form of PyTorch
+    weights = {name: weight.to(dtype) for name, weight in stored_weights(model).items()}
+    write_parts(folder, Parts(shape, weights, tokenizer, card))
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What goes into a folder."""
+
+    shape: dict[str, object]  # the manifest's `architecture`
+    weights: dict[str, torch.Tensor]  # under the names that the server reads, in the type to be stored
+    tokenizer: Tokenizer
+    card: str
+
+
+def write_parts(folder: pathlib.Path, parts: Parts) -> None:
     """Makes the folder whole or not at all; one that exists is never touched."""
-    if folder.exists():
-        raise InputError(f"`{folder}` exists and is not overwritten: name a new folder")
+    refuse_existing(folder)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    text = json.dumps(manifest(model.architecture, tokenizer.rule), ensure_ascii=False, indent=2)
+    text = json.dumps(manifest(parts.shape, parts.tokenizer.rule), ensure_ascii=False, indent=2)
     (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
     # Not `save_file`: its file can be read by its owner alone, and a server may well run as another user.
-    (part / WEIGHTS).write_bytes(save({name: weight.to(dtype).contiguous() for name, weight in stored_weights(model).items()}))
-    write_vocabulary(part / VOCABULARY, tokenizer.vocabulary)
-    (part / CARD).write_text(card, encoding="utf-8")
+    (part / WEIGHTS).write_bytes(save({name: weight.contiguous() for name, weight in parts.weights.items()}))
+    write_vocabulary(part / VOCABULARY, parts.tokenizer.vocabulary)
+    (part / CARD).write_text(parts.card, encoding="utf-8")
     os.rename(part, folder)
 
 
-def manifest(architecture: Architecture, rule: Rule) -> dict[str, object]:
+def refuse_existing(folder: pathlib.Path) -> None:
+    """Said before the work as well as at its end."""
+    if folder.exists():
+        raise InputError(f"`{folder}` exists and is not overwritten: name a new folder")
+
+
+def manifest(shape: dict[str, object], rule: Rule) -> dict[str, object]:
     """The content of `config.json`."""
-    shape = dataclasses.asdict(architecture) | {"hidden_sizes": list(architecture.hidden_sizes)}
-    if architecture.cell == "gru":
-        shape["gru_linear_before_reset"] = True  # the form of PyTorch
     tokenizer = rule.to_json()
     tokenizer.pop("initial_tokens", None)
     return {
