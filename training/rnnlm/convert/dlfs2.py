@@ -12,6 +12,7 @@ import torch
 
 from ..errors import InputError
 from .network import GATES, Layer, Network, cell_of, in_order, with_update_gate_inverted
+from .pickles import Array
 from .source import Converted, Form, Reader, Source
 
 WHAT = "a language model of Deep Learning from Scratch 2"
@@ -20,11 +21,11 @@ ORDERS = {1: "h", 3: "zrn", 4: "fgio"}
 
 def read(source: Source, _: str | None) -> Converted:
     """The network of a parameter list."""
-    arrays = source.content
-    shapes = [array.shape for array in arrays] if is_parameters(source) else type(arrays).__name__
-    if not is_parameters(source) or [len(shape) for shape in (shapes[0], *shapes[-2:])] != [2, 2, 1]:
+    arrays = parameters(source.content)
+    shapes = [array.shape for array in arrays] or type(source.content).__name__
+    if len(arrays) < 5 or [len(shape) for shape in (shapes[0], *shapes[-2:])] != [2, 2, 1]:
         raise InputError(f"`{source.path}` is not the parameter list of {WHAT}: found {shapes}, expected an embedding, layers, an output and its bias")
-    embedding, *rest, output, output_bias = [torch.from_numpy(numpy.asarray(array, dtype=numpy.float32)) for array in arrays]
+    embedding, *rest, output, output_bias = [torch.from_numpy(array.astype(numpy.float32)) for array in arrays]
     layers = []
     while rest:
         if len(rest) < 2 or rest[0].ndim != 2 or rest[1].ndim != 2:
@@ -47,9 +48,10 @@ def layer(w_ih: torch.Tensor, w_hh: torch.Tensor, bias: torch.Tensor | None) -> 
     return Layer(converted(w_ih), converted(w_hh), None if bias is None else converted(bias))
 
 
-def is_parameters(source: Source) -> bool:
-    arrays = source.content
-    return isinstance(arrays, (list, tuple)) and len(arrays) >= 5 and all(isinstance(array, numpy.ndarray) for array in arrays)
+def parameters(content: object) -> list[numpy.ndarray]:
+    """The arrays of a list of arrays, none of anything else."""
+    listed = isinstance(content, (list, tuple)) and all(isinstance(array, Array) for array in content)
+    return [array.values for array in content] if listed else []
 
 
 READER = Reader("dlfs2", WHAT, Form.PICKLE, lambda source: True, read)

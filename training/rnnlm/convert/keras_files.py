@@ -20,8 +20,8 @@ import torch
 
 from ..errors import InputError
 
-# The folder of the layers in the archives of Keras 3, and of the versions of TensorFlow's Keras before it.
-ROOTS = ("layers", "_layer_checkpoint_dependencies")
+# The group that holds the layers of an archive.
+ROOT = "layers"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +56,13 @@ def _read_archive(path: pathlib.Path) -> list[KerasLayer]:
     with zipfile.ZipFile(path) as archive:
         model = json.loads(archive.read("config.json"))
         file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
-    root = next((file[name] for name in ROOTS if name in file), None)
-    if root is None:
-        raise InputError(f"`{path}` has no group `{ROOTS[0]}` among its weights, found {', '.join(file)}")
+    if ROOT not in file:
+        raise InputError(f"`{path}` has no group `{ROOT}` among its weights, found {', '.join(file)}: save it again with Keras 3")
     counts: Counter[str] = Counter()
 
     def arrays(kind: str, _: str) -> list[torch.Tensor]:
         name = snake_case(kind)
-        group = root.get(f"{name}_{counts[name]}" if counts[name] else name)
+        group = file[ROOT].get(f"{name}_{counts[name]}" if counts[name] else name)
         counts[name] += 1
         return group_arrays(group) if group is not None else []
 
@@ -76,8 +75,8 @@ def _read_hdf5(path: pathlib.Path) -> list[KerasLayer]:
             raise InputError(f"`{path}` holds weights alone, expected a whole model: save it with `model.save`")
 
         def arrays(_: str, name: str) -> list[torch.Tensor]:
-            group = file["model_weights"][name]
-            return [tensor(group[text(weight)]) for weight in group.attrs["weight_names"]]
+            group = file["model_weights"].get(name)
+            return [tensor(group[text(weight)]) for weight in group.attrs["weight_names"]] if group is not None else []
 
         return layers(path, json.loads(text(file.attrs["model_config"])), arrays)
 

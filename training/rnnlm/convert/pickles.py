@@ -1,8 +1,8 @@
 """Pickles, read without running what they name.
 
 A pickle is a program that may call anything it can name. Here it can name what is on a list and nothing else: containers,
-NumPy arrays, and, where a whole object was saved, the classes whose attributes are wanted. Those become `Inert`: none of
-their code is loaded or run.
+NumPy's arrays, and, where a whole object was saved, the classes whose attributes are wanted. Those become `Inert`: none of
+their code is loaded or run. Nor is NumPy's: a type whose state a pickle sets may claim that raw bytes are pointers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
@@ -37,6 +38,45 @@ def class_name(value: object) -> str | None:
     return type(value).__name__ if isinstance(value, Inert) else None
 
 
+class Dtype:
+    """A type of numbers as a pickle makes it: a code such as `f2`, then a state that holds the byte order."""
+
+    CODES = re.compile("[fiu][1248]|b1")
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.code = code
+        self.order = "|"
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = state[1]
+
+    def numpy(self) -> numpy.dtype:
+        """The type, if it is one of plain numbers."""
+        if not self.CODES.fullmatch(self.code) or self.order not in "<>|=":
+            raise InputError(f"the pickle has an array of the type `{self.order}{self.code}`, expected numbers")
+        return numpy.dtype(self.order + self.code)
+
+
+class Array:
+    """An array as a pickle makes it: empty, then a state that holds its shape, type and bytes."""
+
+    def __init__(self, *_: object) -> None:
+        self.values = numpy.zeros(0)
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, data = state
+        # The first protocols hold bytes as text.
+        data = data.encode("latin1") if isinstance(data, str) else data
+        self.values = numpy.frombuffer(data, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
+
+    @staticmethod
+    def of_buffer(data: bytes, dtype: Dtype, shape: tuple[int, ...], order: str, *_: object) -> Array:
+        """The form of the fifth protocol."""
+        array = Array()
+        array.values = numpy.frombuffer(data, dtype.numpy()).reshape(shape, order=order)
+        return array
+
+
 def latin1_bytes(text: object, encoding: object) -> bytes:
     """`codecs.encode` as the second protocol uses it to hold bytes, and no other codec."""
     if encoding != "latin1" or not isinstance(text, str):
@@ -60,12 +100,12 @@ CONTAINERS = {
     ("collections", "Counter"): plain_dict,
     ("_codecs", "encode"): latin1_bytes,
 }
+NUMPY = {("numpy", "ndarray"): Inert, ("numpy", "dtype"): Dtype}
 # NumPy moved its core to another name with version 2.
-NUMPY = {("numpy", "ndarray"): numpy.ndarray, ("numpy", "dtype"): numpy.dtype}
 for _core in ("numpy.core", "numpy._core"):
-    NUMPY[(f"{_core}.multiarray", "_reconstruct")] = numpy._core.multiarray._reconstruct
-    NUMPY[(f"{_core}.multiarray", "scalar")] = numpy._core.multiarray.scalar
-    NUMPY[(f"{_core}.numeric", "_frombuffer")] = numpy._core.numeric._frombuffer
+    NUMPY[(f"{_core}.multiarray", "_reconstruct")] = Array
+    NUMPY[(f"{_core}.multiarray", "scalar")] = Inert
+    NUMPY[(f"{_core}.numeric", "_frombuffer")] = Array.of_buffer
 
 PLAIN = CONTAINERS | NUMPY
 
@@ -89,6 +129,11 @@ class Unpickler(pickle.Unpickler):
         if self.inert(module, name):
             return type(name, (Inert,), {"__module__": module})
         raise InputError(f"`{self.path}` names `{module}.{name}`, which is not on the list of what a pickle may name; nothing was loaded")
+
+
+def is_pickle(path: pathlib.Path, head: bytes) -> bool:
+    """Whether a file that begins with `head` is a pickle. Those of the first two protocols begin with anything: their name must say it."""
+    return head.startswith(b"\x80") or path.suffix in (".pkl", ".pickle", ".p")
 
 
 def read(path: pathlib.Path) -> object:

@@ -73,6 +73,6 @@ def open_source(path: pathlib.Path) -> Source:
         return Source(path, Form.KERAS, keras_files.read_hdf5(path))
     if members or head.startswith(torch_files.LEGACY_HEAD):
         return Source(path, Form.TORCH, torch_files.read(path))
-    if head.startswith((b"\x80", b"(")):
+    if pickles.is_pickle(path, head):
         return Source(path, Form.PICKLE, pickles.read(path))
     raise InputError(f"`{path}` is none of {', '.join(form.value for form in Form)}: it begins with {head!r}")

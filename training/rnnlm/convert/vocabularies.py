@@ -54,7 +54,7 @@ def read(path: pathlib.Path) -> Vocabulary:
         head = path.open("rb").read(len(torch_files.LEGACY_HEAD))
         if head.startswith(b"PK") or head == torch_files.LEGACY_HEAD:
             return from_value(torch_files.read_value(path), path)
-        if head.startswith((b"\x80", b"(")):
+        if pickles.is_pickle(path, head):
             return from_value(pickles.read(path), path)
         if path.suffix == ".json":
             return from_value(json.loads(path.read_text(encoding="utf-8")), path)
