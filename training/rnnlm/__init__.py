@@ -1,5 +1,5 @@
 """Training, evaluation and export of recurrent neural network language models.
 
 Reading order: errors, tokenizer, corpus, model, candidates, loss, schedule, checkpoint, trainer, options,
-scoring, folder.
+scoring, folder. Other programs' models are converted in `convert`.
 """

@@ -1,8 +1,10 @@
 """Models that Keras built and saved, against what Keras computes."""
 
+import collections
 import json
 import os
 import pathlib
+import pickle
 
 import numpy as np
 import pytest
@@ -84,13 +86,25 @@ def test_characters_as_one_hot_vectors_in_windows(server_binary, tmp_path):
     assert_served_alike(server_binary, tmp_path / "model", IDS, np.array(probs))
 
 
-def test_words_of_a_keras_tokenizer(server_binary, tmp_path):
-    """`Tokenizer.to_json` of Keras 2: ids from 1 on, marks that become spaces, lower case."""
+class Tokenizer:
+    """That of Keras 2, for its pickle."""
+
+    def __init__(self, config: dict[str, object]) -> None:
+        self.__dict__ |= config
+        self.word_docs = collections.defaultdict(int, the=3)
+
+
+@pytest.mark.parametrize("form", ["json", "pickle"])
+def test_words_of_a_keras_tokenizer(server_binary, tmp_path, form):
+    """What Keras 2 writes: ids from 1 on, marks that become spaces, lower case."""
     word_index = {"<OOV>": 1, "the": 2, "sea": 3, "ship": 4, "sails": 5, "home": 6, "rare": 7}
     config = {"num_words": V, "filters": '!",.\t\n', "lower": True, "char_level": False, "oov_token": "<OOV>", "word_index": json.dumps(word_index)}
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"class_name": "Tokenizer", "config": config}))
+    if form == "json":
+        (tmp_path / "tokenizer.json").write_text(json.dumps({"class_name": "Tokenizer", "config": config}))
+    else:
+        (tmp_path / "tokenizer.pickle").write_bytes(pickle.dumps(Tokenizer(config | {"word_index": word_index})))
     model = randomised(keras.Sequential([layers.Input((None,)), layers.Embedding(V, 5, mask_zero=True), layers.LSTM(6), layers.Dense(V, activation="softmax")]), seed=4)
-    run(convert, save(model, tmp_path / "model.keras"), tmp_path / "model", "--vocab", tmp_path / "tokenizer.json")
+    run(convert, save(model, tmp_path / "model.keras"), tmp_path / "model", "--vocab", tmp_path / f"tokenizer.{form}")
     assert output(server_binary, "tokenize", "--model", tmp_path / "model", write(tmp_path / "text", "The sea, the RARE ship!")).split() == list("23214")
     assert "`mask_zero`" in (tmp_path / "model/README.md").read_text()
 

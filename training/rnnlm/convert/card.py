@@ -25,7 +25,7 @@ class Card:
         sizes = " + ".join(map(str, shape["hidden_sizes"]))
         tied = ", tied with the output layer" if shape["tie_weights"] else ""
         count = network.parameter_count
-        notes = "".join(f"- {note}\n" for note in self.notes)
+        notes = "".join(f"- {note}\n" for note in self.notes) + ("\n" if self.notes else "")
         return f"""# {self.name}
 
 A recurrent neural network language model for `rnnlm-server`, converted from `{self.source}`, {self.what}.
@@ -39,8 +39,7 @@ A recurrent neural network language model for `rnnlm-server`, converted from `{s
 
     {self.command}
 
-{notes}
-## Quality
+{notes}## Quality
 
 Not measured. `rnnlm-server score --model {self.name} test.txt` prints perplexity and bits per character.
 
