@@ -27,8 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    if args.folder.exists():
-        raise InputError(f"`{args.folder}` exists and is not overwritten: name a new folder")
+    folder.refuse_existing(args.folder)
     test = args.test or kept_back(args.checkpoint)
     values = checkpoint.load(args.checkpoint)
     model, tokenizer = checkpoint.restore_model(values)
@@ -44,7 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
         score=score,
         parameter_count=sum(parameter.numel() for parameter in model.parameters()),
     )
-    folder.write(args.folder, model.float(), tokenizer, stored, card.text(values))
+    weights = storage.weights_file(model.float(), tokenizer, stored)
+    folder.write(args.folder, folder.Parts(weights, tokenizer, card.text(values)))
     print(f"{args.folder}: perplexity {score.perplexity:.4f}, {score.bits_per_char:.4f} bits per character on {test.name}")
 
 

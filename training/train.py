@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import math
 import pathlib
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 import torch
 
 from rnnlm import checkpoint, errors, vocabulary
+from rnnlm.card import command
 from rnnlm.corpus import Texts, read_texts, stream
 from rnnlm.errors import InputError
 from rnnlm.network import Network, build
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(__doc__, arguments)
     torch.set_num_threads(args.threads)
     trainer, folder = resumed(args) if args.resume else started(args)
-    trainer.commands.append(command(sys.argv[1:] if arguments is None else arguments))
+    trainer.commands.append(command("train.py", sys.argv[1:] if arguments is None else arguments))
     trainer.stop_at = math.inf if args.stop_after is None else args.stop_after
     with stopping_on_signals(trainer):
         trainer.run(folder)
@@ -140,11 +140,6 @@ def chosen_rule(args: argparse.Namespace) -> Rule:
     if args.vocabulary not in RULES:
         raise InputError(f"vocabulary `{args.vocabulary}` is not supported, expected one of {', '.join(RULES)}")
     return RULES[args.vocabulary]
-
-
-def command(arguments: list[str]) -> str:
-    """The command for the model card: whole, but for the folders of this machine, which tell a reader nothing."""
-    return "python train.py " + shlex.join(part.rsplit("/", 1)[-1] if part.startswith("/") else part for part in arguments)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,36 +14,51 @@ from . import storage, vocabulary
 from .errors import InputError
 from .model import load_stored_weights
 from .network import Network, build
-from .storage import FORMATS, Storage
+from .storage import WeightsFile
 from .tokenizer import Rule, Tokenizer
 
 MANIFEST, CARD = "config.json", "README.md"
 
 
-def write(folder: pathlib.Path, model: Network, tokenizer: Tokenizer, stored: Storage, card: str) -> None:
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What goes into a folder."""
+
+    weights: WeightsFile
+    tokenizer: Tokenizer
+    card: str
+
+
+def write(folder: pathlib.Path, parts: Parts) -> None:
     """Makes the folder whole or not at all; one that exists is never touched."""
-    if folder.exists():
-        raise InputError(f"`{folder}` exists and is not overwritten: name a new folder")
+    refuse_existing(folder)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    text = json.dumps(manifest(model, tokenizer, stored), ensure_ascii=False, indent=2)
+    rule = parts.tokenizer.rule
+    text = json.dumps(manifest(parts.weights, rule), ensure_ascii=False, indent=2)
     (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    (part / FORMATS[stored.format]).write_bytes(storage.file_bytes(model, stored))
-    (part / tokenizer.rule.file).write_text(tokenizer.file_text(), encoding="utf-8", newline="\n")
-    (part / CARD).write_text(card, encoding="utf-8")
+    (part / parts.weights.manifest["weights"]).write_bytes(parts.weights.data)
+    (part / rule.file).write_text(parts.tokenizer.file_text(), encoding="utf-8", newline="\n")
+    (part / CARD).write_text(parts.card, encoding="utf-8")
     os.rename(part, folder)
 
 
-def manifest(model: Network, tokenizer: Tokenizer, stored: Storage) -> dict[str, object]:
+def refuse_existing(folder: pathlib.Path) -> None:
+    """Said before the work as well as at its end."""
+    if folder.exists():
+        raise InputError(f"`{folder}` exists and is not overwritten: name a new folder")
+
+
+def manifest(weights: WeightsFile, rule: Rule) -> dict[str, object]:
     """The content of `config.json`."""
-    rule = tokenizer.rule.to_json()
-    rule.pop("initial_tokens", None)
+    tokenizer = rule.to_json()
+    tokenizer.pop("initial_tokens", None)
     return {
         "format_version": 1,
-        **storage.manifest_part(model, tokenizer, stored),
-        "tokenizer": {"kind": rule.pop("kind"), "file": tokenizer.rule.file, **rule},
-        "initial_tokens": tokenizer.rule.initial_tokens,
+        **weights.manifest,
+        "tokenizer": {"kind": tokenizer.pop("kind"), "file": rule.file, **tokenizer},
+        "initial_tokens": rule.initial_tokens,
     }
 
 

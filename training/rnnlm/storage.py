@@ -44,23 +44,31 @@ def round_weights(model: Network, storage: Storage) -> Network:
     return model
 
 
-def file_bytes(model: Network, storage: Storage) -> bytes:
-    """The content of the file."""
+@dataclasses.dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights."""
+
+    data: bytes
+    manifest: dict[str, object]  # what the manifest says of it: `weights`, its name, with `architecture` or `onnx`
+
+
+def weights_file(model: Network, tokenizer: Tokenizer, storage: Storage) -> WeightsFile:
+    """The file of a network of this package."""
     dtype = DTYPES[storage.dtype]
     if storage.format == "onnx":
-        return (onnx_window if isinstance(model, WindowLm) else onnx_recurrent).to_bytes(model, dtype)
-    return save({name: weight.to(dtype).contiguous() for name, weight in stored_weights(model).items()})
-
-
-def manifest_part(model: Network, tokenizer: Tokenizer, storage: Storage) -> dict[str, object]:
-    """What the manifest says of the weights."""
-    part: dict[str, object] = {"weights": FORMATS[storage.format]}
-    if storage.format == "onnx":
-        return part | {"onnx": graph_names(model, tokenizer)}
+        data = (onnx_window if isinstance(model, WindowLm) else onnx_recurrent).to_bytes(model, dtype)
+        return WeightsFile(data, {"weights": FORMATS["onnx"], "onnx": graph_names(model, tokenizer)})
     shape = dataclasses.asdict(model.architecture) | {"hidden_sizes": list(model.architecture.hidden_sizes)}
     if model.architecture.cell == "gru":
         shape["gru_linear_before_reset"] = True  # the form of PyTorch
-    return part | {"architecture": shape}
+    return safetensors_file(shape, {name: weight.to(dtype) for name, weight in stored_weights(model).items()})
+
+
+def safetensors_file(shape: dict[str, object], weights: dict[str, torch.Tensor]) -> WeightsFile:
+    """The file of weights under the names that the server reads, in the type to be stored; `shape` is the manifest's `architecture`."""
+    # Not `save_file`: its file can be read by its owner alone, and a server may well run as another user.
+    data = save({name: weight.contiguous() for name, weight in weights.items()})
+    return WeightsFile(data, {"weights": FORMATS["safetensors"], "architecture": shape})
 
 
 def graph_names(model: Network, tokenizer: Tokenizer) -> dict[str, object]:
@@ -75,7 +83,10 @@ def read(folder: pathlib.Path, values: dict[str, object], tokenizer: Tokenizer) 
     """The shape, for `network.build`, and the stored weights of a folder whose manifest holds `values`."""
     path = folder / values["weights"]
     if "onnx" not in values:
-        return {name: value for name, value in values["architecture"].items() if name != "gru_linear_before_reset"}, load_file(path)
+        shape = dict(values["architecture"])
+        if not shape.pop("gru_linear_before_reset", True):
+            raise InputError(f"`{path.parent}` has a GRU that resets before its product, which PyTorch cannot compute: `rnnlm-server score` can")
+        return shape, load_file(path)
     cell, found = onnx_file.read(path, (*CELLS, *WINDOW_CELLS))
     if cell in CELLS:
         return onnx_recurrent.read_back(cell, found)

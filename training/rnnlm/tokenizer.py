@@ -18,7 +18,9 @@ import regex
 
 from .errors import InputError
 
-KINDS = ("word", "char", "whitespace", "huggingface")
+# Whose vocabulary is a list of entries, and all.
+ENTRY_KINDS = ("word", "char", "whitespace")
+KINDS = (*ENTRY_KINDS, "huggingface")
 
 # Words, numbers and single marks; contractions are split off ("do" would lose its "n't", "don" + "'t" does not).
 DEFAULT_PATTERN = r"[Oo]'[Cc]lock|[Mm]a'am|'(?:[dmst]|ll|re|ve)\b|\p{L}[\p{L}\p{M}]*|\p{N}+|[^\s]"

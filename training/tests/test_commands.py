@@ -151,6 +151,14 @@ def test_weights_of_another_architecture_are_refused(corpus, tmp_path):
     assert not (tmp_path / "model").exists() and not (tmp_path / "new").exists()
 
 
+def test_a_gru_of_the_other_form_is_not_measured_as_if_it_were_of_pytorchs(corpus, tmp_path):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--cell", "gru", "--steps", 2)
+    run(export, tmp_path / "run/last.pt", tmp_path / "model")
+    manifest = tmp_path / "model/config.json"
+    manifest.write_text(manifest.read_text().replace('"gru_linear_before_reset": true', '"gru_linear_before_reset": false'))
+    assert "which PyTorch cannot compute" in refusal(evaluate, tmp_path / "model", corpus)
+
+
 def test_hostile_checkpoint_is_refused(tmp_path):
     class Hostile:
         def __reduce__(self):

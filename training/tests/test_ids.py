@@ -15,11 +15,10 @@ import pytest
 
 import server
 from conftest import REPOSITORY
-from rnnlm import folder, vocabulary
+from rnnlm import folder, storage, vocabulary
 from rnnlm.corpus import read_text
 from rnnlm.errors import InputError
 from rnnlm.model import Architecture, RnnLm
-from rnnlm.storage import Storage
 from rnnlm.tokenizer import RULES, Rule, Tokenizer, read_rule
 
 # What languages and their libraries disagree on: letters whose case is longer or depends on neighbours, marks, joiners, digits, white
@@ -89,7 +88,8 @@ def test_rules_of_every_kind(server_binary, tmp_path, rule):
     tokenizer, ids = vocabulary.learn(rule, learned, VOCAB_SIZE)
     assert ids == tokenizer.encode(learned)
     network = RnnLm(Architecture("rnn_tanh", len(tokenizer.vocabulary), 1, (1,), tie_weights=True))
-    folder.write(tmp_path / "model", network, tokenizer, Storage("safetensors", "f32"), card="")
+    weights = storage.weights_file(network, tokenizer, storage.Storage("safetensors", "f32"))
+    folder.write(tmp_path / "model", folder.Parts(weights, tokenizer, card=""))
     compare_texts(server_binary, tmp_path / "model", tokenizer, tmp_path)
 
 
