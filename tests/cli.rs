@@ -122,6 +122,29 @@ async fn tokenize_prints_a_line_of_ids_for_a_line() {
     assert_eq!(served["tokens"], json!(ids), "all lines together are the file");
 }
 
+#[test]
+fn tokenize_reads_lines_together_where_a_rule_looks_across_their_end() {
+    let folders = Folders::new();
+    let mut manifest = folders.run(["inspect", "words", "--json"]).json()["manifest"].take();
+    manifest["format_version"] = json!(1);
+    let rules = json!({"\na ship": "\nsea", "sings\nthe": "man"});
+    manifest["tokenizer"]["replace"] = rules;
+    folders.file("words/config.json", manifest.to_string());
+    let file = folders.file("text", "the sea\r\na ship of\n\nold sings\nthe stars\n".repeat(5000));
+    let printed = folders.run(["tokenize", "--model", "words", &file]).succeeded();
+    assert_eq!(printed, "2 3 1\n3 6 1\n1\n8\n9 7 1\n".repeat(5000));
+    let unfinished = folders.run_with(["tokenize", "--model", "words", "-"], "the\n ").succeeded();
+    assert_eq!(unfinished, "2 1\n\n");
+}
+
+#[test]
+fn tokenize_says_which_line_has_a_word_that_it_cannot_read() {
+    let folders = Folders::new();
+    let file = folders.file("text", "abc\n".repeat(50_000) + "ab dragon\n");
+    let message = folders.run(["tokenize", "--model", "letters", &file]).failed(1);
+    assert!(message.contains("line 50001: `r` at character 4 is not in the vocabulary"), "{message}");
+}
+
 #[tokio::test]
 async fn inspect_says_what_is_served() {
     let folders = Folders::new();

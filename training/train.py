@@ -6,20 +6,20 @@ import argparse
 import contextlib
 import math
 import pathlib
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
 
 import torch
 
-from rnnlm import checkpoint, errors
+from rnnlm import checkpoint, errors, vocabulary
+from rnnlm.card import command
 from rnnlm.corpus import Texts, read_texts, stream
 from rnnlm.errors import InputError
 from rnnlm.network import Network, build
 from rnnlm.options import FIXED, given_fields, parse_arguments
 from rnnlm.schedule import Schedule
-from rnnlm.tokenizer import RULES, Rule, Splitter, Tokenizer, build_vocabulary, read_rule
+from rnnlm.tokenizer import RULES, Rule, Tokenizer, read_rule
 from rnnlm.trainer import Data, Options, Trainer, start_from_unigrams
 from rnnlm.window import WINDOW_CELLS
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(__doc__, arguments)
     torch.set_num_threads(args.threads)
     trainer, folder = resumed(args) if args.resume else started(args)
-    trainer.commands.append(command(sys.argv[1:] if arguments is None else arguments))
+    trainer.commands.append(command("train.py", sys.argv[1:] if arguments is None else arguments))
     trainer.stop_at = math.inf if args.stop_after is None else args.stop_after
     with stopping_on_signals(trainer):
         trainer.run(folder)
@@ -79,10 +79,8 @@ def initial_network(initial: dict[str, object], texts: Texts) -> Beginning:
 
 def new_network(args: argparse.Namespace, texts: Texts) -> Beginning:
     """The network that the command line describes, with random weights."""
-    rule = chosen_rule(args)
-    entries = list(Splitter(rule).split(texts.train))
-    tokenizer = Tokenizer(rule, build_vocabulary(rule, entries, args.vocab_size))
-    train = stream(tokenizer, tokenizer.look_up(entries))
+    tokenizer, ids = vocabulary.learn(chosen_rule(args), texts.train, args.vocab_size)
+    train = stream(tokenizer, ids)
     model = build(described_shape(args, tokenizer))
     start_from_unigrams(model, train)
     return model, tokenizer, train
@@ -142,11 +140,6 @@ def chosen_rule(args: argparse.Namespace) -> Rule:
     if args.vocabulary not in RULES:
         raise InputError(f"vocabulary `{args.vocabulary}` is not supported, expected one of {', '.join(RULES)}")
     return RULES[args.vocabulary]
-
-
-def command(arguments: list[str]) -> str:
-    """The command for the model card: whole, but for the folders of this machine, which tell a reader nothing."""
-    return "python train.py " + shlex.join(part.rsplit("/", 1)[-1] if part.startswith("/") else part for part in arguments)
 
 
 if __name__ == "__main__":

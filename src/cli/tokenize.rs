@@ -1,6 +1,6 @@
 //! `tokenize`: the token ids of a text, one line for a line.
 
-use std::io::{BufRead, BufWriter, Write, stdout};
+use std::io::{self, BufRead, BufWriter, Write, stdout};
 
 use clap::Args;
 
@@ -17,19 +17,80 @@ pub(super) struct TokenizeArgs {
     pub text: TextArg,
 }
 
-/// Each line is tokenised with its line end: all ids together are those of the file.
+/// Bytes from which on a text is cut: what rules do at a line's beginning may depend on the line before, so that no line can
+/// be read alone.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// All ids together are those of the file.
 pub(super) fn run(args: &TokenizeArgs) -> Outcome {
     let local = Local::open(&args.model)?;
     let mut text = args.text.open()?;
-    let mut out = BufWriter::new(stdout().lock());
-    let (mut line, mut number) = (Vec::new(), 0);
+    let mut printer =
+        Printer { local: &local, out: BufWriter::new(stdout().lock()), line: 1, is_empty: true };
+    let (mut line, mut number, mut is_ended) = (Vec::new(), 0, true);
+    let (mut held, mut cut_from) = (String::new(), PIECE_BYTES);
     while text.read_until(b'\n', &mut line)? > 0 {
         number += 1;
-        let text = utf8_line(std::mem::take(&mut line), number)?;
-        let tokenized = local.block_on(local.service.tokenize(None, text));
-        let tokenized = tokenized.map_err(|error| error.within(format!("line {number}")))?;
-        let ids: Vec<String> = tokenized.tokens.iter().map(|token| token.token.id.to_string()).collect();
-        writeln!(out, "{}", ids.join(" "))?;
+        is_ended = line.ends_with(b"\n");
+        held += &utf8_line(std::mem::take(&mut line), number)?;
+        if held.len() < cut_from {
+            continue;
+        }
+        let Some(cut) = local.service.catalog().default().tokenizer.cut(&held) else {
+            // Doubled: else every line would search a text without a place to cut from its start.
+            cut_from = held.len() * 2;
+            continue;
+        };
+        printer.print(&held[..cut])?;
+        held.drain(..cut);
+        cut_from = PIECE_BYTES;
     }
-    Ok(out.flush()?)
+    printer.print(&held)?;
+    if !is_ended {
+        printer.end_line()?;
+    }
+    Ok(printer.out.flush()?)
+}
+
+/// Prints ids, and ends a line where the text does.
+struct Printer<'l, W> {
+    local: &'l Local,
+    out: W,
+    /// The number of the line that is printed, from 1.
+    line: usize,
+    /// Whether it has no id yet.
+    is_empty: bool,
+}
+
+impl<W: Write> Printer<'_, W> {
+    /// The text goes on with `piece`.
+    fn print(&mut self, piece: &str) -> Outcome {
+        let tokenizer = &self.local.service.catalog().default().tokenizer;
+        let encoding = tokenizer.encode(piece).map_err(|error| {
+            let lines = piece.split_inclusive('\n').zip(self.line..);
+            let refused = |(line, number)| Some((tokenizer.encode(line).err()?, number));
+            let placed =
+                lines.filter_map(refused).map(|(error, line)| error.within(format!("line {line}"))).next();
+            placed.unwrap_or(error)
+        })?;
+        let ends = piece.chars().enumerate().filter(|&(_, c)| c == '\n').map(|(at, _)| at);
+        let mut ends = ends.peekable();
+        for (&token, span) in encoding.tokens.iter().zip(&encoding.spans) {
+            // What stands for characters of two lines belongs to the second, but a line end to its own.
+            let is_line_end = Some(token) == tokenizer.newline();
+            let at = if is_line_end { span.start } else { span.end.saturating_sub(1) };
+            while ends.next_if(|&end| end < at).is_some() {
+                self.end_line()?;
+            }
+            let separator = if self.is_empty { "" } else { " " };
+            write!(self.out, "{separator}{token}")?;
+            self.is_empty = false;
+        }
+        Ok(ends.try_for_each(|_| self.end_line())?)
+    }
+
+    fn end_line(&mut self) -> io::Result<()> {
+        (self.line, self.is_empty) = (self.line + 1, true);
+        writeln!(self.out)
+    }
 }

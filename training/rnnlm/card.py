@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 
 from .scoring import Score
 
 LOG_LINES = 5
+
+
+def command(program: str, arguments: list[str]) -> str:
+    """The command for a card: whole, but for the folders of this machine, which tell a reader nothing."""
+    return f"python {program} " + shlex.join(part.rsplit("/", 1)[-1] if part.startswith("/") else part for part in arguments)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from .errors import InputError
 from .network import Network, build
 from .tokenizer import Rule, Tokenizer
+from .vocabulary import restored
 
 FORMAT = "rnnlm-training-1"
 
@@ -40,5 +41,9 @@ def load(path: pathlib.Path) -> dict[str, object]:
 def restore_model(values: dict[str, object]) -> tuple[Network, Tokenizer]:
     """The network, in evaluation mode and without dropout, and the tokenizer of a loaded checkpoint."""
     model = build(values["architecture"])
-    model.load_state_dict(values["model"])
-    return model.eval(), Tokenizer(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])
+    try:
+        model.load_state_dict(values["model"])
+    except RuntimeError as error:
+        shape = model.architecture
+        raise InputError(f"the checkpoint's weights are not those of its architecture, {shape.cell} {shape.hidden_sizes}: {' '.join(str(error).split())}") from error
+    return model.eval(), restored(Rule.from_json(values["rule"], "checkpoint"), values["vocabulary"])

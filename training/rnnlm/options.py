@@ -80,10 +80,10 @@ def parse_arguments(description: str, arguments: list[str] | None) -> argparse.N
         parser.error("--out needs --train")
     if args.out and args.steps is None and args.time_limit is None:
         parser.error("a run needs an end: --steps, --time-limit or both")
-    if args.initial:
-        for name in NEW:
-            if getattr(args, name) is not None:
-                parser.error(f"--{name.replace('_', '-')} is what the checkpoint of --initial says: leave it out")
+    for source, settled in (("resume", ("train", "valid", "initial", *NEW)), ("initial", NEW)):
+        for name in settled:
+            if getattr(args, source) and getattr(args, name) is not None:
+                parser.error(f"--{name.replace('_', '-')} is what the checkpoint of --{source} says: leave it out")
     if args.context is not None and args.cell not in WINDOW_CELLS:
         parser.error(f"--context is of the cells {' and '.join(WINDOW_CELLS)}, found {args.cell or NEW['cell']}")
     for name, default in NEW.items():

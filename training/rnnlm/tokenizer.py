@@ -2,12 +2,13 @@
 
 The rules are those of the server's `text` module, and the ids must be equal on every text. Order of operations:
 "\\r" is dropped (only where `newline` is set), `replace`, `lowercase`, split at "\\n" (only where `newline` is set),
-split by `kind`, look-up. Knows no files but the vocabulary, and no tensors.
+split by `kind`, look-up. Knows no files but the vocabulary, and no tensors. Byte pairs are in `bpe`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections import Counter
@@ -17,7 +18,9 @@ import regex
 
 from .errors import InputError
 
-KINDS = ("word", "char", "whitespace")
+# Whose vocabulary is a list of entries, and all.
+ENTRY_KINDS = ("word", "char", "whitespace")
+KINDS = (*ENTRY_KINDS, "huggingface")
 
 # Words, numbers and single marks; contractions are split off ("do" would lose its "n't", "don" + "'t" does not).
 DEFAULT_PATTERN = r"[Oo]'[Cc]lock|[Mm]a'am|'(?:[dmst]|ll|re|ve)\b|\p{L}[\p{L}\p{M}]*|\p{N}+|[^\s]"
@@ -26,6 +29,21 @@ DEFAULT_PATTERN = r"[Oo]'[Cc]lock|[Mm]a'am|'(?:[dmst]|ll|re|ve)\b|\p{L}[\p{L}\p{
 WHITE_SPACE = r"\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
+
+# Capitals of Unicode 15 to 17, which the server lowers and an older Python does not know: first, last, the small letter of the first.
+_LATE = [
+    (0x1C89, 0x1C89, 0x1C8A),
+    (0xA7CB, 0xA7CB, 0x0264),
+    (0xA7CC, 0xA7CC, 0xA7CD),
+    (0xA7CE, 0xA7CE, 0xA7CF),
+    (0xA7D2, 0xA7D2, 0xA7D3),
+    (0xA7D4, 0xA7D4, 0xA7D5),
+    (0xA7DA, 0xA7DA, 0xA7DB),
+    (0xA7DC, 0xA7DC, 0x019B),
+    (0x10D50, 0x10D65, 0x10D70),
+    (0x16EA0, 0x16EB8, 0x16EBB),
+]
+LATE_CAPITALS = {code: small + code - first for first, last, small in _LATE for code in range(first, last + 1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +79,11 @@ class Rule:
         pairs = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {name: value for name, value in pairs if value not in (None, False, {}, [])}
 
+    @property
+    def file(self) -> str:
+        """The name of the vocabulary's file in a model folder."""
+        return "tokenizer.json" if self.kind == "huggingface" else "vocab.txt"
+
     def special_tokens(self) -> list[str]:
         """The entries that a vocabulary needs whatever the text holds, each once, `unk` first."""
         return list(dict.fromkeys(token for token in (self.unk, self.eos, self.newline, *self.initial_tokens) if token is not None))
@@ -71,6 +94,7 @@ RULES = {
     "word": Rule(kind="word", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
     "char": Rule(kind="char", initial_tokens=["\n"]),
     "whitespace": Rule(kind="whitespace", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
+    "bpe": Rule(kind="huggingface", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
 }
 
 
@@ -83,14 +107,33 @@ def read_rule(path: pathlib.Path) -> Rule:
     return Rule.from_json(values, str(path))
 
 
+class Rewriter:
+    """What happens to a text before it is split."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        keys = sorted(rule.replace, key=len, reverse=True)
+        self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
+
+    def lines(self, text: str) -> list[str]:
+        """The lines to split, each on its own; without `newline` the text is one."""
+        if self.rule.newline is not None:
+            text = text.replace("\r", "")
+        if self._replace is not None:
+            text = self._replace.sub(lambda match: self.rule.replace[match[0]], text)
+        if self.rule.lowercase:
+            # Character by character: `str.lower` alone would turn a final sigma by its neighbours.
+            text = "".join(map(str.lower, text)).translate(LATE_CAPITALS)
+        return [text] if self.rule.newline is None else text.split("\n")
+
+
 class Splitter:
     """A `Rule` made ready to run: text to vocabulary entries."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        self._rewriter = Rewriter(rule)
         self._split = {"char": iter, "whitespace": self._split_whitespace, "word": self._split_word}[rule.kind]
-        keys = sorted(rule.replace, key=len, reverse=True)
-        self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
         try:
             self._word = regex.compile(rule.pattern or DEFAULT_PATTERN)
         except regex.error as error:
@@ -99,25 +142,10 @@ class Splitter:
 
     def split(self, text: str) -> Iterator[str | None]:
         """Yields one entry a token; None stands for text that no token can match."""
-        text = self.normalise(text)
-        if self.rule.newline is None:
-            yield from self._split(text)
-            return
-        for number, line in enumerate(text.split("\n")):
+        for number, line in enumerate(self._rewriter.lines(text)):
             if number > 0:
                 yield self.rule.newline
             yield from self._split(line)
-
-    def normalise(self, text: str) -> str:
-        """What is left of a text before it is split."""
-        if self.rule.newline is not None:
-            text = text.replace("\r", "")
-        if self._replace is not None:
-            text = self._replace.sub(lambda match: self.rule.replace[match[0]], text)
-        if self.rule.lowercase:
-            # Character by character: `str.lower` alone would turn a final sigma by its neighbours.
-            text = "".join(map(str.lower, text))
-        return text
 
     def _split_whitespace(self, text: str) -> Iterator[str]:
         return iter(self._solid.findall(text))
@@ -138,11 +166,10 @@ class Splitter:
 
 
 class Tokenizer:
-    """A splitter and the vocabulary its entries are looked up in."""
+    """A rule and the vocabulary that its entries are looked up in."""
 
     def __init__(self, rule: Rule, vocabulary: list[str]) -> None:
         self.rule = rule
-        self.splitter = Splitter(rule)
         self.vocabulary = vocabulary
         self.ids = {entry: token_id for token_id, entry in enumerate(vocabulary)}
         if len(self.ids) != len(vocabulary):
@@ -152,6 +179,19 @@ class Tokenizer:
             if entry not in self.ids:
                 raise InputError(f"the vocabulary lacks `{entry}`, which the tokenizer's rule names")
         self.unk_id = self.ids.get(rule.unk) if rule.unk is not None else None
+
+    @functools.cached_property
+    def splitter(self) -> Splitter:
+        """The rule made ready."""
+        return Splitter(self.rule)
+
+    def stored(self) -> list[str] | str:
+        """The vocabulary in plain values, for a checkpoint."""
+        return self.vocabulary
+
+    def file_text(self) -> str:
+        """The content of the vocabulary's file: one entry a line, line number = id, line ends and back-slashes escaped."""
+        return "".join("".join(ESCAPES.get(c, c) for c in entry) + "\n" for entry in self.vocabulary)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text. Without `unk` a token that the vocabulary lacks is an error."""
@@ -174,7 +214,10 @@ class Tokenizer:
 
 
 def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int) -> list[str]:
-    """At most `size_max` entries: the special ones, then the most frequent, ties in code point order."""
+    """At most `size_max` entries: the special ones, then the most frequent, ties in code point order.
+
+    Where all would fit, those that occur once are left to `unk`: training would else never meet it.
+    """
     counts = Counter(entries)
     special = rule.special_tokens()
     for entry in (None, *special):
@@ -182,17 +225,13 @@ def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int) -
     frequent = sorted(counts, key=lambda entry: (-counts[entry], entry))
     if rule.unk is None and len(special) + len(frequent) > size_max:
         raise InputError(f"the corpus holds {len(special) + len(frequent)} different tokens, a vocabulary of {size_max} does not cover it without `unk`")
+    if rule.unk is not None and len(special) + len(frequent) <= size_max:
+        frequent = [entry for entry in frequent if counts[entry] > 1]
     return (special + frequent)[:size_max]
 
 
-def write_vocabulary(path: pathlib.Path, vocabulary: list[str]) -> None:
-    """One entry a line, line number = id, line ends and back-slashes escaped."""
-    text = "".join("".join(ESCAPES.get(c, c) for c in entry) + "\n" for entry in vocabulary)
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def read_vocabulary(path: pathlib.Path) -> list[str]:
-    """The inverse of `write_vocabulary`; the last line may lack its end."""
-    lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+def parse_vocabulary(file_text: str) -> list[str]:
+    """The entries of a `vocab.txt`; its last line may lack its end."""
     unescape = {escape: character for character, escape in ESCAPES.items()}
+    lines = file_text.removesuffix("\n").split("\n")
     return [regex.sub(r"\\[nrt\\]", lambda match: unescape[match[0]], line) for line in lines]

@@ -148,7 +148,7 @@ class Trainer:
         return {
             "architecture": dataclasses.asdict(self.model.architecture),
             "rule": self.tokenizer.rule.to_json(),
-            "vocabulary": self.tokenizer.vocabulary,
+            "vocabulary": self.tokenizer.stored(),
             "options": dataclasses.asdict(self.options),
             "schedule": dataclasses.asdict(self.schedule),
             "data": self.data.description(),

@@ -1,5 +1,6 @@
 """A tiny corpus and the public commands, run as a user runs them."""
 
+import os
 import pathlib
 import random
 from types import ModuleType
@@ -8,6 +9,7 @@ import pytest
 
 from rnnlm.errors import InputError
 
+REPOSITORY = pathlib.Path(__file__).parents[2]
 TINY = ["--embedding-size", "8", "--hidden-sizes", "8", "--batch-size", "4", "--window", "8", "--warmup-steps", "2"]
 
 
@@ -32,3 +34,14 @@ def corpus(tmp_path: pathlib.Path) -> pathlib.Path:
     path = tmp_path / "corpus.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def server_binary() -> pathlib.Path:
+    """The program of this repository: the one that `RNNLM_SERVER` names, else what `cargo build --release` made."""
+    target = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
+    binary = REPOSITORY / os.environ.get("RNNLM_SERVER", target / "release/rnnlm-server")
+    if not binary.is_file():
+        lacking = f"found no `{binary}`, which `cargo build --release` makes; RNNLM_SERVER can name another"
+        pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
+    return binary

@@ -75,7 +75,8 @@ def test_bad_corpus_is_refused_and_leaves_nothing(tmp_path, data, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--vocabulary", "bpe"], "`bpe` is not supported"),
+        (["--vocabulary", "syllables"], "`syllables` is not supported"),
+        (["--vocabulary", "bpe", "--vocab-size", "256"], "expected at least 257"),
         (["--cell", "transformer"], "`transformer` is not supported"),
         (["--split", "90/10"], "split `90/10`"),
         (["--vocabulary", "char", "--vocab-size", "5"], "does not cover it without `unk`"),
@@ -103,6 +104,14 @@ def test_nothing_is_overwritten(corpus, tmp_path):
     assert list((tmp_path / "model").iterdir()) == []
 
 
+def test_export_measures_what_was_kept_back_or_asks_for_a_text(corpus, tmp_path, capsys):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
+    run(export, tmp_path / "run/last.pt", tmp_path / "model")
+    assert "on test.txt" in capsys.readouterr().out
+    (tmp_path / "run/test.txt").unlink()
+    assert "test.txt`, which train.py leaves" in refusal(export, tmp_path / "run/last.pt", tmp_path / "other")
+
+
 def test_resume_on_another_text_is_refused(corpus, tmp_path):
     run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
     corpus.write_text(corpus.read_text().replace("sea", "ship"))
@@ -117,6 +126,37 @@ def test_resume_takes_new_options_but_not_those_its_place_depends_on(corpus, tmp
     assert (values["step"], values["options"]["dropout"]) == (4, 0.0)
     assert values["optimizer"]["param_groups"][0]["weight_decay"] == 0.5
     assert len(values["commands"]) == 2
+
+
+@pytest.mark.parametrize("given", [["--cell", "gru"], ["--hidden-sizes", "9"], ["--vocabulary", "char"], ["--tie-weights"], ["--train", "other.txt"]])
+def test_a_resumed_run_keeps_its_network_and_its_text(corpus, tmp_path, capsys, given):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
+    before = (tmp_path / "run/last.pt").read_bytes()
+    with pytest.raises(SystemExit) as caught:
+        run(train, "--resume", tmp_path / "run", "--steps", 4, *given)
+    assert caught.value.code == 2 and f"{given[0]} is what the checkpoint of --resume says" in capsys.readouterr().err
+    assert (tmp_path / "run/last.pt").read_bytes() == before
+
+
+def test_weights_of_another_architecture_are_refused(corpus, tmp_path):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
+    values = torch.load(tmp_path / "run/last.pt")
+    values["architecture"]["cell"] = "gru"
+    torch.save(values, tmp_path / "run/last.pt")
+    foreign = tmp_path / "model.pt"
+    torch.save(values["model"], foreign)
+    for path, message in [(tmp_path / "run/last.pt", "not those of its architecture, gru (8,)"), (foreign, "not a checkpoint of this program")]:
+        assert message in refusal(export, path, tmp_path / "model", "--test", corpus)
+        assert message in refusal(train, "--out", tmp_path / "new", "--train", corpus, "--initial", path, "--steps", 1)
+    assert not (tmp_path / "model").exists() and not (tmp_path / "new").exists()
+
+
+def test_a_gru_of_the_other_form_is_not_measured_as_if_it_were_of_pytorchs(corpus, tmp_path):
+    run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--cell", "gru", "--steps", 2)
+    run(export, tmp_path / "run/last.pt", tmp_path / "model")
+    manifest = tmp_path / "model/config.json"
+    manifest.write_text(manifest.read_text().replace('"gru_linear_before_reset": true', '"gru_linear_before_reset": false'))
+    assert "which PyTorch cannot compute" in refusal(evaluate, tmp_path / "model", corpus)
 
 
 def test_hostile_checkpoint_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from rnnlm.errors import InputError
-from rnnlm.tokenizer import Rule, Splitter, Tokenizer, build_vocabulary, read_vocabulary, write_vocabulary
+from rnnlm.tokenizer import Rule, Splitter, Tokenizer, build_vocabulary, parse_vocabulary
 
 CLASSICS = Rule.from_json(json.loads((pathlib.Path(__file__).parents[1] / "tokenizers/classics.json").read_text(encoding="utf-8")), "classics")
 LINES = Rule(kind="whitespace", unk="<unk>", newline="<eos>")
@@ -56,17 +56,22 @@ def test_vocabulary_is_by_frequency_then_code_point_and_holds_the_special_tokens
     assert build_vocabulary(LINES, split(LINES, "b b c a c d\n"), 5) == ["<unk>", "<eos>", "b", "c", "a"]
 
 
+def test_words_that_occur_once_are_left_to_unk_where_all_would_fit():
+    assert build_vocabulary(LINES, split(LINES, "b b c a c d\n"), 6) == ["<unk>", "<eos>", "b", "c"]
+    assert build_vocabulary(Rule(kind="char"), "abb", 6) == ["b", "a"], "without `unk` every token is needed"
+
+
 def test_unknown_words_need_unk():
     assert Tokenizer(LINES, ["<unk>", "<eos>", "a"]).encode("a b <unk>\n") == [2, 0, 0, 1]
     with pytest.raises(InputError, match="lacks 'b'"):
         Tokenizer(Rule(kind="char"), ["a"]).encode("ab")
 
 
-def test_vocabulary_file_escapes_line_ends_and_back_slashes(tmp_path):
+def test_vocabulary_file_escapes_line_ends_and_back_slashes():
     vocabulary = ["\n", "\r", "\t", "\\", "\\n", "\u2028", "a\x85b"]
-    write_vocabulary(tmp_path / "vocab.txt", vocabulary)
-    assert (tmp_path / "vocab.txt").read_bytes().count(b"\n") == len(vocabulary)
-    assert read_vocabulary(tmp_path / "vocab.txt") == vocabulary
+    file_text = Tokenizer(Rule(kind="char"), vocabulary).file_text()
+    assert file_text.count("\n") == len(vocabulary)
+    assert parse_vocabulary(file_text) == vocabulary
 
 
 def test_duplicate_entry_bad_pattern_and_unknown_key_are_refused():

@@ -113,13 +113,14 @@ def test_a_context_of_a_network_with_memory_is_a_usage_error(corpus, tmp_path, c
 def test_bf16_graphs_and_foreign_graphs_are_refused(corpus, tmp_path):
     run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--cell", "ffn", "--steps", 2)
     arguments = [tmp_path / "run/last.pt", tmp_path / "model", "--test", corpus]
-    assert "in f32 or f16, found torch.bfloat16" in refusal(export, *arguments, "--dtype", "bf16")
+    assert "in f32 or f16, which every run-time reads, found bf16" in refusal(export, *arguments, "--dtype", "bf16")
+    assert "is served as a graph" in refusal(export, *arguments, "--format", "safetensors")
     assert not (tmp_path / "model").exists()
     run(export, *arguments)
     path = tmp_path / "model/model.onnx"
     file = onnx.load(path)
     file.graph.name = "main_graph"
     onnx.save(file, path)
-    assert "holds the graph `main_graph`, expected one of cbow, ffn" in refusal(evaluate, tmp_path / "model", corpus)
+    assert "holds the graph `main_graph`, expected one that export.py made" in refusal(evaluate, tmp_path / "model", corpus)
     path.write_bytes(b"not a graph")
     assert "cannot be read as ONNX" in refusal(evaluate, tmp_path / "model", corpus)

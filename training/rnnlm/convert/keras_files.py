@@ -1,0 +1,132 @@
+"""Models that Keras saved, read without Keras: `.keras` (a zip archive) and `.h5`. Gives layers and arrays; knows no network.
+
+Both hold the configuration as JSON. In an `.h5` each layer's arrays are listed under its name. In a `.keras` they lie under
+a name made of its class and a count of the layers of that class before it, whatever the layer is called.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import pathlib
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+
+import h5py
+import torch
+
+from ..errors import InputError
+
+# The group that holds the layers of an archive.
+ROOT = "layers"
+
+
+@dataclasses.dataclass(frozen=True)
+class KerasLayer:
+    """One layer: its class, its configuration, its arrays in the order of the class, the layers it reads."""
+
+    kind: str
+    name: str
+    config: dict[str, object]
+    arrays: list[torch.Tensor]
+    inputs: list[str] | None  # None in a Sequential: the layer before
+
+
+def read_archive(path: pathlib.Path) -> list[KerasLayer]:
+    """The layers of a `.keras` file."""
+    return guarded(path, lambda: _read_archive(path))
+
+
+def read_hdf5(path: pathlib.Path) -> list[KerasLayer]:
+    """The layers of an `.h5` file."""
+    return guarded(path, lambda: _read_hdf5(path))
+
+
+def guarded(path: pathlib.Path, load: Callable[[], list[KerasLayer]]) -> list[KerasLayer]:
+    try:
+        return load()
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"`{path}` cannot be read as a Keras model: {type(error).__name__}: {error}") from error
+
+
+def _read_archive(path: pathlib.Path) -> list[KerasLayer]:
+    with zipfile.ZipFile(path) as archive:
+        model = json.loads(archive.read("config.json"))
+        file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    if ROOT not in file:
+        raise InputError(f"`{path}` has no group `{ROOT}` among its weights, found {', '.join(file)}: save it again with Keras 3")
+    counts: Counter[str] = Counter()
+
+    def arrays(kind: str, _: str) -> list[torch.Tensor]:
+        name = snake_case(kind)
+        group = file[ROOT].get(f"{name}_{counts[name]}" if counts[name] else name)
+        counts[name] += 1
+        return group_arrays(group) if group is not None else []
+
+    return layers(path, model, arrays)
+
+
+def _read_hdf5(path: pathlib.Path) -> list[KerasLayer]:
+    with h5py.File(path) as file:
+        if "model_config" not in file.attrs:
+            raise InputError(f"`{path}` holds weights alone, expected a whole model: save it with `model.save`")
+
+        def arrays(_: str, name: str) -> list[torch.Tensor]:
+            group = file["model_weights"].get(name)
+            return [tensor(group[text(weight)]) for weight in group.attrs["weight_names"]] if group is not None else []
+
+        return layers(path, json.loads(text(file.attrs["model_config"])), arrays)
+
+
+def layers(path: pathlib.Path, model: dict[str, object], arrays: Callable[[str, str], list[torch.Tensor]]) -> list[KerasLayer]:
+    """The layers of a configuration in its order, with their arrays."""
+    if model["class_name"] not in ("Sequential", "Functional", "Model"):
+        raise InputError(f"`{path}` is a model of the class `{model['class_name']}`, expected `Sequential` or `Functional`")
+    config = model["config"]
+    # Keras 2.0 and 2.1 wrote the list itself.
+    described = config["layers"] if isinstance(config, dict) else config
+    found = []
+    for layer in described:
+        kind, name = layer["class_name"], layer["config"]["name"]
+        inputs = None if model["class_name"] == "Sequential" else sorted(histories(layer.get("inbound_nodes")))
+        found.append(KerasLayer(kind, name, layer["config"], arrays(kind, name), inputs))
+    return found
+
+
+def histories(nodes: object) -> set[str]:
+    """The names of the layers that `inbound_nodes` reads: `keras_history` in Keras 3, `[name, node, tensor, ...]` before."""
+    match nodes:
+        case {"keras_history": [str(name), *_]}:
+            return {name}
+        case [str(name), int(), int(), *_]:
+            return {name}
+        case dict():
+            return set().union(*map(histories, nodes.values()))
+        case list():
+            return set().union(*map(histories, nodes))
+    return set()
+
+
+def group_arrays(group: h5py.Group) -> list[torch.Tensor]:
+    """`vars/0`, `vars/1`, ... of a layer, or of the one inside it: a recurrent layer's cell, what TimeDistributed applies."""
+    for place in (group, group.get("cell"), group.get("layer")):
+        if place is not None and "vars" in place and len(place["vars"]):
+            return [tensor(place["vars"][str(k)]) for k in range(len(place["vars"]))]
+    return []
+
+
+def tensor(dataset: h5py.Dataset) -> torch.Tensor:
+    return torch.from_numpy(dataset[()]).float()
+
+
+def text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def snake_case(kind: str) -> str:
+    """`SimpleRNN` -> `simple_rnn`, as Keras does it."""
+    kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
