@@ -249,8 +249,8 @@ fn a_closed_pipe_ends_a_command_quietly() {
 }
 
 #[test]
-fn an_interrupt_ends_a_command_quietly() {
-    let Ended { code, stderr, .. } = Folders::new().interrupt(["score", "--model", "words", "-"]);
+fn a_signal_ends_a_command_quietly() {
+    let Ended { code, stderr, .. } = Folders::new().terminate(["score", "--model", "words", "-"]);
     assert_eq!((code, stderr.as_str()), (None, ""), "the signal itself ends it");
 }
 

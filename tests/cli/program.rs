@@ -56,11 +56,11 @@ impl Folders {
         Ended::of(child)
     }
 
-    /// Runs it, and interrupts it while it waits for its input.
-    pub(crate) fn interrupt<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+    /// Runs it, and ends it by a signal while it waits for its input. Not by SIGINT, which is ignored in all that a shell runs in the background.
+    pub(crate) fn terminate<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         let mut child = self.spawn(args);
         let stdin = child.stdin.take();
-        let killed = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+        let killed = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
         assert!(killed.success());
         let ended = Ended::of(child);
         drop(stdin);

@@ -114,8 +114,10 @@ fn write_graph(f: &mut fmt::Formatter<'_>, graph: &OnnxGraph) -> fmt::Result {
         line(f, "output", if network.tie_weights { TIED } else { OWN })?;
     }
     match &graph.not_lowered {
-        None => line(f, "run by", "the native engine")?,
         Some(why) => line(f, "not native", why)?,
+        None if graph.network.is_some() => line(f, "run by", "the native engine")?,
+        // A refused file is run by nothing.
+        None => {}
     }
     graph.warnings.iter().try_for_each(|warning| line(f, "warning", warning))
 }
