@@ -30,7 +30,7 @@ mod wire;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use outer::{Examined, Hints, Loaded};
+pub use outer::{Examined, Hints, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use understanding::{Layer, Network, PortUse, Understanding};
 
@@ -38,15 +38,6 @@ use crate::error::Result;
 use crate::lm::Model;
 use crate::rnn::{Kernel, Rnn};
 use lower::Lowered;
-
-/// Loads the ONNX file `path`; weights kept outside of it are read from its folder alone.
-///
-/// # Errors
-/// `Load` naming the node, input or output at fault, what was found and what was expected.
-pub fn load(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Loaded> {
-    let Examined { model, understanding } = examine(path, hints, kernel)?;
-    Ok(Loaded { model: model?, understanding })
-}
 
 /// Understands as much as it can of the ONNX file `path`, also of a graph that cannot be served.
 ///

@@ -1,10 +1,12 @@
 //! What goes into loading a graph, and what comes out.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Understanding;
 use crate::error::Result;
 use crate::lm::{Model, TokenId};
+use crate::rnn::Kernel;
 
 /// What the manifest says of a graph, where detection is not enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,4 +39,13 @@ pub struct Loaded {
     pub model: Arc<dyn Model>,
     /// How it was understood.
     pub understanding: Understanding,
+}
+
+/// Loads the ONNX file `path`; weights kept outside of it are read from its folder alone.
+///
+/// # Errors
+/// `Load` naming the node, input or output at fault, what was found and what was expected.
+pub fn load(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Loaded> {
+    let Examined { model, understanding } = super::examine(path, hints, kernel)?;
+    Ok(Loaded { model: model?, understanding })
 }

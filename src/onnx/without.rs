@@ -6,21 +6,12 @@ mod understanding;
 
 use std::path::Path;
 
-pub use outer::{Examined, Hints, Loaded};
+pub use outer::{Examined, Hints, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use understanding::{Layer, Network, PortUse, Understanding};
 
 use crate::error::{Error, Result};
 use crate::rnn::Kernel;
-
-/// Refuses the ONNX file `path`.
-///
-/// # Errors
-/// `Load`, always.
-pub fn load(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Loaded> {
-    let Examined { model, understanding } = examine(path, hints, kernel)?;
-    Ok(Loaded { model: model?, understanding })
-}
 
 /// Refuses the ONNX file `path`.
 ///
