@@ -68,9 +68,9 @@ pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
 }
 
 fn native(lowered: Lowered, mut understanding: Understanding, kernel: Kernel) -> Examined {
-    let Lowered { architecture, weights, stored } = lowered;
+    let Lowered { architecture, weights } = lowered;
     let tie_weights = weights.output.is_none();
-    let rnn = Rnn::new(&architecture, weights, stored, kernel);
+    let rnn = Rnn::new(&architecture, weights, kernel);
     understanding.network = Some(Network { architecture, tie_weights });
     Examined { model: rnn.map(|rnn| Arc::new(rnn) as Arc<dyn Model>), understanding }
 }

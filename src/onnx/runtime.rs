@@ -218,6 +218,7 @@ fn info(graph: &Graph, vocab_size: usize, state_len: usize) -> ModelInfo {
         state_len,
         parameter_count,
         weights_dtype,
+        effective_dtype: Dtype::F32,
         backend: Backend::Tract,
     }
 }

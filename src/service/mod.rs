@@ -36,7 +36,7 @@ pub use crate::catalog::{GraphLayer, GraphNetwork, GraphPort, Understanding};
 pub use crate::engine::jobs::{Finish, Finished, Ranked, ReadingFailure, Scored, Vector};
 pub use crate::session::{OnExisting, SessionId, SessionInfo};
 
-use crate::catalog::{self, Catalog, Kernel, OnFailure, Served};
+use crate::catalog::{self, Catalog, Kernel, Served};
 use crate::clock::Clock;
 use crate::config::{Config, Evict, Limits};
 use crate::engine::jobs::{Reading, ReadingPlan, ReadingResult};
@@ -109,9 +109,12 @@ impl Service {
     /// No model could be loaded, or with `--strict` one could not; a kernel that this processor cannot run.
     pub fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Self>> {
         let kernel = Kernel::choose(config.engine.kernel.forced())?;
-        let on_failure = if config.strict { OnFailure::Refuse } else { OnFailure::Skip };
-        let (models, default_model) = (config.models.clone(), config.default_model.clone());
-        let catalog = Catalog::load(&catalog::Plan { models, default_model, on_failure, kernel })?;
+        let catalog = Catalog::load(&catalog::Selection {
+            models: config.models.clone(),
+            default_model: config.default_model.clone(),
+            strict: config.strict,
+            kernel,
+        })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");
         }

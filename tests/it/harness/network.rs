@@ -1,8 +1,8 @@
 //! Networks whose weights come from a counter: the same on every machine, without a file.
 
 use proptest::prelude::*;
-use rnnlm_server::lm::{Cell, Dtype, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Weights};
+use rnnlm_server::lm::{Cell, TokenId};
+use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Values, Weights};
 
 /// What a network is made of.
 #[derive(Clone, Debug)]
@@ -31,29 +31,28 @@ impl Shape {
     pub(crate) fn weights(&self) -> Weights {
         let Architecture { cell, vocab_size, embedding_size, hidden_sizes, .. } = &self.architecture;
         let mut random = Counter { key: self.seed, next: 0 };
-        let embedding = random.uniform(vocab_size * embedding_size, 1.0);
+        let embedding = random.values(vocab_size * embedding_size, 1.0);
         let mut input = *embedding_size;
         let mut layers = Vec::new();
         for &hidden in hidden_sizes {
             let bound = 1.0 / (hidden as f32).sqrt();
             let columns = cell.gates() * hidden;
-            let w_ih = random.uniform(columns * input, bound);
-            let w_hh = random.uniform(columns * hidden, bound);
-            let b_ih = (!matches!(self.biases, Biases::None)).then(|| random.uniform(columns, bound));
-            let b_hh = matches!(self.biases, Biases::Both).then(|| random.uniform(columns, bound));
+            let w_ih = random.values(columns * input, bound);
+            let w_hh = random.values(columns * hidden, bound);
+            let b_ih = (!matches!(self.biases, Biases::None)).then(|| random.values(columns, bound));
+            let b_hh = matches!(self.biases, Biases::Both).then(|| random.values(columns, bound));
             layers.push(LayerWeights { w_ih, w_hh, b_ih, b_hh });
             input = hidden;
         }
         let bound = 1.0 / (input as f32).sqrt();
-        let output =
-            matches!(self.output, OutputKind::Own).then(|| random.uniform(vocab_size * input, bound));
-        let output_bias = (!matches!(self.biases, Biases::None)).then(|| random.uniform(*vocab_size, bound));
+        let output = matches!(self.output, OutputKind::Own).then(|| random.values(vocab_size * input, bound));
+        let output_bias = (!matches!(self.biases, Biases::None)).then(|| random.values(*vocab_size, bound));
         Weights { embedding, layers, output, output_bias }
     }
 
     /// The network, packed for `kernel`.
     pub(crate) fn build(&self, kernel: Kernel) -> Rnn {
-        Rnn::new(&self.architecture, self.weights(), Dtype::F32, kernel).expect("weights of the right shapes")
+        Rnn::new(&self.architecture, self.weights(), kernel).expect("weights of the right shapes")
     }
 
     /// `len` tokens of the vocabulary, by `key`.
@@ -103,8 +102,9 @@ impl Counter {
         mix(self.key.wrapping_add(self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
-    fn uniform(&mut self, len: usize, bound: f32) -> Vec<f32> {
-        (0..len).map(|_| ((self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0) * bound).collect()
+    fn values(&mut self, len: usize, bound: f32) -> Values {
+        let uniform = |_| ((self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0) * bound;
+        (0..len).map(uniform).collect::<Vec<f32>>().into()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What holds bit for bit: however the tokens of a graph are cut, and whatever file a lowered one's weights came in.
 
-use rnnlm_server::catalog::{Manifest, Network, read_weights};
+use rnnlm_server::catalog::{Manifest, NetworkSpec, read_weights};
 use rnnlm_server::lm::{Logits, Model, RowError, TokenId};
 use rnnlm_server::rnn::{Kernel, Rnn};
 
@@ -89,12 +89,11 @@ fn twin(name: &str, kernel: Kernel) -> Rnn {
         std::fs::read(path).expect(name)
     };
     let manifest = Manifest::parse(&read("json")).expect("a manifest");
-    let Network::Declared { architecture, output_weights } = manifest.network else {
-        panic!("`{name}` is no safetensors file");
+    let NetworkSpec::Declared(network) = manifest.network else {
+        panic!("`{name}` is not a safetensors file");
     };
-    let (weights, stored) =
-        read_weights(&read("safetensors"), &architecture, output_weights).expect("weights");
-    Rnn::new(&architecture, weights, stored, kernel).expect("weights of the right shapes")
+    let weights = read_weights(&read("safetensors"), &network).expect("weights");
+    Rnn::new(&network.architecture, weights, kernel).expect("weights of the right shapes")
 }
 
 fn same(a: &Read, b: &Read, how: &str) -> Result<(), String> {

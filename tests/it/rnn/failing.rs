@@ -1,8 +1,8 @@
 //! Rows that fail, alone and in time, and weights that are refused.
 
 use rnnlm_server::error::ErrorKind;
-use rnnlm_server::lm::{Cell, Dtype, Logits, Model, RowError, State};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Weights};
+use rnnlm_server::lm::{Cell, Logits, Model, RowError, State};
+use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Values, Weights};
 
 use crate::harness::network::{Biases, OutputKind, Shape};
 use crate::harness::rows::{Answer, Ask, run};
@@ -17,18 +17,22 @@ fn one_unit(cell: Cell, layer: LayerWeights, x: f32) -> Rnn {
         gru_form: GruForm::ResetAfter,
     };
     let weights = Weights {
-        embedding: vec![0.0, x],
+        embedding: vec![0.0, x].into(),
         layers: vec![layer],
-        output: Some(vec![2.0, -2.0]),
+        output: Some(vec![2.0, -2.0].into()),
         output_bias: None,
     };
     let kernel = Kernel::choose(None).expect("a kernel for every processor");
-    Rnn::new(&architecture, weights, Dtype::F32, kernel).expect("weights of the right shapes")
+    Rnn::new(&architecture, weights, kernel).expect("weights of the right shapes")
+}
+
+fn bare_layer(w_ih: Vec<f32>, w_hh: Vec<f32>) -> LayerWeights {
+    LayerWeights { w_ih: w_ih.into(), w_hh: w_hh.into(), b_ih: None, b_hh: None }
 }
 
 /// `h = relu(16 h + x)`: reading 1 again and again, it overflows at the 33rd.
 fn exploding() -> Rnn {
-    let layer = LayerWeights { w_ih: vec![1.0], w_hh: vec![16.0], b_ih: None, b_hh: None };
+    let layer = bare_layer(vec![1.0], vec![16.0]);
     one_unit(Cell::RnnRelu, layer, 1.0)
 }
 
@@ -61,7 +65,7 @@ fn a_row_that_fails_keeps_its_state_and_hands_out_what_came_before() {
 /// One unit, `h = relu(2 x - h)`: infinite after token 1, and 0 again after the next.
 #[test]
 fn an_infinity_on_the_way_fails_a_row_wherever_its_tokens_are_cut() {
-    let layer = LayerWeights { w_ih: vec![2.0], w_hh: vec![-1.0], b_ih: None, b_hh: None };
+    let layer = bare_layer(vec![2.0], vec![-1.0]);
     let model = one_unit(Cell::RnnRelu, layer, f32::MAX);
     let whole = run(&model, vec![Ask::fresh(&model, &[1, 0], Logits::None)]).remove(0);
     let first = run(&model, vec![Ask::fresh(&model, &[1], Logits::None)]).remove(0);
@@ -77,7 +81,7 @@ fn a_poisoned_state_never_becomes_an_answer() {
     assert_eq!((answer.logits, answer.outcome), (vec![], Err(RowError::NotFinite)));
 
     // An infinite c of an LSTM leaves h, and the logits, finite.
-    let layer = LayerWeights { w_ih: vec![0.5; 4], w_hh: vec![0.5; 4], b_ih: None, b_hh: None };
+    let layer = bare_layer(vec![0.5; 4], vec![0.5; 4]);
     let model = one_unit(Cell::Lstm, layer, 1.0);
     let ask = Ask { state: State::from(vec![0.5, f32::INFINITY]), tokens: &[0], logits: Logits::Last };
     let answer = run(&model, vec![ask]).remove(0);
@@ -86,7 +90,7 @@ fn a_poisoned_state_never_becomes_an_answer() {
 
 #[test]
 fn logits_that_overflow_fail_their_row() {
-    let layer = LayerWeights { w_ih: vec![1.0], w_hh: vec![0.0], b_ih: None, b_hh: None };
+    let layer = bare_layer(vec![1.0], vec![0.0]);
     let model = one_unit(Cell::RnnRelu, layer, f32::MAX);
     let asks = [&[1][..], &[0]].map(|tokens| Ask::fresh(&model, tokens, Logits::Last));
     let [large, small] = run(&model, asks.into()).try_into().expect("two answers");
@@ -106,6 +110,11 @@ fn a_token_outside_the_vocabulary_fails_its_row_alone() {
     assert_eq!(answers[2], run(&model, vec![asks[2].clone()])[0]);
 }
 
+fn change(values: &mut Values, how: impl FnOnce(&mut Vec<f32>)) {
+    let Values::F32(values) = values else { panic!("weights that are not f32") };
+    how(values);
+}
+
 /// Makes weights wrong.
 type Spoil<'a> = &'a dyn Fn(&mut Weights);
 
@@ -122,22 +131,27 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     let refusal = |spoil: Spoil<'_>| {
         let mut weights = shape.weights();
         spoil(&mut weights);
-        let error =
-            Rnn::new(&shape.architecture, weights, Dtype::F32, Kernel::Portable).err().expect("a refusal");
+        let error = Rnn::new(&shape.architecture, weights, Kernel::Portable).err().expect("a refusal");
         assert_eq!(error.kind, ErrorKind::Load);
         error.message
     };
     let cases: [(Spoil<'_>, &str); 7] = [
-        (&|w| w.embedding.truncate(20), "`encoder.weight`: found 20 values, expected 7 x 3"),
-        (&|w| w.layers[1].w_ih.push(0.0), "`rnn.weight_ih_l1`: found 81 values, expected 20 x 4"),
-        (&|w| w.layers[0].w_hh.clear(), "`rnn.weight_hh_l0`: found 0 values, expected 16 x 4"),
-        (&|w| w.layers[0].b_hh = Some(vec![0.0]), "`rnn.bias_hh_l0`: found 1 values, expected 16 x 1"),
         (
-            &|w| w.layers[1].w_hh[7] = f32::NAN,
+            &|w| change(&mut w.embedding, |e| e.truncate(20)),
+            "`encoder.weight`: found 20 values, expected 7 x 3",
+        ),
+        (
+            &|w| change(&mut w.layers[1].w_ih, |w| w.push(0.0)),
+            "`rnn.weight_ih_l1`: found 81 values, expected 20 x 4",
+        ),
+        (&|w| w.layers[0].w_hh = vec![].into(), "`rnn.weight_hh_l0`: found 0 values, expected 16 x 4"),
+        (&|w| w.layers[0].b_hh = Some(vec![0.0].into()), "`rnn.bias_hh_l0`: found 1 values, expected 16 x 1"),
+        (
+            &|w| change(&mut w.layers[1].w_hh, |w| w[7] = f32::NAN),
             "`rnn.weight_hh_l1`: found NaN at [1, 2], expected a finite number",
         ),
         (
-            &|w| w.output_bias = Some(vec![f32::INFINITY; 7]),
+            &|w| w.output_bias = Some(vec![f32::INFINITY; 7].into()),
             "`decoder.bias`: found inf at [0, 0], expected a finite number",
         ),
         (

@@ -1,7 +1,7 @@
 //! Logits and states against PyTorch in double precision (`tests/golden/make.py`).
 
-use rnnlm_server::lm::{Cell, Dtype, Logits, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Weights};
+use rnnlm_server::lm::{Cell, Logits, TokenId};
+use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Values, Weights};
 use safetensors::SafeTensors;
 
 use crate::harness::root;
@@ -47,7 +47,8 @@ impl Fixture {
                 (cell, GruForm::ResetAfter)
             }
         };
-        let f32s = |name: &str| file.tensor(name).ok().map(|t| values(t.data(), f32::from_le_bytes));
+        let f32s =
+            |name: &str| file.tensor(name).ok().map(|t| Values::from(values(t.data(), f32::from_le_bytes)));
         let f64s = |name: &str| values(file.tensor(name).expect(name).data(), f64::from_le_bytes);
         let shape = |name: &str| file.tensor(name).expect(name).shape().to_vec();
 
@@ -80,7 +81,7 @@ impl Fixture {
     }
 
     fn check(&self, kernel: Kernel, name: &str) {
-        let model = Rnn::new(&self.architecture, self.weights.clone(), Dtype::F32, kernel).expect(name);
+        let model = Rnn::new(&self.architecture, self.weights.clone(), kernel).expect(name);
         let read = run(&model, vec![Ask::fresh(&model, &self.tokens, Logits::Each)]).remove(0);
         let ask = Ask { state: read.state.clone(), tokens: &[], logits: Logits::Last };
         let last = run(&model, vec![ask]).remove(0);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rnnlm_server::lm::math::{sigmoid, tanh};
 use rnnlm_server::lm::{Cell, Logits, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Weights};
+use rnnlm_server::rnn::{Architecture, GruForm, Kernel, Values};
 
 use crate::harness::network::{Shape, shapes};
 use crate::harness::rows::{Ask, kernels, run};
@@ -22,21 +22,48 @@ fn unfused(x: f32, weight: f32, sum: f32) -> f32 {
 /// The order of sums is the contract: bias, then the input by rising index, then the recurrent share.
 struct Reference {
     architecture: Architecture,
-    weights: Weights,
+    embedding: Vec<f32>,
+    layers: Vec<Layer>,
+    output: Vec<f32>,
+    output_bias: Vec<f32>,
     mul_add: MulAdd,
+}
+
+/// The weights of a layer, widened; absent biases are zeros.
+struct Layer {
+    w_ih: Vec<f32>,
+    w_hh: Vec<f32>,
+    b_ih: Vec<f32>,
+    b_hh: Vec<f32>,
 }
 
 impl Reference {
     fn new(shape: &Shape, mul_add: MulAdd) -> Self {
-        Self { architecture: shape.architecture.clone(), weights: shape.weights(), mul_add }
+        let architecture = shape.architecture.clone();
+        let weights = shape.weights();
+        let or_zeros = |bias: Option<Values>, len| bias.map_or_else(|| vec![0.0; len], Values::widened);
+        let layers = weights.layers.into_iter().zip(&architecture.hidden_sizes).map(|(layer, &hidden)| {
+            let columns = architecture.cell.gates() * hidden;
+            Layer {
+                w_ih: layer.w_ih.widened(),
+                w_hh: layer.w_hh.widened(),
+                b_ih: or_zeros(layer.b_ih, columns),
+                b_hh: or_zeros(layer.b_hh, columns),
+            }
+        });
+        let layers = layers.collect();
+        let embedding = weights.embedding.widened();
+        let output = weights.output.map_or_else(|| embedding.clone(), Values::widened);
+        let output_bias = or_zeros(weights.output_bias, architecture.vocab_size);
+        Self { architecture, embedding, layers, output, output_bias, mul_add }
     }
 
     /// Reads a token into the state of all layers: h, and c for an LSTM.
     fn read(&self, state: &mut [f32], token: TokenId) {
         let Architecture { embedding_size, cell, hidden_sizes, .. } = &self.architecture;
-        let mut x = self.weights.embedding[token as usize * embedding_size..][..*embedding_size].to_vec();
+        let mut x = self.embedding[token as usize * embedding_size..][..*embedding_size].to_vec();
         let mut rest = state;
-        for (layer, &hidden) in self.weights.layers.iter().zip(hidden_sizes) {
+        for (layer, &hidden) in self.layers.iter().zip(hidden_sizes) {
             let (own, tail) = std::mem::take(&mut rest).split_at_mut(cell.state_vectors() * hidden);
             self.step(layer, &x, own);
             x = own[..hidden].to_vec();
@@ -45,16 +72,15 @@ impl Reference {
     }
 
     /// Advances a layer's h and c.
-    fn step(&self, layer: &LayerWeights, x: &[f32], state: &mut [f32]) {
+    fn step(&self, layer: &Layer, x: &[f32], state: &mut [f32]) {
         let size = state.len() / self.architecture.cell.state_vectors();
         let (h, c) = state.split_at_mut(size);
         let before = h.to_vec();
         let input = |column: usize, bias: f32| self.chain(bias, row(&layer.w_ih, column, x.len()), x);
         let recurrent =
             |column: usize, sum: f32, h: &[f32]| self.chain(sum, row(&layer.w_hh, column, size), h);
-        let b_ih = |column: usize| layer.b_ih.as_ref().map_or(0.0, |b| b[column]);
-        let b_hh = |column: usize| layer.b_hh.as_ref().map_or(0.0, |b| b[column]);
-        let gate = |column: usize| recurrent(column, input(column, b_ih(column) + b_hh(column)), &before);
+        let bias = |column: usize| layer.b_ih[column] + layer.b_hh[column];
+        let gate = |column: usize| recurrent(column, input(column, bias(column)), &before);
         match (self.architecture.cell, self.architecture.gru_form) {
             (Cell::RnnTanh, _) => (0..size).for_each(|j| h[j] = tanh(gate(j))),
             (Cell::RnnRelu, _) => (0..size).for_each(|j| h[j] = gate(j).max(0.0)),
@@ -72,12 +98,10 @@ impl Reference {
                     let (z, column) = (sigmoid(gate(size + j)), 2 * size + j);
                     let n = match form {
                         GruForm::ResetAfter => {
-                            let share = recurrent(column, b_hh(column), &before);
-                            input(column, b_ih(column)) + sigmoid(gate(j)) * share
+                            let share = recurrent(column, layer.b_hh[column], &before);
+                            input(column, layer.b_ih[column]) + sigmoid(gate(j)) * share
                         }
-                        GruForm::ResetBefore => {
-                            recurrent(column, input(column, b_ih(column) + b_hh(column)), &reset)
-                        }
+                        GruForm::ResetBefore => recurrent(column, input(column, bias(column)), &reset),
                     };
                     h[j] = (1.0 - z) * tanh(n) + z * before[j];
                 }
@@ -89,9 +113,8 @@ impl Reference {
         let Architecture { vocab_size, cell, hidden_sizes, .. } = &self.architecture;
         let hidden = hidden_sizes[hidden_sizes.len() - 1];
         let h = &state[state.len() - cell.state_vectors() * hidden..][..hidden];
-        let weights = self.weights.output.as_ref().unwrap_or(&self.weights.embedding);
-        let bias = |token: usize| self.weights.output_bias.as_ref().map_or(0.0, |b| b[token]);
-        (0..*vocab_size).map(|token| self.chain(bias(token), row(weights, token, hidden), h)).collect()
+        let logit = |token| self.chain(self.output_bias[token], row(&self.output, token, hidden), h);
+        (0..*vocab_size).map(logit).collect()
     }
 
     fn chain(&self, start: f32, weights: &[f32], x: &[f32]) -> f32 {
