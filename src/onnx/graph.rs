@@ -84,11 +84,6 @@ impl Node {
         self.inputs.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    /// Output `index`, unless nobody reads it.
-    pub(super) fn output(&self, index: usize) -> Option<&str> {
-        self.outputs.get(index).map(String::as_str).filter(|name| !name.is_empty())
-    }
-
     pub(super) fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value)
     }
@@ -163,10 +158,5 @@ impl Element {
 
     pub(super) fn is_float(self) -> bool {
         matches!(self, Element::F32 | Element::F16 | Element::Bf16 | Element::F64)
-    }
-
-    /// Integers, and truth values as 0 and 1.
-    pub(super) fn is_integer(self) -> bool {
-        !self.is_float() && self.bytes().is_some()
     }
 }

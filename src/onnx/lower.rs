@@ -3,7 +3,7 @@
 use super::Hints;
 use super::fold::Why;
 use super::graph::Element;
-use super::recognise::{FoundLayer, Network, Source};
+use super::recognise::{FoundLayer, FoundNetwork, LayerInput};
 use super::tensor::Tensor;
 use crate::lm::{Cell, Dtype};
 use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
@@ -20,7 +20,7 @@ pub(super) struct Lowered {
 ///
 /// # Errors
 /// What the engine has no such network for.
-pub(super) fn lower(network: &Network, hints: &Hints) -> Result<Lowered, Why> {
+pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Why> {
     let (Some(first), Some(last)) = (network.layers.first(), network.layers.last()) else {
         return Err("it has no recurrent layer".into());
     };
@@ -63,7 +63,7 @@ pub(super) fn lower(network: &Network, hints: &Hints) -> Result<Lowered, Why> {
 }
 
 /// Where all reset gates act; the one cell of all layers is checked on the way.
-fn gru_form(network: &Network, first: &FoundLayer, hints: &Hints) -> Result<GruForm, Why> {
+fn gru_form(network: &FoundNetwork, first: &FoundLayer, hints: &Hints) -> Result<GruForm, Why> {
     for layer in &network.layers {
         if layer.cell != first.cell {
             let (a, b) = (first.cell.name(), layer.cell.name());
@@ -84,24 +84,24 @@ fn gru_form(network: &Network, first: &FoundLayer, hints: &Hints) -> Result<GruF
 }
 
 /// The table `[vocab, features]`, with the type that it is stored in; one-hot inputs are the rows of an identity.
-fn embedding(source: &Source) -> Result<(Vec<f32>, Option<Element>), Why> {
+fn embedding(source: &LayerInput) -> Result<(Vec<f32>, Option<Element>), Why> {
     /// 64 MB of `f32`: one-hot inputs are for small vocabularies.
     const ONE_HOT_MAX: usize = 1 << 12;
 
     match source {
-        Source::Table(table) => match table.as_floats() {
+        LayerInput::Table(table) => match table.as_floats() {
             Some(values) => Ok((values.to_vec(), Some(table.stored))),
             None => Err(format!("its embedding is {}, expected floats", table.element)),
         },
-        &Source::OneHot { vocab_size } if vocab_size <= ONE_HOT_MAX => {
+        &LayerInput::OneHot { vocab_size } if vocab_size <= ONE_HOT_MAX => {
             let mut table = vec![0.0; vocab_size * vocab_size];
             table.iter_mut().step_by(vocab_size + 1).for_each(|value| *value = 1.0);
             Ok((table, None))
         }
-        Source::OneHot { vocab_size } => Err(format!(
+        LayerInput::OneHot { vocab_size } => Err(format!(
             "its first layer reads one-hot vectors of {vocab_size}, expected at most {ONE_HOT_MAX}"
         )),
-        Source::Layer(_) => Err("its first layer reads another".into()),
+        LayerInput::Layer(_) => Err("its first layer reads another".into()),
     }
 }
 

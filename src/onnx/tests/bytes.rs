@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use crate::onnx::file::schema as pb;
 use proptest::prelude::*;
-use tract_onnx::pb;
 
 use super::{EMBEDDING, VOCAB, counted, floats, network};
+use crate::onnx::file::{decode, read_graph};
 use crate::onnx::graph::Graph;
-use crate::onnx::reader::{decode, read_graph};
 use crate::onnx::recognise::recognise;
 
 /// All that is done to a file before anything runs.
@@ -107,7 +107,7 @@ fn external(location: &str, length: usize) -> Vec<u8> {
     let mut model = network("LSTM", &[]);
     let encoder = &mut model.graph().initializer[0];
     encoder.float_data.clear();
-    encoder.data_location = Some(1);
+    encoder.data_location = 1;
     let entry = |key: &str, value: String| pb::StringStringEntryProto { key: key.into(), value };
     encoder.external_data = vec![
         entry("location", location.into()),
@@ -157,8 +157,7 @@ fn external_data_is_not_multiplied() {
     fs::write(place.path().join("data.bin"), [0u8; 400]).unwrap();
     let mut model = network("LSTM", &[]);
     let location = pb::StringStringEntryProto { key: "location".into(), value: "data.bin".into() };
-    let all =
-        pb::TensorProto { data_location: Some(1), external_data: vec![location], ..floats(&[100], &[]) };
+    let all = pb::TensorProto { data_location: 1, external_data: vec![location], ..floats(&[100], &[]) };
     let path = place.path().join("model.onnx");
     for (copy, is_read) in [("one", true), ("two", true), ("three", false)] {
         model.constant(copy, all.clone());

@@ -5,16 +5,16 @@
 
 use std::ops::Range;
 
-use super::plan::Plan;
-use super::scale::Scale;
+use super::program::Program;
 use super::stateful::{check_tokens, finish_logits, run_each};
 use crate::lm::{Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
+use crate::onnx::scores::Scores;
 
 /// A [`State`] holds the last `window` ids, the newest last.
 pub(super) struct Windowed {
     pub(super) info: ModelInfo,
-    pub(super) plan: Plan,
-    pub(super) scale: Scale,
+    pub(super) program: Program,
+    pub(super) scores: Scores,
     /// Where the last position lies among the values that the graph gives.
     pub(super) last: Range<usize>,
     /// What stands before the first token.
@@ -28,10 +28,10 @@ impl Windowed {
         let mut ids = self.ids(row.state)?;
         ids.extend(row.tokens);
         for position in row.logits.positions(row.tokens.len()) {
-            let outputs = self.plan.run(&ids[position..][..window], &[]).map_err(RowError::Backend)?;
+            let outputs = self.program.run(&ids[position..][..window], &[]).map_err(RowError::Backend)?;
             let mut values = outputs.logits;
             let logits = &mut values[self.last.clone()];
-            finish_logits(logits, self.scale)?;
+            finish_logits(logits, self.scores)?;
             emit(position, logits);
         }
         let state = ids[row.tokens.len()..].iter().map(|&id| id as f32);

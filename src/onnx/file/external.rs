@@ -5,8 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use tract_onnx::pb::StringStringEntryProto;
-
+use super::schema::StringStringEntryProto;
 use crate::error::{Error, Result};
 
 /// The folder of a model, and what was read from it.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use super::graph::{Node, Port};
 use crate::error::{Error, Result};
+use crate::onnx::graph::{Node, Port};
 
 /// `nodes` such that each comes after those that it reads from.
 ///
