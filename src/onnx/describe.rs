@@ -1,4 +1,4 @@
-//! What a graph says by itself, before anything is recognised.
+//! What a graph tells before anything in it is recognised.
 
 use super::allow::Recurrent;
 use super::graph::{Graph, Node};
@@ -40,7 +40,7 @@ fn layer(graph: &Graph, node: &Node) -> Option<GraphLayer> {
 }
 
 /// PyTorch's exporter of 2025-11 to 2026-06 left `linear_before_reset` out (onnxscript #2674 to #2853): such a file
-/// computes another network than was trained, in any run-time, and nothing in it tells. A manifest that says how it was trained does.
+/// computes another network than was trained, in any runtime, and nothing in the file shows it. A manifest that says how the model was trained settles it.
 fn reset_warning(graph: &Graph, hints: &Hints) -> Option<String> {
     if hints.gru_linear_before_reset.is_some() {
         return None;

@@ -50,7 +50,7 @@ pub(super) struct Node {
     pub(super) domain: String,
     /// Names of tensors; empty for an optional input that is absent.
     pub(super) inputs: Vec<String>,
-    /// Names of tensors; empty for an output that nobody reads.
+    /// Names of tensors; empty for an output that no node reads.
     pub(super) outputs: Vec<String>,
     pub(super) attributes: Vec<(String, Attribute)>,
 }
@@ -98,7 +98,7 @@ impl Node {
     }
 }
 
-/// The first of `values`, as many as a message has room for.
+/// The first few of `values`, for a message.
 pub(super) fn some<T: fmt::Debug>(values: &[T]) -> String {
     const SHOWN: usize = 8;
 

@@ -1,4 +1,4 @@
-//! What a manifest says of a graph, where the graph alone does not tell.
+//! What a manifest says about a graph that the graph itself does not.
 
 use crate::lm::TokenId;
 

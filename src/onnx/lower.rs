@@ -1,4 +1,4 @@
-//! From a network as ONNX writes it to one as the engine takes it: gate orders, biases, types.
+//! Converts a network from ONNX's conventions to the engine's: gate orders, biases, types.
 
 use super::Hints;
 use super::fold::Why;
@@ -8,7 +8,7 @@ use super::tensor::Tensor;
 use crate::lm::{Cell, Dtype};
 use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
 
-/// What the engine is made of.
+/// What the engine is created from.
 pub(super) struct Lowered {
     pub(super) architecture: Architecture,
     pub(super) weights: Weights,

@@ -3,7 +3,7 @@
 use super::{Hints, Port};
 use crate::rnn;
 
-/// What was made of a graph, also of one that cannot be served.
+/// How a graph was understood, whether or not it can be served.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Understanding {
     /// The program that wrote the file, with its version.
@@ -20,11 +20,11 @@ pub struct Understanding {
     pub network: Option<GraphNetwork>,
     /// Why the native engine does not run it; `None` when it does.
     pub not_lowered: Option<String>,
-    /// What was taken for tokens, state and logits of a graph that was not lowered: what the manifest would have to say to the same effect.
+    /// What was taken for tokens, state and logits in a graph that was not lowered, in the terms of the manifest.
     pub interface: Option<Hints>,
-    /// Files beside it that hold weights, by rising name.
+    /// Files beside it that hold weights, sorted by name.
     pub external_files: Vec<String>,
-    /// What the exporter left in the file, as pairs of key and value.
+    /// The metadata that the exporter wrote, as pairs of key and value.
     pub metadata: Vec<(String, String)>,
     /// What its owner should know, such as a known fault of the exporter.
     pub warnings: Vec<String>,

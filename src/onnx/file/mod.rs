@@ -25,7 +25,7 @@ use schema::{
 #[cfg(all(test, feature = "tract"))]
 pub(in crate::onnx) use cost::MessageKind;
 
-/// Reads the ONNX file `path`; weights kept outside of it are read from its folder alone.
+/// Reads the ONNX file `path`. Weights kept in other files are read from its folder only.
 ///
 /// # Errors
 /// `Load` naming the tensor or the node at fault, what was found and what was expected.
@@ -44,7 +44,7 @@ pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path) -> Result<Graph> {
     graph_of(model, folder)
 }
 
-/// The bytes of a regular file that protobuf could have written.
+/// The bytes of a regular file of a size that protobuf can write.
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     const BYTES_MAX: u64 = 1 << 31;
 
@@ -56,7 +56,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     }
     let found = metadata.len();
     if found > BYTES_MAX {
-        return Err(Error::load(format!("found {found} bytes, expected at most {BYTES_MAX}")));
+        return Err(Error::load(format!("the file has {found} bytes; the maximum is {BYTES_MAX}")));
     }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes)).map_err(unreadable)?;
@@ -72,7 +72,7 @@ fn graph_of(model: ModelProto, folder: &Path) -> Result<Graph> {
     let mut constants = BTreeMap::new();
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |values| &values.name);
-        return Err(Error::load(format!("tensor `{name}` is sparse, expected dense tensors alone")));
+        return Err(Error::load(format!("tensor `{name}` is sparse, and only dense tensors are supported")));
     }
     for proto in graph.initializer {
         let name = proto.name.clone();

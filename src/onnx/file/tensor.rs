@@ -26,13 +26,13 @@ fn decode(mut proto: TensorProto, external: &mut External) -> Result<Tensor> {
     let mut shape = Vec::new();
     for &dim in &proto.dims {
         let size = usize::try_from(dim);
-        shape.push(size.map_err(|_| Error::load(format!("its shape {:?} has a size below 0", proto.dims)))?);
+        shape.push(size.map_err(|_| Error::load(format!("its shape {:?} has a negative size", proto.dims)))?);
     }
     let Some(width) = element.bytes() else {
         return Ok(Tensor { shape, element, stored: element, data: Data::Unread });
     };
     let Some(len) = elements(&shape) else {
-        return Err(Error::load(format!("its shape {shape:?} is larger than any memory")));
+        return Err(Error::load(format!("its shape {shape:?} is larger than any machine's memory")));
     };
     let bytes = len * width;
     let expected = Expected { shape: &shape, element, len, bytes };
@@ -47,7 +47,7 @@ fn decode(mut proto: TensorProto, external: &mut External) -> Result<Tensor> {
     Ok(Tensor { shape, element, stored: element, data })
 }
 
-/// What a shape and a type ask for.
+/// What a shape and a type require.
 struct Expected<'a> {
     shape: &'a [usize],
     element: Element,
@@ -91,7 +91,7 @@ fn typed(proto: &mut TensorProto, expected: &Expected<'_>) -> Result<Data> {
         Data::Unread => 0,
     };
     expected.hold(found, expected.len, "elements")?;
-    debug_assert!(expected.bytes >= found, "no element is narrower than a byte");
+    assert!(expected.bytes >= found, "no element is narrower than a byte");
     Ok(data)
 }
 
@@ -119,11 +119,11 @@ fn widen(element: Element, bytes: &[u8]) -> Data {
 
 fn each<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
     let (values, rest) = bytes.as_chunks::<N>();
-    debug_assert!(rest.is_empty(), "the length has been checked against the type");
+    assert!(rest.is_empty(), "the length has been checked against the type");
     values.iter().map(|&bytes| value(bytes)).collect()
 }
 
-/// No index or size is above `i64::MAX`; what is, is the end of whatever it points into.
+/// Indices and sizes above `i64::MAX` mean the end of whatever they point into.
 fn clamp(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

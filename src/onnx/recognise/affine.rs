@@ -51,7 +51,7 @@ impl Matrix {
     }
 }
 
-/// The transpose of a matrix of so many `columns`.
+/// The transpose of a matrix with this number of `columns`.
 pub(super) fn transposed(matrix: &Tensor, columns: usize) -> Result<Tensor, Why> {
     let values = matrix.as_floats().ok_or("its matrix is no matrix of floats")?;
     let rows = values.len() / columns.max(1);

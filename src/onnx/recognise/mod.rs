@@ -1,8 +1,8 @@
-//! Which network a graph is: one pass over its nodes that keeps, for every tensor, what is known of it.
+//! Recognises the network in a graph, in one pass over its nodes that records what is known of every tensor.
 //!
 //! The pass knows `ids -> table or one-hot -> recurrent layers -> affine -> softmax` and the glue that exporters put
-//! between these. Every node is either understood, down to what runs along each axis of its result, or makes that
-//! result unknown, with the node's name and the reason. Nothing is skipped: a graph whose logits come out known is the network
+//! between these. Every node is either understood, down to what runs along each axis of its result, or its
+//! result is unknown, with the node's name and the reason. Nothing is skipped: a graph whose logits are known at the end is the network
 //! that was found, for any number of positions and rows.
 
 mod affine;
@@ -44,7 +44,7 @@ pub(super) struct Found<'g> {
     starts: Vec<Start>,
     /// The input with token ids, once an embedding was found.
     tokens: Option<usize>,
-    /// A node that no run-time here computes right.
+    /// The refusal of a node that no runtime here computes correctly.
     refused: Option<Error>,
     quantised_count: usize,
 }

@@ -1,4 +1,4 @@
-//! What the pass found: the network between the token ids and the logits, and what the other inputs and outputs are.
+//! The result of the pass: the network between the token ids and the logits, and the meaning of the other inputs and outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The white list of recurrent nodes.
+//! The allowlist of recurrent nodes.
 
 use crate::onnx::file::schema as pb;
 

@@ -58,9 +58,9 @@ fn shapes_are_believed_after_their_bytes() {
         |shape: &[i64]| pb::TensorProto { float_data: vec![], raw_data: vec![0; 8], ..floats(shape, &[]) };
     refused(with(floats(&[1 << 31], &[1.0])), "tensor `other`: found 1 elements, expected 2147483648");
     refused(with(raw(&[1 << 20, 1 << 20])), "tensor `other`");
-    refused(with(raw(&[i64::MAX, 4])), "larger than any memory");
-    refused(with(raw(&[0, i64::MAX, 4])), "larger than any memory");
-    refused(with(raw(&[-1])), "below 0");
+    refused(with(raw(&[i64::MAX, 4])), "larger than any machine's memory");
+    refused(with(raw(&[0, i64::MAX, 4])), "larger than any machine's memory");
+    refused(with(raw(&[-1])), "a negative size");
     refused(with(raw(&[1; 17])), "17 dimensions");
     refused(with(pb::TensorProto { data_type: 11, ..raw(&[2]) }), "found 8 bytes, expected 16 for f64 [2]");
     assert!(with(raw(&[2])).is_ok());
@@ -84,7 +84,7 @@ fn names_must_be_written_once_and_before_they_are_read() {
     let message = cycle.read().unwrap_err().message;
     assert!(message.contains("cycle") && (message.contains("`a`") || message.contains("`b`")), "{message}");
     let mut twice = network("LSTM", &[]);
-    refused(twice.node("Identity", "h -> y", &[]).read(), "node `y` writes `y`, which is there already");
+    refused(twice.node("Identity", "h -> y", &[]).read(), "node `y` writes `y`, which already exists");
     let mut unwritten = network("LSTM", &[]);
     refused(unwritten.node("Identity", "nothing -> z", &[]).read(), "node `z` reads `nothing`");
     let mut missing = network("LSTM", &[]);
@@ -136,7 +136,7 @@ fn external_data_stays_in_the_folder() {
     assert_eq!(graph.constants["encoder"].as_floats().unwrap(), expected);
     let absolute = place.path().join("outside.bin");
     for location in ["../outside.bin", absolute.to_str().unwrap(), "", "a/../../outside.bin"] {
-        refused(read(location, len), "outside of the model's folder");
+        refused(read(location, len), "outside the model's folder");
     }
     refused(read("data.bin", len + 4), "expected 84");
     refused(read("missing.bin", len), "`missing.bin`");
@@ -147,7 +147,7 @@ fn external_data_stays_in_the_folder() {
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("../outside.bin", folder.join("link")).unwrap();
-        refused(read("link", len), "outside of the model's folder");
+        refused(read("link", len), "outside the model's folder");
     }
 }
 

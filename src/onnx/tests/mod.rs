@@ -13,7 +13,7 @@ use super::file::{self, schema as pb};
 use super::graph::Graph;
 use super::lower::{Lowered, lower};
 use super::recognise::recognise;
-use super::{Hints, allow as white_list};
+use super::{Hints, allow as allowlist};
 use crate::error::Result;
 use prost::Message;
 
@@ -72,7 +72,7 @@ impl Model {
     /// The network, as the engine takes it; else why it is refused or not lowered.
     fn lowered(&self) -> Result<Lowered, String> {
         let graph = self.read().map_err(|error| error.message)?;
-        white_list::check(&graph).map_err(|error| error.message)?;
+        allowlist::check(&graph).map_err(|error| error.message)?;
         let found = recognise(&graph).map_err(|error| error.message)?;
         lower(&found.network(None)?, &Hints::default())
     }

@@ -1,4 +1,4 @@
-//! Trial runs of a compiled graph, which tell what the graph alone does not.
+//! Trial runs of a compiled graph, which show what its nodes alone do not.
 
 use super::program::Program;
 use crate::error::{Error, Result};

@@ -58,7 +58,7 @@ pub(super) struct Source<'a> {
 /// Bounds a state, in values.
 const STATE_MAX: usize = 1 << 24;
 
-/// The operators that tract has, whatever it makes of their attributes.
+/// The operators that tract implements; it may ignore attributes of theirs.
 pub(super) fn operators() -> BTreeSet<String> {
     tract_onnx::onnx().op_register.0.into_keys().collect()
 }
@@ -118,7 +118,7 @@ impl Program {
         &self.logits_shape
     }
 
-    /// Reads `ids`, as many as the program was compiled for, in the state `state` `[state_len]`.
+    /// Reads `ids`, whose number the program was compiled for, from the state `state` `[state_len]`.
     ///
     /// # Errors
     /// What tract says.

@@ -17,11 +17,11 @@ const NODES_MAX: usize = 20_000;
 pub(super) fn check_safe(graph: &Graph, operators: &BTreeSet<String>) -> Result<()> {
     fn check(graph: &Graph, operators: &BTreeSet<String>, node: &Node) -> Result<()> {
         let Node { name, op, domain, .. } = node;
-        // tract goes by names alone: an operator of another set would be taken for the standard one.
+        // tract goes by names only, and would take an operator of another set for the standard one.
         if !node.is_standard() || !operators.contains(op) {
             let op = if node.is_standard() { op.clone() } else { format!("{domain}.{op}") };
             return Err(Error::load(format!(
-                "node `{name}` is of the operator `{op}`, which tract does not have"
+                "node `{name}` is of the operator `{op}`, which tract does not implement"
             )));
         }
         check_node(graph, node)?;
@@ -50,7 +50,7 @@ fn check_node(graph: &Graph, node: &Node) -> Result<()> {
     match op.as_str() {
         "RandomNormal" | "RandomNormalLike" | "RandomUniform" | "RandomUniformLike" | "Multinomial"
         | "Bernoulli" => Err(Error::load(format!(
-            "node `{name}` ({op}) draws random numbers, expected a graph that gives the same twice"
+            "node `{name}` ({op}) draws random numbers; expected a graph that gives the same result every time"
         ))),
         "RNN" if Activation::of(node) != Some(Activation::Tanh) => Err(Error::load(format!(
             "node `{name}` (RNN) has an activation other than Tanh, which tract ignores; only a graph that is a known network may have it"

@@ -1,16 +1,16 @@
 //! A graph with state as a model: one token a run, the state carried from run to run.
 //!
-//! One token and one row a run, also where the graph would take more: tract chooses its kernels by the number of rows, and those
-//! for one round otherwise than those for several in some graphs (every `Gemm` does), while a row's numbers must not depend on what
-//! is read beside it or at once.
+//! A run reads one token of one row, even where the graph would take more. tract chooses its kernels by the number of rows, and in
+//! some graphs (every one with a `Gemm`) the kernels for one row round differently from those for several, while a row's numbers must
+//! not depend on what else is read in the same run.
 
 use super::program::Program;
 use crate::lm::{Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
 use crate::onnx::scores::Scores;
 
-/// A [`State`] holds what the graph gave back, what it was given before that, and the last token, counted from 1: logits exist
-/// only while a token is read, so those of a state are had by reading its last token again. Before the first token there are none;
-/// all tokens are as likely then.
+/// A [`State`] holds the graph's state after the last token, its state before that token, and the token's id plus 1. Logits exist only
+/// while a token is read, so the logits of a stored state are obtained by rereading its last token. Before the first token there are
+/// none, and all tokens are equally likely.
 pub(super) struct Stateful {
     pub(super) info: ModelInfo,
     pub(super) program: Program,

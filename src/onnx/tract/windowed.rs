@@ -1,7 +1,7 @@
-//! A graph without a state as a model: the last N ids are its state, and it reads them anew for every position.
+//! A graph without a state as a model: its state is the last N ids, which it reads again for every position.
 //!
-//! Reading a prompt runs nothing; only positions whose logits are asked for cost a run, each alone, so that no number depends on
-//! what is asked beside it.
+//! Reading a prompt runs nothing. Each position whose logits are asked for takes a run of its own, so that no number depends on what
+//! else is asked.
 
 use std::ops::Range;
 
