@@ -28,6 +28,9 @@ pub(crate) enum Outcome {
     Refused,
 }
 
+/// Part of the refusal in a build without tract, also of a file that tract would refuse for another reason.
+pub(crate) const WITHOUT_TRACT: &str = "cargo feature `tract`";
+
 /// One file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,6 +101,11 @@ impl Case {
         self.load(kernel).map_err(|error| format!("refused: {error}"))
     }
 
+    /// Whether only tract runs it.
+    fn needs_tract(&self) -> bool {
+        matches!(self.outcome, Outcome::Tract | Outcome::Windowed)
+    }
+
     /// Whether the native engine runs it.
     pub(crate) fn is_lowered(&self) -> bool {
         matches!(self.outcome, Outcome::Lowered | Outcome::Warned)
@@ -125,7 +133,10 @@ fn family(folder: &Path) -> Vec<Case> {
     let oracles = (!bytes.is_empty()).then(|| SafeTensors::deserialize(&bytes).expect("numbers"));
     for case in &mut cases {
         case.path = folder.join(format!("{}.onnx", case.name));
-        if case.oracle != "none" {
+        if case.needs_tract() && !cfg!(feature = "tract") {
+            case.outcome = Outcome::Refused;
+            case.says = WITHOUT_TRACT.to_owned();
+        } else if case.oracle != "none" {
             case.sequences = sequences(oracles.as_ref().expect("oracles"), &case.name, &shapes);
         }
     }

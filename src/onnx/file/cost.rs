@@ -1,14 +1,12 @@
 //! What decoding a file would take, counted on its bytes before anything is decoded.
 //!
-//! In a protobuf message two bytes can stand for an empty node, which is some hundred bytes of memory once it is
+//! In a protobuf message two bytes can stand for an empty node, which takes some hundred bytes of memory once it is
 //! decoded. So the messages and strings of a file are counted first, and a file that would take more than its size
-//! warrants is refused unread. Everything else decodes to at most eight times its bytes.
-
-use tract_onnx::pb;
+//! warrants is refused before it is decoded. Everything else decodes to at most eight times its bytes.
 
 use crate::error::{Error, Result};
 
-/// The most memory that messages and strings may take, without the tensors' elements.
+/// The most memory that messages and strings may take, not counting the elements of tensors.
 const OVERHEAD_MAX: usize = 1 << 28;
 
 /// How deep messages may nest; prost stops at 100.
@@ -17,15 +15,15 @@ const DEPTH_MAX: usize = 64;
 /// Checks that decoding `file`, a `ModelProto`, takes a bounded amount of memory.
 ///
 /// # Errors
-/// `Load` when it does not, or when the bytes are no protobuf message.
+/// `Load` when it does not, or when the bytes are not a protobuf message.
 pub(super) fn check(file: &[u8]) -> Result<()> {
     let mut scan = Scan { left: OVERHEAD_MAX };
-    scan.message(file, Kind::Model, 0)
+    scan.message(file, MessageKind::Model, 0)
 }
 
 /// The messages that hold other messages, or many strings.
-#[derive(Clone, Copy)]
-enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::onnx) enum MessageKind {
     Model,
     Graph,
     Node,
@@ -44,10 +42,10 @@ enum Kind {
     Text,
 }
 
-impl Kind {
+impl MessageKind {
     /// What the length-delimited field `number` holds; `None` for elements and other bytes, which cost what they are.
-    fn field(self, number: u64) -> Option<Kind> {
-        use Kind::*;
+    fn field(self, number: u64) -> Option<MessageKind> {
+        use MessageKind::*;
         Some(match (self, number) {
             (Model, 7) => Graph,
             (Model, 8 | 14) | (Tensor, 13) | (Annotation, 2) | (Function, 9) | (Training, 3 | 4) => Entry,
@@ -69,25 +67,26 @@ impl Kind {
         })
     }
 
-    /// Bytes of memory of one that is empty.
-    fn size(self) -> usize {
+    /// Bytes of memory that an empty one takes in the decoder that needs the most: that of `schema`, or the runtime's own, which
+    /// decodes the file a second time, with more fields.
+    pub(in crate::onnx) fn memory(self) -> usize {
         match self {
-            Kind::Model => size_of::<pb::ModelProto>(),
-            Kind::Graph => size_of::<pb::GraphProto>(),
-            Kind::Node => size_of::<pb::NodeProto>(),
-            Kind::Attribute => size_of::<pb::AttributeProto>(),
-            Kind::Tensor => size_of::<pb::TensorProto>(),
-            Kind::SparseTensor => size_of::<pb::SparseTensorProto>(),
-            Kind::Function => size_of::<pb::FunctionProto>(),
-            Kind::ValueInfo => size_of::<pb::ValueInfoProto>(),
-            Kind::Type => size_of::<pb::TypeProto>(),
-            Kind::TensorType => size_of::<pb::type_proto::Tensor>(),
-            Kind::Shape => size_of::<pb::TensorShapeProto>(),
-            Kind::Dimension => size_of::<pb::tensor_shape_proto::Dimension>(),
-            Kind::Training => size_of::<pb::TrainingInfoProto>(),
-            Kind::Annotation => size_of::<pb::TensorAnnotation>(),
-            Kind::Entry => size_of::<pb::StringStringEntryProto>(),
-            Kind::Text => size_of::<String>(),
+            MessageKind::Model => 424,
+            MessageKind::Graph => 216,
+            MessageKind::Node => 168,
+            MessageKind::Attribute => 1640,
+            MessageKind::Tensor => 336,
+            MessageKind::SparseTensor => 696,
+            MessageKind::Function => 240,
+            MessageKind::ValueInfo => 128,
+            MessageKind::Type => 64,
+            MessageKind::TensorType => 40,
+            MessageKind::Shape => 24,
+            MessageKind::Dimension => 56,
+            MessageKind::Training => 480,
+            MessageKind::Annotation => 48,
+            MessageKind::Entry => 48,
+            MessageKind::Text => 24,
         }
     }
 }
@@ -98,16 +97,16 @@ struct Scan {
 }
 
 impl Scan {
-    fn message(&mut self, mut bytes: &[u8], kind: Kind, depth: usize) -> Result<()> {
+    fn message(&mut self, mut bytes: &[u8], kind: MessageKind, depth: usize) -> Result<()> {
         if depth > DEPTH_MAX {
             return Err(Error::load(format!("its graphs nest more than {DEPTH_MAX} messages deep")));
         }
         // A vector that grows holds twice what it needs at worst.
-        let cost = 2 * kind.size();
+        let cost = 2 * kind.memory();
         self.left = self.left.checked_sub(cost).ok_or_else(|| {
-            Error::load(format!("its nodes and names take more than {OVERHEAD_MAX} bytes of memory"))
+            Error::load(format!("its nodes and names would take more than {OVERHEAD_MAX} bytes of memory"))
         })?;
-        while !bytes.is_empty() && !matches!(kind, Kind::Text) {
+        while !bytes.is_empty() && !matches!(kind, MessageKind::Text) {
             let tag = varint(&mut bytes)?;
             let (number, wire_type) = (tag >> 3, tag & 7);
             match wire_type {
@@ -149,5 +148,37 @@ fn split<'b>(bytes: &mut &'b [u8], len: u64) -> Result<&'b [u8]> {
 }
 
 fn not_protobuf() -> Error {
-    Error::load("not an ONNX file, or a part of one: its bytes are no protobuf message")
+    Error::load("not an ONNX file, or a part of one: its bytes are not a protobuf message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MessageKind;
+    use crate::onnx::file::schema;
+
+    #[test]
+    fn no_message_takes_more_memory_than_is_counted() {
+        for (kind, found) in [
+            (MessageKind::Model, size_of::<schema::ModelProto>()),
+            (MessageKind::Graph, size_of::<schema::GraphProto>()),
+            (MessageKind::Node, size_of::<schema::NodeProto>()),
+            (MessageKind::Attribute, size_of::<schema::AttributeProto>()),
+            (MessageKind::Tensor, size_of::<schema::TensorProto>()),
+            (MessageKind::SparseTensor, size_of::<schema::SparseTensorProto>()),
+            (MessageKind::Function, size_of::<schema::FunctionProto>()),
+            (MessageKind::ValueInfo, size_of::<schema::ValueInfoProto>()),
+            (MessageKind::Type, size_of::<schema::TypeProto>()),
+            (MessageKind::TensorType, size_of::<schema::TensorType>()),
+            (MessageKind::Shape, size_of::<schema::TensorShapeProto>()),
+            (MessageKind::Dimension, size_of::<schema::Dimension>()),
+            (MessageKind::Entry, size_of::<schema::StringStringEntryProto>()),
+            (MessageKind::Text, size_of::<String>()),
+        ] {
+            assert!(
+                found <= kind.memory(),
+                "{kind:?} takes {found} bytes, expected at most {}",
+                kind.memory()
+            );
+        }
+    }
 }

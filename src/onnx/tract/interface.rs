@@ -2,11 +2,12 @@
 //!
 //! The manifest decides; then the way that ids take through the graph, names, shapes, and last the order, which exporters keep.
 
-use super::graph::{Dim, Graph, Node, Port};
+use super::feeding::Feeding;
 use super::names::{bare_stem, is_logits, stem};
-use super::reading::Reading;
-use super::{Hints, PortUse};
 use crate::error::{Error, Result};
+use crate::onnx::graph::{Dim, Graph, Node, Port};
+use crate::onnx::scores::Scores;
+use crate::onnx::{Hints, PortUse};
 
 /// Inputs and outputs by their places in the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub(super) struct Interface {
     pub(super) tokens: usize,
     pub(super) states: Vec<Pair>,
     pub(super) logits: usize,
-    pub(super) reading: Reading,
+    pub(super) feeding: Feeding,
     /// What only the order of inputs and outputs told.
     pub(super) warnings: Vec<String>,
 }
@@ -41,9 +42,9 @@ impl Interface {
         let Search { mut pairs, warnings, .. } = search;
         pairs.sort_by_key(|pair| pair.input);
         let port = &graph.inputs[tokens];
-        let reading =
-            if pairs.is_empty() { Reading::window(port, hints)? } else { Reading::steps(port, hints)? };
-        Ok(Self { tokens, states: pairs, logits, reading, warnings })
+        let feeding =
+            if pairs.is_empty() { Feeding::window(port, hints)? } else { Feeding::steps(port, hints)? };
+        Ok(Self { tokens, states: pairs, logits, feeding, warnings })
     }
 
     /// The same as the manifest would say it.
@@ -54,9 +55,9 @@ impl Interface {
             tokens: Some(input(self.tokens)),
             state: self.states.iter().map(|pair| (input(pair.input), output(pair.output))).collect(),
             logits: Some(output(self.logits)),
-            window: match self.reading {
-                Reading::Steps { .. } => None,
-                Reading::Window { len, .. } => Some(len),
+            window: match self.feeding {
+                Feeding::Steps { .. } => None,
+                Feeding::Window { len, .. } => Some(len),
             },
             ..Hints::default()
         }
@@ -66,27 +67,27 @@ impl Interface {
     pub(super) fn inputs(&self, graph: &Graph) -> Vec<PortUse> {
         let role = |index: usize| {
             if index == self.tokens {
-                return match self.reading {
-                    Reading::Steps { .. } => "token ids, one at a time".to_owned(),
-                    Reading::Window { len, .. } => format!("the last {len} token ids"),
+                return match self.feeding {
+                    Feeding::Steps { .. } => "token ids, one at a time".to_owned(),
+                    Feeding::Window { len, .. } => format!("the last {len} token ids"),
                 };
             }
             let pair = self.states.iter().find(|pair| pair.input == index);
             pair.map_or_else(unused, |pair| format!("state, from `{}`", graph.outputs[pair.output].name))
         };
-        uses(&graph.inputs, role)
+        PortUse::of_each(&graph.inputs, role)
     }
 
-    /// What each output is taken for; `logits` says what the one with logits holds.
-    pub(super) fn outputs(&self, graph: &Graph, logits: &str) -> Vec<PortUse> {
+    /// What each output is taken for; `scores` is what the one with logits holds.
+    pub(super) fn outputs(&self, graph: &Graph, scores: Scores) -> Vec<PortUse> {
         let role = |index: usize| {
             if index == self.logits {
-                return logits.to_owned();
+                return scores.name().to_owned();
             }
             let pair = self.states.iter().find(|pair| pair.output == index);
             pair.map_or_else(unused, |pair| format!("state, into `{}`", graph.inputs[pair.input].name))
         };
-        uses(&graph.outputs, role)
+        PortUse::of_each(&graph.outputs, role)
     }
 }
 
@@ -94,23 +95,20 @@ fn unused() -> String {
     "not used".to_owned()
 }
 
-/// Each of `ports` with its role.
-pub(super) fn uses(ports: &[Port], role: impl Fn(usize) -> String) -> Vec<PortUse> {
-    let each = ports.iter().enumerate();
-    each.map(|(index, port)| PortUse { port: port.clone(), role: role(index) }).collect()
-}
-
 /// The input that takes ids: the one named, or that a table of vectors is looked up with, or the only one it could be.
 fn tokens(graph: &Graph, hints: &Hints) -> Result<usize> {
     if let Some(name) = &hints.tokens {
-        return place(&graph.inputs, name, ("onnx.tokens", "input"));
+        return Named { key: "onnx.tokens", name }.input(graph);
     }
     let all = || 0..graph.inputs.len();
     let only = |found: Vec<usize>| match found[..] {
         [one] => Some(one),
         _ => None,
     };
-    let is_integer = |index: &usize| graph.inputs[*index].element.is_integer();
+    let is_integer = |index: &usize| {
+        let element = graph.inputs[*index].element;
+        !element.is_float() && element.bytes().is_some()
+    };
     let looked_up: Vec<usize> =
         all().filter(|&index| is_looked_up(graph, &graph.inputs[index].name)).collect();
     let found = only(looked_up.clone())
@@ -166,7 +164,7 @@ fn is_looked_up(graph: &Graph, name: &str) -> bool {
             "Gather" if takes(1) => return true,
             "OneHot" if takes(0) => return true,
             // A column of the ids is still ids.
-            "Gather" if takes(0) => carried.extend(node.output(0)),
+            "Gather" if takes(0) => carried.extend(node.outputs.first().map(String::as_str)),
             op if GLUE.contains(&op) && takes(0) => carried.extend(node.outputs.iter().map(String::as_str)),
             _ => {}
         }
@@ -189,12 +187,12 @@ impl<'g> Search<'g> {
     fn new(graph: &'g Graph, tokens: usize, hints: &Hints) -> Result<Self> {
         let pair = |(input, output): &(String, String)| {
             Ok(Pair {
-                input: place(&graph.inputs, input, ("onnx.state", "input"))?,
-                output: place(&graph.outputs, output, ("onnx.state", "output"))?,
+                input: Named { key: "onnx.state", name: input }.input(graph)?,
+                output: Named { key: "onnx.state", name: output }.output(graph)?,
             })
         };
         let pairs: Vec<Pair> = hints.state.iter().map(pair).collect::<Result<_>>()?;
-        let named = |name: &String| place(&graph.outputs, name, ("onnx.logits", "output"));
+        let named = |name: &String| Named { key: "onnx.logits", name }.output(graph);
         let logits = hints.logits.as_ref().map(named).transpose()?;
         for (index, pair) in pairs.iter().enumerate() {
             let (input, output) = (&graph.inputs[pair.input], &graph.outputs[pair.output]);
@@ -314,13 +312,34 @@ fn fit(input: &Port, output: &Port) -> bool {
     shapes && input.element == output.element && input.element.is_float()
 }
 
-fn place(ports: &[Port], name: &str, (key, kind): (&str, &str)) -> Result<usize> {
-    ports.iter().position(|port| port.name == name).ok_or_else(|| {
-        Error::load(format!("`{key}` names the {kind} `{name}`, which is not there; found {}", listed(ports)))
-    })
+/// A name that the manifest gives.
+struct Named<'a> {
+    /// The manifest's key.
+    key: &'static str,
+    name: &'a str,
 }
 
-pub(super) fn listed(ports: &[Port]) -> String {
+impl Named<'_> {
+    fn input(&self, graph: &Graph) -> Result<usize> {
+        self.place_among(&graph.inputs, "input")
+    }
+
+    fn output(&self, graph: &Graph) -> Result<usize> {
+        self.place_among(&graph.outputs, "output")
+    }
+
+    fn place_among(&self, ports: &[Port], kind: &str) -> Result<usize> {
+        let Self { key, name } = self;
+        ports.iter().position(|port| port.name == *name).ok_or_else(|| {
+            Error::load(format!(
+                "`{key}` names the {kind} `{name}`, which does not exist; found {}",
+                listed(ports)
+            ))
+        })
+    }
+}
+
+fn listed(ports: &[Port]) -> String {
     let each: Vec<String> = ports.iter().map(|port| format!("`{port}`")).collect();
     if each.is_empty() { "none".to_owned() } else { each.join(", ") }
 }
@@ -328,7 +347,7 @@ pub(super) fn listed(ports: &[Port]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::reader::read_graph;
+    use crate::onnx::file::read_graph;
     use std::path::Path;
 
     fn detected(file: &str, hints: &Hints) -> Result<Hints, String> {
@@ -367,8 +386,8 @@ mod tests {
             pairs(&[["h0_in", "c0_out"], ["c0_in", "h0_out"]])
         );
         for (hints, part) in [
-            (hints(&[["h0_in", "nowhere"]], None), "the output `nowhere`, which is not there"),
-            (hints(&[["nowhere", "c0_out"]], None), "the input `nowhere`, which is not there"),
+            (hints(&[["h0_in", "nowhere"]], None), "the output `nowhere`, which does not exist"),
+            (hints(&[["nowhere", "c0_out"]], None), "the input `nowhere`, which does not exist"),
             (hints(&[["h0_in", "y"]], None), "expected one type and shape"),
             (
                 hints(&[["h0_in", "c0_out"], ["c0_in", "c0_out"]], None),

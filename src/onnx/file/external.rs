@@ -1,12 +1,11 @@
-//! Tensors whose bytes lie in files beside the model: inside its folder only, and each byte read at most twice.
+//! Tensors whose bytes are in files beside the model: only files inside its folder are read, and each byte at most twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use tract_onnx::pb::StringStringEntryProto;
-
+use super::schema::StringStringEntryProto;
 use crate::error::{Error, Result};
 
 /// The folder of a model, and what was read from it.
@@ -37,7 +36,7 @@ impl External {
     /// The `expected` bytes that the entries `location`, `offset` and `length` describe.
     ///
     /// # Errors
-    /// `Load` when the file is outside of the folder or has fewer bytes, or when tensors overlap in it more than tied weights do.
+    /// `Load` when the file is outside the folder or too short, or when tensors overlap in it more than tied weights do.
     pub(super) fn read(&mut self, entries: &[StringStringEntryProto], expected: usize) -> Result<Vec<u8>> {
         let entry = |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
         let number = |key: &str| match entry(key) {
@@ -47,7 +46,7 @@ impl External {
             }),
         };
         let Some(location) = entry("location") else {
-            return Err(Error::load("it is external data without a `location`"));
+            return Err(Error::load("its data is external, but it has no `location`"));
         };
         let within = |error: Error| error.within(format!("external data in `{location}`"));
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
@@ -64,7 +63,7 @@ impl External {
     fn resolve(&self, location: &str) -> Result<PathBuf> {
         let unreadable = |error: std::io::Error| Error::load(format!("cannot be read: {error}"));
         let inside = |component: Component<'_>| matches!(component, Component::Normal(_) | Component::CurDir);
-        let outside = || Error::load("it is outside of the model's folder, expected a file inside");
+        let outside = || Error::load("it is outside the model's folder; only files inside it are read");
         if location.is_empty() || !Path::new(location).components().all(inside) {
             return Err(outside());
         }
@@ -86,7 +85,7 @@ impl External {
             let bytes = metadata.len();
             self.files.insert(path.to_owned(), Budget { bytes, left: bytes.saturating_mul(2) });
         }
-        let budget = self.files.get_mut(path).expect("was put there above");
+        let budget = self.files.get_mut(path).expect("inserted above");
         let bytes = budget.bytes;
         if offset.checked_add(len).is_none_or(|end| end > bytes) {
             let found = format!("found {bytes} bytes, expected {len} from byte {offset} on");

@@ -1,13 +1,13 @@
 //! How token ids are fed into a graph that is run as it is: one at a time with a state, or the last few at once.
 
-use super::Hints;
-use super::graph::{Dim, Element, Port};
 use super::names::is_batch;
 use crate::error::{Error, Result};
+use crate::onnx::Hints;
+use crate::onnx::graph::{Dim, Element, Port};
 
 /// How token ids are fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum Feeding {
     /// One at a time, the state carried; `fixed` is the number that the file asks for where it is not free.
     Steps { fixed: Option<usize> },
     /// The last `len` at once, along the dimension `axis` of the input.
@@ -17,12 +17,12 @@ pub(super) enum Reading {
 /// Bounds the window of a graph: its ids are a session's state.
 const WINDOW_MAX: usize = 1 << 16;
 
-impl Reading {
+impl Feeding {
     /// For a graph with a state and the input `port` for ids.
     pub(super) fn steps(port: &Port, hints: &Hints) -> Result<Self> {
         let fixed = fixed(port, shape(port)?)?.map(|(_, size)| size);
         match hints.window {
-            None => Ok(Reading::Steps { fixed }),
+            None => Ok(Feeding::Steps { fixed }),
             Some(_) => Err(Error::load("`onnx.window` is there, but the graph has a state")),
         }
     }
@@ -41,7 +41,7 @@ impl Reading {
             (None, window) => free_window(port, shape, window)?,
         };
         match (1..=WINDOW_MAX).contains(&len) {
-            true => Ok(Reading::Window { axis, len }),
+            true => Ok(Feeding::Window { axis, len }),
             false => Err(Error::load(format!("a window of {len} ids, expected 1 to {WINDOW_MAX}"))),
         }
     }
@@ -98,15 +98,15 @@ mod tests {
         Port { name: "x".into(), element: Element::I64, shape: Some(shape.into()) }
     }
 
-    fn window(shape: &[Dim], window: Option<usize>) -> Result<Reading, String> {
+    fn window(shape: &[Dim], window: Option<usize>) -> Result<Feeding, String> {
         let hints = Hints { window, ..Hints::default() };
-        Reading::window(&port(shape), &hints).map_err(|error| error.message)
+        Feeding::window(&port(shape), &hints).map_err(|error| error.message)
     }
 
     #[test]
     fn a_window_lies_along_the_ids() {
         let named = |name: &str| Dim::Symbol(name.into());
-        let along = |axis, len| Ok(Reading::Window { axis, len });
+        let along = |axis, len| Ok(Feeding::Window { axis, len });
         assert_eq!(window(&[named("B"), Dim::Fixed(5)], None), along(1, 5));
         assert_eq!(window(&[Dim::Fixed(5), Dim::Unknown], None), along(0, 5));
         assert_eq!(window(&[named("batch"), named("T")], Some(3)), along(1, 3));

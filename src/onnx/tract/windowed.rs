@@ -1,20 +1,20 @@
-//! A graph without a state as a model: the last N ids are its state, and it reads them anew for every position.
+//! A graph without a state as a model: its state is the last N ids, which it reads again for every position.
 //!
-//! Reading a prompt runs nothing; only positions whose logits are asked for cost a run, each alone, so that no number depends on
-//! what is asked beside it.
+//! Reading a prompt runs nothing. Each position whose logits are asked for takes a run of its own, so that no number depends on what
+//! else is asked.
 
 use std::ops::Range;
 
-use super::plan::Plan;
-use super::scale::Scale;
+use super::program::Program;
 use super::stateful::{check_tokens, finish_logits, run_each};
 use crate::lm::{Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
+use crate::onnx::scores::Scores;
 
 /// A [`State`] holds the last `window` ids, the newest last.
 pub(super) struct Windowed {
     pub(super) info: ModelInfo,
-    pub(super) plan: Plan,
-    pub(super) scale: Scale,
+    pub(super) program: Program,
+    pub(super) scores: Scores,
     /// Where the last position lies among the values that the graph gives.
     pub(super) last: Range<usize>,
     /// What stands before the first token.
@@ -28,10 +28,10 @@ impl Windowed {
         let mut ids = self.ids(row.state)?;
         ids.extend(row.tokens);
         for position in row.logits.positions(row.tokens.len()) {
-            let outputs = self.plan.run(&ids[position..][..window], &[]).map_err(RowError::Backend)?;
+            let outputs = self.program.run(&ids[position..][..window], &[]).map_err(RowError::Backend)?;
             let mut values = outputs.logits;
             let logits = &mut values[self.last.clone()];
-            finish_logits(logits, self.scale)?;
+            finish_logits(logits, self.scores)?;
             emit(position, logits);
         }
         let state = ids[row.tokens.len()..].iter().map(|&id| id as f32);

@@ -1,4 +1,5 @@
-//! Recurrent nodes whose weights do not fit: tract reads no `hidden_size`, and would run some of them as something else.
+//! The shapes of a recurrent node's weights. tract does not check them against `hidden_size`, and would run some wrong ones as another
+//! network.
 
 use super::Known;
 use super::value::Value;

@@ -1,11 +1,11 @@
-//! Nodes in an order of execution. Files should have them so; that they do is checked, not assumed.
+//! Puts nodes into an order of execution. Files should already have them in one, but nothing guarantees it.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use super::graph::{Node, Port};
 use crate::error::{Error, Result};
+use crate::onnx::graph::{Node, Port};
 
-/// `nodes` such that each comes after those that it reads from.
+/// `nodes` in an order in which each comes after those that it reads from.
 ///
 /// # Errors
 /// `Load` naming a node of a cycle, a name that two nodes write, or one that is read and never written.
@@ -42,14 +42,14 @@ pub(super) fn in_order(nodes: Vec<Node>, given: &HashSet<&str>, outputs: &[Port]
         }
     }
     if let Some(mut index) = waits.iter().position(|&waits| waits > 0) {
-        // A node that waits for ever waits for another: as many steps as there are nodes end on a cycle.
+        // Each blocked node waits for another blocked one, so that walking back once per node ends on a cycle.
         for _ in 0..nodes.len() {
             let mut read = reads(&nodes[index]).filter_map(|name| makers.get(name).copied());
             index = read.find(|&maker| waits[maker] > 0).unwrap_or(index);
         }
         let name = &nodes[index].name;
         return Err(Error::load(format!(
-            "node `{name}` reads what follows from its own output, expected no cycle"
+            "node `{name}` depends on its own output, expected a graph without cycles"
         )));
     }
     let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
@@ -62,7 +62,7 @@ fn makers<'n>(nodes: &'n [Node], given: &HashSet<&str>) -> Result<HashMap<&'n st
     for (index, node) in nodes.iter().enumerate() {
         for name in node.outputs.iter().filter(|name| !name.is_empty()) {
             if given.contains(name.as_str()) || makers.insert(name.as_str(), index).is_some() {
-                let message = format!("node `{}` writes `{name}`, which is there already", node.name);
+                let message = format!("node `{}` writes `{name}`, which already exists", node.name);
                 return Err(Error::load(message));
             }
         }

@@ -1,25 +1,25 @@
 //! A graph with state as a model: one token a run, the state carried from run to run.
 //!
-//! One token and one row a run, also where the graph would take more: tract chooses its kernels by the number of rows, and those
-//! for one round otherwise than those for several in some graphs (every `Gemm` does), while a row's numbers must not depend on what
-//! is read beside it or at once.
+//! A run reads one token of one row, even where the graph would take more. tract chooses its kernels by the number of rows, and in
+//! some graphs (every one with a `Gemm`) the kernels for one row round differently from those for several, while a row's numbers must
+//! not depend on what else is read in the same run.
 
-use super::plan::Plan;
-use super::scale::Scale;
+use super::program::Program;
 use crate::lm::{Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
+use crate::onnx::scores::Scores;
 
-/// A [`State`] holds what the graph gave back, what it was given before that, and the last token, counted from 1: logits exist
-/// only while a token is read, so those of a state are had by reading its last token again. Before the first token there are none;
-/// all tokens are as likely then.
+/// A [`State`] holds the graph's state after the last token, its state before that token, and the token's id plus 1. Logits exist only
+/// while a token is read, so the logits of a stored state are obtained by rereading its last token. Before the first token there are
+/// none, and all tokens are equally likely.
 pub(super) struct Stateful {
     pub(super) info: ModelInfo,
-    pub(super) plan: Plan,
-    pub(super) scale: Scale,
+    pub(super) program: Program,
+    pub(super) scores: Scores,
 }
 
 /// A sequence's memory.
 struct Memory {
-    /// After the last token, `[plan.state_len]`.
+    /// After the last token, `[program.state_len]`.
     current: Vec<f32>,
     /// Before it.
     previous: Vec<f32>,
@@ -81,7 +81,7 @@ impl Stateful {
 
     /// Reads one token: what the graph gives for it, and the state after it.
     fn step(&self, token: TokenId, state: &[f32]) -> Result<(Vec<f32>, Vec<f32>), RowError> {
-        let outputs = self.plan.run(&[token], state).map_err(RowError::Backend)?;
+        let outputs = self.program.run(&[token], state).map_err(RowError::Backend)?;
         match outputs.state.iter().all(|value| value.is_finite()) {
             true => Ok((outputs.logits, outputs.state)),
             false => Err(RowError::NotFinite),
@@ -89,7 +89,7 @@ impl Stateful {
     }
 
     fn finite_logits(&self, mut logits: Vec<f32>) -> Result<Vec<f32>, RowError> {
-        finish_logits(&mut logits, self.scale)?;
+        finish_logits(&mut logits, self.scores)?;
         Ok(logits)
     }
 }
@@ -127,10 +127,10 @@ pub(super) fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), 
 }
 
 /// Makes logits of what a graph gave.
-pub(super) fn finish_logits(values: &mut [f32], scale: Scale) -> Result<(), RowError> {
+pub(super) fn finish_logits(values: &mut [f32], scores: Scores) -> Result<(), RowError> {
     if !values.iter().all(|value| value.is_finite()) {
         return Err(RowError::NotFinite);
     }
-    scale.make_logits(values);
+    scores.make_logits(values);
     Ok(())
 }

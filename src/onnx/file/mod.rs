@@ -1,4 +1,10 @@
-//! From bytes to a [`Graph`]. The file is trusted in nothing: its size, its shapes and its names are checked here.
+//! From the bytes of a file to a [`Graph`]. Nothing in the file is trusted: its size, its shapes and its names are checked here.
+
+mod cost;
+mod external;
+mod order;
+pub(in crate::onnx) mod schema;
+mod tensor;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -7,37 +13,38 @@ use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message;
-use tract_onnx::pb;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
 
-use super::external::External;
 use super::graph::{Attribute, Dim, Element, Function, Graph, Node, Port};
-use super::order::in_order;
-use super::tensor::Tensor;
-use super::wire;
 use crate::error::{Error, Result};
+use external::External;
+use order::in_order;
+use schema::{
+    AttributeProto, AttributeType, Dimension, FunctionProto, ModelProto, NodeProto, ValueInfoProto,
+};
 
-/// Reads the ONNX file `path`; weights kept outside of it are read from its folder alone.
+#[cfg(all(test, feature = "tract"))]
+pub(in crate::onnx) use cost::MessageKind;
+
+/// Reads the ONNX file `path`. Weights kept in other files are read from its folder only.
 ///
 /// # Errors
 /// `Load` naming the tensor or the node at fault, what was found and what was expected.
-pub(super) fn read_graph(path: &Path) -> Result<Graph> {
+pub(in crate::onnx) fn read_graph(path: &Path) -> Result<Graph> {
     let file = read_file(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     decode(file, folder.unwrap_or(Path::new(".")))
 }
 
 /// The graph in the bytes of a `file` in `folder`.
-pub(super) fn decode(file: Vec<u8>, folder: &Path) -> Result<Graph> {
-    wire::check(&file)?;
-    let model = pb::ModelProto::decode(&*file)
+pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path) -> Result<Graph> {
+    cost::check(&file)?;
+    let model = ModelProto::decode(&*file)
         .map_err(|error| Error::load(format!("not an ONNX file, or a part of one: {error}")))?;
     drop(file);
     graph_of(model, folder)
 }
 
-/// The bytes of a regular file that protobuf could have written.
+/// The bytes of a regular file of a size that protobuf can write.
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     const BYTES_MAX: u64 = 1 << 31;
 
@@ -49,7 +56,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     }
     let found = metadata.len();
     if found > BYTES_MAX {
-        return Err(Error::load(format!("found {found} bytes, expected at most {BYTES_MAX}")));
+        return Err(Error::load(format!("the file has {found} bytes; the maximum is {BYTES_MAX}")));
     }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes)).map_err(unreadable)?;
@@ -57,7 +64,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The checked graph of a decoded `model` in `folder`.
-fn graph_of(model: pb::ModelProto, folder: &Path) -> Result<Graph> {
+fn graph_of(model: ModelProto, folder: &Path) -> Result<Graph> {
     let Some(graph) = model.graph else {
         return Err(Error::load("not an ONNX file, or a part of one: found no graph"));
     };
@@ -65,11 +72,11 @@ fn graph_of(model: pb::ModelProto, folder: &Path) -> Result<Graph> {
     let mut constants = BTreeMap::new();
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |values| &values.name);
-        return Err(Error::load(format!("tensor `{name}` is sparse, expected dense tensors alone")));
+        return Err(Error::load(format!("tensor `{name}` is sparse, and only dense tensors are supported")));
     }
     for proto in graph.initializer {
         let name = proto.name.clone();
-        let tensor = Tensor::read(proto, &mut external)?;
+        let tensor = tensor::read(proto, &mut external)?;
         if constants.insert(name.clone(), Arc::new(tensor)).is_some() {
             return Err(Error::load(format!("found two tensors named `{name}`, expected one")));
         }
@@ -104,15 +111,14 @@ fn graph_of(model: pb::ModelProto, folder: &Path) -> Result<Graph> {
     })
 }
 
-fn port(proto: pb::ValueInfoProto) -> Port {
-    let tensor = proto.r#type.and_then(|kind| kind.value);
-    let Some(pb::type_proto::Value::TensorType(tensor)) = tensor else {
+fn port(proto: ValueInfoProto) -> Port {
+    let Some(tensor) = proto.r#type.and_then(|kind| kind.tensor_type) else {
         return Port { name: proto.name, element: Element::Other(0), shape: None };
     };
-    let dim = |dim: pb::tensor_shape_proto::Dimension| match dim.value {
+    let dim = |dim: Dimension| match (dim.dim_value, dim.dim_param) {
         // Some exporters write 0 for a size that is not known.
-        Some(DimValue::DimValue(size)) if size > 0 => usize::try_from(size).map_or(Dim::Unknown, Dim::Fixed),
-        Some(DimValue::DimParam(name)) if !name.is_empty() => Dim::Symbol(name),
+        (Some(size), _) if size > 0 => usize::try_from(size).map_or(Dim::Unknown, Dim::Fixed),
+        (None, Some(name)) if !name.is_empty() => Dim::Symbol(name),
         _ => Dim::Unknown,
     };
     let shape = tensor.shape.map(|shape| shape.dim.into_iter().map(dim).collect());
@@ -125,16 +131,15 @@ struct NodeReader {
 }
 
 impl NodeReader {
-    fn nodes(&mut self, protos: Vec<pb::NodeProto>) -> Result<Vec<Node>> {
+    fn nodes(&mut self, protos: Vec<NodeProto>) -> Result<Vec<Node>> {
         protos.into_iter().enumerate().map(|(index, proto)| self.node(index, proto)).collect()
     }
 
-    fn function(&mut self, proto: pb::FunctionProto) -> Result<Function> {
-        let (domain, name) = (proto.domain.unwrap_or_default(), proto.name.unwrap_or_default());
-        Ok(Function { domain, name, nodes: self.nodes(proto.node)? })
+    fn function(&mut self, proto: FunctionProto) -> Result<Function> {
+        Ok(Function { domain: proto.domain, name: proto.name, nodes: self.nodes(proto.node)? })
     }
 
-    fn node(&mut self, index: usize, proto: pb::NodeProto) -> Result<Node> {
+    fn node(&mut self, index: usize, proto: NodeProto) -> Result<Node> {
         let first_output = proto.output.iter().find(|name| !name.is_empty());
         let name = match (proto.name.is_empty(), first_output) {
             (false, _) => proto.name,
@@ -158,7 +163,7 @@ impl NodeReader {
         })
     }
 
-    fn attribute(&mut self, proto: pb::AttributeProto) -> Result<Attribute> {
+    fn attribute(&mut self, proto: AttributeProto) -> Result<Attribute> {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         if !proto.ref_attr_name.is_empty() {
             return Ok(Attribute::Argument(proto.ref_attr_name));
@@ -172,14 +177,14 @@ impl NodeReader {
             AttributeType::Floats => Attribute::Floats(proto.floats),
             AttributeType::Strings => Attribute::Texts(proto.strings.into_iter().map(text).collect()),
             AttributeType::Tensor => match proto.t {
-                Some(tensor) => Attribute::Tensor(Arc::new(Tensor::read(tensor, &mut self.external)?)),
+                Some(tensor) => Attribute::Tensor(Arc::new(tensor::read(*tensor, &mut self.external)?)),
                 None => return Err(Error::load("found no value, expected a tensor")),
             },
             AttributeType::Graph | AttributeType::Graphs => {
-                let graphs = proto.g.into_iter().chain(proto.graphs);
+                let graphs = proto.g.map(|graph| *graph).into_iter().chain(proto.graphs);
                 Attribute::Graphs(graphs.map(|graph| self.nodes(graph.node)).collect::<Result<_>>()?)
             }
-            _ => Attribute::Other,
+            AttributeType::Undefined => Attribute::Other,
         })
     }
 }

@@ -1,30 +1,27 @@
-//! A graph that tract runs: shapes fixed, opened and run under guard.
+//! A graph compiled by tract for inputs of one shape.
 //!
-//! Every run has a fresh run state: one that is used again keeps what its loops remember from one session to the next
-//! (sonos/tract#2629). Panics of tract become errors.
+//! Every run has a fresh run state, because one that is reused keeps what its loops remember, from one session to the next
+//! (sonos/tract#2629).
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
-use super::graph::{Dim, Element, Graph, Port};
+use super::guard::{guarded, said};
 use super::interface::Interface;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
+use crate::onnx::graph::{Dim, Element, Graph, Port};
 
-/// A graph whose sizes are all known. It holds no state: what one run leaves behind, no other sees.
-pub(super) struct Plan {
+/// A graph whose sizes are all known. It holds no state: no run sees what another leaves behind.
+pub(super) struct Program {
     runnable: Arc<TypedRunnableModel>,
     /// In the graph's order.
-    inputs: Vec<Input>,
-    /// Values of the state that each output after the first gives.
-    states: Vec<Range<usize>>,
+    feeds: Vec<Feed>,
     logits_shape: Vec<usize>,
 }
 
@@ -36,37 +33,45 @@ pub(super) struct Outputs {
     pub(super) state: Vec<f32>,
 }
 
-struct Input {
+/// What an input is fed.
+struct Feed {
     datum: DatumType,
     shape: Vec<usize>,
-    feed: Feed,
+    source: FeedSource,
 }
 
-enum Feed {
+enum FeedSource {
     Tokens,
+    /// These values of the state.
     State(Range<usize>),
+}
+
+/// What a program is compiled from.
+pub(super) struct Source<'a> {
+    pub(super) path: &'a Path,
+    pub(super) graph: &'a Graph,
+    pub(super) interface: &'a Interface,
+    /// The shape of the ids.
+    pub(super) tokens: &'a [usize],
 }
 
 /// Bounds a state, in values.
 const STATE_MAX: usize = 1 << 24;
 
-/// The operators that tract has, whatever it makes of their attributes.
+/// The operators that tract implements; it may ignore attributes of theirs.
 pub(super) fn operators() -> BTreeSet<String> {
     tract_onnx::onnx().op_register.0.into_keys().collect()
 }
 
-impl Plan {
-    /// Opens the file with ids of the shape `tokens`, and a state of one sequence.
+impl Program {
+    /// Compiles a graph for ids of one shape, and a state of one sequence.
     ///
     /// # Errors
     /// `Load` with what tract says.
-    pub(super) fn open(
-        path: &Path,
-        graph: &Graph,
-        (interface, tokens): (&Interface, &[usize]),
-    ) -> Result<Self> {
-        let (inputs, states) = feeds(graph, interface, tokens)?;
-        let shapes: Vec<_> = inputs.iter().map(|input| (input.datum, input.shape.clone())).collect();
+    pub(super) fn compile(source: &Source<'_>) -> Result<Self> {
+        let Source { path, graph, interface, .. } = *source;
+        let feeds = feeds(source)?;
+        let shapes: Vec<_> = feeds.iter().map(|feed| (feed.datum, feed.shape.clone())).collect();
         let outputs: Vec<usize> =
             [interface.logits].into_iter().chain(interface.states.iter().map(|pair| pair.output)).collect();
         let runnable = guarded(|| {
@@ -85,24 +90,27 @@ impl Plan {
             model.into_optimized()?.into_runnable()
         });
         let runnable = runnable.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
-        let logits_shape = concrete(&runnable, 0)?;
-        for (index, (pair, range)) in interface.states.iter().zip(&states).enumerate() {
-            let (found, input) = (concrete(&runnable, index + 1)?, &inputs[pair.input]);
-            if found != input.shape {
-                let (output, state) = (&graph.outputs[pair.output].name, &graph.inputs[pair.input].name);
-                let expected = &input.shape;
+        for (index, pair) in interface.states.iter().enumerate() {
+            let found = concrete(&runnable, index + 1)?;
+            let expected = &feeds[pair.input].shape;
+            if found != *expected {
+                let output = &graph.outputs[pair.output].name;
+                let state = &graph.inputs[pair.input].name;
                 return Err(Error::load(format!(
                     "the output `{output}` has the shape {found:?}, expected {expected:?} as the state `{state}`"
                 )));
             }
-            debug_assert_eq!(range.len(), found.iter().product::<usize>());
         }
-        Ok(Self { runnable, inputs, states, logits_shape })
+        Ok(Self { logits_shape: concrete(&runnable, 0)?, runnable, feeds })
     }
 
     /// Values of a state.
     pub(super) fn state_len(&self) -> usize {
-        self.states.last().map_or(0, |last| last.end)
+        let ends = self.feeds.iter().map(|feed| match &feed.source {
+            FeedSource::Tokens => 0,
+            FeedSource::State(values) => values.end,
+        });
+        ends.max().unwrap_or(0)
     }
 
     /// The shape of [`Outputs::logits`].
@@ -110,13 +118,13 @@ impl Plan {
         &self.logits_shape
     }
 
-    /// Reads `ids`, as many as the plan was opened for, in the state `state` `[state_len]`.
+    /// Reads `ids`, whose number the program was compiled for, from the state `state` `[state_len]`.
     ///
     /// # Errors
     /// What tract says.
     pub(super) fn run(&self, ids: &[TokenId], state: &[f32]) -> Result<Outputs, String> {
         guarded(|| {
-            let inputs = self.inputs.iter().map(|input| input.value(ids, state));
+            let inputs = self.feeds.iter().map(|feed| feed.value(ids, state));
             let outputs = self.runnable.run(inputs.collect::<TractResult<_>>()?)?;
             let mut next = Vec::with_capacity(state.len());
             for output in &outputs[1..] {
@@ -127,20 +135,20 @@ impl Plan {
     }
 }
 
-impl Input {
+impl Feed {
     fn value(&self, ids: &[TokenId], state: &[f32]) -> TractResult<TValue> {
         fn of<T: Datum + Copy>(shape: &[usize], values: impl Iterator<Item = T>) -> TractResult<Tensor> {
             Tensor::from_shape(shape, &values.collect::<Vec<T>>())
         }
         let ids = ids.iter().copied();
-        let tensor = match (&self.feed, self.datum) {
-            (Feed::Tokens, DatumType::I64) => of(&self.shape, ids.map(i64::from))?,
+        let tensor = match (&self.source, self.datum) {
+            (FeedSource::Tokens, DatumType::I64) => of(&self.shape, ids.map(i64::from))?,
             // Ids are below the vocabulary's size, which is checked to be exact in each of these types.
-            (Feed::Tokens, DatumType::I32) => of(&self.shape, ids.map(|id| id as i32))?,
-            (Feed::Tokens, DatumType::F32) => of(&self.shape, ids.map(|id| id as f32))?,
-            (Feed::Tokens, _) => of(&self.shape, ids.map(f64::from))?,
-            (Feed::State(range), datum) => {
-                let values = Tensor::from_shape(&self.shape, &state[range.clone()])?;
+            (FeedSource::Tokens, DatumType::I32) => of(&self.shape, ids.map(|id| id as i32))?,
+            (FeedSource::Tokens, DatumType::F32) => of(&self.shape, ids.map(|id| id as f32))?,
+            (FeedSource::Tokens, _) => of(&self.shape, ids.map(f64::from))?,
+            (FeedSource::State(values), datum) => {
+                let values = Tensor::from_shape(&self.shape, &state[values.clone()])?;
                 values.cast_to_dt(datum)?.into_owned()
             }
         };
@@ -148,29 +156,26 @@ impl Input {
     }
 }
 
-/// What goes into each input, and where the values of each state lie.
-fn feeds(graph: &Graph, interface: &Interface, tokens: &[usize]) -> Result<(Vec<Input>, Vec<Range<usize>>)> {
-    let mut states: Vec<Range<usize>> = Vec::new();
-    let mut inputs = Vec::new();
-    for (index, port) in graph.inputs.iter().enumerate() {
+/// What each input is fed. The values of states follow each other in the order of the inputs.
+fn feeds(source: &Source<'_>) -> Result<Vec<Feed>> {
+    let mut end = 0usize;
+    let mut feeds = Vec::new();
+    for (index, port) in source.graph.inputs.iter().enumerate() {
         let datum = datum(port)?;
-        if index == interface.tokens {
-            inputs.push(Input { datum, shape: tokens.to_vec(), feed: Feed::Tokens });
+        if index == source.interface.tokens {
+            feeds.push(Feed { datum, shape: source.tokens.to_vec(), source: FeedSource::Tokens });
             continue;
         }
         let shape = one_sequence(port)?;
-        let start = states.last().map_or(0, |last| last.end);
+        let start = end;
         let len = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
-        let end = len.and_then(|len| len.checked_add(start)).filter(|&end| end <= STATE_MAX);
-        let Some(end) = end else {
-            return Err(Error::load(format!(
-                "the state `{port}` is too large, expected {STATE_MAX} values at most"
-            )));
-        };
-        states.push(start..end);
-        inputs.push(Input { datum, shape, feed: Feed::State(start..end) });
+        let after = len.and_then(|len| len.checked_add(start)).filter(|&after| after <= STATE_MAX);
+        end = after.ok_or_else(|| {
+            Error::load(format!("the state `{port}` is too large; the maximum is {STATE_MAX} values in all"))
+        })?;
+        feeds.push(Feed { datum, shape, source: FeedSource::State(start..end) });
     }
-    Ok((inputs, states))
+    Ok(feeds)
 }
 
 /// The shape of a state with one sequence in it.
@@ -192,7 +197,11 @@ fn datum(port: &Port) -> Result<DatumType> {
         Element::F64 => DatumType::F64,
         Element::I64 => DatumType::I64,
         Element::I32 => DatumType::I32,
-        _ => return Err(Error::load(format!("the input `{port}` is of a type that is not fed"))),
+        _ => {
+            return Err(Error::load(format!(
+                "the input `{port}` has a type that cannot be fed; expected i64, i32, f16, f32 or f64"
+            )));
+        }
     })
 }
 
@@ -237,64 +246,4 @@ fn check_weights(model: &InferenceModel) -> TractResult<()> {
         }
     }
     Ok(())
-}
-
-/// Runs `work`; a panic is an error too, and is told as one alone.
-fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
-    thread_local! {
-        static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
-    }
-    static HOOK: Once = Once::new();
-
-    // The usual hook would write a message, and with a backtrace take longer than the load.
-    HOOK.call_once(|| {
-        let usual = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !IS_GUARDED.get() {
-                usual(panic);
-            }
-        }));
-    });
-    IS_GUARDED.set(true);
-    // What `work` leaves half done is its own: run states are fresh, plans immutable.
-    let done = catch_unwind(AssertUnwindSafe(work));
-    IS_GUARDED.set(false);
-    match done {
-        Ok(done) => done.map_err(|error| said(&error)),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Err(format!("it panicked: {}", short(text)))
-        }
-    }
-}
-
-/// An error with its causes, on one line.
-fn said(error: &TractError) -> String {
-    short(&format!("{error:#}"))
-}
-
-/// Errors of tract can hold a whole node.
-fn short(text: &str) -> String {
-    const CHARS_MAX: usize = 400;
-
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{} ...", &line[..end]),
-        None => line.trim_end_matches('.').to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_is_an_error_on_one_line() {
-        let found = guarded::<()>(|| panic!("range end\n  index {} out of range.", 4));
-        assert_eq!(found.unwrap_err(), "it panicked: range end index 4 out of range");
-        let found = guarded::<()>(|| Err(TractError::msg("inner").context("outer")));
-        assert_eq!(found.unwrap_err(), "outer: inner");
-        assert!(short(&"x".repeat(1000)).len() < 500);
-    }
 }
