@@ -47,6 +47,8 @@ pub enum ErrorKind {
     SessionBusy,
     /// The session does not stand at the position that the request expects.
     PositionMismatch,
+    /// A state that other weights have made.
+    StateMismatch,
     /// What this model or server cannot do.
     NotSupported,
     /// No room for another session.

@@ -22,7 +22,7 @@ pub struct Served {
     /// Texts to its tokens and back. It may have fewer entries than the model has outputs, where a `tokenizer.json` was padded.
     pub tokenizer: Arc<Tokenizer>,
     /// SHA-256 over weights, architecture or overrides, and effective weight type, in hexadecimal. States belong to one identity.
-    pub identity: String,
+    pub identity: Arc<str>,
     /// What every sequence has read before its position 0.
     pub initial_tokens: Vec<TokenId>,
     /// The state after the initial tokens: where sequences start.
@@ -67,7 +67,7 @@ pub struct Parts {
     /// See [`Served::tokenizer`].
     pub tokenizer: Arc<Tokenizer>,
     /// See [`Served::identity`].
-    pub identity: String,
+    pub identity: Arc<str>,
     /// See [`Served::created`].
     pub created: SystemTime,
     /// See [`Served::understanding`].
@@ -87,8 +87,14 @@ pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
     let Computed { model, identity, understanding } = network::load(folder, &manifest, &tokenizer, kernel)?;
     check_fit(&tokenizer, &manifest, model.info().vocab_size)?;
     let created = created(folder, &manifest.weights)?;
-    let (tokenizer, understanding) = (Arc::new(tokenizer), understanding.map(Arc::new));
-    let parts = Parts { name: name.into(), model, tokenizer, identity, created, understanding };
+    let parts = Parts {
+        name: name.into(),
+        model,
+        tokenizer: Arc::new(tokenizer),
+        identity: identity.into(),
+        created,
+        understanding: understanding.map(Arc::new),
+    };
     Served::new(parts, initial_tokens)
 }
 

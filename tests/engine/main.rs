@@ -7,5 +7,6 @@ mod fragile;
 mod network;
 mod panics;
 mod schedules;
+mod shares;
 mod solo;
 mod world;
