@@ -129,10 +129,10 @@ fn same_bits(a: &[f32], b: &[f32]) -> bool {
 }
 
 /// The type of the embedding in the file; an identity, which no file stores, is exact in any.
-fn embedding_stored(network: &Network) -> Element {
+fn embedding_stored(network: &FoundNetwork) -> Element {
     match &network.embedding {
-        Source::Table(table) => table.stored,
-        Source::OneHot { .. } | Source::Layer(_) => network.output.stored,
+        LayerInput::Table(table) => table.stored,
+        LayerInput::OneHot { .. } | LayerInput::Layer(_) => network.output.stored,
     }
 }
 

@@ -4,5 +4,6 @@ mod cancel;
 mod fragile;
 mod panics;
 mod schedules;
+mod shares;
 mod solo;
 mod world;

@@ -83,9 +83,13 @@ fn targets() -> impl Strategy<Value = Target> {
 }
 
 fn cuts() -> impl Strategy<Value = Cut> {
-    (1..7usize, 1..9usize, prop_oneof![Just(0), Just(200), Just(1 << 20)], 1..4usize).prop_map(
-        |(rows_max, prompt_tokens, logits_bytes_max, parked_max)| Cut {
+    let logits_bytes = prop_oneof![Just(0), Just(200), Just(1 << 20)];
+    // A state of the scripted model has 12 bytes, one of the network up to 120.
+    let state_bytes = prop_oneof![0..500usize, Just(1 << 20)];
+    (1..7usize, state_bytes, 1..9usize, logits_bytes, 1..4usize).prop_map(
+        |(rows_max, state_bytes_max, prompt_tokens, logits_bytes_max, parked_max)| Cut {
             rows_max,
+            state_bytes_max,
             prompt_tokens,
             logits_bytes_max,
             parked_max,

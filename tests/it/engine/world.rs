@@ -28,6 +28,7 @@ pub(crate) struct World {
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
     pub(crate) rows_max: usize,
+    pub(crate) state_bytes_max: usize,
     pub(crate) prompt_tokens: usize,
     pub(crate) logits_bytes_max: usize,
     pub(crate) parked_max: usize,
@@ -35,7 +36,13 @@ pub(crate) struct Cut {
 
 impl Default for Cut {
     fn default() -> Self {
-        Self { rows_max: 8, prompt_tokens: 16, logits_bytes_max: 1 << 20, parked_max: 8 }
+        Self {
+            rows_max: 8,
+            state_bytes_max: 1 << 20,
+            prompt_tokens: 16,
+            logits_bytes_max: 1 << 20,
+            parked_max: 8,
+        }
     }
 }
 
@@ -64,6 +71,7 @@ impl World {
         let inbox = Arc::new(Inbox::new(InboxLimits { jobs_max: 1000, bytes_max: 1 << 20 }));
         let limits = EngineLimits {
             rows_max: cut.rows_max,
+            state_bytes_max: cut.state_bytes_max,
             prompt_tokens_alone: 2 * cut.prompt_tokens,
             prompt_tokens_beside_decode: cut.prompt_tokens,
             logits_bytes_max: cut.logits_bytes_max,
@@ -80,7 +88,12 @@ impl World {
             gone_max: 100,
         };
         let sessions = Sessions::new(limits, clock.clone());
-        let snapshot = Snapshot { state: model.zero_state(), position: 0, tail: Tail::default() };
+        let snapshot = Snapshot {
+            state: model.zero_state(),
+            identity: "weights".into(),
+            position: 0,
+            tail: Tail::default(),
+        };
         let ids = (0..sessions_count).map(|_| {
             let new = NewSession {
                 id: None,
@@ -157,6 +170,7 @@ impl World {
         let (job, _, _) = Reading::new(ReadingPlan::default());
         Submission {
             name: "model".into(),
+            identity: "weights".into(),
             model: self.model.clone(),
             start,
             plans,

@@ -91,7 +91,7 @@ pub(crate) fn scripted(fake: impl FnOnce(Fake) -> Fake) -> Served {
         name: "scripted".into(),
         model: Arc::new(fake(Fake::new(words.len()))),
         tokenizer: Arc::new(tokenizer),
-        identity: String::new(),
+        identity: "scripted".into(),
         created: UNIX_EPOCH,
         understanding: None,
     };
