@@ -18,7 +18,7 @@ use super::graph::{Dim, Graph};
 use super::scores::Scores;
 use super::{Candidate, Examined, Understanding};
 use crate::error::{Error, Result};
-use crate::lm::{Backend, Model, ModelInfo, TokenId};
+use crate::lm::{Backend, Dtype, Model, ModelInfo, TokenId};
 use feeding::Feeding;
 use interface::{Interface, normaliser};
 use probe::{Compared, ignores_past, probes};
