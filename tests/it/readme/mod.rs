@@ -69,7 +69,7 @@ fn every_route_and_every_code_is_named() {
     let readme = Document::read().text();
     let api = rnnlm_server::http::document(&rnnlm_server::config::Config::default());
     let paths = api["paths"].as_object().unwrap();
-    let codes = api["components"]["schemas"]["Code"]["enum"].as_array().unwrap();
+    let codes = api["components"]["schemas"]["ErrorCode"]["enum"].as_array().unwrap();
     assert!(paths.len() > 10 && codes.len() > 10, "this test reads the API wrongly");
     // Nobody is left to read an answer that says that the client went away.
     let codes = codes.iter().filter_map(|code| code.as_str()).filter(|code| *code != "cancelled");

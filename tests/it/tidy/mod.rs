@@ -40,7 +40,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "service",
         &[
-            "api", "engine", "catalog", "session", "sampling", "text", "lm", "clock", "config", "error",
+            "api",
+            "engine",
+            "catalog",
+            "session",
+            "sampling",
+            "text",
+            "lm",
+            "clock",
+            "config",
+            "error",
             "telemetry",
         ],
     ),
@@ -48,7 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["api", "service", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "config", "error"]),
     // Looks at files that nobody may be able to serve.
-    ("cli/inspect", &["api", "service", "catalog", "lm", "config", "error"]),
+    ("cli/inspect", &["api", "service", "catalog", "lm", "config"]),
     ("cli/serve", &["http", "service", "config", "telemetry"]),
 ];
 
