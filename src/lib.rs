@@ -3,7 +3,8 @@
 //! The modules in reading order:
 //!
 //! - [`lm`]: what a language model is: tokens in, a state carried, logits out.
-//! - [`rnn`]: the native engine that computes one: kernels, packed layers, the run over ragged rows.
+//! - [`kernels`]: inner loops, compiled for each instruction set and chosen at start-up; the only `unsafe`.
+//! - [`rnn`]: the native engine that computes a model: packed layers, cells, the run over ragged rows.
 //! - [`onnx`]: ONNX files: read, checked, lowered to the native engine or run as they are.
 //! - [`text`]: texts to tokens and back, by the four kinds of tokenizers that a manifest can name.
 //! - [`sampling`]: from logits to a token: the filters that a request asks for, and a seeded draw.
@@ -24,6 +25,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod http;
+pub mod kernels;
 pub mod lm;
 #[cfg_attr(not(feature = "onnx"), path = "onnx/without.rs")]
 pub mod onnx;

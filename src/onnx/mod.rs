@@ -35,8 +35,9 @@ pub use port::{Dim, Element, Port};
 pub use understanding::{Layer, Network, PortUse, Understanding};
 
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::lm::Model;
-use crate::rnn::{Kernel, Rnn};
+use crate::rnn::Rnn;
 use lower::Lowered;
 
 /// Understands as much as it can of the ONNX file `path`, also of a graph that cannot be served.

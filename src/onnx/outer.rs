@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Understanding;
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::lm::{Model, TokenId};
-use crate::rnn::Kernel;
 
 /// What the manifest says of a graph, where detection is not enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

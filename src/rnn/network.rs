@@ -1,13 +1,13 @@
 //! The network as a model: checked, packed, ready to run.
 
 use super::architecture::{Architecture, Weights};
-use super::kernels::Kernel;
 use super::layer::{Layer, LayerSpec};
 use super::output::{Output, OutputSpec};
 use super::run::Run;
 use super::validate::validate;
 use super::values::Values;
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::lm::{Backend, Dtype, Model, ModelInfo, Row, Scratch, Sink};
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.

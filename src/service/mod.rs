@@ -36,12 +36,13 @@ pub use crate::catalog::{GraphLayer, GraphNetwork, GraphPort, Understanding};
 pub use crate::engine::jobs::{Finish, Finished, Ranked, ReadingFailure, Scored, Vector};
 pub use crate::session::{OnExisting, SessionId, SessionInfo};
 
-use crate::catalog::{self, Catalog, Kernel, Served};
+use crate::catalog::{self, Catalog, Served};
 use crate::clock::Clock;
 use crate::config::{Config, Evict, Limits};
 use crate::engine::jobs::{Reading, ReadingPlan, ReadingResult};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Setup, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Kernel;
 use crate::session::{Lease, NewSession, SessionLimits, Sessions, Snapshot};
 use crate::telemetry::{Metrics, Rejected};
 
@@ -65,12 +66,14 @@ pub struct Service {
 const GONE_TTL: Duration = Duration::from_secs(3600);
 
 impl Service {
-    /// Starts the engines.
+    /// Starts the engines, and makes the kernel of `config` that of the process.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// A kernel that this processor cannot run; a thread that cannot be started.
     pub fn start(config: &Config, catalog: Catalog, metrics: Arc<Metrics>, clock: Clock) -> Result<Self> {
         let engine = &config.engine;
+        let kernel = Kernel::choose(engine.kernel.forced())?;
+        kernel.make_current();
         let names = catalog.iter().map(|served| served.name.clone());
         let observer: Arc<dyn Observer> = Arc::new(observer::MetricsObserver::new(metrics.clone(), names));
         let inbox_limits = InboxLimits { jobs_max: engine.queue_max, bytes_max: engine.queue_bytes_max.0 };
@@ -98,7 +101,7 @@ impl Service {
             request_timeout: config.http.request_timeout,
             stream_buffer: engine.stream_buffer,
             metrics,
-            kernel: Kernel::choose(config.engine.kernel.forced())?,
+            kernel,
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
         })
     }

@@ -8,9 +8,10 @@ use rnnlm_server::engine::jobs::{
     Finish, GenerationEvent, NextQuery, ReadingFailure, ReadingPlan, ReadingResult, Scored, Vector,
 };
 use rnnlm_server::engine::{Reader, Start};
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Cell, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel};
+use rnnlm_server::rnn::{Architecture, GruForm};
 use rnnlm_server::session::Snapshot;
 
 use crate::fragile::Fragile;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Values, Weights};
+use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
 use safetensors::SafeTensors;
 
 use crate::harness::{Ask, kernels, run};

@@ -1,7 +1,7 @@
 //! The one way in which these tests run a model.
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Logits, Model, Row, RowError, Scratch, State, TokenId};
-use rnnlm_server::rnn::Kernel;
 
 /// One row of a run.
 #[derive(Clone, Debug)]
