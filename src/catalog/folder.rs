@@ -22,7 +22,7 @@ pub struct Served {
     /// From text to token ids and back. It may have fewer entries than the model has outputs, where the output layer was padded.
     pub tokenizer: Arc<Tokenizer>,
     /// SHA-256 over weights, architecture or overrides, and effective weight type, in hexadecimal. A state belongs to one identity.
-    pub identity: String,
+    pub identity: Arc<str>,
     /// What every sequence has read before its position 0.
     pub initial_tokens: Vec<TokenId>,
     /// The state after the initial tokens: where sequences start.
@@ -67,7 +67,7 @@ pub struct Parts {
     /// See [`Served::tokenizer`].
     pub tokenizer: Arc<Tokenizer>,
     /// See [`Served::identity`].
-    pub identity: String,
+    pub identity: Arc<str>,
     /// See [`Served::created`].
     pub created: SystemTime,
     /// See [`Served::understanding`].
@@ -92,7 +92,7 @@ pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
         name: name.into(),
         model,
         tokenizer: Arc::new(tokenizer),
-        identity,
+        identity: identity.into(),
         created,
         understanding: understanding.map(Arc::new),
     };

@@ -18,9 +18,10 @@ pub use inspect::{Fitting, Inspection, TensorHead, inspect};
 pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 pub use weights::read_weights;
 
+pub use crate::onnx::{GraphLayer, GraphNetwork, PortUse as GraphPort, Understanding};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
-pub use crate::onnx::{Layer as GraphLayer, Network as GraphNetwork, PortUse as GraphPort, Understanding};
 
 /// All models by name, and the default one.
 pub struct Catalog {

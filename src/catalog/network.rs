@@ -99,7 +99,7 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     if let Some(found) = known.vocab_size.filter(|found| found.get() as usize != vocab_size) {
         return differs("vocab_size", found.to_string(), vocab_size.to_string());
     }
-    let Some(onnx::Network { architecture, tie_weights }) = &understanding.network else {
+    let Some(onnx::GraphNetwork { architecture, tie_weights }) = &understanding.network else {
         return match known.beyond_vocab_size() {
             None => Ok(()),
             Some(key) => Err(Error::load(format!(

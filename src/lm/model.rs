@@ -188,6 +188,13 @@ impl Dtype {
     }
 }
 
+impl ModelInfo {
+    /// Bytes of a state.
+    pub fn state_bytes(&self) -> usize {
+        self.state_len * size_of::<f32>()
+    }
+}
+
 /// What computes a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {

@@ -1,14 +1,14 @@
-//! From a network as ONNX writes it to one as the engine takes it: gate orders, biases, types.
+//! Converts a network from ONNX's conventions to the engine's: gate orders, biases, types.
 
 use super::Hints;
 use super::fold::Why;
 use super::graph::Element;
-use super::recognise::{FoundLayer, Network, Source};
+use super::recognise::{FoundLayer, FoundNetwork, LayerInput};
 use super::tensor::Tensor;
 use crate::lm::{Cell, Dtype};
 use crate::rnn::{Architecture, GruForm, LayerWeights, Values, Weights};
 
-/// What the engine is made of.
+/// What the engine is created from.
 pub(super) struct Lowered {
     pub(super) architecture: Architecture,
     pub(super) weights: Weights,
@@ -18,12 +18,12 @@ pub(super) struct Lowered {
 ///
 /// # Errors
 /// What the engine has no such network for.
-pub(super) fn lower(network: &Network, hints: &Hints) -> Result<Lowered, Why> {
+pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Why> {
     let (Some(first), Some(last)) = (network.layers.first(), network.layers.last()) else {
         return Err("it has no recurrent layer".into());
     };
     let gru_form = gru_form(network, first, hints)?;
-    let embedding = embedding(network)?;
+    let embedding = embedding(&network.embedding)?;
     let vocab_size = network.output.shape[0];
     if embedding.len() != vocab_size * first.input_size {
         let found = embedding.len() / first.input_size.max(1);
@@ -58,7 +58,7 @@ pub(super) fn lower(network: &Network, hints: &Hints) -> Result<Lowered, Why> {
 }
 
 /// Where all reset gates act; the one cell of all layers is checked on the way.
-fn gru_form(network: &Network, first: &FoundLayer, hints: &Hints) -> Result<GruForm, Why> {
+fn gru_form(network: &FoundNetwork, first: &FoundLayer, hints: &Hints) -> Result<GruForm, Why> {
     for layer in &network.layers {
         if layer.cell != first.cell {
             let (a, b) = (first.cell.name(), layer.cell.name());
@@ -79,24 +79,24 @@ fn gru_form(network: &Network, first: &FoundLayer, hints: &Hints) -> Result<GruF
 }
 
 /// The table `[vocab, features]`; one-hot inputs are the rows of an identity.
-fn embedding(network: &Network) -> Result<Vec<f32>, Why> {
+fn embedding(source: &LayerInput) -> Result<Vec<f32>, Why> {
     /// 64 MB of `f32`: one-hot inputs are for small vocabularies.
     const ONE_HOT_MAX: usize = 1 << 12;
 
-    match &network.embedding {
-        Source::Table(table) => match table.as_floats() {
+    match source {
+        LayerInput::Table(table) => match table.as_floats() {
             Some(values) => Ok(values.to_vec()),
             None => Err(format!("its embedding is {}, expected floats", table.element)),
         },
-        &Source::OneHot { vocab_size } if vocab_size <= ONE_HOT_MAX => {
+        &LayerInput::OneHot { vocab_size } if vocab_size <= ONE_HOT_MAX => {
             let mut table = vec![0.0; vocab_size * vocab_size];
             table.iter_mut().step_by(vocab_size + 1).for_each(|value| *value = 1.0);
             Ok(table)
         }
-        Source::OneHot { vocab_size } => Err(format!(
+        LayerInput::OneHot { vocab_size } => Err(format!(
             "its first layer reads one-hot vectors of {vocab_size}, expected at most {ONE_HOT_MAX}"
         )),
-        Source::Layer(_) => Err("its first layer reads another".into()),
+        LayerInput::Layer(_) => Err("its first layer reads another".into()),
     }
 }
 
@@ -129,10 +129,10 @@ fn same_bits(a: &[f32], b: &[f32]) -> bool {
 }
 
 /// The type of the embedding in the file; an identity, which no file stores, is exact in any.
-fn embedding_stored(network: &Network) -> Element {
+fn embedding_stored(network: &FoundNetwork) -> Element {
     match &network.embedding {
-        Source::Table(table) => table.stored,
-        Source::OneHot { .. } | Source::Layer(_) => network.output.stored,
+        LayerInput::Table(table) => table.stored,
+        LayerInput::OneHot { .. } | LayerInput::Layer(_) => network.output.stored,
     }
 }
 

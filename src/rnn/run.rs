@@ -99,7 +99,7 @@ impl<'a, 'row> Run<'a, 'row> {
         }
     }
 
-    /// Copies the states, so that a row that fails keeps its own.
+    /// Copies the states into one block, which the layers advance in lock-step; a row that fails keeps its own.
     fn gather(&self, states: &mut [f32]) {
         let state_len = self.network.info.state_len;
         for (&row, state) in self.order.iter().zip(states.chunks_exact_mut(state_len)) {
@@ -179,13 +179,13 @@ impl<'a, 'row> Run<'a, 'row> {
         wanted
     }
 
-    /// Advances the states of the rows that did not fail.
+    /// Puts the successors in the place of the states of the rows that did not fail.
     fn scatter(self, states: &[f32]) {
         let state_len = self.network.info.state_len;
         for (&row, state) in self.order.iter().zip(states.chunks_exact(state_len)) {
             let row = &mut self.rows[row];
             if row.outcome.is_ok() {
-                row.state.as_mut_slice().copy_from_slice(state);
+                row.state.replace(state);
             }
         }
     }

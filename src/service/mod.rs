@@ -79,6 +79,7 @@ impl Service {
         let inbox_limits = InboxLimits { jobs_max: engine.queue_max, bytes_max: engine.queue_bytes_max.0 };
         let engine_limits = EngineLimits {
             rows_max: engine.max_batch,
+            state_bytes_max: engine.max_batch_state.0,
             prompt_tokens_alone: engine.prompt_chunk_idle,
             prompt_tokens_beside_decode: engine.prompt_chunk,
             logits_bytes_max: engine.logits_buffer.0,
@@ -177,11 +178,10 @@ impl Service {
 
     /// Hands a job to the engines.
     fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
-        self.pool.submit(submission, reader).inspect_err(|error| {
-            self.metrics.rejected(match error.kind {
-                ErrorKind::Draining => Rejected::Draining,
-                _ => Rejected::QueueFull,
-            });
+        self.pool.submit(submission, reader).inspect_err(|error| match error.kind {
+            ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),
+            ErrorKind::QueueFull => self.metrics.rejected(Rejected::QueueFull),
+            _ => {}
         })
     }
 
@@ -245,6 +245,7 @@ impl Service {
         let (job, plans, reader) = Reading::new(plan);
         let submission = Submission {
             name: served.name.clone(),
+            identity: served.identity.clone(),
             model: served.model.clone(),
             start,
             plans,
@@ -276,7 +277,12 @@ pub struct About {
 
 /// Position 0 of a model: the state after the manifest's initial tokens.
 fn start_of(served: &Served) -> Snapshot {
-    Snapshot { state: served.start.clone(), position: 0, tail: served.start_tail.clone() }
+    Snapshot {
+        state: served.start.clone(),
+        identity: served.identity.clone(),
+        position: 0,
+        tail: served.start_tail.clone(),
+    }
 }
 
 fn session_limits(config: &Config) -> SessionLimits {

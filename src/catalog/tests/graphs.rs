@@ -4,7 +4,7 @@ use super::super::{Manifest, NetworkSpec, inspect, load_folder};
 use super::*;
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::lm::{Backend, Logits, Row, Scratch};
+use crate::lm::{Backend, Logits, Row, Scratch, State};
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnx/files");
 
@@ -155,8 +155,9 @@ fn a_state_of_a_client_that_holds_no_ids_fails_its_row_alone() {
         [(CBOW, 0.5), (CBOW, 11.0), (CBOW, -1.0), (RESIDUAL, 12.0), (RESIDUAL, f32::INFINITY)]
     {
         let model = loaded(file, |manifest| manifest["onnx"] = json!({"pad": "a"})).unwrap().model;
-        let mut states = [model.zero_state(), model.zero_state()];
-        *states[0].as_mut_slice().last_mut().unwrap() = stray;
+        let mut values = model.zero_state().as_slice().to_vec();
+        *values.last_mut().unwrap() = stray;
+        let mut states = [State::from(values), model.zero_state()];
         let before = states[0].clone();
         let [first, second] = &mut states;
         let mut rows = [Row::new(first, &[1], Logits::Last), Row::new(second, &[1], Logits::Last)];

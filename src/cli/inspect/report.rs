@@ -129,7 +129,7 @@ impl From<&Served> for Model {
             weights_dtype: info.weights_dtype.name(),
             state_bytes: served.start.bytes(),
             backend: info.backend.name(),
-            identity: served.identity.clone(),
+            identity: served.identity.to_string(),
             tokenizer_kind: served.tokenizer.kind().name(),
             tokenizer_sha256: served.tokenizer.sha256().to_owned(),
             tokenizer_vocab_size: served.tokenizer.vocab_size(),

@@ -1,6 +1,6 @@
 //! From ONNX's weights to PyTorch's: gate orders, biases, ties and types.
 
-use tract_onnx::pb;
+use crate::onnx::file::schema as pb;
 
 use super::{
     EMBEDDING, HIDDEN, I64, Model, VOCAB, counted, floats, headless, int, int_list, ints, network, says,
