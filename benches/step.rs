@@ -10,7 +10,7 @@ use rnnlm_server::rnn::{Architecture, GruForm, Kernel, Rnn};
 
 use network::{Biases, OutputKind, Shape};
 
-#[path = "../tests/rnn/network.rs"]
+#[path = "../tests/it/harness/network.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod network;
 

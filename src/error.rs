@@ -47,6 +47,8 @@ pub enum ErrorKind {
     SessionBusy,
     /// The session's position is not the one that the request expects.
     PositionMismatch,
+    /// A state that other weights have made.
+    StateMismatch,
     /// What this model or server cannot do.
     NotSupported,
     /// The table of sessions is full.

@@ -22,6 +22,10 @@ pub struct EngineOptions {
     #[arg(long, value_name = "N", default_value = "256", value_parser = count())]
     pub max_batch: usize,
 
+    /// Bytes of the states of rows that one turn computes together: a model whose states are large gets fewer rows
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
+    pub max_batch_state: Bytes,
+
     /// Prompt tokens that one turn reads while another row generates: less keeps streams smooth
     #[arg(long, value_name = "TOKENS", default_value = "64", value_parser = count())]
     pub prompt_chunk: usize,

@@ -51,7 +51,7 @@ pub(super) enum Pending {
 
 impl Active {
     pub(super) fn admit(submission: Submission) -> Self {
-        let Submission { name, model, start, plans, job, deadline } = submission;
+        let Submission { name, identity: _, model, start, plans, job, deadline } = submission;
         let places = match start {
             Start::Session(lease) => {
                 assert!(plans.len() == 1, "bug: a session is advanced by {} rows, expected one", plans.len());

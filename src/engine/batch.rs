@@ -49,13 +49,15 @@ pub(super) fn choose(active: &[Active], model: &str, first: usize, limits: &Engi
         .map(|offset| (first + offset) % active.len())
         .filter(|&job| *active[job].name == *model && active[job].runnable())
         .collect();
-    let rows_each_max = if wanting.len() > 1 { limits.rows_max.div_ceil(2) } else { limits.rows_max };
+    let state_bytes = wanting.first().map_or(0, |&job| active[job].model.info().state_bytes());
+    let rows_max = limits.rows_max.min(limits.state_bytes_max / state_bytes.max(1)).max(1);
+    let rows_each_max = if wanting.len() > 1 { rows_max.div_ceil(2) } else { rows_max };
     let mut shares: Vec<Share> = wanting
         .into_iter()
         .flat_map(|job| {
             (0..active[job].rows.len().min(rows_each_max)).map(move |row| Share { job, row, len: 0 })
         })
-        .take(limits.rows_max)
+        .take(rows_max)
         .collect();
 
     let row = |share: &Share| &active[share.job].rows[share.row];

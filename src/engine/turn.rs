@@ -31,6 +31,8 @@ pub struct Engine {
 pub struct EngineLimits {
     /// Most rows that run together.
     pub rows_max: usize,
+    /// Most bytes of the states of rows that run together; one row always runs.
+    pub state_bytes_max: usize,
     /// Most tokens of prompts in a turn in which nothing decodes.
     pub prompt_tokens_alone: usize,
     /// Most tokens of prompts in a turn beside rows that decode, which wait for them.
@@ -126,17 +128,22 @@ impl Engine {
 
     /// First in, first out, while the batch has room. A job counts for at most half of it, and a parked one not at all.
     fn admit(&mut self, now: Instant) {
+        let EngineLimits { rows_max, state_bytes_max, parked_max, .. } = self.limits;
         let weight = |job: &Active| match job.parked_since {
             Some(_) => 0,
-            None => job.rows.len().min(self.limits.rows_max.div_ceil(2)),
+            None => job.rows.len().min(rows_max.div_ceil(2)),
         };
+        let state_bytes = |job: &Active| weight(job) * job.model.info().state_bytes();
         let mut rows: usize = self.active.iter().map(weight).sum();
+        let mut bytes: usize = self.active.iter().map(state_bytes).sum();
         let parked = self.active.iter().filter(|job| job.parked_since.is_some()).count();
-        while rows < self.limits.rows_max && parked < self.limits.parked_max {
+        // One job is always admitted, however large its states.
+        while rows < rows_max && (bytes == 0 || bytes < state_bytes_max) && parked < parked_max {
             let Some(submission) = self.inbox.pop() else { return };
             let mut job = Active::admit(submission);
             job.park(job.job.flow(), now);
             rows += weight(&job);
+            bytes += state_bytes(&job);
             self.active.push(job);
         }
     }

@@ -28,6 +28,7 @@ impl Fake {
             state_len: 3,
             parameter_count: 0,
             weights_dtype: Dtype::F32,
+            effective_dtype: Dtype::F32,
             backend: Backend::Native,
         };
         Self { info, nan_on: None, panic_on: None, before_run: None }
@@ -72,7 +73,7 @@ impl Fake {
         let hash = mix((u64::from(high) << 24 | u64::from(low)) << 16 ^ u64::from(token) ^ 0x5eed);
         let next = [seen + 1, hash as u32 & 0xff_ffff, (hash >> 32) as u32 & 0xff_ffff];
         // 24-bit integers are exact in f32.
-        state.as_mut_slice().copy_from_slice(&next.map(|word| word as f32));
+        state.replace(&next.map(|word| word as f32));
         Ok(())
     }
 

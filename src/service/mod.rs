@@ -36,7 +36,7 @@ pub use crate::catalog::{GraphLayer, GraphNetwork, GraphPort, Understanding};
 pub use crate::engine::jobs::{Finish, Finished, Ranked, ReadingFailure, Scored, Vector};
 pub use crate::session::{OnExisting, SessionId, SessionInfo};
 
-use crate::catalog::{self, Catalog, Kernel, OnFailure, Served};
+use crate::catalog::{self, Catalog, Kernel, Served};
 use crate::clock::Clock;
 use crate::config::{Config, Evict, Limits};
 use crate::engine::jobs::{Reading, ReadingPlan, ReadingResult};
@@ -76,6 +76,7 @@ impl Service {
         let inbox_limits = InboxLimits { jobs_max: engine.queue_max, bytes_max: engine.queue_bytes_max.0 };
         let engine_limits = EngineLimits {
             rows_max: engine.max_batch,
+            state_bytes_max: engine.max_batch_state.0,
             prompt_tokens_alone: engine.prompt_chunk_idle,
             prompt_tokens_beside_decode: engine.prompt_chunk,
             logits_bytes_max: engine.logits_buffer.0,
@@ -109,9 +110,12 @@ impl Service {
     /// No model could be loaded, or with `--strict` one could not; a kernel that this processor cannot run.
     pub fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Self>> {
         let kernel = Kernel::choose(config.engine.kernel.forced())?;
-        let on_failure = if config.strict { OnFailure::Refuse } else { OnFailure::Skip };
-        let (models, default_model) = (config.models.clone(), config.default_model.clone());
-        let catalog = Catalog::load(&catalog::Plan { models, default_model, on_failure, kernel })?;
+        let catalog = Catalog::load(&catalog::Selection {
+            models: config.models.clone(),
+            default_model: config.default_model.clone(),
+            strict: config.strict,
+            kernel,
+        })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");
         }
@@ -171,11 +175,10 @@ impl Service {
 
     /// Hands a job to the engines.
     fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
-        self.pool.submit(submission, reader).inspect_err(|error| {
-            self.metrics.rejected(match error.kind {
-                ErrorKind::Draining => Rejected::Draining,
-                _ => Rejected::QueueFull,
-            });
+        self.pool.submit(submission, reader).inspect_err(|error| match error.kind {
+            ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),
+            ErrorKind::QueueFull => self.metrics.rejected(Rejected::QueueFull),
+            _ => {}
         })
     }
 
@@ -239,6 +242,7 @@ impl Service {
         let (job, plans, reader) = Reading::new(plan);
         let submission = Submission {
             name: served.name.clone(),
+            identity: served.identity.clone(),
             model: served.model.clone(),
             start,
             plans,
@@ -270,7 +274,12 @@ pub struct About {
 
 /// Position 0 of a model: the state after the manifest's initial tokens.
 fn start_of(served: &Served) -> Snapshot {
-    Snapshot { state: served.start.clone(), position: 0, tail: served.start_tail.clone() }
+    Snapshot {
+        state: served.start.clone(),
+        identity: served.identity.clone(),
+        position: 0,
+        tail: served.start_tail.clone(),
+    }
 }
 
 fn session_limits(config: &Config) -> SessionLimits {

@@ -10,6 +10,8 @@ import pytest
 from rnnlm.errors import InputError
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
+# A rule whose vocabulary must cover every text: it has no `unk`.
+CHARACTERS = REPOSITORY / "training/tokenizers/characters.json"
 TINY = ["--embedding-size", "8", "--hidden-sizes", "8", "--batch-size", "4", "--window", "8", "--warmup-steps", "2"]
 
 

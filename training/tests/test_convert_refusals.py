@@ -186,7 +186,7 @@ def test_vocabulary_must_be_there_and_of_the_size(words, tmp_path, saved):
     assert "cannot be read as a vocabulary" in refusal(convert, saved, tmp_path / "model", "--vocab", tmp_path)
     rule = tmp_path / "rule.json"
     rule.write_text('{"kind": "huggingface"}')
-    assert "cannot be made of a list of entries" in refusal(convert, saved, tmp_path / "model", "--vocab", words, "--tokenizer", rule)
+    assert "cannot use a list of entries" in refusal(convert, saved, tmp_path / "model", "--vocab", words, "--tokenizer", rule)
     assert not (tmp_path / "model").exists()
 
 

@@ -16,7 +16,7 @@ import evaluate
 import export
 import train
 from conftest import REPOSITORY, TINY, run
-from rnnlm import folder
+from rnnlm import reading
 from server import output, post, serving
 
 # Relative, of perplexities.
@@ -90,7 +90,7 @@ def compare_scores(binary: pathlib.Path, model: pathlib.Path, test: pathlib.Path
 @torch.no_grad()
 def compare_distributions(binary: pathlib.Path, model: pathlib.Path, text: str) -> None:
     """The whole vocabulary's log-probabilities after a text, over HTTP, and PyTorch's in float64."""
-    network, tokenizer = folder.read(model)
+    network, tokenizer = reading.read(model)
     text = "".join(c for c in text if tokenizer.rule.kind != "char" or c in tokenizer.ids)
     network, ids = network.double(), torch.tensor(tokenizer.initial_ids() + tokenizer.encode(text))
     outputs, _ = network(ids[:, None], network.zero_state(1))

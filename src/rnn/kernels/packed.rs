@@ -21,8 +21,9 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs row-major blocks `[columns of the block, depth]`, each of which begins at a panel of its own.
-    pub(crate) fn new(blocks: &[&[f32]], depth: usize) -> Self {
+    /// Packs row-major blocks `[columns of the block, depth]`, each of which begins at a panel of its own; `widen` turns
+    /// a stored value into an `f32`.
+    pub(crate) fn new<T: Copy>(depth: usize, blocks: &[&[T]], widen: impl Fn(T) -> f32) -> Self {
         let panels = blocks.iter().map(|block| (block.len() / depth).div_ceil(PANEL)).sum();
         let mut lines = vec![Line([0.0; PANEL]); panels * depth];
         let mut first = 0;
@@ -30,7 +31,7 @@ impl Packed {
             for (column, weights) in block.chunks_exact(depth).enumerate() {
                 let panel = &mut lines[(first + column / PANEL) * depth..][..depth];
                 for (line, &weight) in panel.iter_mut().zip(weights) {
-                    line.0[column % PANEL] = weight;
+                    line.0[column % PANEL] = widen(weight);
                 }
             }
             first += (block.len() / depth).div_ceil(PANEL);
@@ -86,7 +87,7 @@ mod tests {
         let depth = 3;
         let first: Vec<f32> = (0..70 * depth).map(|x| x as f32 + 1.0).collect();
         let second: Vec<f32> = (0..2 * depth).map(|x| -(x as f32) - 1.0).collect();
-        let packed = Packed::new(&[&first, &second], depth);
+        let packed = Packed::new(depth, &[&first[..], &second], |value| value);
 
         assert_eq!((packed.panels(), packed.columns(), packed.depth()), (3, 192, 3));
         assert_eq!(packed.panel(1)[2].0[5], first[69 * depth + 2]);

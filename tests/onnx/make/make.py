@@ -3,7 +3,7 @@
     python tests/onnx/make/make.py [FAMILY ...]         # those named, or all but keras_exports
     python tests/onnx/make/make.py --check [NAME ...]   # makes some again and compares with what is committed
 
-Needs training/requirements.txt. The family `keras_exports` needs requirements-keras.txt instead: nothing here needs both.
+Needs training/requirements-dev.txt. The family `keras_exports` needs requirements-keras.txt instead: nothing here needs both.
 """
 
 from __future__ import annotations

@@ -2,23 +2,24 @@
 
 Arrays are `kernel [in, G*H]`, `recurrent_kernel [H, G*H]`, `bias [G*H]`. An LSTM's gates are i, f, c, o, a GRU's z, r, h; a
 GRU with `reset_after` has a bias `[2, 3*H]`, for the input and for the state, and applies its reset gate after the product.
-What would compute something else is refused by its name.
+Layers and activations that the server does not have are refused by name.
 """
 
 from __future__ import annotations
 
-import torch
+import numpy
 
 from ..errors import InputError
 from .keras_files import KerasLayer
 from .network import GATES, Layer, Network, in_order
 from .source import Converted, Form, Reader, Source
+from .windows import Reading
 
 WHAT = "a language model of Keras"
 CHAIN = "Embedding, then SimpleRNN, GRU or LSTM layers, then Dense"
 
 ORDERS = {"SimpleRNN": GATES[1], "GRU": "zrn", "LSTM": GATES[4]}
-# Nothing at inference.
+# Layers that do nothing at inference.
 PASSING = {"InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization"}
 PLAIN = {"tanh": "rnn_tanh", "relu": "rnn_relu", "sigmoid": "rnn_sigmoid"}
 
@@ -38,18 +39,32 @@ def read(source: Source, _: str | None) -> Converted:
     forms = {bool(layer.config.get("reset_after")) for layer in recurrent}
     if cells == {"gru"} and len(forms) > 1:
         raise InputError("`reset_after` differs between the GRU layers, expected one form")
-    notes = [f"`mask_zero`: Keras skips id 0 of `{layer.name}`, the server reads it like any other." for layer in embeddings if layer.config.get("mask_zero")]
+    notes = []
     if not embeddings:
         notes.append("There is no embedding: Keras reads one-hot vectors, the server an embedding that is the identity.")
-    if not recurrent[-1].config.get("return_sequences"):
-        notes.append("Trained on windows of a fixed length, each from a zero state; the server carries its state on.")
-    embedding = arrays_of(embeddings[0], 1)[0] if embeddings else torch.eye(output.shape[0])
+    embedding = arrays_of(embeddings[0], 1)[0] if embeddings else numpy.eye(output.shape[0], dtype=numpy.float32)
     network = Network(cells.pop(), embedding, [layer_of(layer) for layer in recurrent], output, output_bias, gru_linear_before_reset=forms.pop())
-    return Converted(network, tuple(notes))
+    reading = Reading(
+        length=input_length(source.content),
+        only_last=not recurrent[-1].config.get("return_sequences"),
+        stateful=any(layer.config.get("stateful") for layer in recurrent),
+        masked_id=0 if embeddings and embeddings[0].config.get("mask_zero") else None,
+    )
+    return Converted(network, tuple(notes), reading)
+
+
+def input_length(layers: list[KerasLayer]) -> int | None:
+    """The fixed length of the input above 1, which Keras 2 keeps with the first layer and Keras 3 with the input."""
+    for layer in layers[:2]:
+        shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape") or [None]
+        for length in (layer.config.get("input_length"), *shape[1:2]):
+            if isinstance(length, int) and length > 1:
+                return length
+    return None
 
 
 def in_chain(layers: list[KerasLayer]) -> list[KerasLayer]:
-    """The layers, each of which must read the one before it and nothing else."""
+    """The layers, each of which must read the layer before it and nothing else."""
     for before, layer in zip(layers, layers[1:]):
         if layer.inputs is not None and layer.inputs != [before.name]:
             raise InputError(f"the layer `{layer.name}` reads {', '.join(layer.inputs) or 'nothing'}, expected `{before.name}` alone: a chain of {CHAIN}")
@@ -75,14 +90,14 @@ def expect(layer: KerasLayer, key: str, known: tuple[object, ...]) -> object:
 
 
 def layer_of(layer: KerasLayer) -> Layer:
-    """Arrays `[in, G*H]` with gates along the second axis, as `[G*H, in]` in the order of the server."""
+    """Arrays `[in, G*H]`, with gates along the second axis, as `[G*H, in]` in the order of the server."""
     kernel, recurrent_kernel, *bias = arrays_of(layer, 2)
     gates = ORDERS[layer.kind]
     biases = bias[0].reshape(-1, recurrent_kernel.shape[1]) if bias else []
     return Layer(in_order(kernel.T, gates), in_order(recurrent_kernel.T, gates), *(in_order(one, gates) for one in biases))
 
 
-def arrays_of(layer: KerasLayer, count: int) -> list[torch.Tensor]:
+def arrays_of(layer: KerasLayer, count: int) -> list[numpy.ndarray]:
     """At least `count` matrices, and perhaps a bias."""
     if len(layer.arrays) not in (count, count + 1) or any(array.ndim != 2 for array in layer.arrays[:count]):
         found = [tuple(array.shape) for array in layer.arrays]
@@ -90,7 +105,7 @@ def arrays_of(layer: KerasLayer, count: int) -> list[torch.Tensor]:
     return layer.arrays
 
 
-def output_of(dense: KerasLayer, after: list[KerasLayer]) -> tuple[torch.Tensor, torch.Tensor | None]:
+def output_of(dense: KerasLayer, after: list[KerasLayer]) -> tuple[numpy.ndarray, numpy.ndarray | None]:
     """The output layer's weight `[V, H]` and bias; its softmax is its own, a layer's, or left to the loss."""
     inner = dense
     if dense.kind == "TimeDistributed":

@@ -1,6 +1,7 @@
 """Checkpoints of PyTorch: word_language_model, AWD-LSTM, icefall's RnnLmModel, ESPnet's SequentialRNNLM and DefaultRNNLM.
 
-Gates are in the server's order already; what differs is the names, and where the weights of a dropped connection are kept.
+Gates are in the server's order already; the differences are in the names, and in where the weights of a dropped connection are kept.
+Character models are in `torch_char_models`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def read_word_language_model(source: Source, plain: str | None) -> Converted:
 
 
 def read_icefall(source: Source, plain: str | None) -> Converted:
-    """As word_language_model, under other names."""
+    """The network of word_language_model, under other names."""
     return converted(source, Tensors(source.content.tensors, ICEFALL.what), ("input_embedding", "output_linear"), plain)
 
 
@@ -93,5 +94,5 @@ def is_espnet(source: Source) -> bool:
 AWD_LSTM = Reader("awd-lstm", "AWD-LSTM", Form.TORCH, is_awd_lstm, read_awd_lstm)
 ICEFALL = Reader("icefall", "icefall's RnnLmModel", Form.TORCH, is_icefall, read_icefall)
 ESPNET = Reader("espnet", "ESPnet's RNN language model", Form.TORCH, is_espnet, read_espnet)
-# The last of its form: it takes what nothing else recognises, and names the tensors that are not its own.
+# The last of its form: it takes what no other reader recognises, and names the tensors that are not its own.
 WORD_LANGUAGE_MODEL = Reader("word-language-model", "PyTorch's word_language_model", Form.TORCH, lambda source: True, read_word_language_model)

@@ -1,0 +1,95 @@
+"""Padding that a network skips (`mask_zero` in Keras), as weights that leave its state at zero while it reads padding.
+
+A server reads the padding of a window like any other token. Here the padding token's vector becomes a signal of its own: an input
+that is 1 for padding and 0 for everything else. Its weights cancel the bias of each unit's candidate, so that a state of zeros stays
+zero; and a unit of each layer but the last passes the signal on. The result is what Keras computes by skipping the padding in front.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy
+
+from .network import GATES, Layer, Network
+
+# Before a tanh or a sigmoid: as good as infinite in float32, and small enough for every stored type.
+SATURATED = 30.0
+
+
+def with_masked_padding(network: Network, pad: int) -> Network:
+    """The same network for every token but `pad`, which leaves a state of zeros as it is."""
+    embedding = numpy.pad(network.embedding, ((0, 0), (0, 1)))
+    embedding[pad] = 0.0
+    embedding[pad, -1] = 1.0
+    signal = 1.0
+    layers = []
+    for layer in network.layers:
+        is_last = len(layers) == len(network.layers) - 1
+        widened = _Widened.of(layer)
+        widened.cancel_candidates(network, signal)
+        if not is_last:
+            signal = widened.add_signal_unit(network.cell, signal)
+        layers.append(widened.layer())
+    return dataclasses.replace(network, embedding=embedding, layers=layers)
+
+
+@dataclasses.dataclass
+class _Widened:
+    """A layer by its gates, with one input more: `w_ih` `[in + 1]`, `w_hh` `[H]` and biases, each a row a unit."""
+
+    gates: str
+    w_ih: dict[str, numpy.ndarray]
+    w_hh: dict[str, numpy.ndarray]
+    b_ih: dict[str, numpy.ndarray]
+    b_hh: dict[str, numpy.ndarray]
+
+    @staticmethod
+    def of(layer: Layer) -> _Widened:
+        gates = GATES[layer.gate_count]
+        zeros = numpy.zeros(len(layer.w_ih), numpy.float32)
+
+        def split(rows: numpy.ndarray) -> dict[str, numpy.ndarray]:
+            return dict(zip(gates, numpy.split(rows, len(gates))))
+
+        biases = (zeros if bias is None else bias for bias in (layer.b_ih, layer.b_hh))
+        return _Widened(gates, split(numpy.pad(layer.w_ih, ((0, 0), (0, 1)))), split(layer.w_hh.copy()), *map(split, biases))
+
+    def layer(self) -> Layer:
+        parts = (self.w_ih, self.w_hh, self.b_ih, self.b_hh)
+        return Layer(*(numpy.concatenate([part[gate] for gate in self.gates]).astype(numpy.float32) for part in parts))
+
+    def cancel_candidates(self, network: Network, signal: float) -> None:
+        """Weights of the signal by which each unit stays at zero: its candidate is tanh(0), or relu(0)."""
+        candidate = {"lstm": "g", "gru": "n"}.get(network.cell, "h")
+        bias = self.b_ih[candidate] + self.b_hh[candidate]
+        if network.cell == "gru" and network.gru_linear_before_reset:
+            reset = 1.0 / (1.0 + numpy.exp(-(self.b_ih["r"] + self.b_hh["r"])))
+            bias = self.b_ih[candidate] + reset * self.b_hh[candidate]
+        if network.cell == "rnn_sigmoid":
+            bias = bias + 3 * SATURATED  # sigmoid(-90) is 0 in float32
+        self.w_ih[candidate][:, -1] = -bias / signal
+
+    def add_signal_unit(self, cell: str, signal: float) -> float:
+        """A unit that is 0 unless its input is padding. Returns its output then."""
+        for gate in self.gates:
+            self.w_ih[gate] = numpy.pad(self.w_ih[gate], ((0, 1), (0, 0)))
+            self.w_hh[gate] = numpy.pad(self.w_hh[gate], ((0, 1), (0, 1)))
+            self.b_ih[gate] = numpy.append(self.b_ih[gate], 0.0)
+            self.b_hh[gate] = numpy.append(self.b_hh[gate], 0.0)
+        if cell == "lstm":
+            self.b_ih["i"][-1] = SATURATED
+            self.b_ih["f"][-1] = -SATURATED
+            self.b_ih["o"][-1] = SATURATED
+            self.w_ih["g"][-1, -1] = SATURATED / signal
+            return float(numpy.tanh(1.0))
+        if cell == "gru":
+            self.b_ih["z"][-1] = -SATURATED
+            self.w_ih["n"][-1, -1] = SATURATED / signal
+            return 1.0
+        if cell == "rnn_sigmoid":
+            self.b_ih["h"][-1] = -3 * SATURATED
+            self.w_ih["h"][-1, -1] = 6 * SATURATED / signal
+            return 1.0
+        self.w_ih["h"][-1, -1] = (SATURATED if cell == "rnn_tanh" else 1.0) / signal
+        return 1.0
