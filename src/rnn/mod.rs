@@ -7,6 +7,7 @@
 mod architecture;
 mod cells;
 mod chunk;
+mod cost;
 mod kernels;
 mod layer;
 mod network;

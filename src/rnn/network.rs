@@ -1,13 +1,14 @@
 //! The network as a model: checked, packed, ready to run.
 
 use super::architecture::{Architecture, Weights};
+use super::cost::cost;
 use super::kernels::Kernel;
 use super::layer::{Layer, LayerPlan};
 use super::output::Output;
 use super::run::Run;
 use super::validate::validate;
 use crate::error::Result;
-use crate::lm::{Backend, Dtype, Model, ModelInfo, Row, Scratch, Sink};
+use crate::lm::{Backend, Cost, Dtype, Model, ModelInfo, Row, Scratch, Sink};
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.
 ///
@@ -67,6 +68,10 @@ impl Rnn {
 impl Model for Rnn {
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    fn cost(&self) -> Cost {
+        cost(self)
     }
 
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {
