@@ -80,8 +80,9 @@ impl Service {
         let engine_limits = EngineLimits {
             rows_max: engine.max_batch,
             state_bytes_max: engine.max_batch_state.0,
-            prompt_tokens_alone: engine.prompt_chunk_idle,
-            prompt_tokens_beside_decode: engine.prompt_chunk,
+            turn_steps: engine.turn_steps,
+            turn_steps_idle: engine.turn_steps_idle,
+            idle_after: engine.turn_idle_after,
             logits_bytes_max: engine.logits_buffer.0,
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
