@@ -2,8 +2,8 @@
 
 use super::Service;
 use crate::api::info::{Info, LimitsInfo};
-use crate::catalog::Kernel;
 use crate::config::Config;
+use crate::kernels::Kernel;
 
 impl Service {
     /// What the server is and what it accepts.

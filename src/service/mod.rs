@@ -33,11 +33,12 @@ pub use models::onnx_graph;
 pub use score::{TextScorer, add, figures, no_token};
 pub use sessions::check_session_id;
 
-use crate::catalog::{self, Catalog, Kernel};
+use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::config::{Config, Evict};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::session::{SessionLimits, Sessions};
 use crate::telemetry::Metrics;
 
@@ -58,20 +59,23 @@ pub struct Service {
 const GONE_TTL: Duration = Duration::from_secs(3600);
 
 impl Service {
-    /// Starts the engines.
+    /// Starts the engines, and makes the kernel of `config` that of the process.
     ///
     /// # Errors
-    /// When the system cannot start a thread.
+    /// A kernel that this processor cannot run; a thread that cannot be started.
     pub fn start(config: &Config, catalog: Catalog, metrics: Arc<Metrics>, clock: Clock) -> Result<Self> {
         let engine = &config.engine;
+        let kernel = Kernel::choose(engine.kernel.forced())?;
+        kernel.make_current();
         let names = catalog.iter().map(|served| served.name.clone());
         let observer: Arc<dyn Observer> = Arc::new(observer::MetricsObserver::new(metrics.clone(), names));
         let inbox_limits = InboxLimits { jobs_max: engine.queue_max, bytes_max: engine.queue_bytes_max.0 };
         let engine_limits = EngineLimits {
             rows_max: engine.max_batch,
             state_bytes_max: engine.max_batch_state.0,
-            prompt_tokens_alone: engine.prompt_chunk_idle,
-            prompt_tokens_beside_decode: engine.prompt_chunk,
+            turn_steps: engine.turn_steps,
+            turn_steps_idle: engine.turn_steps_idle,
+            idle_after: engine.turn_idle_after,
             logits_bytes_max: engine.logits_buffer.0,
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
@@ -89,7 +93,7 @@ impl Service {
             clock,
             config: config.clone(),
             metrics,
-            kernel: Kernel::choose(engine.kernel.forced())?,
+            kernel,
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
         })
     }

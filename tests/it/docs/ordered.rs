@@ -1,4 +1,4 @@
-//! JSON that keeps the order of its keys, for people to read: lines of bearable length, numbers of bearable precision.
+//! JSON that keeps the order of its keys, laid out for reading: lines of bearable length, numbers of bearable precision.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(crate) enum Ordered {
 /// Columns of a line in a code block on a page.
 const COLUMNS: usize = 110;
 
-/// The value of times: they differ from run to run.
+/// What stands for values that differ between runs, and for digests.
 pub(crate) const ANYTHING: &str = "…";
 
 impl Ordered {
@@ -40,19 +40,24 @@ impl Ordered {
         if indent + line.chars().count() <= COLUMNS {
             return line;
         }
-        let (inner, outer) = (" ".repeat(indent + 2), " ".repeat(indent));
-        let (open, parts, close): (_, Vec<String>, _) = match self {
+        let parts = |parts: Vec<String>| {
+            let inner = " ".repeat(indent + 2);
+            let outer = " ".repeat(indent);
+            format!("\n{inner}{}\n{outer}", parts.join(&format!(",\n{inner}")))
+        };
+        match self {
             Self::Object(entries) => {
                 let entry = |(key, value): &(String, Self)| match shown(key, value) {
                     Some(line) => line,
                     None => format!("{key:?}: {}", value.lines(indent + 2)),
                 };
-                ('{', entries.iter().map(entry).collect(), '}')
+                format!("{{{}}}", parts(entries.iter().map(entry).collect()))
             }
-            Self::Array(values) => ('[', values.iter().map(|value| value.lines(indent + 2)).collect(), ']'),
-            Self::Scalar(_) => return line,
-        };
-        format!("{open}\n{inner}{}\n{outer}{close}", parts.join(&format!(",\n{inner}")))
+            Self::Array(values) => {
+                format!("[{}]", parts(values.iter().map(|value| value.lines(indent + 2)).collect()))
+            }
+            Self::Scalar(_) => line,
+        }
     }
 }
 
@@ -60,10 +65,19 @@ fn entry_line((key, value): &(String, Ordered)) -> String {
     shown(key, value).unwrap_or_else(|| format!("{key:?}: {}", value.line()))
 }
 
-/// An entry whose value is a time.
+/// An entry whose value is a time or a digest.
 fn shown(key: &str, value: &Ordered) -> Option<String> {
-    let is_time = key.ends_with("_at") && matches!(value, Ordered::Scalar(Value::String(_)));
-    is_time.then(|| format!("{key:?}: {ANYTHING:?}"))
+    let is_replaced = match value {
+        Ordered::Scalar(Value::String(text)) => key.ends_with("_at") || is_digest(text),
+        Ordered::Scalar(Value::Number(_)) => key == "created",
+        _ => false,
+    };
+    is_replaced.then(|| format!("{key:?}: {ANYTHING:?}"))
+}
+
+/// Whether `word` is a SHA-256 in hexadecimal.
+pub(crate) fn is_digest(word: &str) -> bool {
+    word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Seven significant digits.

@@ -1,7 +1,7 @@
-//! Activations times packed weights: nearly all the time of a run is spent here.
+//! Activations times packed weights: a run spends nearly all its time here.
 //!
-//! Every output is one chain of multiply-adds over ascending depth, started by the bias or by what is there already,
-//! whatever the number of rows and the shape of the tile. So a row's numbers do not depend on its neighbours,
+//! Every output is one chain of multiply-adds in order of depth, starting from the bias or from the sum that is there
+//! already, whatever the number of rows and the shape of the tile. So a row's numbers do not depend on its neighbours,
 //! and a chain that is interrupted and resumed gives the same bits as one that is not.
 
 use super::isa::{Isa, Task};
@@ -33,13 +33,13 @@ pub(crate) enum Start<'a> {
 impl Task for Product<'_> {
     type Output = ();
 
-    /// Panel after panel, each a slab at a time, and for each slab all rows: weights are fetched from memory once, and
-    /// from the nearest cache for every tile but the first.
+    /// Goes through the panels, through each panel slab by slab, and for each slab through all rows: weights are fetched
+    /// from memory once, and from the nearest cache for every tile except the first.
     #[inline(always)]
     fn run<I: Isa>(mut self, isa: I) {
         let tiles = self.a.count.div_ceil(I::ROWS);
         for panel in 0..self.w.panels() {
-            // A single tile uses the weights once: it needs no slabs, and keeps its sums in registers.
+            // A single tile uses the weights once: without slabs it keeps its sums in registers.
             let slab_max = if tiles > 1 { SLAB_MAX } else { self.w.depth() };
             for (index, lines) in self.w.panel(panel).chunks(slab_max).enumerate() {
                 self.slab(isa, Slab { lines, panel, depth: index * slab_max }, tiles);
@@ -48,14 +48,14 @@ impl Task for Product<'_> {
     }
 }
 
-/// Lines that a tile goes through before the next tile does: 16 KiB, half of the smallest nearest cache.
+/// Lines that one tile goes through before the next tile does: 16 KiB, half of the smallest first-level cache.
 const SLAB_MAX: usize = 64;
 
-/// A stretch of a panel's depth.
+/// A part of a panel's depth.
 struct Slab<'a> {
     lines: &'a [Line],
     panel: usize,
-    /// The input value that the first line meets.
+    /// The index of the input value by which the first line is multiplied.
     depth: usize,
 }
 
@@ -65,7 +65,7 @@ impl Product<'_> {
         let column = slab.panel * PANEL;
         let mut first = 0;
         for index in 0..tiles {
-            // Balanced: eight rows are 4 + 4 and not 6 + 2.
+            // Balanced: eight rows are 4 + 4, not 6 + 2.
             let rows = (self.a.count - first).div_ceil(tiles - index);
             isa.tile(&mut Tile {
                 rows,
@@ -85,7 +85,7 @@ impl Product<'_> {
     }
 }
 
-/// A few rows by a slab.
+/// A few rows times a slab.
 pub(crate) struct Tile<'a> {
     pub(crate) rows: usize,
     a: &'a [f32],
@@ -97,11 +97,11 @@ pub(crate) struct Tile<'a> {
     prefetch: Prefetch,
 }
 
-/// `ROWS` rows by `VECTORS` registers' worth of columns of the slab, from `column` on, with all sums in registers.
+/// Multiplies `ROWS` rows by the `VECTORS` registers of columns of the slab from `column` on, with all sums in registers.
 #[inline(always)]
 pub(crate) fn tile<I: Isa, const ROWS: usize, const VECTORS: usize>(isa: I, t: &mut Tile<'_>, column: usize) {
     let depth = t.lines.len();
-    // Slices of one known length: the inner loop has no bounds to check.
+    // All slices have one known length, so the inner loop checks no bounds.
     let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &t.a[r * t.a_stride..][..depth]);
     let mut sums = [[isa.splat(0.0); VECTORS]; ROWS];
     for (r, sums) in sums.iter_mut().enumerate() {

@@ -1,14 +1,13 @@
-//! What differs between instruction sets, so that the loops are written once.
+//! The differences between instruction sets, so that each loop is written once.
 //!
-//! A [`Task`] is one source, all of it `#[inline(always)]`; each entry point below compiles its own copy of it with the
-//! instructions that it may use. Loops over single values become vector code by themselves. The product's
-//! tile is written in vectors: left to the compiler, a tile of another shape can lose its registers, and with
-//! them twenty times its speed.
+//! All of a [`Task`] is `#[inline(always)]`; each entry point below compiles its own copy of it with the instructions that it
+//! may use. The compiler turns loops over single values into vector code. The product's tile is written in vectors:
+//! a tile that the compiler vectorises itself may spill its sums from registers, and was up to twenty times slower.
 
 use super::Kernel;
 use super::product::{Tile, tile};
 
-/// Work that is compiled once for each instruction set. `run` and all that it calls must be `#[inline(always)]`.
+/// Work that is compiled once for each instruction set. `run` and everything it calls must be `#[inline(always)]`.
 pub(crate) trait Task {
     /// What it computes.
     type Output;
@@ -17,7 +16,7 @@ pub(crate) trait Task {
     fn run<I: Isa>(self, isa: I) -> Self::Output;
 }
 
-/// An instruction set that this processor has: a value of such a type is the proof.
+/// An instruction set that this processor has; a value of such a type proves it.
 pub(crate) trait Isa: Copy {
     /// A register of [`Self::LANES`] values.
     type Vector: Copy;
@@ -45,12 +44,16 @@ impl Kernel {
         {
             use super::x86::{Avx2, Avx512};
             if self != Kernel::Portable {
-                assert!(self.is_supported(), "kernel `{}` on a processor without it is a bug", self.name());
+                assert!(
+                    self.is_supported(),
+                    "kernel `{}` runs on a processor without it: a bug",
+                    self.name()
+                );
             }
             match self {
-                // SAFETY: the processor was seen, a line up, to have AVX-512F.
+                // SAFETY: the assertion above has checked that the processor has AVX-512F.
                 Kernel::Avx512 => return unsafe { run_avx512(task, Avx512::assume()) },
-                // SAFETY: the processor was seen, a line up, to have AVX2 and FMA.
+                // SAFETY: the assertion above has checked that the processor has AVX2 and FMA.
                 Kernel::Avx2 => return unsafe { run_avx2(task, Avx2::assume()) },
                 Kernel::Portable => {}
             }
@@ -71,8 +74,8 @@ fn run_avx2<T: Task>(task: T, isa: super::x86::Avx2) -> T::Output {
     task.run(isa)
 }
 
-/// Any processor. A vector is four registers of 4 values, of which there are 16 at the least: the compiler keeps
-/// the sums of a full tile in 12 of them.
+/// Any processor. A vector is four registers of 4 values. Processors have at least 16 registers, and the compiler keeps the
+/// sums of a full tile in 12 of them.
 #[derive(Clone, Copy)]
 struct Portable;
 

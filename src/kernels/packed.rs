@@ -3,7 +3,7 @@
 /// Output columns of a panel.
 pub(crate) const PANEL: usize = 64;
 
-/// The weights that one input value meets in one panel.
+/// The weights by which one input value is multiplied in one panel.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Line(pub [f32; PANEL]);
@@ -11,9 +11,8 @@ pub(crate) struct Line(pub [f32; PANEL]);
 /// A matrix `[columns, depth]`, as PyTorch stores it, cut into panels of [`PANEL`] output columns: panel after panel,
 /// `depth` lines each.
 ///
-/// One row of activations and a hundred read the same copy, in order, front to back. Its columns come in
-/// blocks, each padded with zeros to whole panels, so that a product can write one block and leave its
-/// neighbour alone.
+/// Products with any number of rows read the same copy from front to back. The columns come in blocks, each padded with
+/// zeros to whole panels, so that a product can write one block without touching its neighbour.
 pub(crate) struct Packed {
     lines: Vec<Line>,
     depth: usize,
@@ -21,8 +20,8 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs row-major blocks `[columns of the block, depth]`, each of which begins at a panel of its own; `widen` turns
-    /// a stored value into an `f32`.
+    /// Packs row-major blocks `[columns of the block, depth]`, each of which begins at a panel of its own. `widen` turns a
+    /// stored value into an `f32`.
     pub(crate) fn new<T: Copy>(depth: usize, blocks: &[&[T]], widen: impl Fn(T) -> f32) -> Self {
         let panels = blocks.iter().map(|block| (block.len() / depth).div_ceil(PANEL)).sum();
         let mut lines = vec![Line([0.0; PANEL]); panels * depth];
@@ -68,7 +67,7 @@ impl Packed {
     }
 }
 
-/// Lays `blocks` of one value a column out as [`Packed`] lays out its columns: each padded with zeros to whole panels.
+/// Lays out `blocks` of one value for each column as [`Packed`] does its columns: each padded with zeros to whole panels.
 pub(crate) fn pad_columns(blocks: &[&[f32]]) -> Vec<f32> {
     let mut padded = Vec::new();
     for block in blocks {

@@ -5,7 +5,7 @@
 pub(crate) struct Rows<'a> {
     /// The values, from the first row's first one on.
     pub(crate) values: &'a [f32],
-    /// Values between the beginnings of two rows.
+    /// Values between the beginnings of two consecutive rows.
     pub(crate) stride: usize,
     /// Number of rows.
     pub(crate) count: usize,
@@ -24,11 +24,11 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// As [`Rows`], to be written.
+/// As [`Rows`], but writable.
 pub(crate) struct RowsMut<'a> {
     /// The values, from the first row's first one on.
     pub(crate) values: &'a mut [f32],
-    /// Values between the beginnings of two rows.
+    /// Values between the beginnings of two consecutive rows.
     pub(crate) stride: usize,
     /// Number of rows.
     pub(crate) count: usize,
@@ -46,12 +46,12 @@ impl<'a> RowsMut<'a> {
         RowsMut { values: &mut self.values[columns..], ..self }
     }
 
-    /// The same rows, borrowed for less long.
+    /// The same rows, for a shorter borrow.
     pub(crate) fn reborrow(&mut self) -> RowsMut<'_> {
         RowsMut { values: self.values, stride: self.stride, count: self.count }
     }
 
-    /// The same rows, to be read.
+    /// The same rows, for reading.
     pub(crate) fn as_rows(&self) -> Rows<'_> {
         Rows { values: self.values, stride: self.stride, count: self.count }
     }

@@ -1,8 +1,12 @@
-//! The inner loops, compiled once for each instruction set, and the choice between them at start-up.
+//! Inner loops that are compiled once for each instruction set, and the choice between them at start-up.
 //!
-//! This is the only place with `unsafe`: entering code compiled for instructions that the processor was seen to
-//! have, the vector instructions themselves, and prefetching. It knows rows and columns, but no cell and no model.
+//! A [`Task`] is such a loop; [`Kernel::run`] runs it with the instructions of one set. The matrix product is here; what
+//! is elementwise or a reduction stands where it belongs, in [`rnn`](crate::rnn) and [`lm`](crate::lm), and runs through here.
+//!
+//! This is the only module with `unsafe`: entering code that is compiled for instructions which the processor is known to
+//! have, the vector instructions themselves, and prefetching. It knows rows and columns, but no cells and no models.
 
+mod current;
 mod isa;
 mod matrix;
 mod packed;
@@ -11,14 +15,14 @@ mod product;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(super) use isa::{Isa, Task};
-pub(super) use matrix::{Rows, RowsMut};
-pub(super) use packed::{Packed, pad_columns};
-pub(super) use product::{Product, Start};
+pub(crate) use isa::{Isa, Task};
+pub(crate) use matrix::{Rows, RowsMut};
+pub(crate) use packed::{Packed, pad_columns};
+pub(crate) use product::{Product, Start};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The instruction set that the loops run on.
+/// An instruction set that the loops are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// x86-64 with AVX-512F.
@@ -33,14 +37,12 @@ impl Kernel {
     /// All of them, the fastest first.
     pub const ALL: [Kernel; 3] = [Kernel::Avx512, Kernel::Avx2, Kernel::Portable];
 
-    /// The kernel named `forced`, or else the fastest that this processor can run.
+    /// The kernel named `forced`; if `None`, the fastest that this processor can run.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for an unknown name, and for a kernel that this processor cannot run.
     pub fn choose(forced: Option<&str>) -> Result<Self> {
-        let Some(name) = forced else {
-            return Ok(Self::ALL.into_iter().find(|kernel| kernel.is_supported()).unwrap_or(Self::Portable));
-        };
+        let Some(name) = forced else { return Ok(Self::fastest()) };
         let Some(kernel) = Self::ALL.into_iter().find(|kernel| kernel.name() == name) else {
             let message = format!("unknown kernel `{name}`, expected `avx512`, `avx2` or `portable`");
             return Err(Error::new(ErrorKind::Config, message));
@@ -52,6 +54,15 @@ impl Kernel {
         Ok(kernel)
     }
 
+    /// The kernels that this processor can run, the fastest first.
+    pub fn supported() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|kernel| kernel.is_supported())
+    }
+
+    fn fastest() -> Self {
+        Self::supported().next().unwrap_or(Self::Portable)
+    }
+
     /// The name in configuration and answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -61,8 +72,8 @@ impl Kernel {
         }
     }
 
-    /// `fma` where a product is added unrounded, `no_fma` where it is rounded first: bits are the same on all
-    /// machines of one value.
+    /// `fma` where a product is added without rounding it first, `no_fma` where it is rounded: machines with the same value
+    /// compute the same bits.
     pub fn numerics(self) -> &'static str {
         match self {
             Kernel::Avx512 | Kernel::Avx2 => "fma",
@@ -71,7 +82,7 @@ impl Kernel {
         }
     }
 
-    /// What the processor offers of that which a kernel can use.
+    /// The features of this processor that a kernel can use.
     pub fn cpu_features() -> Vec<&'static str> {
         #[cfg(target_arch = "x86_64")]
         let features = [
@@ -119,6 +130,6 @@ mod tests {
     #[test]
     fn the_fastest_supported_kernel_is_the_default() {
         let default = Kernel::choose(None).expect("a kernel for every processor");
-        assert_eq!(Kernel::ALL.into_iter().find(|kernel| kernel.is_supported()), Some(default));
+        assert_eq!(Kernel::supported().next(), Some(default));
     }
 }
