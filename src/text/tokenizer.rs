@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::digest::Digest;
 use super::encoding::Draft;
 use super::hugging_face::HuggingFace;
 use super::rules::Rules;
@@ -10,6 +9,7 @@ use super::split::{self, Part, Pattern};
 use super::visible::visible;
 use super::vocabulary::Vocabulary;
 use super::{Encoding, Kind, TokenizerSpec};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::lm::{Joint, TokenId};
 
@@ -97,11 +97,6 @@ impl Tokenizer {
     /// The token of a line end, where line ends have one of their own.
     pub fn newline(&self) -> Option<TokenId> {
         self.newline
-    }
-
-    /// Whether `token` is the unknown token or the end of a text: what `special: false` leaves out.
-    pub fn is_special(&self, token: TokenId) -> bool {
-        Some(token) == self.unk || Some(token) == self.eos
     }
 
     /// SHA-256 over the file and the rules, in hexadecimal: perplexities compare only where it is equal.
