@@ -8,9 +8,10 @@ use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, N
 use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::kernels::Kernel;
 use crate::lm::{Cell, Dtype, Model};
 use crate::onnx::{self, Hints, Understanding};
-use crate::rnn::{GruForm, Kernel, Rnn};
+use crate::rnn::{GruForm, Rnn};
 use crate::text::{Tokenizer, visible};
 
 /// A model, before its name and its first state are known.
