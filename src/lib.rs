@@ -17,13 +17,14 @@
 //! - [`cli`]: the subcommands.
 //! - [`config`]: every option and every limit, checked once.
 //! - [`telemetry`]: log lines and metrics.
-//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type.
+//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type; `digest` is a SHA-256 over fields.
 
 pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod digest;
 pub mod engine;
 pub mod error;
 pub mod http;

@@ -37,24 +37,35 @@ const READ_BUFFER_BYTES_MAX: usize = 256 << 10;
 /// `--shutdown-grace`. Then every job is told to end, which ends streams with an event. What is still open after
 /// [`LAST_WORDS`] is cut off. Idle connections delay nothing.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: Shutdown) {
-    serve_router(listener, router(app.clone()), app, shutdown).await;
+    let routes = router(app.clone());
+    Server { listener, routes, app, last_words: LAST_WORDS }.run(shutdown).await;
 }
 
-async fn serve_router(mut listener: TcpListener, router: Router, app: Arc<App>, shutdown: Shutdown) {
-    let closing = watch::Sender::new(false);
-    let mut connections = Connections::new(router, &app.config.http, closing.subscribe());
-    let drained = pin!(drain(&app, shutdown));
-    tokio::select! {
-        () = drained => {}
-        never = connections.accept(&mut listener) => match never {},
+/// A server that does not run yet.
+struct Server {
+    listener: TcpListener,
+    routes: Router,
+    app: Arc<App>,
+    last_words: Duration,
+}
+
+impl Server {
+    async fn run(self, shutdown: Shutdown) {
+        let Self { mut listener, routes, app, last_words } = self;
+        let closing = watch::Sender::new(false);
+        let mut connections = Connections::new(routes, &app.config.http, closing.subscribe());
+        tokio::select! {
+            () = drain(&app, last_words, shutdown) => {}
+            never = connections.accept(&mut listener) => match never {},
+        }
+        drop(listener);
+        closing.send_replace(true);
+        connections.close(last_words).await;
     }
-    drop(listener);
-    closing.send_replace(true);
-    connections.close().await;
 }
 
 /// Returns when the server may close: nothing is open any more, or the time is up.
-async fn drain(app: &App, mut shutdown: Shutdown) {
+async fn drain(app: &App, last_words: Duration, mut shutdown: Shutdown) {
     if shutdown.recv().await.is_none() {
         // Nobody is left who could ask, so it serves until the process ends.
         return std::future::pending().await;
@@ -72,7 +83,7 @@ async fn drain(app: &App, mut shutdown: Shutdown) {
         if let Ok(service) = app.service() {
             service.stop();
         }
-        let _ = timeout(LAST_WORDS, app.idle()).await;
+        let _ = timeout(last_words, app.idle()).await;
     }
 }
 
@@ -136,9 +147,9 @@ impl Connections {
         }
     }
 
-    /// Waits for connections to end, then cuts them off.
-    async fn close(mut self) {
-        let ended = timeout(LAST_WORDS, async { while self.open.join_next().await.is_some() {} }).await;
+    /// Waits for connections to end, at most `last_words`, then cuts them off.
+    async fn close(mut self, last_words: Duration) {
+        let ended = timeout(last_words, async { while self.open.join_next().await.is_some() {} }).await;
         if ended.is_err() {
             tracing::warn!(connections = self.open.len(), "cutting off connections");
             self.open.shutdown().await;

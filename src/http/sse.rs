@@ -54,10 +54,10 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_comment_is_sent_after_a_silence() {
         let events = stream::pending::<(&'static str, ())>();
-        let mut body = answer(events, Duration::from_secs(15)).into_body().into_data_stream();
+        let mut body = answer(events, Duration::from_millis(1)).into_body().into_data_stream();
         let first = body.next().await.unwrap().unwrap();
         assert_eq!(first, ": keep-alive\n\n");
     }
