@@ -5,8 +5,9 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, Row, Scratch, State, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, Rnn};
+use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
 
 use network::{Biases, OutputKind, Shape};
 

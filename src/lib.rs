@@ -3,7 +3,8 @@
 //! The modules in reading order:
 //!
 //! - [`lm`]: what a language model is: it reads tokens, carries a state and gives logits.
-//! - [`rnn`]: the native engine for recurrent models: kernels, packed layers, and the run over rows of different lengths.
+//! - [`kernels`]: inner loops, compiled once for each instruction set; the only module with `unsafe`.
+//! - [`rnn`]: the native engine for recurrent models: packed layers, cells, and the run over rows of different lengths.
 //! - [`onnx`]: ONNX files: read, checked, and then either lowered to the native engine or run as they are.
 //! - [`text`]: text to tokens and back, with the four kinds of tokenizers that a manifest can name.
 //! - [`sampling`]: from logits to a token: the filters that a request asks for, and a seeded draw.
@@ -17,6 +18,7 @@
 //! - [`telemetry`]: log lines and metrics.
 //! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type.
 
+pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
@@ -24,6 +26,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod http;
+pub mod kernels;
 pub mod lm;
 #[cfg_attr(not(feature = "onnx"), path = "onnx/without.rs")]
 pub mod onnx;

@@ -3,7 +3,8 @@
 use super::super::{DeclaredNetwork, Manifest, NetworkSpec, load_folder};
 use super::*;
 use crate::error::ErrorKind;
-use crate::rnn::{GruForm, Kernel};
+use crate::kernels::Kernel;
+use crate::rnn::GruForm;
 use crate::text::Kind;
 
 /// What loading the folder is refused with, after `change`.
@@ -128,12 +129,12 @@ fn wrong_tokenizers_are_named_with_what_was_found_and_expected() {
         (
             "/tokenizer/pattern",
             json!("x"),
-            "`tokenizer` with `vocab.txt`: `pattern` is there, but `kind` is `whitespace`",
+            "`tokenizer` with `vocab.txt`: `pattern` is set although `kind` is `whitespace`",
         ),
         (
             "/tokenizer/unk",
             json!("<u>"),
-            "`tokenizer` with `vocab.txt`: `unk` is `<u>`, which the vocabulary does not have",
+            "`tokenizer` with `vocab.txt`: `unk` is `<u>`, which is not in the vocabulary",
         ),
     ]);
 }

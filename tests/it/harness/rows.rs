@@ -1,7 +1,7 @@
 //! The one way in which the tests run rows of a model.
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Logits, Model, Row, RowError, Scratch, State, TokenId};
-use rnnlm_server::rnn::Kernel;
 
 use super::skip;
 

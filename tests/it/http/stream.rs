@@ -176,7 +176,8 @@ async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_dr
 async fn closing_the_connection_before_the_first_token_stops_the_work_too() {
     let (model, mut gate) = gated();
     let mut setup = Setup::over(vec![model]);
-    (setup.config.engine.prompt_chunk, setup.config.engine.prompt_chunk_idle) = (1, 1);
+    setup.config.engine.turn_steps = 1;
+    setup.config.engine.turn_steps_idle = 1;
     let server = setup.start().await;
     let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     for stream in [false, true] {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::TokenId;
 use rnnlm_server::onnx::{self, Hints, Loaded};
-use rnnlm_server::rnn::Kernel;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 

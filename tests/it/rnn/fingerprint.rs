@@ -3,8 +3,9 @@
 //!
 //! A change here is a change of every answer that a seed promises; it belongs in the changelog.
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, Rnn};
+use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use sha2::{Digest, Sha256};
 

@@ -1,8 +1,9 @@
 //! A row's numbers are its own: whatever rows are beside it, however its tokens are cut, whatever the tile.
 
 use proptest::prelude::*;
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Logits, Model, Scratch, TokenId};
-use rnnlm_server::rnn::{Architecture, Kernel};
+use rnnlm_server::rnn::Architecture;
 
 use crate::harness::network::{Biases, CELLS, OutputKind, Shape, shapes};
 use crate::harness::rows::{Answer, Ask, kernels, run, run_in};
