@@ -1,4 +1,4 @@
-"""Character models whose vocabulary is in the file, in the program, or nowhere but in the text they were trained on."""
+"""Character models whose vocabulary is in the file, in the program, or only in the text that they were trained on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IDS = [3, 1, 4, 1, 5, 8, 2, 6, 0, 7]
 @pytest.mark.parametrize("model", ["gru", "lstm"])
 def test_module_of_char_rnn_pytorch(server_binary, tmp_path, model, zipped):
     module = randomised(CharRNN(len(string.printable), 9, len(string.printable), model, 2), seed=1)
-    module.decoder.weight.data *= 4  # a hundred characters would else be nearly uniform
+    module.decoder.weight.data *= 4  # otherwise the probabilities of a hundred characters would be nearly equal
     torch.save(module, tmp_path / "shakespeare.pt", _use_new_zipfile_serialization=zipped)
     run(convert, tmp_path / "shakespeare.pt", tmp_path / "model")
     ids = [string.printable.index(char) for char in "ROMEO: 'tis\nx"]
@@ -80,7 +80,7 @@ def test_other_archives_of_arrays_are_refused(tmp_path):
 
 
 def save_textgenrnn(tmp_path: pathlib.Path, weights: dict[str, dict[str, np.ndarray]], vocabulary: dict[str, int]) -> pathlib.Path:
-    """The three files that textgenrnn writes, with Keras 2's layout of weights."""
+    """Writes the three files of textgenrnn, with the weights as Keras 2 lays them out."""
     path = tmp_path / "colab_weights.hdf5"
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name in weights]
