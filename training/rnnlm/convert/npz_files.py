@@ -15,5 +15,5 @@ def read(path: pathlib.Path) -> dict[str, numpy.ndarray]:
     try:
         with numpy.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(f"`{path}` cannot be read as NumPy arrays: {error}") from error
