@@ -9,8 +9,9 @@ use clap::Args;
 
 use super::failure::{Failure, Outcome};
 use super::json;
-use crate::catalog::{self, Inspection, Kernel};
+use crate::catalog::{self, Inspection};
 use crate::config::Config;
+use crate::kernels::Kernel;
 use report::Report;
 
 #[derive(Args)]

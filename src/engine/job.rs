@@ -110,6 +110,8 @@ impl Ending {
 pub struct Submission {
     /// The model's name, for metrics.
     pub name: Arc<str>,
+    /// The identity of the model's weights, which must have made the state that the job starts from.
+    pub identity: Arc<str>,
     /// The model.
     pub model: Arc<dyn Model>,
     /// Where all rows start.
@@ -128,6 +130,16 @@ pub enum Start {
     Session(Lease),
     /// From a copy, which nobody else sees.
     Copy(Snapshot),
+}
+
+impl Start {
+    /// The state and what led to it.
+    pub fn snapshot(&self) -> &Snapshot {
+        match self {
+            Start::Session(lease) => &lease.snapshot,
+            Start::Copy(snapshot) => snapshot,
+        }
+    }
 }
 
 impl Submission {

@@ -62,8 +62,10 @@ impl Pool {
     /// Hands a job to the engine with the least to do; `reader` is given back bound to it.
     ///
     /// # Errors
-    /// `QueueFull` when no engine has room, `Draining` after [`Self::shut`]; the job is dropped, and its session free again.
+    /// `StateMismatch` when other weights made the state that it starts from, `QueueFull` when no engine has room, `Draining` after
+    /// [`Self::shut`]; the job is dropped, and its session free again.
     pub fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
+        submission.start.snapshot().check_made_by(&submission.identity)?;
         let mut inboxes: Vec<&Arc<Inbox>> = self.inboxes.iter().collect();
         inboxes.sort_by_key(|inbox| inbox.load());
         let mut submission = submission;
@@ -102,5 +104,84 @@ impl Drop for Pool {
             // An engine's own panic was reported where it happened; there is nothing left to save here.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::Start;
+    use crate::engine::jobs::{Reading, ReadingPlan};
+    use crate::lm::fake::Fake;
+    use crate::lm::{Model, Tail};
+    use crate::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+
+    fn pool() -> Pool {
+        let limits = EngineLimits {
+            rows_max: 4,
+            state_bytes_max: 1 << 20,
+            turn_steps: 2,
+            turn_steps_idle: 8,
+            idle_after: Duration::ZERO,
+            logits_bytes_max: 1 << 20,
+            parked_max: 4,
+            stall_timeout: Duration::from_secs(5),
+        };
+        let setup = Setup {
+            threads: 1,
+            inbox_limits: InboxLimits { jobs_max: 4, bytes_max: 1 << 20 },
+            limits,
+            clock: Clock::manual(),
+            observer: Arc::new(()),
+        };
+        Pool::start(setup).unwrap()
+    }
+
+    fn session(sessions: &Arc<Sessions>, model: &Fake) -> SessionId {
+        let snapshot = Snapshot {
+            state: model.zero_state(),
+            identity: "old".into(),
+            position: 0,
+            tail: Tail::default(),
+        };
+        let new = NewSession {
+            id: None,
+            model: "model".into(),
+            snapshot,
+            ttl: None,
+            on_existing: OnExisting::Refuse,
+        };
+        sessions.create(new).unwrap().id
+    }
+
+    #[test]
+    fn a_session_of_other_weights_is_refused_and_free_again() {
+        let limits = SessionLimits {
+            sessions_max: 1,
+            bytes_max: 1 << 20,
+            ttl: Duration::from_secs(60),
+            evict: Evict::None,
+            gone_ttl: Duration::from_secs(60),
+            gone_max: 1,
+        };
+        let sessions = Sessions::new(limits, Clock::manual());
+        let model = Arc::new(Fake::new(20));
+        let id = session(&sessions, &model);
+        let plan = ReadingPlan { tokens: Arc::from([1]), ..ReadingPlan::default() };
+        let (job, plans, reader) = Reading::new(plan);
+        let submission = Submission {
+            name: "model".into(),
+            identity: "new".into(),
+            model,
+            start: Start::Session(sessions.lease(&id, None).unwrap()),
+            plans,
+            job: Box::new(job),
+            deadline: None,
+        };
+        let refused = pool().submit(submission, reader).err().unwrap();
+        assert_eq!(refused.kind, ErrorKind::StateMismatch);
+        assert!(!sessions.info(&id).unwrap().busy);
     }
 }

@@ -67,6 +67,8 @@ pub enum Code {
     SessionBusy,
     /// The session does not stand at `expected_position`.
     PositionMismatch,
+    /// The state was made by other weights than those of the model.
+    StateMismatch,
     /// What this model or server cannot do.
     NotSupported,
     /// No room for another session.
@@ -242,6 +244,7 @@ impl Code {
             | Self::UnknownToken
             | Self::TokenOutOfRange
             | Self::TextTooLong
+            | Self::StateMismatch
             | Self::NotSupported => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -289,6 +292,7 @@ impl From<ErrorKind> for Code {
             ErrorKind::SessionExists => Self::SessionExists,
             ErrorKind::SessionBusy => Self::SessionBusy,
             ErrorKind::PositionMismatch => Self::PositionMismatch,
+            ErrorKind::StateMismatch => Self::StateMismatch,
             ErrorKind::NotSupported => Self::NotSupported,
             ErrorKind::SessionsFull => Self::SessionsFull,
             ErrorKind::QueueFull => Self::QueueFull,
@@ -324,6 +328,7 @@ mod tests {
     fn statuses_types_and_headers_are_those_of_the_contract() {
         for (kind, status, family, retry_after, should_retry) in [
             (ErrorKind::InvalidValue, 422, "invalid_request_error", None, None),
+            (ErrorKind::StateMismatch, 422, "invalid_request_error", None, None),
             (ErrorKind::ModelNotFound, 404, "not_found_error", None, None),
             (ErrorKind::SessionExpired, 410, "not_found_error", None, None),
             (ErrorKind::SessionExists, 409, "conflict_error", None, Some("false")),

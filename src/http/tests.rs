@@ -61,7 +61,7 @@ pub(super) fn service() -> Arc<Service> {
         name: "fake".into(),
         model: Arc::new(Fake::new(words.len())),
         tokenizer: Arc::new(tokenizer),
-        identity: String::new(),
+        identity: "fake".into(),
         created: std::time::UNIX_EPOCH,
         understanding: None,
     };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Backend, Dtype, Logits, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
+use super::{Backend, Cost, Dtype, Logits, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
 
 /// The scripted model. Logits are a fixed pseudo-random function of the tokens read, in `-4..4`.
 pub struct Fake {
@@ -28,6 +28,7 @@ impl Fake {
             state_len: 3,
             parameter_count: 0,
             weights_dtype: Dtype::F32,
+            effective_dtype: Dtype::F32,
             backend: Backend::Native,
         };
         Self { info, nan_on: None, panic_on: None, before_run: None }
@@ -72,7 +73,7 @@ impl Fake {
         let hash = mix((u64::from(high) << 24 | u64::from(low)) << 16 ^ u64::from(token) ^ 0x5eed);
         let next = [seen + 1, hash as u32 & 0xff_ffff, (hash >> 32) as u32 & 0xff_ffff];
         // 24-bit integers are exact in f32.
-        state.as_mut_slice().copy_from_slice(&next.map(|word| word as f32));
+        state.replace(&next.map(|word| word as f32));
         Ok(())
     }
 
@@ -94,6 +95,11 @@ impl Fake {
 impl Model for Fake {
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    /// Neither of a token and a position, nor of two tokens, is it a multiple of the cost of a step: a turn of one step reads one token.
+    fn cost(&self) -> Cost {
+        Cost { run: 0, step: 0, token: 2, position: 1 }
     }
 
     fn run(&self, rows: &mut [Row<'_>], _scratch: &mut Scratch, sink: &mut Sink<'_>) {

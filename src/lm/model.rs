@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Scratch, State, TokenId};
+use super::{Cost, Scratch, State, TokenId};
 
 /// Immutable weights that can read tokens. It knows nothing of text, threads or HTTP.
 pub trait Model: Send + Sync {
@@ -12,6 +12,11 @@ pub trait Model: Send + Sync {
     /// The state before anything was read.
     fn zero_state(&self) -> State {
         State::zeros(self.info().state_len)
+    }
+
+    /// What a run costs. By default each token is multiplied with every weight.
+    fn cost(&self) -> Cost {
+        Cost::of_parameters(self.info().parameter_count)
     }
 
     /// Reads every row's tokens, and hands the logits that the row asks for to `sink`.
@@ -110,8 +115,10 @@ pub struct ModelInfo {
     pub state_len: usize,
     /// Number of weights; tied ones count once.
     pub parameter_count: u64,
-    /// The type of the weights in their file; they are multiplied as `f32`.
+    /// The type of the weights in their file; `F32` where they differ in theirs.
     pub weights_dtype: Dtype,
+    /// The type whose numbers are multiplied: part of a model's identity, since states are numbers of one type.
+    pub effective_dtype: Dtype,
     /// What computes the model.
     pub backend: Backend,
 }
@@ -183,6 +190,13 @@ impl Dtype {
             Dtype::F16 => "f16",
             Dtype::Bf16 => "bf16",
         }
+    }
+}
+
+impl ModelInfo {
+    /// Bytes of a state.
+    pub fn state_bytes(&self) -> usize {
+        self.state_len * size_of::<f32>()
     }
 }
 

@@ -1,12 +1,15 @@
 //! One sequence's memory: everything that a recurrent model keeps of the past.
 
-/// The hidden (and cell) vectors of all layers as one flat run of `f32`.
+use std::sync::Arc;
+
+/// The hidden (and cell) vectors of all layers as one flat run of `f32`, immutable and shared.
 ///
 /// Its length is [`ModelInfo::state_len`](super::ModelInfo::state_len); what lies where is the model's own affair.
-/// Cloning costs one copy of a few kilobytes: that is what makes forks, what-ifs and "a failed step
-/// changes nothing" cheap. The top layer's output is part of it, so logits are a function of the state.
+/// A clone is a reference count, so forks, reads and leases copy nothing, whatever the size. A model never writes
+/// into a state that somebody else can see: a run computes a successor and puts it in the old state's place, so a failed
+/// step changes nothing. The top layer's output is part of the state, so logits are a function of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct State(Box<[f32]>);
+pub struct State(Arc<[f32]>);
 
 impl State {
     /// A state of `len` zeros.
@@ -19,12 +22,16 @@ impl State {
         &self.0
     }
 
-    /// The values, `[state_len]`, for a model to write.
-    pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        &mut self.0
+    /// Puts the successor `values` `[state_len]` in this state's place. Clones keep the old values; the memory is used again
+    /// when there are none.
+    pub fn replace(&mut self, values: &[f32]) {
+        match Arc::get_mut(&mut self.0) {
+            Some(own) if own.len() == values.len() => own.copy_from_slice(values),
+            _ => self.0 = values.into(),
+        }
     }
 
-    /// Bytes of memory behind this state.
+    /// Bytes of the values.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.0)
     }
@@ -33,5 +40,27 @@ impl State {
 impl From<Vec<f32>> for State {
     fn from(values: Vec<f32>) -> Self {
         Self(values.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_shares_the_memory_and_keeps_its_values() {
+        let mut state = State::from(vec![1.0, 2.0]);
+        let fork = state.clone();
+        assert!(std::ptr::eq(state.as_slice(), fork.as_slice()));
+        state.replace(&[3.0, 4.0]);
+        assert_eq!((state.as_slice(), fork.as_slice()), (&[3.0, 4.0][..], &[1.0, 2.0][..]));
+    }
+
+    #[test]
+    fn a_state_that_nobody_shares_is_replaced_in_its_own_memory() {
+        let mut state = State::zeros(2);
+        let memory = state.as_slice().as_ptr();
+        state.replace(&[3.0, 4.0]);
+        assert_eq!((state.as_slice().as_ptr(), state.as_slice()), (memory, &[3.0, 4.0][..]));
     }
 }

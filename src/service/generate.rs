@@ -124,10 +124,7 @@ impl Service {
         self.check_generation(&request, seed)?;
         let (served, start) = self.generation_start(&request)?;
         let prepared = self.prepare(served, request.input.clone(), "").await?;
-        let at = match &start {
-            Start::Session(lease) => &lease.snapshot,
-            Start::Copy(snapshot) => snapshot,
-        };
+        let at = start.snapshot();
         let plan = self.generation_plan((served, &request), seed, (at, &prepared))?;
         let position = plan.position;
         let tail = prepared.tail_after(&at.tail);
@@ -136,9 +133,16 @@ impl Service {
             Start::Copy(_) => None,
         };
         let (job, plans, reader) = Generation::new(plan);
-        let (name, model, job) = (served.name.clone(), served.model.clone(), Box::new(job));
-        let deadline = Some(self.deadline(request.timeout));
-        let reader = self.submit(Submission { name, model, start, plans, job, deadline }, reader)?;
+        let submission = Submission {
+            name: served.name.clone(),
+            identity: served.identity.clone(),
+            model: served.model.clone(),
+            start,
+            plans,
+            job: Box::new(job),
+            deadline: Some(self.deadline(request.timeout)),
+        };
+        let reader = self.submit(submission, reader)?;
         Ok(Generating {
             model: served.name.clone(),
             seed,

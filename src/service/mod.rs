@@ -36,12 +36,13 @@ pub use crate::catalog::{GraphLayer, GraphNetwork, GraphPort, Understanding};
 pub use crate::engine::jobs::{Finish, Finished, Ranked, ReadingFailure, Scored, Vector};
 pub use crate::session::{OnExisting, SessionId, SessionInfo};
 
-use crate::catalog::{self, Catalog, Kernel, OnFailure, Served};
+use crate::catalog::{self, Catalog, Served};
 use crate::clock::Clock;
 use crate::config::{Config, Evict, Limits};
 use crate::engine::jobs::{Reading, ReadingPlan, ReadingResult};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Setup, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Kernel;
 use crate::session::{Lease, NewSession, SessionLimits, Sessions, Snapshot};
 use crate::telemetry::{Metrics, Rejected};
 
@@ -65,19 +66,23 @@ pub struct Service {
 const GONE_TTL: Duration = Duration::from_secs(3600);
 
 impl Service {
-    /// Starts the engines.
+    /// Starts the engines, and makes the kernel of `config` that of the process.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// A kernel that this processor cannot run; a thread that cannot be started.
     pub fn start(config: &Config, catalog: Catalog, metrics: Arc<Metrics>, clock: Clock) -> Result<Self> {
         let engine = &config.engine;
+        let kernel = Kernel::choose(engine.kernel.forced())?;
+        kernel.make_current();
         let names = catalog.iter().map(|served| served.name.clone());
         let observer: Arc<dyn Observer> = Arc::new(observer::MetricsObserver::new(metrics.clone(), names));
         let inbox_limits = InboxLimits { jobs_max: engine.queue_max, bytes_max: engine.queue_bytes_max.0 };
         let engine_limits = EngineLimits {
             rows_max: engine.max_batch,
-            prompt_tokens_alone: engine.prompt_chunk_idle,
-            prompt_tokens_beside_decode: engine.prompt_chunk,
+            state_bytes_max: engine.max_batch_state.0,
+            turn_steps: engine.turn_steps,
+            turn_steps_idle: engine.turn_steps_idle,
+            idle_after: engine.turn_idle_after,
             logits_bytes_max: engine.logits_buffer.0,
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
@@ -98,7 +103,7 @@ impl Service {
             request_timeout: config.http.request_timeout,
             stream_buffer: engine.stream_buffer,
             metrics,
-            kernel: Kernel::choose(config.engine.kernel.forced())?,
+            kernel,
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
         })
     }
@@ -109,9 +114,12 @@ impl Service {
     /// No model could be loaded, or with `--strict` one could not; a kernel that this processor cannot run.
     pub fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Self>> {
         let kernel = Kernel::choose(config.engine.kernel.forced())?;
-        let on_failure = if config.strict { OnFailure::Refuse } else { OnFailure::Skip };
-        let (models, default_model) = (config.models.clone(), config.default_model.clone());
-        let catalog = Catalog::load(&catalog::Plan { models, default_model, on_failure, kernel })?;
+        let catalog = Catalog::load(&catalog::Selection {
+            models: config.models.clone(),
+            default_model: config.default_model.clone(),
+            strict: config.strict,
+            kernel,
+        })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");
         }
@@ -171,11 +179,10 @@ impl Service {
 
     /// Hands a job to the engines.
     fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
-        self.pool.submit(submission, reader).inspect_err(|error| {
-            self.metrics.rejected(match error.kind {
-                ErrorKind::Draining => Rejected::Draining,
-                _ => Rejected::QueueFull,
-            });
+        self.pool.submit(submission, reader).inspect_err(|error| match error.kind {
+            ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),
+            ErrorKind::QueueFull => self.metrics.rejected(Rejected::QueueFull),
+            _ => {}
         })
     }
 
@@ -239,6 +246,7 @@ impl Service {
         let (job, plans, reader) = Reading::new(plan);
         let submission = Submission {
             name: served.name.clone(),
+            identity: served.identity.clone(),
             model: served.model.clone(),
             start,
             plans,
@@ -270,7 +278,12 @@ pub struct About {
 
 /// Position 0 of a model: the state after the manifest's initial tokens.
 fn start_of(served: &Served) -> Snapshot {
-    Snapshot { state: served.start.clone(), position: 0, tail: served.start_tail.clone() }
+    Snapshot {
+        state: served.start.clone(),
+        identity: served.identity.clone(),
+        position: 0,
+        tail: served.start_tail.clone(),
+    }
 }
 
 fn session_limits(config: &Config) -> SessionLimits {

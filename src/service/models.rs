@@ -68,7 +68,7 @@ impl Service {
             weights_dtype: info.weights_dtype.name(),
             state_bytes: info.state_len * size_of::<f32>(),
             backend: info.backend.name(),
-            identity: served.identity.clone(),
+            identity: served.identity.to_string(),
             tokenizer_kind: served.tokenizer.kind().name(),
             tokenizer_sha256: served.tokenizer.sha256().to_owned(),
             understanding: served.understanding.clone(),

@@ -44,7 +44,12 @@ fn new(number: u8, state_len: usize) -> NewSession {
     NewSession {
         id: Some(id(number)),
         model: if number.is_multiple_of(2) { "even" } else { "odd" }.into(),
-        snapshot: Snapshot { state: State::zeros(state_len), position: 0, tail: Tail::default() },
+        snapshot: Snapshot {
+            state: State::zeros(state_len),
+            identity: "weights".into(),
+            position: 0,
+            tail: Tail::default(),
+        },
         ttl: None,
         on_existing: OnExisting::Refuse,
     }
@@ -103,6 +108,40 @@ proptest! {
         clock.advance(Duration::from_secs(61));
         prop_assert_eq!((sessions.stats().bytes, sessions.stats().busy), (0, 0));
     }
+}
+
+#[test]
+fn reads_forks_and_leases_share_one_state() {
+    let (sessions, _clock) = sessions(Evict::Lru);
+    sessions.create(new(0, 100)).unwrap();
+    let (model, read) = sessions.read(&id(0)).unwrap();
+    let values = read.state.as_slice().as_ptr();
+    let lease = sessions.lease(&id(0), None).unwrap();
+    assert_eq!(lease.snapshot.state.as_slice().as_ptr(), values);
+    drop(lease);
+    sessions.create(NewSession { model, snapshot: read, ..new(1, 1) }).unwrap();
+    assert_eq!(sessions.read(&id(1)).unwrap().1.state.as_slice().as_ptr(), values);
+}
+
+#[test]
+fn a_lease_that_advances_leaves_a_fork_where_it_was() {
+    let (sessions, _clock) = sessions(Evict::Lru);
+    sessions.create(new(0, 2)).unwrap();
+    let (_, fork) = sessions.read(&id(0)).unwrap();
+    let mut lease = sessions.lease(&id(0), None).unwrap();
+    lease.snapshot.state.replace(&[1.0, 2.0]);
+    drop(lease);
+    assert_eq!(sessions.read(&id(0)).unwrap().1.state.as_slice(), [1.0, 2.0]);
+    assert_eq!(fork.state.as_slice(), [0.0, 0.0]);
+}
+
+#[test]
+fn a_state_is_refused_by_weights_that_did_not_make_it() {
+    let snapshot = new(0, 1).snapshot;
+    assert_eq!(snapshot.check_made_by("weights"), Ok(()));
+    let error = snapshot.check_made_by("others").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::StateMismatch);
+    assert!(error.message.contains("`weights`") && error.message.contains("`others`"), "{}", error.message);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Text to tokens and back: the tokenizers, and the decoder that turns a stream of tokens into a stream of text.
 //!
-//! It knows neither models nor folders: a vocabulary comes as bytes, its rules as a [`TokenizerSpec`].
+//! This module knows neither models nor folders: a tokenizer is built from the bytes of its file and a [`TokenizerSpec`].
 
 mod cut;
 mod decoder;

@@ -1,6 +1,7 @@
-//! Text inside an error message.
+//! Text that is quoted in an error message.
 
-/// `text` with what cannot be seen escaped. Quotes stay as they are: `escape_debug` of a whole string would put a backslash before them.
+/// `text` with its invisible characters escaped. Quotes are left unchanged, unlike by `str::escape_debug`, which would put a
+/// backslash before them.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -17,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_cannot_be_seen_is_escaped() {
+    fn only_invisible_characters_and_backslashes_are_escaped() {
         assert_eq!(visible("don't “é”\n\u{200b}\\"), "don't “é”\\n\\u{200b}\\\\");
     }
 }

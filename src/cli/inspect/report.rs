@@ -4,9 +4,7 @@ mod page;
 
 use serde::Serialize;
 
-use crate::catalog::{
-    Draft, Fitting, GraphSpec, Inspection, Manifest, Network, OutputWeights, Served, TensorHead,
-};
+use crate::catalog::{Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, Served, TensorHead};
 use crate::http::OnnxGraph;
 use crate::lm::Cell;
 
@@ -131,7 +129,7 @@ impl From<&Served> for Model {
             weights_dtype: info.weights_dtype.name(),
             state_bytes: served.start.bytes(),
             backend: info.backend.name(),
-            identity: served.identity.clone(),
+            identity: served.identity.to_string(),
             tokenizer_kind: served.tokenizer.kind().name(),
             tokenizer_sha256: served.tokenizer.sha256().to_owned(),
             tokenizer_vocab_size: served.tokenizer.vocab_size(),
@@ -144,19 +142,20 @@ impl From<Manifest> for ManifestSays {
     fn from(manifest: Manifest) -> Self {
         let Manifest { weights, network, tokenizer_file, tokenizer, initial_tokens } = manifest;
         let (architecture, onnx) = match network {
-            Network::Declared { architecture, output_weights } => {
+            NetworkSpec::Declared(network) => {
+                let architecture = network.architecture;
                 let gru_linear_before_reset = architecture.gru_linear_before_reset();
                 let architecture = Architecture {
                     cell: architecture.cell.name(),
                     vocab_size: architecture.vocab_size,
                     embedding_size: architecture.embedding_size,
                     hidden_sizes: architecture.hidden_sizes,
-                    tie_weights: output_weights == OutputWeights::Tied,
+                    tie_weights: network.tie_weights,
                     gru_linear_before_reset,
                 };
                 (Some(architecture), None)
             }
-            Network::Graph(spec) => (None, Some(Onnx::from(spec))),
+            NetworkSpec::Graph(spec) => (None, Some(Onnx::from(spec))),
         };
         Self {
             weights,
@@ -186,8 +185,7 @@ impl From<GraphSpec> for Onnx {
 
 impl From<Fitting> for FittingArchitecture {
     fn from(fitting: Fitting) -> Self {
-        let Fitting { cells, vocab_size, embedding_size, hidden_sizes, output_weights } = fitting;
-        let tie_weights = output_weights == OutputWeights::Tied;
+        let Fitting { cells, vocab_size, embedding_size, hidden_sizes, tie_weights } = fitting;
         let cells = cells.into_iter().map(Cell::name).collect();
         Self { cells, vocab_size, embedding_size, hidden_sizes, tie_weights }
     }

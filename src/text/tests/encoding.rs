@@ -1,4 +1,4 @@
-//! Texts to tokens, their places and the unknown words.
+//! Text to tokens: ids, spans and unknown words.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::lm::{Joint, Tail};
 const SEA: &[&str] = &["<unk>", "<eos>", "the", "old", "sea", "straße", "é"];
 
 #[test]
-fn words_by_white_space() {
+fn a_whitespace_tokenizer_splits_at_unicode_white_space() {
     let tokenizer = tokenizer(Kind::Whitespace, SEA, words_and_lines);
     assert_eq!(
         entries(&tokenizer, "the\u{a0}old \t sea\n\n the"),
@@ -28,7 +28,7 @@ fn without_a_newline_token_line_ends_are_white_space_or_characters() {
 }
 
 #[test]
-fn with_a_newline_token_returns_are_dropped() {
+fn with_a_newline_token_carriage_returns_are_dropped() {
     let words = tokenizer(Kind::Word, SEA, words_and_lines);
     assert_eq!(entries(&words, "the\r\nold\r\n"), ["the", "<eos>", "old", "<eos>"]);
     assert_eq!(spans(&words, "the\r\nold\r\n"), ["the", "\n", "old", "\n"]);
@@ -37,7 +37,7 @@ fn with_a_newline_token_returns_are_dropped() {
 }
 
 #[test]
-fn letters_are_lowered_and_strings_replaced_and_spans_are_of_the_text_as_given() {
+fn spans_are_of_the_given_text_although_it_is_lowercased_and_replaced() {
     let tokenizer =
         tokenizer(Kind::Word, &["<unk>", "<eos>", "i\u{307}stanbul", "οδοσ", "...", "it", "'s"], |spec| {
             words_and_lines(spec);
@@ -51,7 +51,7 @@ fn letters_are_lowered_and_strings_replaced_and_spans_are_of_the_text_as_given()
 }
 
 #[test]
-fn unknown_words_are_counted_and_a_literal_one_too() {
+fn unknown_words_and_literal_unknown_tokens_are_counted() {
     let tokenizer = tokenizer(Kind::Whitespace, SEA, words_and_lines);
     let encoding = tokenizer.encode("the 😀 <unk> sea é é").unwrap();
     assert_eq!(encoding.unknown, [1, 2]);
@@ -60,7 +60,7 @@ fn unknown_words_are_counted_and_a_literal_one_too() {
 }
 
 #[test]
-fn what_a_pattern_does_not_match_is_unknown_even_if_it_is_an_entry() {
+fn text_that_the_pattern_does_not_match_is_unknown_even_if_it_is_an_entry() {
     let tokenizer = tokenizer(Kind::Word, &["<unk>", "<eos>", "a", "-"], |spec| {
         words_and_lines(spec);
         spec.pattern = Some("[a-z]".into());
@@ -70,7 +70,7 @@ fn what_a_pattern_does_not_match_is_unknown_even_if_it_is_an_entry() {
 }
 
 #[test]
-fn without_an_unknown_token_the_word_and_its_place_are_named() {
+fn without_an_unknown_token_the_error_names_the_word_and_its_offset() {
     for (kind, text, message) in [
         (Kind::Whitespace, "old\u{2003}é sea!", "`sea!` at character 6"),
         (Kind::Word, "é <b", "`<` at character 2"),
@@ -88,7 +88,7 @@ fn without_an_unknown_token_the_word_and_its_place_are_named() {
 }
 
 #[test]
-fn a_long_unknown_word_is_named_in_part() {
+fn a_long_unknown_word_is_truncated_in_the_error() {
     let error = tokenizer(Kind::Whitespace, SEA, |_| ()).encode(&"x".repeat(100)).unwrap_err();
     assert!(
         error.message.starts_with(&format!("`{}...` at character 0", "x".repeat(40))),
@@ -98,7 +98,7 @@ fn a_long_unknown_word_is_named_in_part() {
 }
 
 #[test]
-fn the_joint_says_whether_white_space_at_the_end_was_dropped() {
+fn the_joint_is_open_after_white_space_that_was_dropped() {
     let words = tokenizer(Kind::Whitespace, SEA, words_and_lines);
     let chars = tokenizer(Kind::Char, &["a", " "], |_| ());
     for (tokenizer, text, joint) in [
@@ -115,7 +115,7 @@ fn the_joint_says_whether_white_space_at_the_end_was_dropped() {
 }
 
 #[test]
-fn white_space_alone_moves_the_joint_and_nothing_moves_nothing() {
+fn white_space_alone_opens_the_joint_and_an_empty_text_changes_nothing() {
     let words = tokenizer(Kind::Whitespace, SEA, words_and_lines);
     let mut tail = Tail::default();
     for (text, joint) in [("the", Joint::Closed), ("", Joint::Closed), (" ", Joint::Open), ("", Joint::Open)]
@@ -136,15 +136,15 @@ fn special_entries_must_be_in_the_vocabulary() {
         } = Some("<x>".into());
         let error = Tokenizer::new(&spec, b"the\n").err().unwrap();
         assert_eq!(error.kind, ErrorKind::Load);
-        assert_eq!(error.message, format!("`{key}` is `<x>`, which the vocabulary does not have"));
+        assert_eq!(error.message, format!("`{key}` is `<x>`, which is not in the vocabulary"));
     }
 }
 
 #[test]
-fn a_pattern_belongs_to_word_tokenizers() {
+fn a_pattern_is_accepted_only_with_a_word_tokenizer() {
     let spec = TokenizerSpec { pattern: Some("x".into()), ..TokenizerSpec::new(Kind::Char) };
     let message = Tokenizer::new(&spec, b"x").err().unwrap().message;
-    assert_eq!(message, "`pattern` is there, but `kind` is `char`; expected it with `word` only");
+    assert_eq!(message, "`pattern` is set although `kind` is `char`; it is accepted only with `word`");
 }
 
 #[test]
@@ -174,13 +174,21 @@ fn the_hash_covers_the_file_and_every_rule() {
         };
         tokenizer(Kind::Word, SEA, rules).sha256().to_owned()
     };
-    assert_eq!(hash(None, &[]), hash(Some(super::super::DEFAULT_PATTERN), &[]), "the default, written out");
-    assert_eq!(hash(None, &[("a", "b"), ("c", "d")]), hash(None, &[("c", "d"), ("a", "b")]), "in any order");
+    assert_eq!(
+        hash(None, &[]),
+        hash(Some(super::super::DEFAULT_PATTERN), &[]),
+        "the default pattern may be written out"
+    );
+    assert_eq!(
+        hash(None, &[("a", "b"), ("c", "d")]),
+        hash(None, &[("c", "d"), ("a", "b")]),
+        "the order of keys does not matter"
+    );
 }
 
 proptest! {
     #[test]
-    fn spans_rise_lie_in_the_text_and_hold_what_was_read(text in r"[a-c\r\n .İé]{0,40}") {
+    fn spans_rise_and_lie_in_the_text(text in r"[a-c\r\n .İé]{0,40}") {
         let tokenizer = tokenizer(Kind::Word, &["<unk>", "<eos>"], |spec| {
             words_and_lines(spec);
             spec.lowercase = true;
@@ -194,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn one_character_is_one_token(text in any::<String>()) {
+    fn each_character_is_one_token(text in any::<String>()) {
         let tokenizer = tokenizer(Kind::Char, &["<unk>", "a", "\n", " "], |spec| spec.unk = Some("<unk>".into()));
         let encoding = tokenizer.encode(&text).unwrap();
         prop_assert!(encoding.spans.into_iter().eq((0..text.chars().count()).map(|at| at..at + 1)));

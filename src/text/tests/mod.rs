@@ -1,4 +1,4 @@
-//! What must hold of every kind of tokenizer, as tables and as properties over random texts.
+//! The behaviour of every kind of tokenizer, as tables of examples and as properties of random texts.
 
 mod cutting;
 mod decoding;
@@ -16,7 +16,7 @@ fn tokenizer(kind: Kind, entries: &[&str], rules: impl FnOnce(&mut TokenizerSpec
     let mut spec = TokenizerSpec::new(kind);
     rules(&mut spec);
     Arc::new(
-        Tokenizer::new(&spec, vocabulary(entries).as_bytes()).expect("a vocabulary as the test means it"),
+        Tokenizer::new(&spec, vocabulary(entries).as_bytes()).expect("the vocabulary of a test is valid"),
     )
 }
 
@@ -28,7 +28,7 @@ fn vocabulary(entries: &[&str]) -> String {
     entries.iter().map(escaped).collect()
 }
 
-/// Unknown words allowed, line ends tokens that also end a text: as language models of words mostly are.
+/// The usual rules of a language model of words: it has an unknown token, and its line ends are the token that ends a text.
 fn words_and_lines(spec: &mut TokenizerSpec) {
     spec.unk = Some("<unk>".into());
     spec.eos = Some("<eos>".into());
