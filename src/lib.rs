@@ -18,6 +18,7 @@
 //! - [`telemetry`]: log lines and metrics.
 //! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type.
 
+pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

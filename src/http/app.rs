@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
 use tokio::sync::watch;
 
-use super::error::{ApiError, ApiResult, Code};
+use super::error::{ApiError, ApiResult};
+use crate::api::error::ErrorCode;
 use crate::config::Config;
 use crate::service::Service;
 use crate::telemetry::{Metrics, Rejected};
@@ -16,6 +18,7 @@ pub struct App {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     service: OnceLock<Arc<Service>>,
+    document: Bytes,
     phase: watch::Sender<Phase>,
     open: watch::Sender<usize>,
 }
@@ -34,8 +37,10 @@ pub enum Phase {
 impl App {
     /// A service that is still loading.
     pub fn new(config: Config, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (phase, open) = (watch::Sender::new(Phase::Loading), watch::Sender::new(0));
-        Arc::new(Self { config, metrics, service: OnceLock::new(), phase, open })
+        let document = super::document(&config).to_string().into();
+        let phase = watch::Sender::new(Phase::Loading);
+        let open = watch::Sender::new(0);
+        Arc::new(Self { config, metrics, service: OnceLock::new(), document, phase, open })
     }
 
     /// Requests are answered from here on, unless the service is already being stopped.
@@ -62,6 +67,11 @@ impl App {
     /// The use cases; an error while models are being loaded.
     pub fn service(&self) -> ApiResult<&Arc<Service>> {
         self.service.get().ok_or_else(|| refusal(Phase::Loading))
+    }
+
+    /// The OpenAPI document, as JSON.
+    pub fn document(&self) -> Bytes {
+        self.document.clone()
     }
 
     /// Counts one request as open until the answer is dropped, or refuses it.
@@ -114,8 +124,8 @@ impl Drop for Admitted {
 /// Why nothing but probes is answered in `phase`, which is not [`Phase::Ready`].
 pub(super) fn refusal(phase: Phase) -> ApiError {
     match phase {
-        Phase::Loading => ApiError::new(Code::Loading, "the models are still being loaded"),
-        _ => ApiError::new(Code::Draining, "the service is stopping and takes no new requests"),
+        Phase::Loading => ApiError::new(ErrorCode::Loading, "the server is still loading its models"),
+        _ => ApiError::new(ErrorCode::Draining, "the server is shutting down and accepts no new requests"),
     }
 }
 
@@ -127,12 +137,12 @@ mod tests {
     #[test]
     fn requests_are_admitted_between_loading_and_draining_only() {
         let app = App::new(Config::default(), Arc::default());
-        assert_eq!(app.admit().err().unwrap().code(), Code::Loading);
+        assert_eq!(app.admit().err().unwrap().code(), ErrorCode::Loading);
         app.ready(service());
         let admitted = app.admit().unwrap();
         assert_eq!(app.open(), 1);
         app.drain();
-        assert_eq!(app.admit().err().unwrap().code(), Code::Draining);
+        assert_eq!(app.admit().err().unwrap().code(), ErrorCode::Draining);
         assert_eq!(app.open(), 1, "a refused request is not open");
         drop(admitted);
         assert_eq!(app.open(), 0);

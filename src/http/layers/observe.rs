@@ -9,8 +9,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Span;
 
+use crate::api::error::ErrorCode;
 use crate::http::app::App;
-use crate::http::error::Code;
+use crate::http::error::status;
 use crate::http::held::hold;
 use crate::telemetry::{HttpRequest, Metrics};
 
@@ -21,7 +22,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
             route: request.extensions().get().map_or("unmatched", MatchedPath::as_str).to_owned(),
             method: method(request.method()),
             // What stands if the client goes before there is an answer.
-            status: Code::Cancelled.status().as_u16(),
+            status: status(ErrorCode::Cancelled).as_u16(),
         },
         began: Instant::now(),
         span: Span::current(),

@@ -146,7 +146,7 @@ fn essential_rows(all: &str, found: &str) -> String {
 #[test]
 fn every_route_code_and_metric_is_named() {
     let mut pages = Pages::read();
-    let api = serde_json::to_value(rnnlm_server::http::document()).unwrap();
+    let api = rnnlm_server::http::document(&rnnlm_server::config::Config::default());
     let routes: Vec<&str> = api["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let codes = api["components"]["schemas"]["Code"]["enum"].as_array().unwrap();
     // Nobody is left to read a response that says that the client disconnected.

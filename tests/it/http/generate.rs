@@ -1,6 +1,6 @@
 //! Generation in one piece.
 
-use rnnlm_server::service::SessionId;
+use rnnlm_server::session::SessionId;
 use serde_json::{Value, json};
 
 use super::gate::{Gate, gated};

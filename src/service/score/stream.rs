@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::score::{
-    AddEos, ScoreResult, ScoredToken, TextCounter, TokenLogprobs, eos_to_add, scored_part, scored_tokens,
-};
-use super::{Input, Service, Source};
+use super::tally::Counter;
+use super::{Manner, ScoredText, figures, known};
+use crate::api::score::{ScoreResponse, ScoreTextQuery};
+use crate::api::tokens::ScoredToken;
 use crate::catalog::Served;
-use crate::engine::Start;
 use crate::engine::jobs::{ReadingPlan, Scored};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Joint, TokenId};
+use crate::lm::Joint;
+use crate::service::Service;
+use crate::service::input::Input;
+use crate::service::work::end_of;
 use crate::session::Snapshot;
 
 /// A text that comes in pieces, and what was found out about it so far.
@@ -18,8 +20,7 @@ pub struct TextScorer {
     service: Arc<Service>,
     served: Arc<Served>,
     snapshot: Snapshot,
-    eos: Option<TokenId>,
-    each: TokenLogprobs,
+    manner: Manner,
     /// Bytes that do not make a piece yet.
     buffer: Vec<u8>,
     /// Bytes that make a piece.
@@ -27,57 +28,46 @@ pub struct TextScorer {
     /// Bytes in the buffer from which on a place to cut is looked for.
     cut_from: usize,
     /// Bytes of the text before the buffer, for messages.
-    read: usize,
-    result: ScoreResult,
-    counter: TextCounter,
+    bytes_read: usize,
+    /// Characters of the text before the buffer, by which the spans of later pieces are moved.
+    chars_read: usize,
+    counter: Counter,
     /// Tokens that nobody has taken yet.
     tokens: Vec<ScoredToken>,
-    /// Characters of the text before the buffer, by which the spans of later pieces are moved.
-    chars: usize,
 }
 
 /// Bytes that make a piece where the limits of texts allow them: enough for the kernels to work on, little enough to hold.
 const PIECE_BYTES: usize = 64 << 10;
 
 impl TextScorer {
-    /// Nothing read yet, at the start of `model`.
+    /// Nothing read yet, at the start of the model.
     ///
     /// # Errors
-    /// Unknown model, no end-of-text token to add.
-    pub fn new(
-        service: &Arc<Service>,
-        model: Option<&str>,
-        (add_eos, each): (AddEos, TokenLogprobs),
-    ) -> Result<Self> {
-        let (served, snapshot) = service.open(&Source::Model(model.map(str::to_owned)))?;
+    /// Unknown model; no end-of-text token to add.
+    pub fn new(service: &Arc<Service>, query: &ScoreTextQuery) -> Result<Self> {
+        let target = service.model_target(query.model.as_deref())?;
+        let served = target.served();
         // A piece is read like any text. Half, because it may grow by as much before it is cut; a token has a byte at least.
-        let limits = &service.limits;
+        let limits = &service.config.limits;
         let piece_bytes = PIECE_BYTES.min(limits.max_text.0 / 2).min(limits.max_prompt_tokens / 2).max(1);
         Ok(Self {
-            eos: eos_to_add(served, add_eos)?,
-            served: served.clone(),
             service: service.clone(),
-            snapshot,
-            each,
+            served: served.clone(),
+            snapshot: service.open(&target)?,
+            manner: Manner::new(served, query.scoring)?,
             buffer: Vec::new(),
             piece_bytes,
             cut_from: piece_bytes,
-            read: 0,
-            result: ScoreResult::default(),
-            counter: TextCounter::default(),
+            bytes_read: 0,
+            chars_read: 0,
+            counter: Counter::default(),
             tokens: Vec::new(),
-            chars: 0,
         })
     }
 
-    /// The name of the model.
-    pub fn model(&self) -> &Arc<str> {
-        &self.served.name
-    }
-
-    /// Tokens read so far.
+    /// The number of tokens read so far.
     pub fn token_count(&self) -> usize {
-        self.result.token_count
+        self.counter.tally().token_count
     }
 
     /// The text goes on with `bytes`, which may end within a character.
@@ -93,27 +83,30 @@ impl TextScorer {
         Ok(())
     }
 
-    /// The text is over.
+    /// The text is over. The answer lists the tokens that were not taken, if tokens are listed.
     ///
     /// # Errors
     /// As [`Self::push`]; `EmptyInput` when the text held no token.
-    pub async fn finish(&mut self) -> Result<ScoreResult> {
+    pub async fn finish(mut self) -> Result<ScoreResponse> {
         let piece = self.whole_characters()?.to_owned();
         if piece.len() < self.buffer.len() {
             return Err(self.not_utf8(piece.len()));
         }
         self.score(piece).await?;
-        if let Some(eos) = self.eos {
-            self.read_tokens(Input::Tokens(vec![eos])).await?;
+        if let Some(eos) = self.manner.eos {
+            self.read(Input::Tokens(vec![eos])).await?;
         }
-        if self.result.token_count == 0 {
-            return Err(Error::new(ErrorKind::EmptyInput, "the text holds no token, expected at least one"));
+        let tally = self.counter.tally();
+        if tally.token_count == 0 {
+            return Err(no_token());
         }
-        self.counter.write(&mut self.result);
-        Ok(self.result.clone())
+        let mut score = figures(tally);
+        let total = score.clone();
+        score.token_logprobs = self.manner.lists_tokens.then_some(self.tokens);
+        Ok(ScoreResponse { model: self.served.name.to_string(), results: vec![score], total })
     }
 
-    /// The tokens scored since this was last called, if they were asked for.
+    /// The tokens scored since this was last called, if tokens are listed.
     pub fn take_tokens(&mut self) -> Vec<ScoredToken> {
         std::mem::take(&mut self.tokens)
     }
@@ -135,46 +128,46 @@ impl TextScorer {
     }
 
     async fn score(&mut self, piece: String) -> Result<()> {
-        let (len, chars) = (piece.len(), piece.chars().count());
-        self.read_tokens(Input::Text(piece)).await?;
-        self.buffer.drain(..len);
-        self.read += len;
-        self.chars += chars;
+        let bytes = piece.len();
+        let chars = piece.chars().count();
+        self.read(Input::Text(piece)).await?;
+        self.buffer.drain(..bytes);
+        self.bytes_read += bytes;
+        self.chars_read += chars;
         Ok(())
     }
 
-    async fn read_tokens(&mut self, input: Input) -> Result<()> {
-        let written = matches!(input, Input::Text(_));
-        let prepared =
-            self.service.prepare(&self.served, input, "").await.map_err(|error| self.placed(error))?;
+    async fn read(&mut self, input: Input) -> Result<()> {
+        let served = self.served.clone();
+        let path = input.name();
+        let prepared = self.service.prepare(&served, input, path).await;
+        let prepared = prepared.map_err(|error| self.placed(error))?;
         let start = self.snapshot.clone();
-        let preceded = start.position > 0 || !self.served.initial_tokens.is_empty();
         let tail = start.tail.clone();
-        // The text goes on: white space at the end of a piece is no end of it.
-        let joint = if prepared.is_empty() { tail.joint } else { Joint::Closed };
-        let plan =
-            ReadingPlan { tokens: prepared.tokens.clone(), joint, scored: Scored::Yes, ..Default::default() };
-        let result = self
-            .service
-            .read(&self.served, Start::Copy(start), plan)
-            .await
-            .map_err(|failure| failure.error)?;
-        self.snapshot =
-            result.snapshot.ok_or_else(|| Error::internal("a bug in the server: a reading led nowhere"))?;
-        let logprobs = result.logprobs.into_iter().enumerate();
-        let logprobs: Vec<Option<f64>> =
-            logprobs.map(|(at, logprob)| Some(logprob).filter(|_| at > 0 || preceded)).collect();
-        self.result.add_logprobs(&logprobs);
-        self.result.unknown_count += prepared.unknown_count;
-        if written {
-            self.counter.count(&scored_part(&self.served, &prepared, &logprobs));
+        let tokens_before = start.position;
+        let plan = ReadingPlan {
+            tokens: prepared.tokens.clone(),
+            // The text goes on: white space at the end of a piece is no end of it.
+            joint: if prepared.is_empty() { tail.joint } else { Joint::Closed },
+            scored: Scored::Yes,
+            ..Default::default()
+        };
+        let mut result = self.service.read_copy(&served, start, plan).await?;
+        self.snapshot = end_of(&mut result)?;
+        let scored = ScoredText { text: &prepared, logprobs: known(&served, tokens_before, result.logprobs) };
+        self.counter.tokens(&scored.logprobs);
+        self.counter.unknown(prepared.unknown_count);
+        if prepared.source.is_some() {
+            self.counter.text(&scored.part(&served));
         }
-        if self.each == TokenLogprobs::Include {
-            let mut tokens = scored_tokens(&self.served, &tail, &prepared, &logprobs);
-            for span in tokens.iter_mut().filter_map(|scored| scored.token.span.as_mut()) {
-                *span = span.start + self.chars..span.end + self.chars;
-            }
-            self.tokens.append(&mut tokens);
+        if self.manner.lists_tokens {
+            let chars_read = self.chars_read;
+            self.tokens.extend(scored.tokens(&served, &tail).into_iter().map(|mut scored| {
+                let token = &mut scored.token;
+                token.start = token.start.map(|start| start + chars_read);
+                token.end = token.end.map(|end| end + chars_read);
+                scored
+            }));
         }
         Ok(())
     }
@@ -182,9 +175,9 @@ impl TextScorer {
     /// An error of a piece as one of the text, which is no field of a request.
     fn placed(&self, error: Error) -> Error {
         let error = Error { param: None, ..error };
-        match self.chars {
+        match self.chars_read {
             0 => error,
-            chars => error.within(format!("in the part of the text that begins at character {chars}")),
+            chars => error.within(format_args!("in the part of the text that starts at character {chars}")),
         }
     }
 
@@ -201,18 +194,23 @@ impl TextScorer {
     }
 
     fn not_utf8(&self, at: usize) -> Error {
-        let at = self.read + at;
-        Error::new(ErrorKind::InvalidValue, format!("byte {at} of the text is not UTF-8, expected UTF-8"))
+        let at = self.bytes_read + at;
+        Error::new(ErrorKind::InvalidValue, format!("the text is not UTF-8 at byte {at}; it must be UTF-8"))
     }
 
     fn check_held(&self) -> Result<()> {
-        let held_max = self.service.limits.max_text;
+        let held_max = self.service.config.limits.max_text;
         if self.buffer.len() > held_max.0 {
             let message = format!(
-                "{held_max} of text (`--max-text`) hold no place at which it may be cut, expected white space or a line end"
+                "the text has no place to cut it within {held_max} (`--max-text`); white space or a line end is required"
             );
             return Err(Error::new(ErrorKind::TextTooLong, message));
         }
         Ok(())
     }
+}
+
+/// The error for a text without a token.
+pub fn no_token() -> Error {
+    Error::new(ErrorKind::EmptyInput, "the text has no tokens; at least one is required")
 }
