@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import string
@@ -17,6 +18,7 @@ import char_sources
 import convert
 from char_sources import CharRNN, UdacityCharRNN, textgenrnn_probabilities, textgenrnn_weights
 from conftest import refusal, run
+from rnnlm.errors import InputError
 from rnnlm.tokenizer import parse_vocabulary
 from served import assert_served_alike
 from torch_sources import RNNModel, probabilities, randomised
@@ -77,6 +79,17 @@ def test_other_archives_of_arrays_are_refused(tmp_path):
     assert "cannot be read as NumPy arrays" in refusal(convert, tmp_path / "objects.npz", tmp_path / "model")
     np.savez(tmp_path / "shapes.npz", U=np.zeros(3), V=np.zeros((3, 3)), W=np.zeros((3, 3)))
     assert "expected matrices" in refusal(convert, tmp_path / "shapes.npz", tmp_path / "model")
+
+
+def test_damaged_archives_of_arrays_are_refused(tmp_path):
+    path = tmp_path / "model.npz"
+    np.savez(path, **britz_parameters())
+    whole = path.read_bytes()
+    (tmp_path / "chars.json").write_text(json.dumps(CHARS))
+    for place in range(0, len(whole), 17):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(InputError):
+            run(convert, path, tmp_path / f"model-{place}", "--vocab", tmp_path / "chars.json")
 
 
 def save_textgenrnn(tmp_path: pathlib.Path, weights: dict[str, dict[str, np.ndarray]], vocabulary: dict[str, int]) -> pathlib.Path:

@@ -1,6 +1,7 @@
 """Files that lie, attack, or are something else: an error names each, and nothing is run or written."""
 
 import codecs
+import contextlib
 import functools
 import importlib
 import json
@@ -162,13 +163,17 @@ def saved(tmp_path) -> pathlib.Path:
     return tmp_path / "model.pt"
 
 
-def test_cut_checkpoints(words, tmp_path, saved):
+def test_cut_and_damaged_checkpoints(words, tmp_path, saved):
     for zipped in (True, False):
         torch.save(RNNModel("LSTM", len(WORDS), 4, 4, 1).state_dict(), saved, _use_new_zipfile_serialization=zipped)
         whole = saved.read_bytes()
         for length in range(0, len(whole), len(whole) // 23):
             saved.write_bytes(whole[:length])
             refusal(convert, saved, tmp_path / "model", "--vocab", words)
+        for place in range(0, len(whole), len(whole) // 211):
+            saved.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+            with contextlib.suppress(InputError):
+                run(convert, saved, tmp_path / f"model-{zipped}-{place}", "--vocab", words)
 
 
 def test_nothing_is_overwritten(words, tmp_path, saved):
