@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::lm::{Cell, Dtype, Model};
 use crate::onnx::{self, Hints, Understanding};
 use crate::rnn::{GruForm, Kernel, Rnn};
-use crate::text::{Digest, Tokenizer, visible};
+use crate::text::{Digest, Tokenizer, escape_invisible};
 
 /// A model, before its name and its first state are known.
 pub(super) struct Computed {
@@ -69,7 +69,7 @@ impl Source<'_> {
 fn hints(spec: &GraphSpec, tokenizer: &Tokenizer) -> Result<Hints> {
     let id = |entry: &String| {
         let unknown = || {
-            let entry = visible(entry);
+            let entry = escape_invisible(entry);
             Error::load(format!("`onnx.pad` is `{entry}`, which the vocabulary does not have"))
         };
         tokenizer.id_of(entry).ok_or_else(unknown)

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use rnnlm_server::catalog::{Parts, Served, load_folder};
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::rnn::Kernel;
-use rnnlm_server::text::{Kind, Tokenizer, TokenizerSpec};
+use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ pub(crate) fn graph(file: &str, onnx: &Value) -> Served {
 /// A scripted model over the words `a` to `z`, which starts after `a`.
 pub(crate) fn scripted(fake: impl FnOnce(Fake) -> Fake) -> Served {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
-    let spec = TokenizerSpec::new(Kind::Whitespace);
+    let spec = TokenizerSpec::new(TokenizerKind::Whitespace);
     let tokenizer = Tokenizer::new(&spec, words.join("\n").as_bytes()).unwrap();
     let parts = Parts {
         name: "scripted".into(),
