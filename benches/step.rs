@@ -8,7 +8,7 @@ use divan::{Bencher, black_box};
 use rnnlm_server::lm::{Cell, Logits, Model, Row, Scratch, State, TokenId};
 use rnnlm_server::rnn::{Architecture, GruForm, Kernel, Rnn};
 
-use network::{Biases, OutputKind, Shape};
+use network::{Biases, Shape};
 
 #[path = "../tests/it/harness/network.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -60,7 +60,7 @@ fn lstm(size: usize, layers: usize) -> Shape {
         hidden_sizes: vec![size; layers],
         gru_form: GruForm::ResetAfter,
     };
-    Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 1 }
+    Shape { architecture, tied_output: false, biases: Biases::Both, seed: 1 }
 }
 
 /// Reads `len` tokens in each of `rows` rows and takes their last logits, again and again from where they stand.

@@ -1,4 +1,5 @@
-//! The models of these tests: folders with weights from a counter, written and loaded as a user's would be, and scripted ones.
+//! The models of the tests: folders with weights from a counter, which are written and then loaded like those of a user, and
+//! scripted models.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -18,7 +19,7 @@ use super::network::mix;
 pub(crate) const VOCABULARY: [&str; 12] =
     ["<unk>", "<eos>", "the", "sea", "a", "ship", "of", "stars", "old", "man", "and", "sings"];
 
-/// Two layers of LSTM over words. It has an unknown token, and starts after the end of a text, which is the line end too.
+/// An LSTM of two layers over words. It has an unknown token, and starts after the end-of-text token, which is also its line end.
 pub(crate) fn words() -> Served {
     static WORDS: LazyLock<Served> = LazyLock::new(|| load(write_words));
     WORDS.clone()
@@ -151,7 +152,7 @@ impl Folder<'_> {
     }
 }
 
-/// A tensor of numbers in `-1..1`, by its name and their places.
+/// A tensor of numbers in `-1..1`. Each number depends on the tensor's name and the number's index.
 fn tensor(name: String, shape: &[usize]) -> (String, Vec<usize>, Vec<u8>) {
     let seed = name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
     let value = |place: u64| (mix(seed ^ place << 32) >> 40) as f32 / (1 << 23) as f32 - 1.0;
