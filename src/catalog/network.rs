@@ -12,7 +12,7 @@ use crate::kernels::Kernel;
 use crate::lm::{Cell, Dtype, Model};
 use crate::onnx::{self, Hints, Understanding};
 use crate::rnn::{GruForm, Rnn};
-use crate::text::{Tokenizer, visible};
+use crate::text::{Tokenizer, escape_invisible};
 
 /// A model, before its name and its first state are known.
 pub(super) struct Computed {
@@ -71,7 +71,7 @@ impl Source<'_> {
 fn hints(spec: &GraphSpec, tokenizer: &Tokenizer) -> Result<Hints> {
     let id = |entry: &String| {
         let unknown = || {
-            let entry = visible(entry);
+            let entry = escape_invisible(entry);
             Error::load(format!("`onnx.pad` is `{entry}`, which the vocabulary does not have"))
         };
         tokenizer.id_of(entry).ok_or_else(unknown)
