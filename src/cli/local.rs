@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::failure::{Failure, Outcome};
 use super::input::ModelArg;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::Service;
 
@@ -33,7 +34,7 @@ impl Local {
         config.models.clone_from(&model.folder);
         (config.default_model, config.strict) = (None, true);
         (config.http.request_timeout, config.limits.max_tokens) = (TIMEOUT, TOKENS_MAX);
-        let service = Service::load(&config, &Arc::default())?;
+        let service = Service::load(&config, &Arc::default(), Clock::system())?;
         let names: Vec<String> =
             service.catalog().iter().map(|served| format!("`{}`", served.name)).collect();
         if names.len() > 1 {
