@@ -64,11 +64,11 @@ const ARROWS: &[Arrow] = &[
     // Describes what was found in an ONNX file.
     ("service/models", &["api", "catalog", "onnx", "lm", "error"]),
     // The edge carries the contract.
-    ("http", &["api", "service", "config", "error", "telemetry"]),
-    ("cli", &["api", "service", "config", "error"]),
+    ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
+    ("cli", &["api", "service", "clock", "config", "error"]),
     // Looks at files that nobody may be able to serve.
     ("cli/inspect", &["api", "service", "catalog", "kernels", "lm", "config"]),
-    ("cli/serve", &["http", "service", "config", "telemetry"]),
+    ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),
 ];
 
 /// Words that stay in some folders: what they name is the business of those folders alone.
