@@ -104,11 +104,18 @@ fn inspect_folder(folder: &Path, kernel: Kernel) -> Inspection {
     Inspection { manifest: Some(manifest), tensors, understanding, served, error, draft: None }
 }
 
-/// A graph on its own. What a manifest would have to say of its padding changes nothing of how it is understood.
+/// A graph without a manifest, as it would be with the drafted one. Which entry stands in its window before the first token changes
+/// nothing in how it is understood.
 fn inspect_graph(path: &Path, kernel: Kernel) -> Result<Inspection> {
-    let hints = Hints { pad: Some(0), ..Hints::default() };
-    let onnx::Examined { understanding, model } =
-        onnx::examine(path, &hints, kernel).map_err(|error| error.within(format!("`{}`", path.display())))?;
+    let examine = |hints: &Hints| {
+        onnx::examine(path, hints, kernel).map_err(|error| error.within(format!("`{}`", path.display())))
+    };
+    let alone = examine(&Hints::default())?;
+    let drafted = alone.understanding.interface.clone().filter(|drafted| drafted.window.is_some());
+    let onnx::Examined { understanding, model } = match drafted {
+        Some(drafted) => examine(&Hints { pad: Some(0), ..drafted })?,
+        None => alone,
+    };
     let draft = path.file_name().and_then(|name| name.to_str()).map(|name| {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         Draft::new(&folder, name, &understanding)

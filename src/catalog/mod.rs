@@ -18,7 +18,7 @@ pub use inspect::{Fitting, Inspection, TensorHead, inspect};
 pub use manifest::{GraphSpec, KnownArchitecture, Manifest, Network, OutputWeights};
 pub use weights::read_weights;
 
-pub use crate::onnx::{GraphLayer, GraphNetwork, PortUse as GraphPort, Understanding};
+pub use crate::onnx::{GraphLayer, GraphNetwork, PortUse as GraphPort, Understanding, WindowHint};
 pub use crate::rnn::Kernel;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -3,7 +3,7 @@
 use super::Hints;
 use super::fold::Why;
 use super::graph::Element;
-use super::recognise::{FoundLayer, FoundNetwork, LayerInput};
+use super::recognise::{FoundLayer, FoundNetwork, LayerInput, Usage};
 use super::tensor::Tensor;
 use crate::lm::{Cell, Dtype};
 use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
@@ -14,6 +14,7 @@ pub(super) struct Lowered {
     pub(super) weights: Weights,
     /// The type of the weights in the file; F32 where tensors differ in theirs, or are quantised.
     pub(super) stored: Dtype,
+    pub(super) usage: Usage,
 }
 
 /// `network` in the engine's terms.
@@ -59,6 +60,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             output_bias: network.output_bias.clone(),
         },
         stored: dtype(&stored),
+        usage: network.usage,
     })
 }
 

@@ -14,7 +14,9 @@ mod output;
 mod recurrence;
 mod run;
 mod validate;
+mod windowed;
 
 pub use architecture::{Architecture, GruForm, LayerWeights, Weights};
 pub use kernels::Kernel;
 pub use network::Rnn;
+pub use windowed::WindowedRnn;

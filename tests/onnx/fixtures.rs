@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use rnnlm_server::lm::TokenId;
-use rnnlm_server::onnx::{self, Hints, Loaded};
+use rnnlm_server::onnx::{self, Hints, Loaded, WindowHint};
 use rnnlm_server::rnn::Kernel;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -18,6 +18,8 @@ pub(crate) enum Outcome {
     Lowered,
     /// So it does, with a warning.
     Warned,
+    /// The native engine runs it on the last N ids.
+    LoweredWindowed,
     /// tract runs it.
     Tract,
     /// tract runs it on the last N ids.
@@ -59,9 +61,17 @@ struct HintsGiven {
     tokens: Option<String>,
     state: Vec<(String, String)>,
     logits: Option<String>,
-    window: Option<usize>,
+    window: Option<WindowGiven>,
     pad: Option<TokenId>,
     gru_linear_before_reset: Option<bool>,
+}
+
+/// A number of ids, or `none`.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum WindowGiven {
+    Len(usize),
+    Unlimited(String),
 }
 
 /// Tokens read from the zero state, and ONNX Runtime's numbers.
@@ -86,6 +96,11 @@ impl Case {
     /// What the manifest says of the graph.
     pub(crate) fn hints(&self) -> Hints {
         let HintsGiven { tokens, state, logits, window, pad, gru_linear_before_reset } = self.hints.clone();
+        let window = window.map(|window| match window {
+            WindowGiven::Len(len) => WindowHint::Len(len),
+            WindowGiven::Unlimited(word) if word == "none" => WindowHint::Unlimited,
+            WindowGiven::Unlimited(word) => panic!("`{}`: a window of `{word}`", self.name),
+        });
         Hints { tokens, state, logits, window, pad, gru_linear_before_reset }
     }
 
@@ -106,7 +121,7 @@ impl Case {
 
     /// Whether the native engine runs it.
     pub(crate) fn is_lowered(&self) -> bool {
-        matches!(self.outcome, Outcome::Lowered | Outcome::Warned)
+        matches!(self.outcome, Outcome::Lowered | Outcome::Warned | Outcome::LoweredWindowed)
     }
 }
 

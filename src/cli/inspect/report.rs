@@ -5,7 +5,7 @@ mod page;
 use serde::Serialize;
 
 use crate::catalog::{
-    Draft, Fitting, GraphSpec, Inspection, Manifest, Network, OutputWeights, Served, TensorHead,
+    Draft, Fitting, GraphSpec, Inspection, Manifest, Network, OutputWeights, Served, TensorHead, WindowHint,
 };
 use crate::http::OnnxGraph;
 use crate::lm::Cell;
@@ -73,8 +73,16 @@ struct Onnx {
     tokens: Option<String>,
     state: Vec<(String, String)>,
     logits: Option<String>,
-    window: Option<usize>,
+    window: Option<Window>,
     pad: Option<String>,
+}
+
+/// A number of ids, or `none`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Window {
+    Len(usize),
+    Unlimited(&'static str),
 }
 
 #[derive(Debug, Serialize)]
@@ -180,6 +188,10 @@ impl From<Manifest> for ManifestSays {
 impl From<GraphSpec> for Onnx {
     fn from(spec: GraphSpec) -> Self {
         let GraphSpec { tokens, state, logits, window, pad, .. } = spec;
+        let window = window.map(|window| match window {
+            WindowHint::Len(len) => Window::Len(len),
+            WindowHint::Unlimited => Window::Unlimited("none"),
+        });
         Self { tokens, state, logits, window, pad }
     }
 }
