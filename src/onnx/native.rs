@@ -10,6 +10,7 @@ use super::hints::WindowHint;
 use super::lower::Lowered;
 use super::recognise::Usage;
 use crate::error::{Error, Result};
+use crate::kernels::Kernel;
 use crate::lm::{Model, Window};
 use crate::rnn::{Rnn, WindowedRnn};
 
@@ -77,9 +78,9 @@ impl Reading {
     /// # Errors
     /// `Load` when its weights cannot be served.
     pub(super) fn model(&self, lowered: Lowered, kernel: Kernel) -> Result<Arc<dyn Model>> {
-        let Lowered { architecture, weights, stored, .. } = lowered;
+        let Lowered { architecture, weights, .. } = lowered;
         let vocab_size = architecture.vocab_size;
-        let network = Rnn::new(&architecture, weights, stored, kernel)?;
+        let network = Rnn::new(&architecture, weights, kernel)?;
         match self.window {
             None => Ok(Arc::new(network)),
             Some(Window { pad, .. }) if pad as usize >= vocab_size => {
