@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
 use crate::error::{Error, Result};
+use crate::kernels::Kernel;
 use crate::lm::{Joint, Logits, Model, Row, Scratch, State, Tail, TokenId};
 use crate::onnx::Understanding;
-use crate::rnn::Kernel;
 use crate::text::{Tokenizer, TokenizerKind, escape_invisible};
 
 /// A model with everything that is needed to serve it.

@@ -10,9 +10,9 @@ use super::manifest::{Manifest, NetworkSpec};
 use super::network::hints_of_folder;
 use super::weights::unreadable;
 use crate::error::{Error, Result};
+use crate::kernels::Kernel;
 use crate::lm::Cell;
 use crate::onnx::{self, Hints, Understanding};
-use crate::rnn::Kernel;
 
 /// What was found at a path.
 #[derive(Default)]

@@ -44,7 +44,8 @@ impl Manifest {
     pub fn parse(json: &[u8]) -> Result<Self> {
         let head: Head = read(json)?;
         if head.format_version != Self::FORMAT_VERSION {
-            let (found, expected) = (head.format_version, Self::FORMAT_VERSION);
+            let found = head.format_version;
+            let expected = Self::FORMAT_VERSION;
             return Err(Error::load(format!("`format_version` is {found}, expected {expected}")));
         }
         read::<File>(json)?.check()

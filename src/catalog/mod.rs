@@ -18,10 +18,8 @@ pub use inspect::{Fitting, Inspection, TensorHead, inspect};
 pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 pub use weights::read_weights;
 
-pub use crate::onnx::{GraphLayer, GraphNetwork, PortUse as GraphPort, Understanding};
-pub use crate::rnn::Kernel;
-
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Kernel;
 
 /// All models by name, and the default one.
 pub struct Catalog {

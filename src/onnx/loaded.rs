@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Hints, Understanding};
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::lm::Model;
-use crate::rnn::Kernel;
 
 /// A graph, whether or not it can be served.
 pub struct Examined {

@@ -30,8 +30,9 @@ pub use port::{Dim, Element, Port};
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::lm::Model;
-use crate::rnn::{Kernel, Rnn};
+use crate::rnn::Rnn;
 use graph::Graph;
 use lower::Lowered;
 

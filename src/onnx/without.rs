@@ -13,7 +13,7 @@ pub use port::{Dim, Element, Port};
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::{Error, Result};
-use crate::rnn::Kernel;
+use crate::kernels::Kernel;
 
 /// Refuses the ONNX file `path`.
 ///

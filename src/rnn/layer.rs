@@ -2,9 +2,9 @@
 
 use super::architecture::{GruForm, LayerWeights};
 use super::chunk::{Chunk, LastVector};
-use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use super::recurrence::{Recurrence, RecurrenceSpec, Step};
 use super::values::Values;
+use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use crate::lm::Cell;
 
 /// A packed layer.

@@ -6,7 +6,7 @@
 mod architecture;
 mod cells;
 mod chunk;
-mod kernels;
+mod cost;
 mod layer;
 mod network;
 mod output;
@@ -16,6 +16,5 @@ mod validate;
 mod values;
 
 pub use architecture::{Architecture, GruForm, LayerWeights, Weights};
-pub use kernels::Kernel;
 pub use network::Rnn;
 pub use values::Values;

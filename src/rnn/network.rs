@@ -1,14 +1,15 @@
 //! The network as a model: checked, packed, ready to run.
 
 use super::architecture::{Architecture, Weights};
-use super::kernels::Kernel;
+use super::cost::cost;
 use super::layer::{Layer, LayerSpec};
 use super::output::{Output, OutputSpec};
 use super::run::Run;
 use super::validate::validate;
 use super::values::Values;
 use crate::error::Result;
-use crate::lm::{Backend, Dtype, Model, ModelInfo, Row, Scratch, Sink};
+use crate::kernels::Kernel;
+use crate::lm::{Backend, Cost, Dtype, Model, ModelInfo, Row, Scratch, Sink};
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.
 ///
@@ -69,6 +70,10 @@ impl Rnn {
 impl Model for Rnn {
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    fn cost(&self) -> Cost {
+        cost(self)
     }
 
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {

@@ -4,8 +4,8 @@
 use std::slice;
 
 use super::cells::AllFinite;
-use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use super::values::Values;
+use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 
 /// `logits = W h + b`.
 pub(super) struct Output {

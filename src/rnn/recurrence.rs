@@ -5,8 +5,8 @@ use std::slice;
 
 use super::architecture::GruForm;
 use super::cells::{Activation, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep};
-use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use super::values::Values;
+use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use crate::lm::Cell;
 
 /// The recurrent weights of a cell, packed.

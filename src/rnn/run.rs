@@ -1,4 +1,4 @@
-//! One run over ragged rows: chunk after chunk through all layers, then the logits that were asked for.
+//! One run over ragged rows: each chunk goes through all layers, then the logits that were asked for are computed.
 
 use std::cmp::Reverse;
 
@@ -9,8 +9,8 @@ use super::network::{Embedding, Rnn};
 use super::output::{Asked, NotFinite, TileBuffers, Wanted};
 use crate::lm::{Logits, Row, RowError, Scratch, Sink};
 
-/// Bounds each buffer of a chunk, unless one step takes more: enough tokens to read the weights for many at once, few
-/// enough to stay near the processor.
+/// Bounds each buffer of a chunk, unless a single step needs more: enough tokens to share one pass over the weights, few
+/// enough to stay in a cache.
 const BUFFER_BYTES_MAX: usize = 8 << 20;
 
 /// Rows on their way through a network.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-use super::kernels::Packed;
+use crate::kernels::Packed;
 use crate::lm::Dtype;
 
 /// The values of a tensor, row-major, as stored. Widening them to `f32` is exact.

@@ -4,7 +4,6 @@
 
 mod cut;
 mod decoder;
-mod digest;
 mod encoding;
 mod escape;
 mod hugging_face;
@@ -18,7 +17,6 @@ mod utf8;
 mod vocabulary;
 
 pub use decoder::{Decoder, Piece};
-pub(crate) use digest::Digest;
 pub use encoding::Encoding;
 pub(crate) use escape::escape_invisible;
 pub use spec::{DEFAULT_PATTERN, TokenizerKind, TokenizerSpec};

@@ -24,6 +24,8 @@ from .tokenizer import Tokenizer
 from .training_log import TrainingLog
 from .window import WindowLm
 
+BAR_SECONDS = 5.0  # between two pictures of the progress bar
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -268,7 +270,7 @@ class Data:
 def progress_bar(progress: float):
     """A bar from 0 to 1, continued at `progress`."""
     form = "{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
-    with tqdm(total=1.0, initial=progress, bar_format=form, mininterval=5.0, dynamic_ncols=True) as bar:
+    with tqdm(total=1.0, initial=progress, bar_format=form, mininterval=BAR_SECONDS, dynamic_ncols=True) as bar:
         yield bar
 
 

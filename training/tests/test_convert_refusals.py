@@ -95,7 +95,7 @@ def test_hostile_vocabulary(tmp_path, name):
         # A path through an allowed function.
         (b"cnumpy._core.multiarray\n_reconstruct.__globals__\n.", "_reconstruct.__globals__`"),
         # An array of objects whose type claims that its bytes need no care.
-        (b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR(I1\n(I1\ntcnumpy\ndtype\n(VO8\nI00\nI01\ntR(I3\nV|\nNNNI-1\nI-1\nI0\ntbI00\nVAAAAAAAA\ntb.", "the type `|O8`, expected numbers"),
+        (b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR(I1\n(I1\ntcnumpy\ndtype\n(VO8\nI00\nI01\ntR(I3\nV|\nNNNI-1\nI-1\nI0\ntbI00\nVAAAAAAAA\ntb.", "the type `|O8`; only numbers are read"),
     ],
 )
 def test_ways_around_the_list(words, tmp_path, monkeypatch, attack, message):

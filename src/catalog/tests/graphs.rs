@@ -3,8 +3,8 @@
 use super::super::{Manifest, NetworkSpec, inspect, load_folder};
 use super::*;
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::lm::{Backend, Logits, Row, Scratch, State};
-use crate::rnn::Kernel;
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnx/files");
 

@@ -3,7 +3,8 @@
 use super::super::{DeclaredNetwork, Manifest, NetworkSpec, load_folder};
 use super::*;
 use crate::error::ErrorKind;
-use crate::rnn::{GruForm, Kernel};
+use crate::kernels::Kernel;
+use crate::rnn::GruForm;
 use crate::text::TokenizerKind;
 
 /// What loading the folder is refused with, after `change`.

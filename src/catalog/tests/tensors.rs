@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use super::super::{DeclaredNetwork, load_folder, read_weights};
 use super::*;
 use crate::error::Error;
+use crate::kernels::Kernel;
 use crate::lm::{Cell, Dtype as Stored};
-use crate::rnn::{Architecture, GruForm, Kernel, Values};
+use crate::rnn::{Architecture, GruForm, Values};
 
 fn refusal(change: impl FnOnce(&mut Folder)) -> String {
     let mut folder = Folder::new();
@@ -82,7 +83,8 @@ fn numbers_that_are_not_finite_are_refused() {
 #[test]
 fn damaged_and_lying_files_are_refused() {
     let whole = file_of(&Folder::new().tensors);
-    let (len, expected) = (whole.len(), "`model.safetensors`: not a safetensors file: ");
+    let len = whole.len();
+    let expected = "`model.safetensors`: not a safetensors file: ";
     let info = |dtype: &str, shape: &str, start: usize, end: usize| {
         format!(r#"{{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [{start}, {end}]}}"#)
     };
@@ -145,7 +147,8 @@ fn embedding(values: &[u16], dtype: Dtype) -> Result<Values, Error> {
         shape: shape.to_owned(),
         data: vec![0; 2 * shape.iter().product::<usize>()],
     };
-    let (width, hidden) = (values.len(), 1);
+    let width = values.len();
+    let hidden = 1;
     let mut tensors = vec![
         zeros("encoder.weight", &[1, width]),
         zeros("rnn.weight_ih_l0", &[hidden, width]),

@@ -8,9 +8,10 @@ use rnnlm_server::engine::jobs::{
     Finish, GenerationEvent, NextQuery, ReadingFailure, ReadingPlan, ReadingResult, Scored, Vector,
 };
 use rnnlm_server::engine::{Reader, Start};
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Cell, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel};
+use rnnlm_server::rnn::{Architecture, GruForm};
 use rnnlm_server::session::Snapshot;
 
 use super::fragile::Fragile;
@@ -86,11 +87,12 @@ fn cuts() -> impl Strategy<Value = Cut> {
     let logits_bytes = prop_oneof![Just(0), Just(200), Just(1 << 20)];
     // A state of the scripted model has 12 bytes, one of the network up to 120.
     let state_bytes = prop_oneof![0..500usize, Just(1 << 20)];
-    (1..7usize, state_bytes, 1..9usize, logits_bytes, 1..4usize).prop_map(
-        |(rows_max, state_bytes_max, prompt_tokens, logits_bytes_max, parked_max)| Cut {
+    (1..7usize, state_bytes, 1..9usize, 0..3u64, logits_bytes, 1..4usize).prop_map(
+        |(rows_max, state_bytes_max, turn_steps, idle_after, logits_bytes_max, parked_max)| Cut {
             rows_max,
             state_bytes_max,
-            prompt_tokens,
+            turn_steps,
+            idle_after: Duration::from_secs(idle_after),
             logits_bytes_max,
             parked_max,
         },

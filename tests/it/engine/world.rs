@@ -29,7 +29,8 @@ pub(crate) struct World {
 pub(crate) struct Cut {
     pub(crate) rows_max: usize,
     pub(crate) state_bytes_max: usize,
-    pub(crate) prompt_tokens: usize,
+    pub(crate) turn_steps: usize,
+    pub(crate) idle_after: Duration,
     pub(crate) logits_bytes_max: usize,
     pub(crate) parked_max: usize,
 }
@@ -39,7 +40,8 @@ impl Default for Cut {
         Self {
             rows_max: 8,
             state_bytes_max: 1 << 20,
-            prompt_tokens: 16,
+            turn_steps: 8,
+            idle_after: Duration::ZERO,
             logits_bytes_max: 1 << 20,
             parked_max: 8,
         }
@@ -72,8 +74,9 @@ impl World {
         let limits = EngineLimits {
             rows_max: cut.rows_max,
             state_bytes_max: cut.state_bytes_max,
-            prompt_tokens_alone: 2 * cut.prompt_tokens,
-            prompt_tokens_beside_decode: cut.prompt_tokens,
+            turn_steps: cut.turn_steps,
+            turn_steps_idle: 2 * cut.turn_steps,
+            idle_after: cut.idle_after,
             logits_bytes_max: cut.logits_bytes_max,
             parked_max: cut.parked_max,
             stall_timeout: STALL,

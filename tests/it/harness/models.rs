@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
 use rnnlm_server::catalog::{Parts, Served, load_folder};
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
-use rnnlm_server::rnn::Kernel;
 use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;

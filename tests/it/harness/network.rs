@@ -1,8 +1,9 @@
 //! Networks whose weights come from a counter, so that they are the same on every machine and need no file.
 
 use proptest::prelude::*;
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Values, Weights};
+use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
 
 /// What a network is made of.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Runs of rows of a model: the one place where the tests call `Model::run`.
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Logits, Model, Row, RowError, Scratch, State, TokenId};
-use rnnlm_server::rnn::Kernel;
 
 use super::skip;
 

@@ -111,7 +111,7 @@ async fn a_message_names_the_word_and_its_offset() {
     assert!(message.contains('x') && message.contains('3'), "{message}");
     let (_, message) =
         server.post("/v1/next", json!({"tokens": [12]})).await.refused(422, "token_out_of_range");
-    assert!(message.contains("below 12"), "{message}");
+    assert!(message.contains("largest id is 11"), "{message}");
 }
 
 #[tokio::test]
@@ -262,7 +262,8 @@ fn with_queue(mut config: rnnlm_server::config::Config) -> rnnlm_server::config:
 async fn a_write_that_times_out_gives_the_position_of_its_session() {
     let (served, mut gate) = gated();
     let mut setup = Setup { clock: Clock::manual(), ..Setup::over(vec![served]) };
-    (setup.config.engine.prompt_chunk, setup.config.engine.prompt_chunk_idle) = (1, 1);
+    setup.config.engine.turn_steps = 1;
+    setup.config.engine.turn_steps_idle = 1;
     let server = setup.start().await;
     tokio::join!(async { server.post("/v1/sessions", json!({"id": "s"})).await.expect(201) }, async {
         gate.entered().await;

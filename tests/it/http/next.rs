@@ -221,7 +221,7 @@ async fn a_batch_has_a_limit_and_excludes_other_fields() {
     assert_eq!(next(&server, entries(2)).await["responses"].as_array().unwrap().len(), 2);
     let (param, message) = server.post("/v1/next", entries(3)).await.refused(422, "invalid_value");
     assert_eq!(param, "requests");
-    assert!(message.contains("at most 2"), "{message}");
+    assert!(message.contains("the maximum is 2"), "{message}");
     let mixed = json!({"requests": [], "text": "a"});
     assert_eq!(server.post("/v1/next", mixed).await.refused(422, "invalid_value").0, "requests");
     let misspelt = json!({"requests": [{}, {"txet": "a"}]});

@@ -1,5 +1,8 @@
 //! `/v1/sessions`: sessions are created, listed, appended to, forked, reset and deleted.
 
+use std::time::Duration;
+
+use rnnlm_server::clock::Clock;
 use serde_json::{Value, json};
 
 use super::gate::gated;
@@ -263,4 +266,56 @@ async fn during_a_write_reads_see_the_state_before_it_and_writes_are_refused() {
     assert_eq!(server.get("/v1/sessions/s").await.expect(200)["busy"], false);
     assert_eq!(before, next(&server, "f").await);
     assert_ne!(before, next(&server, "s").await);
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_does_not_extend_the_life_of_its_session() {
+    let server = Setup { clock: Clock::manual(), ..Setup::default() }.start().await;
+    let made = create(&server, json!({"id": "s", "text": "the"})).await;
+    let expires = |session: &Value| session["expires_at"].as_str().unwrap().to_owned();
+    server.advance(Duration::from_secs(10));
+    for (target, body) in [
+        ("append", json!({})),
+        ("append", json!({"text": ""})),
+        ("append", json!({"tokens": [99]})),
+        ("append", json!({"text": "sea", "tokens": [1]})),
+        ("append", json!({"text": "sea", "model": "letters"})),
+        ("append", json!({"text": "sea", "next": {"top_k": 9999}})),
+        ("append", json!({"text": "sea", "next": {"candidates": [99]}})),
+        ("generate", json!({"max_tokens": 0})),
+        ("generate", json!({"temperature": -1})),
+        ("generate", json!({"banned": ["submarine"]})),
+        ("generate", json!({"tokens": [99]})),
+        ("generate", json!({"tokens": [99], "commit": false})),
+        ("generate", json!({"timeout_ms": 0})),
+        ("reset", json!({"expected_position": -1})),
+        ("next", json!({"tokens": [99]})),
+        ("next", json!({"top_k": 9999})),
+        ("score", json!({"continuations": ["the", ""]})),
+        ("fork", json!({"ttl_seconds": 0})),
+        ("fork", json!({"id": "a b"})),
+    ] {
+        let answer = server.post(&format!("/v1/sessions/s/{target}"), body.clone()).await;
+        assert_eq!(answer.status, 422, "{target} {body}: {}", answer.text());
+        let session = server.get("/v1/sessions/s").await.expect(200);
+        assert_eq!(expires(&session), expires(&made), "{target} {body}");
+    }
+    append(&server, "s", json!({"text": "sea"})).await;
+    assert_ne!(expires(&server.get("/v1/sessions/s").await.expect(200)), expires(&made));
+}
+
+#[tokio::test]
+async fn a_write_that_will_be_refused_does_not_stand_in_the_way_of_another() {
+    let server = Server::start().await;
+    create(&server, json!({"id": "s", "model": "letters"})).await;
+    // Long enough to be tokenised beside the other writes, and refused for its last character.
+    let text = "ab ".repeat(1 << 20) + "x";
+    let refused = server.post("/v1/sessions/s/append", json!({"text": text}));
+    let others = async {
+        for position in 1..=50 {
+            assert_eq!(append(&server, "s", json!({"text": "a"})).await["position"], position);
+        }
+    };
+    let (refused, ()) = tokio::join!(refused, others);
+    refused.refused(422, "unknown_token");
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::TokenId;
 use rnnlm_server::onnx::{self, Hints, Loaded};
-use rnnlm_server::rnn::Kernel;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -135,7 +135,7 @@ fn family(folder: &Path) -> Vec<Case> {
         case.path = folder.join(format!("{}.onnx", case.name));
         if case.needs_tract() && !cfg!(feature = "tract") {
             case.outcome = Outcome::Refused;
-            case.says = WITHOUT_TRACT.to_owned();
+            WITHOUT_TRACT.clone_into(&mut case.says);
         } else if case.oracle != "none" {
             case.sequences = sequences(oracles.as_ref().expect("oracles"), &case.name, &shapes);
         }

@@ -1,8 +1,9 @@
 //! What holds bit for bit: however the tokens of a graph are cut, and whatever file a lowered one's weights came in.
 
 use rnnlm_server::catalog::{Manifest, NetworkSpec, read_weights};
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Logits, Model, RowError, TokenId};
-use rnnlm_server::rnn::{Kernel, Rnn};
+use rnnlm_server::rnn::Rnn;
 
 use super::fixtures::{Case, Outcome, each, kernel};
 use super::reading::{Read, in_pieces, together};

@@ -1,8 +1,9 @@
 //! Rows that fail without affecting the others, and weights that are refused.
 
 use rnnlm_server::error::ErrorKind;
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, RowError, State};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Values, Weights};
+use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
 
 use crate::harness::network::{Biases, Shape};
 use crate::harness::rows::{Answer, Ask, run};

@@ -3,8 +3,9 @@
 //!
 //! A change of a fingerprint changes the answers that a seed promises, so it must be noted in the changelog.
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, Rnn};
+use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use sha2::{Digest, Sha256};
 

@@ -1,7 +1,8 @@
 //! Logits and states compared with PyTorch in double precision (`tests/golden/make.py`).
 
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, LayerWeights, Rnn, Values, Weights};
+use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
 use safetensors::SafeTensors;
 
 use crate::harness::root;

@@ -2,8 +2,9 @@
 //! logits.
 
 use proptest::prelude::*;
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Logits, Model, Scratch, TokenId};
-use rnnlm_server::rnn::{Architecture, Kernel};
+use rnnlm_server::rnn::Architecture;
 
 use crate::harness::network::{Biases, CELLS, Shape, shapes};
 use crate::harness::rows::{Answer, Ask, kernels, run, run_in};

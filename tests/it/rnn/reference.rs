@@ -1,9 +1,10 @@
 //! The network as a scalar loop of multiply-adds, which every kernel must equal bit for bit.
 
 use proptest::prelude::*;
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::math::{sigmoid, tanh};
 use rnnlm_server::lm::{Cell, Logits, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, Values};
+use rnnlm_server::rnn::{Architecture, GruForm, Values};
 
 use crate::harness::network::{Shape, shapes};
 use crate::harness::rows::{Ask, kernels, run};
