@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::failure::{Failure, Outcome};
 use super::input::ModelArg;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::Service;
 
@@ -35,7 +36,7 @@ impl Local {
         config.strict = true;
         config.http.request_timeout = TIMEOUT;
         config.limits.max_tokens = TOKENS_MAX;
-        let service = Service::load(&config, &Arc::default())?;
+        let service = Service::load(&config, &Arc::default(), Clock::system())?;
         let names: Vec<String> =
             service.catalog().iter().map(|served| format!("`{}`", served.name)).collect();
         if names.len() > 1 {

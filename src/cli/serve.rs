@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::failure::{Failure, Outcome};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, App, Shutdown};
 use crate::service::Service;
@@ -33,7 +34,7 @@ async fn serve(config: Config) -> Outcome {
         .await
         .map_err(|error| Failure::Failed(format!("cannot listen on `{}`: {error}", config.listen)))?;
     let address = listener.local_addr()?;
-    let app = App::new(config, Arc::default());
+    let app = App::new(config, Clock::system());
     // Probes are answered from the start, everything else once the models are loaded.
     tokio::select! {
         failed = load(app.clone(), address) => failed.map(|never| match never {}),
@@ -44,9 +45,10 @@ async fn serve(config: Config) -> Outcome {
 /// Loads the models and makes the server ready. Only ever returns a failure.
 async fn load(app: Arc<App>, address: SocketAddr) -> Outcome<Infallible> {
     let loading = app.clone();
-    let service = spawn_blocking(move || Service::load(&loading.config, &loading.metrics)).await.map_err(
-        |error| Failure::Failed(format!("internal error: loading the models panicked: {error}")),
-    )??;
+    let load = move || Service::load(&loading.config, &loading.metrics, loading.clock.clone());
+    let service = spawn_blocking(load).await.map_err(|error| {
+        Failure::Failed(format!("internal error: loading the models panicked: {error}"))
+    })??;
     app.ready(service);
     // A server whose output was closed still serves.
     let _ = writeln!(stdout(), "listening on http://{address}").and_then(|()| stdout().flush());

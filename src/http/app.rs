@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::error::{ApiError, ApiResult};
 use crate::api::error::ErrorCode;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::Service;
 use crate::telemetry::{Metrics, Rejected};
@@ -17,6 +18,8 @@ pub struct App {
     pub config: Config,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// What requests are timed with.
+    pub clock: Clock,
     service: OnceLock<Arc<Service>>,
     document: Bytes,
     phase: watch::Sender<Phase>,
@@ -36,11 +39,12 @@ pub enum Phase {
 
 impl App {
     /// A server that is still loading.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(config: Config, clock: Clock) -> Arc<Self> {
         let document = super::document(&config).to_string().into();
         let phase = watch::Sender::new(Phase::Loading);
         let open = watch::Sender::new(0);
-        Arc::new(Self { config, metrics, service: OnceLock::new(), document, phase, open })
+        let metrics = Arc::default();
+        Arc::new(Self { config, metrics, clock, service: OnceLock::new(), document, phase, open })
     }
 
     /// Requests are answered from now on, unless the server is already shutting down.
@@ -133,7 +137,7 @@ mod tests {
 
     #[test]
     fn requests_are_admitted_between_loading_and_draining_only() {
-        let app = App::new(Config::default(), Arc::default());
+        let app = App::new(Config::default(), Clock::system());
         assert_eq!(app.admit().err().unwrap().code(), ErrorCode::Loading);
         app.ready(service());
         let admitted = app.admit().unwrap();
@@ -147,7 +151,7 @@ mod tests {
 
     #[test]
     fn loading_that_ends_during_a_drain_does_not_make_the_server_ready() {
-        let app = App::new(Config::default(), Arc::default());
+        let app = App::new(Config::default(), Clock::system());
         app.drain();
         app.ready(service());
         assert_eq!(app.phase(), Phase::Draining);

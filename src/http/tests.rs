@@ -72,7 +72,7 @@ pub(super) fn service() -> Arc<Service> {
 
 /// A service that is ready.
 pub(super) fn app_with(config: Config) -> Arc<App> {
-    let app = App::new(config, Arc::default());
+    let app = App::new(config, Clock::system());
     app.ready(service());
     app
 }
@@ -104,7 +104,7 @@ async fn get_from(app: &Arc<App>, uri: &str, headers: &[(&str, &str)]) -> Answer
 
 #[tokio::test]
 async fn probes_follow_the_phases() {
-    let app = App::new(Config::default(), Arc::default());
+    let app = App::new(Config::default(), Clock::system());
     let probe = async |uri: &str| get_from(&app, uri, &[]).await;
     assert_eq!(probe("/livez").await.status, 200);
     for uri in ["/readyz", "/health", "/v1/info"] {

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use super::Service;
 use super::bounds::Bound;
 use super::generating::{Generating, Pace};
@@ -69,7 +67,7 @@ impl Service {
         Bound { param: "top_logprobs", max: limits.max_top_k, option: "--max-top-k" }
             .number(request.top_logprobs)?;
         let timeout = self.timeout(request.timeout_ms)?;
-        let seed = request.seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0 & GenerateRequest::SEED_MAX);
+        let seed = request.seed.unwrap_or_else(random_seed);
         if seed > GenerateRequest::SEED_MAX {
             let message = format!("`seed` is {seed}; the maximum is {}", GenerateRequest::SEED_MAX);
             return Err(Error::invalid("seed", message));
@@ -155,5 +153,22 @@ impl Service {
             tail,
             pace: Pace::new(self.metrics.clone(), self.clock.clone(), begun),
         })
+    }
+}
+
+/// A seed from the operating system's random source; each is equally likely.
+fn random_seed() -> u64 {
+    getrandom::u64().expect("the operating system has a random source") & GenerateRequest::SEED_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_a_random_seed_varies() {
+        let seeds: Vec<u64> = (0..64).map(|_| random_seed()).collect();
+        assert_eq!(seeds.iter().fold(0, |ones, seed| ones | seed), GenerateRequest::SEED_MAX);
+        assert_eq!(seeds.iter().fold(u64::MAX, |ones, seed| ones & seed), 0);
     }
 }

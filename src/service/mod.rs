@@ -102,7 +102,7 @@ impl Service {
     ///
     /// # Errors
     /// When no model could be loaded, or with `--strict` when one could not; when this processor cannot run the kernel.
-    pub fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Self>> {
+    pub fn load(config: &Config, metrics: &Arc<Metrics>, clock: Clock) -> Result<Arc<Self>> {
         let kernel = Kernel::choose(config.engine.kernel.forced())?;
         let catalog = Catalog::load(&catalog::Selection {
             models: config.models.clone(),
@@ -120,7 +120,7 @@ impl Service {
         }
         let names: Vec<&str> = catalog.iter().map(|served| &*served.name).collect();
         tracing::info!(models = ?names, default = %catalog.default().name, kernel = kernel.name(), "models loaded");
-        Self::start(config, catalog, metrics.clone(), Clock::system()).map(Arc::new)
+        Self::start(config, catalog, metrics.clone(), clock).map(Arc::new)
     }
 
     /// The models.

@@ -10,6 +10,7 @@ use axum::response::Response;
 use tracing::Span;
 
 use crate::api::error::ErrorCode;
+use crate::clock::Clock;
 use crate::http::app::App;
 use crate::http::error::status;
 use crate::http::held::hold;
@@ -24,7 +25,8 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
             // Stays if the client closes the connection before there is a response.
             status: status(ErrorCode::Cancelled).as_u16(),
         },
-        began: Instant::now(),
+        began: app.clock.now(),
+        clock: app.clock.clone(),
         span: Span::current(),
     };
     let response = next.run(request).await;
@@ -37,12 +39,13 @@ struct Measured {
     metrics: Arc<Metrics>,
     request: HttpRequest,
     began: Instant,
+    clock: Clock,
     span: Span,
 }
 
 impl Drop for Measured {
     fn drop(&mut self) {
-        let elapsed = self.began.elapsed();
+        let elapsed = self.clock.now().saturating_duration_since(self.began);
         self.span.in_scope(|| tracing::info!(status = self.request.status, ?elapsed, "answered"));
         self.metrics.http_request(self.request.clone(), elapsed);
     }

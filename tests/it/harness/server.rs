@@ -56,7 +56,7 @@ impl Setup {
         let Self { config, models, clock } = self;
         let default = models[0].name.clone();
         let catalog = Catalog::new(models, Some(&default)).unwrap();
-        let app = App::new(config, Arc::default());
+        let app = App::new(config, clock.clone());
         let service = Service::start(&app.config, catalog, app.metrics.clone(), clock.clone()).unwrap();
         app.ready(Arc::new(service));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,9 +1,10 @@
 //! Probes, metrics, models, tokens, request ids, and the OpenAPI document.
 
+use rnnlm_server::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::harness::client::Request;
-use crate::harness::server::Server;
+use crate::harness::server::{Server, Setup};
 
 #[tokio::test]
 async fn probes_answer_and_request_ids_are_echoed() {
@@ -90,6 +91,15 @@ async fn metrics_count_sessions_tokens_and_requests() {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
     assert!(!metrics.contains("submarine"), "labels contain no text");
+}
+
+#[tokio::test]
+async fn requests_are_timed_by_the_clock_that_is_passed_in() {
+    let server = Setup { clock: Clock::manual(), ..Setup::default() }.start().await;
+    server.get("/v1/models").await.expect(200);
+    let metrics = server.get("/metrics").await.text();
+    let line = r#"rnnlm_http_request_duration_seconds_sum{route="/v1/models"} 0.0"#;
+    assert!(metrics.contains(line), "{line} is not in {metrics}");
 }
 
 #[tokio::test]

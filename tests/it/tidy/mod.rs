@@ -65,11 +65,11 @@ const ARROWS: &[Arrow] = &[
     // Describes what was found in an ONNX file.
     ("service/models", &["api", "catalog", "onnx", "lm", "error"]),
     // The edge carries the contract.
-    ("http", &["api", "service", "config", "error", "telemetry"]),
-    ("cli", &["api", "service", "config", "error"]),
+    ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
+    ("cli", &["api", "service", "clock", "config", "error"]),
     // It describes files that the service may not be able to load.
     ("cli/inspect", &["api", "service", "catalog", "kernels", "lm", "config"]),
-    ("cli/serve", &["http", "service", "config", "telemetry"]),
+    ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),
 ];
 
 /// Words that are confined to some folders, because only those folders may use what they name.
