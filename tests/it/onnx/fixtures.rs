@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::TokenId;
-use rnnlm_server::onnx::{self, Hints, Loaded};
+use rnnlm_server::onnx::{self, Hints, Loaded, WindowHint};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -20,6 +20,8 @@ pub(crate) enum Outcome {
     Lowered,
     /// So it does, with a warning.
     Warned,
+    /// The native engine runs it on the last N ids.
+    LoweredWindowed,
     /// tract runs it.
     Tract,
     /// tract runs it on the last N ids.
@@ -61,9 +63,17 @@ struct HintsGiven {
     tokens: Option<String>,
     state: Vec<(String, String)>,
     logits: Option<String>,
-    window: Option<usize>,
+    window: Option<WindowGiven>,
     pad: Option<TokenId>,
     gru_linear_before_reset: Option<bool>,
+}
+
+/// A number of ids, or `none`.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum WindowGiven {
+    Len(usize),
+    Unlimited(String),
 }
 
 /// Tokens read from the zero state, and ONNX Runtime's numbers.
@@ -88,6 +98,11 @@ impl Case {
     /// What the manifest says of the graph.
     pub(crate) fn hints(&self) -> Hints {
         let HintsGiven { tokens, state, logits, window, pad, gru_linear_before_reset } = self.hints.clone();
+        let window = window.map(|window| match window {
+            WindowGiven::Len(len) => WindowHint::Len(len),
+            WindowGiven::Unlimited(word) if word == "none" => WindowHint::Unlimited,
+            WindowGiven::Unlimited(word) => panic!("`{}`: a window of `{word}`", self.name),
+        });
         Hints { tokens, state, logits, window, pad, gru_linear_before_reset }
     }
 
@@ -108,7 +123,7 @@ impl Case {
 
     /// Whether the native engine runs it.
     pub(crate) fn is_lowered(&self) -> bool {
-        matches!(self.outcome, Outcome::Lowered | Outcome::Warned)
+        matches!(self.outcome, Outcome::Lowered | Outcome::Warned | Outcome::LoweredWindowed)
     }
 }
 

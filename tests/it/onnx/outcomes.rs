@@ -2,7 +2,7 @@
 
 use rnnlm_server::error::{Error, ErrorKind};
 use rnnlm_server::lm::Backend;
-use rnnlm_server::onnx::Loaded;
+use rnnlm_server::onnx::{Loaded, WindowHint};
 
 use super::fixtures::{Case, Outcome, WITHOUT_TRACT, cases, each, kernel};
 
@@ -11,7 +11,7 @@ fn the_matrix_is_whole() {
     let cases = cases();
     let files = cases.iter().filter(|case| !case.path.components().any(|part| part.as_os_str() == "hostile"));
     assert!(files.count() >= 120, "fewer files than the matrix needs");
-    let native = [Outcome::Lowered, Outcome::Warned, Outcome::Refused];
+    let native = [Outcome::Lowered, Outcome::Warned, Outcome::LoweredWindowed, Outcome::Refused];
     let by_tract: &[Outcome] =
         if cfg!(feature = "tract") { &[Outcome::Tract, Outcome::Windowed] } else { &[] };
     for &outcome in native.iter().chain(by_tract) {
@@ -30,7 +30,9 @@ fn every_file_becomes_what_it_should() {
             (Outcome::Refused, Ok(_)) => Err(format!("served, expected a refusal that says `{}`", case.says)),
             (Outcome::Refused, Err(error)) => refused(case, &error),
             (_, Err(error)) => Err(format!("refused: {error}")),
-            (Outcome::Lowered | Outcome::Warned, Ok(loaded)) => lowered(case, &loaded),
+            (Outcome::Lowered | Outcome::Warned | Outcome::LoweredWindowed, Ok(loaded)) => {
+                lowered(case, &loaded)
+            }
             (Outcome::Tract | Outcome::Windowed, Ok(loaded)) => not_lowered(&loaded),
         },
     );
@@ -58,6 +60,10 @@ fn lowered(case: &Case, loaded: &Loaded) -> Result<(), String> {
     let sizes: Vec<_> = understanding.layers.iter().map(|layer| layer.hidden_size).collect();
     if info.backend != Backend::Native || info.cell.is_none() || sizes != info.hidden_sizes {
         return Err(format!("layers of {sizes:?} were found, the model is {info:?}"));
+    }
+    let window = case.hints().window;
+    if case.outcome == Outcome::LoweredWindowed && window != Some(WindowHint::Len(info.state_len)) {
+        return Err(format!("a state of {}, expected the ids of the window {window:?}", info.state_len));
     }
     let warnings = &understanding.warnings;
     let expected = match case.outcome {
