@@ -14,6 +14,7 @@
 mod block;
 mod layout;
 mod links;
+mod names;
 mod ordered;
 mod output;
 mod pages;
@@ -21,7 +22,6 @@ mod server;
 
 use rnnlm_server::catalog::Manifest;
 use rnnlm_server::config::{self, Config};
-use rnnlm_server::telemetry::{HttpRequest, Metrics, Rejected};
 
 use crate::harness::skip;
 use block::Use;
@@ -143,39 +143,4 @@ fn essential_rows(all: &str, found: &str) -> String {
     let rows =
         wanted.iter().map(|wanted| row(wanted).unwrap_or_else(|| panic!("there is no option `{wanted}`")));
     all.lines().take(2).chain(rows).map(|row| format!("{row}\n")).collect()
-}
-
-#[test]
-fn every_route_error_code_and_metric_is_documented() {
-    let mut pages = Pages::read();
-    let api = rnnlm_server::http::document(&rnnlm_server::config::Config::default());
-    let routes: Vec<&str> = api["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    let codes = api["components"]["schemas"]["ErrorCode"]["enum"].as_array().unwrap();
-    // No client can receive `cancelled`, because it means that the client disconnected.
-    let codes: Vec<&str> =
-        codes.iter().filter_map(|code| code.as_str()).filter(|code| *code != "cancelled").collect();
-    let page = metrics_page();
-    let metrics: Vec<&str> =
-        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    assert!(
-        routes.len() > 10 && codes.len() > 10 && metrics.len() > 10,
-        "this test reads the program wrongly"
-    );
-    for (name, wanted) in [("README.md", routes), ("docs/api.md", codes), ("docs/operations.md", metrics)] {
-        let missing = pages.page(name).lacks(&wanted);
-        assert!(missing.is_empty(), "{name} lacks {missing:?}");
-    }
-}
-
-/// All metrics, each with a value, because a metric without a value is not listed.
-fn metrics_page() -> String {
-    let metrics = Metrics::new();
-    metrics.http_request(
-        HttpRequest { route: String::new(), method: "GET", status: 200 },
-        std::time::Duration::ZERO,
-    );
-    metrics.rejected(Rejected::QueueFull);
-    metrics.model("m").sessions(1);
-    metrics.sessions_closed("evicted", 1);
-    metrics.render()
 }
