@@ -21,7 +21,8 @@ pub struct GenerateRequest {
     #[serde(flatten)]
     pub sampling: Sampling,
     /// The maximum number of tokens to draw.
-    #[schema(minimum = 1, extensions(("x-limit" = json!("--max-tokens"))))]
+    /// Limit: `--max-tokens`.
+    #[schema(minimum = 1)]
     pub max_tokens: usize,
     /// Whether the answer is a stream of server-sent events. If absent, the header `accept` decides.
     pub stream: Option<bool>,
@@ -29,17 +30,18 @@ pub struct GenerateRequest {
     #[schema(maximum = 9007199254740991_i64)]
     pub seed: Option<u64>,
     /// Strings that end the text, which ends before them. None may be empty.
-    #[schema(extensions(("x-limit" = json!("--max-stops")), ("x-item-limit" = json!("--max-stop-length"))))]
+    /// Limit: `--max-stops`. Limit of each: `--max-stop-length`.
     pub stop: Vec<String>,
     /// Whether the end-of-text token ends the text. If absent, it does unless it is also the newline token.
     pub stop_at_eos: Option<bool>,
     /// Whether an answer in one piece lists its tokens with their log-probabilities. A stream always does.
     pub token_logprobs: bool,
     /// The number of most likely tokens to list with each token. Above 0, it implies `token_logprobs`.
-    #[schema(extensions(("x-limit" = json!("--max-top-k"))))]
+    /// Limit: `--max-top-k`.
     pub top_logprobs: usize,
     /// Ends the generation after this many milliseconds. If absent, the maximum applies.
-    #[schema(minimum = 1, extensions(("x-limit" = json!("--request-timeout"))))]
+    /// Limit: `--request-timeout`.
+    #[schema(minimum = 1)]
     pub timeout_ms: Option<u64>,
 }
 

@@ -17,7 +17,7 @@ pub struct NextRequest {
     #[serde(flatten)]
     pub next: SessionNextRequest,
     /// Many questions in one call. No other field may be set beside it.
-    #[schema(extensions(("x-limit" = json!("--max-requests"))))]
+    /// Limit: `--max-requests`.
     pub requests: Option<Vec<NextEntry>>,
 }
 
@@ -58,7 +58,8 @@ pub struct NextQuery {
     /// The model. If absent, the default model.
     pub model: Option<String>,
     /// The text to read.
-    #[schema(example = "the old man and the", extensions(("x-limit" = json!("--max-text"))))]
+    /// Limit: `--max-text`.
+    #[schema(example = "the old man and the")]
     pub text: Option<String>,
     /// How much of the distribution is shown.
     #[serde(flatten)]

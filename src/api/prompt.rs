@@ -16,10 +16,10 @@ pub struct Prompt {
     /// The model. If absent, the default model or, in a session, the session's model. A session accepts no other model.
     pub model: Option<String>,
     /// The text to read. At most one of `text` and `tokens`.
-    #[schema(extensions(("x-limit" = json!("--max-text"))))]
+    /// Limit: `--max-text`.
     pub text: Option<String>,
     /// The ids of the tokens to read. At most one of `text` and `tokens`.
-    #[schema(extensions(("x-limit" = json!("--max-prompt-tokens"))))]
+    /// Limit: `--max-prompt-tokens`.
     pub tokens: Option<Vec<u32>>,
 }
 

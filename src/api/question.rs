@@ -17,7 +17,7 @@ pub struct Question {
     #[serde(flatten)]
     pub shown: Shown,
     /// Continuations whose probability is asked for: words, texts of several tokens, or token ids.
-    #[schema(extensions(("x-limit" = json!("--max-candidates"))))]
+    /// Limit: `--max-candidates`.
     pub candidates: Vec<Word>,
     /// Show the distribution that remains after these filters instead of the model's own.
     pub sampling: Option<Sampling>,
@@ -30,7 +30,7 @@ fields!(Question { candidates, sampling } + shown: Shown);
 #[serde(default, deny_unknown_fields)]
 pub struct Shown {
     /// The number of most likely tokens to list.
-    #[schema(extensions(("x-limit" = json!("--max-top-k"))))]
+    /// Limit: `--max-top-k`.
     pub top_k: usize,
     /// Whether the unknown token and the end-of-text token are listed. Left out, they keep their share of the probability.
     pub special: bool,

@@ -24,7 +24,7 @@ pub struct Sampling {
     #[schema(minimum = 0, maximum = 1)]
     pub min_p: f64,
     /// Words and token ids that are never drawn. A word must be a single token.
-    #[schema(extensions(("x-limit" = json!("--max-banned"))))]
+    /// Limit: `--max-banned`.
     pub banned: Vec<Word>,
     /// Whether the unknown token may be drawn.
     pub allow_unknown: bool,

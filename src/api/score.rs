@@ -16,10 +16,11 @@ pub struct ScoreRequest {
     #[serde(flatten)]
     pub prompt: Prompt,
     /// A text that is read before every scored text and is not scored.
-    #[schema(extensions(("x-limit" = json!("--max-text"))))]
+    /// Limit: `--max-text`.
     pub context: Option<String>,
     /// Several texts, each a string or a list of token ids.
-    #[schema(min_items = 1, extensions(("x-limit" = json!("--max-texts"))))]
+    /// Limit: `--max-texts`.
+    #[schema(min_items = 1)]
     pub texts: Option<Vec<TextOrIds>>,
     /// How the texts are scored.
     #[serde(flatten)]
@@ -50,7 +51,8 @@ pub struct SessionScoreRequest {
     /// The session's model, which is the only one accepted.
     pub model: Option<String>,
     /// The continuations, each a string or a list of token ids. Each is scored from where the session stands.
-    #[schema(required, min_items = 1, extensions(("x-limit" = json!("--max-texts"))))]
+    /// Limit: `--max-texts`.
+    #[schema(required, min_items = 1)]
     pub continuations: Option<Vec<TextOrIds>>,
     /// How the continuations are scored.
     #[serde(flatten)]

@@ -58,7 +58,8 @@ fields!(CreateSessionRequest { id, replace, next } + prompt: Prompt + lifetime: 
 #[serde(default, deny_unknown_fields)]
 pub struct Lifetime {
     /// The time to live after the session's last use. If absent, the maximum.
-    #[schema(exclusive_minimum = 0, extensions(("x-limit" = json!("--session-ttl"))))]
+    /// Limit: `--session-ttl`.
+    #[schema(exclusive_minimum = 0)]
     pub ttl_seconds: Option<f64>,
 }
 
@@ -85,7 +86,8 @@ pub struct CreatedSession {
 #[serde(default, deny_unknown_fields)]
 pub struct ListSessionsQuery {
     /// The maximum number of sessions to return. If absent, 100, or the maximum if that is smaller.
-    #[schema(minimum = 1, extensions(("x-limit" = json!("--sessions-page-max"))))]
+    /// Limit: `--sessions-page-max`.
+    #[schema(minimum = 1)]
     pub limit: Option<usize>,
     /// The last id of the page before.
     pub after: Option<String>,

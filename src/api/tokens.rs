@@ -54,7 +54,7 @@ pub struct TokenizeRequest {
     /// The model. If absent, the default model.
     pub model: Option<String>,
     /// The text.
-    #[schema(extensions(("x-limit" = json!("--max-text"))))]
+    /// Limit: `--max-text`.
     pub text: String,
 }
 
@@ -79,7 +79,7 @@ pub struct DetokenizeRequest {
     /// The model. If absent, the default model.
     pub model: Option<String>,
     /// The token ids.
-    #[schema(extensions(("x-limit" = json!("--max-prompt-tokens"))))]
+    /// Limit: `--max-prompt-tokens`.
     pub tokens: Vec<u32>,
 }
 

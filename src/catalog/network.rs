@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::folder::{load_tokenizer, read};
 use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 use super::weights::read_weights;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::kernels::Kernel;
 use crate::lm::{Cell, Dtype, Model};
 use crate::onnx::{self, Hints, Understanding};
 use crate::rnn::{GruForm, Rnn};
-use crate::text::{Digest, Tokenizer, visible};
+use crate::text::{Tokenizer, visible};
 
 /// A model, before its name and its first state are known.
 pub(super) struct Computed {

@@ -1,4 +1,4 @@
-//! `next`: what comes next after a text.
+//! `next`: the most likely next tokens after a text.
 
 use std::fmt;
 use std::io::{IsTerminal, Write, stdout};

@@ -19,8 +19,29 @@ use crate::config::Config;
 pub fn document(config: &Config) -> Value {
     let mut document = serde_json::to_value(described()).expect("bug: a document has only string keys");
     parts::inline(&mut document);
+    plain(&mut document);
     limits::write(&mut document, config);
     document
+}
+
+/// Drops defaults that are null, which say nothing, and describes an optional object beside its alternatives and not within.
+fn plain(document: &mut Value) {
+    match document {
+        Value::Object(object) => {
+            if object.get("default") == Some(&Value::Null) {
+                object.remove("default");
+            }
+            if let Some(Value::Array(alternatives)) = object.get_mut("oneOf")
+                && let [Value::Object(reference), Value::Object(_)] = alternatives.as_mut_slice()
+                && let Some(description) = reference.remove("description")
+            {
+                object.insert("description".to_owned(), description);
+            }
+            object.values_mut().for_each(plain);
+        }
+        Value::Array(values) => values.iter_mut().for_each(plain),
+        _ => {}
+    }
 }
 
 fn described() -> OpenApi {

@@ -43,7 +43,7 @@ struct Drawn {
     index: usize,
     /// With the text that the token adds.
     token: DrawnToken,
-    /// The text that it brings to light: what could begin a stop string is held back, and comes with a later token.
+    /// The text that can be shown now. What could begin a stop string is held back until a later token.
     shown: String,
 }
 
@@ -206,7 +206,7 @@ fn finish_reason(finish: Finish) -> FinishReason {
 pub(super) struct Pace {
     metrics: Arc<Metrics>,
     clock: Clock,
-    /// When the request came, then when the last token did.
+    /// When the request arrived, then when the last token came.
     last: Instant,
     tokens: usize,
 }

@@ -9,12 +9,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Joint, Tail, TokenId};
 use crate::text::Encoding;
 
-/// What is to be read.
+/// What a request gives to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     /// Nothing.
     Empty,
-    /// A text, tokenised on its own.
+    /// A text, which is tokenised on its own.
     Text(String),
     /// Token ids.
     Tokens(Vec<TokenId>),
@@ -36,7 +36,7 @@ impl Input {
         }
     }
 
-    /// The field of a request in which it stands.
+    /// The field of the request that gives it.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Empty | Self::Text(_) => "text",
@@ -59,7 +59,7 @@ impl From<TextOrIds> for Input {
 pub(super) struct Prepared {
     pub(super) tokens: Arc<[TokenId]>,
     pub(super) unknown_count: usize,
-    /// How the text stands after it; nothing if there is no text.
+    /// How the text stands after it; `None` if it is empty.
     joint: Option<Joint>,
     /// Where the tokens come from, if they were given as text.
     pub(super) source: Option<SourceText>,
@@ -77,12 +77,12 @@ impl Prepared {
         self.tokens.is_empty()
     }
 
-    /// How the text stands after this input was read at `tail`.
+    /// How the text stands after this input is read at `tail`.
     fn joint_after(&self, tail: &Tail) -> Joint {
         self.joint.unwrap_or(tail.joint)
     }
 
-    /// `tail` moved past this input.
+    /// The tail after this input is read at `tail`.
     pub(super) fn tail_after(&self, tail: &Tail) -> Tail {
         let mut after = tail.clone();
         after.extend(&self.tokens);
@@ -91,7 +91,7 @@ impl Prepared {
     }
 }
 
-/// Texts above this length are tokenised on a thread of their own: some milliseconds of work.
+/// Longer texts are tokenised on a thread of their own, because they take milliseconds.
 const LONG_TEXT_BYTES: usize = 64 << 10;
 
 impl Service {

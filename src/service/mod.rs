@@ -1,8 +1,8 @@
-//! The use cases: a request of the contract, checked once, becomes jobs for the engine, and their results an answer.
+//! The use cases, one file each: a request is validated once, runs as jobs of the engine, and their results become the answer.
 //!
-//! One file a use case. Requests and answers are those of [`crate::api`]. HTTP handlers and subcommands share them, so that nothing
-//! is validated, tokenised or submitted in two places. There are no status codes here, and below here nothing is
-//! validated again. [`work`] is where a use case meets the engine.
+//! Requests and answers are the types of [`crate::api`]. HTTP handlers and subcommands share the use cases, so that nothing is
+//! validated, tokenised or submitted in two places. There are no status codes here, and below here nothing is validated
+//! again. [`work`] hands jobs to the engine.
 
 mod append;
 mod bounds;
@@ -42,7 +42,7 @@ use crate::kernels::Kernel;
 use crate::session::{SessionLimits, Sessions};
 use crate::telemetry::Metrics;
 
-/// All that answers requests: the models, the sessions, the engines, and every limit.
+/// What answers requests: the models, the sessions, the engines, and every limit.
 pub struct Service {
     catalog: Catalog,
     sessions: Arc<Sessions>,
@@ -51,11 +51,11 @@ pub struct Service {
     config: Config,
     metrics: Arc<Metrics>,
     kernel: Kernel,
-    /// Long texts are tokenised on threads of their own, so many at once.
+    /// Limits how many long texts are tokenised at once, each on a thread of its own.
     tokenizing: Arc<Semaphore>,
 }
 
-/// How long the table remembers why a session is gone.
+/// How long the table remembers why a session no longer exists.
 const GONE_TTL: Duration = Duration::from_secs(3600);
 
 impl Service {
@@ -101,7 +101,7 @@ impl Service {
     /// Loads the models that `config` names, and starts the engines. Blocks.
     ///
     /// # Errors
-    /// No model could be loaded, or with `--strict` one could not; a kernel that this processor cannot run.
+    /// When no model could be loaded, or with `--strict` when one could not; when this processor cannot run the kernel.
     pub fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Self>> {
         let kernel = Kernel::choose(config.engine.kernel.forced())?;
         let catalog = Catalog::load(&catalog::Selection {
@@ -138,7 +138,7 @@ impl Service {
         &self.pool
     }
 
-    /// Writes the gauges that are known only when asked: sessions and their memory, jobs.
+    /// Writes the gauges that are read on demand: sessions and their memory, jobs.
     pub fn observe(&self) {
         let stats = self.sessions.stats();
         let jobs = self.pool.stats();
@@ -152,7 +152,7 @@ impl Service {
         self.metrics.jobs(jobs.running, jobs.waiting);
     }
 
-    /// Ends every job, streams included, with `finish_reason: "shutdown"`. Does not wait for them.
+    /// Ends every job, including streams, with `finish_reason: "shutdown"`. Does not wait for them.
     pub fn stop(&self) {
         self.pool.shut();
     }

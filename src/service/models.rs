@@ -6,9 +6,10 @@ use std::time::UNIX_EPOCH;
 use super::Service;
 use crate::api::models::{Model, ModelList};
 use crate::api::onnx::{OnnxGraph, OnnxLayer, OnnxNetwork, OnnxPort};
-use crate::catalog::{GraphPort, Served, Understanding};
+use crate::catalog::Served;
 use crate::error::Result;
 use crate::lm::Cell;
+use crate::onnx::{PortUse, Understanding};
 
 impl Service {
     /// All models, in the order of their names.
@@ -82,7 +83,7 @@ pub fn onnx_graph(understanding: &Understanding) -> OnnxGraph {
     }
 }
 
-fn onnx_port(used: &GraphPort) -> OnnxPort {
+fn onnx_port(used: &PortUse) -> OnnxPort {
     OnnxPort {
         name: used.port.name.clone(),
         element: used.port.element.to_string(),

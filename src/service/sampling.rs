@@ -1,4 +1,4 @@
-//! The part of a request that says how tokens are drawn, made into filters.
+//! How tokens are drawn: from the request to the filters of the sampler.
 
 use super::Service;
 use super::bounds::Bound;
@@ -40,7 +40,7 @@ impl Service {
     }
 }
 
-/// The one token that `word` is.
+/// The single token that `word` names.
 fn token_of(served: &Served, word: &Word) -> Result<TokenId> {
     let invalid = |message| Err(Error::new(ErrorKind::InvalidValue, message));
     let text = match word {
@@ -50,7 +50,7 @@ fn token_of(served: &Served, word: &Word) -> Result<TokenId> {
         }
         Word::Text(text) => text,
     };
-    // An entry by its name first: special tokens are no text.
+    // First by the entry's name: special tokens have no text.
     if let Some(token) = served.tokenizer.id_of(text) {
         return Ok(token);
     }

@@ -26,7 +26,7 @@ use tally::Counter;
 /// Texts to score, each from where the context leads; at least one, none empty.
 struct Texts {
     inputs: Vec<Input>,
-    /// The field of the request that lists them; none for a single text.
+    /// The field of the request that lists them; `None` for a single text.
     list: Option<&'static str>,
 }
 
@@ -201,10 +201,10 @@ impl Place<'_> {
     }
 }
 
-/// A text and the log-probabilities of its tokens, an added end-of-text token included.
+/// A text and the log-probabilities of its tokens, including an added end-of-text token.
 pub(super) struct ScoredText<'a> {
     pub(super) text: &'a Prepared,
-    /// Nothing where no token comes before.
+    /// `None` for a token that no token precedes.
     pub(super) logprobs: Vec<Option<f64>>,
 }
 
@@ -228,7 +228,7 @@ fn score_of(place: &Place<'_>, scored: &ScoredText<'_>, manner: &Manner) -> Scor
     score
 }
 
-/// The log-probabilities as a client sees them: a first token that no token comes before has none.
+/// The log-probabilities as a client sees them: a first token that no token precedes has none.
 pub(super) fn known(served: &Served, tokens_before: u64, logprobs: Vec<f64>) -> Vec<Option<f64>> {
     let is_preceded = tokens_before > 0 || !served.initial_tokens.is_empty();
     let each = logprobs.into_iter().enumerate();

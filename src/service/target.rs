@@ -1,7 +1,8 @@
 //! Where a request starts: at the start of a model, or where a session stands.
 //!
-//! A request first looks at its target, which is no use of a session. Only when all of the request has been checked is the session
-//! read or leased: a request that is refused neither keeps a session alive nor stands in the way of a write.
+//! A request first looks at its target, which does not count as a use of a session. The session is read or leased only when the
+//! whole request has been checked. So a request that is refused neither extends a session's life nor stands in the way of a
+//! write.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::{Lease, SessionId, Snapshot};
 
-/// Where a request starts, as it was looked at.
+/// Where a request starts, as it was when the request looked at it.
 pub(super) enum Target {
     /// At the start of a model.
     Model(Arc<Served>),
@@ -19,7 +20,7 @@ pub(super) enum Target {
     Session(SessionTarget),
 }
 
-/// A session, as it was looked at.
+/// A session, as it was when the request looked at it.
 pub(super) struct SessionTarget {
     pub(super) id: SessionId,
     /// The session's model.
@@ -35,7 +36,7 @@ impl Target {
         }
     }
 
-    /// Refuses a request that asks for the token after `tokens_read` more tokens where no token comes before it.
+    /// Refuses a request for the token after `tokens_read` more tokens if no token precedes it.
     pub(super) fn check_context(&self, tokens_read: usize) -> Result<()> {
         let position = match self {
             Self::Model(_) => 0,
@@ -70,7 +71,7 @@ impl Service {
         Ok(SessionTarget { id, served, position: info.position })
     }
 
-    /// The state at `target`: a copy, which moves no session. This is a use of the session.
+    /// The state at `target`: a copy, which moves no session. This counts as a use of the session.
     ///
     /// # Errors
     /// A session that no longer exists or was replaced.
@@ -97,7 +98,7 @@ impl Service {
 }
 
 impl SessionTarget {
-    /// The request was checked against one model: it cannot go on if the session was replaced by one of another.
+    /// The request was checked against one model. It cannot continue if the session was replaced by a session of another.
     fn check_model(&self, found: &str) -> Result<()> {
         if *found == *self.served.name {
             return Ok(());
@@ -117,7 +118,7 @@ pub(super) fn start_of(served: &Served) -> Snapshot {
     }
 }
 
-/// Refuses a request in which no token comes before the one that it asks for.
+/// Refuses a request for a token that no token precedes.
 pub(super) fn check_context(served: &Served, tokens_before: u64) -> Result<()> {
     if tokens_before == 0 && served.initial_tokens.is_empty() {
         let message = format!(

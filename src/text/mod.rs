@@ -4,7 +4,6 @@
 
 mod cut;
 mod decoder;
-mod digest;
 mod encoding;
 mod hugging_face;
 mod join;
@@ -18,7 +17,6 @@ mod visible;
 mod vocabulary;
 
 pub use decoder::{Decoder, Piece};
-pub(crate) use digest::Digest;
 pub use encoding::Encoding;
 pub use spec::{DEFAULT_PATTERN, Kind, TokenizerSpec};
 pub use tokenizer::Tokenizer;

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::digest::Digest;
 use super::encoding::EncodingBuilder;
 use super::hugging_face::HuggingFace;
 use super::rules::Rules;
@@ -10,6 +9,7 @@ use super::split::{self, Part, Pattern};
 use super::visible::visible;
 use super::vocabulary::Vocabulary;
 use super::{Encoding, Kind, TokenizerSpec};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::lm::{Joint, TokenId};
 
@@ -99,11 +99,6 @@ impl Tokenizer {
     /// The token of a line end, if line ends are tokens.
     pub fn newline(&self) -> Option<TokenId> {
         self.newline
-    }
-
-    /// Whether `token` is the unknown token or the end of a text: what `special: false` leaves out.
-    pub fn is_special(&self, token: TokenId) -> bool {
-        Some(token) == self.unk || Some(token) == self.eos
     }
 
     /// The SHA-256 of the file and the rules, in hexadecimal. Perplexities are comparable only if it is equal.

@@ -1,11 +1,11 @@
-//! Scores as people read them.
+//! Scores for people to read.
 
 use std::io::{self, BufWriter, Write};
 
 use crate::api::score::{Score, Tally};
 use crate::api::tokens::ScoredToken;
 
-/// Digits of a printed figure: enough to compare two models that agree in single precision.
+/// Significant digits of a printed figure: enough to compare two models that agree in single precision.
 const DIGITS: i32 = 9;
 
 /// One figure a line.
@@ -34,7 +34,7 @@ pub(super) fn print_summary(out: &mut impl Write, score: &Score) -> io::Result<(
     Ok(())
 }
 
-/// One token a line: id, logprob (`-` where nothing precedes it), entry; by tabs.
+/// One token a line: id, log-probability (`-` if no token precedes it) and entry, separated by tabs.
 pub(super) fn print_tokens(out: &mut impl Write, tokens: &[ScoredToken]) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     for scored in tokens {
@@ -45,12 +45,12 @@ pub(super) fn print_tokens(out: &mut impl Write, tokens: &[ScoredToken]) -> io::
     out.flush()
 }
 
-/// What the columns of [`print_line`] are.
+/// The heading of the columns of [`print_line`].
 pub(super) fn print_head(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:>8}  {:>8}  {:>8}  {:>16}  {:>16}", "line", "tokens", "unknown", "logprob", "perplexity")
 }
 
-/// The figures of the line `number`, from 1.
+/// The figures of the line `number`, counted from 1.
 pub(super) fn print_line(out: &mut impl Write, number: usize, score: &Score) -> io::Result<()> {
     let Tally { token_count, unknown_count, logprob, .. } = score.tally;
     let logprob = significant(logprob);
@@ -62,7 +62,7 @@ fn figure_or_dash(figure: Option<f64>) -> String {
     figure.map_or_else(|| "-".to_owned(), significant)
 }
 
-/// `figure` to nine significant digits, without an exponent while it has some sense.
+/// `figure` to nine significant digits, without an exponent where that is readable.
 fn significant(figure: f64) -> String {
     let scientific = format!("{figure:.*e}", DIGITS as usize - 1);
     // The exponent after rounding: 9.9999999999 has that of 10.

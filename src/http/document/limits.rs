@@ -1,7 +1,8 @@
-//! The limits of this server, written where the contract names the option that sets them.
+//! The limits of this server, written where the documentation of a field names the option that sets its limit.
 //!
-//! `x-limit` on a field becomes the `maximum` of a number, the `maxItems` of a list and the `maxLength` of a text; `x-item-limit`
-//! bounds each entry of a list. A limit in bytes bounds the number of characters too, which is what `maxLength` counts.
+//! ``Limit: `--option` `` becomes the `maximum` of a number, the `maxItems` of a list or the `maxLength` of a text; ``Limit of each:
+//! `--option` `` bounds the entries of a list in the same way. A limit in bytes bounds the number of characters too, which
+//! is what `maxLength` counts.
 
 use std::time::Duration;
 
@@ -15,72 +16,84 @@ enum Limit {
     Time(Duration),
 }
 
+/// A field of a request.
+struct Field<'a> {
+    /// Its last part is the unit of a time.
+    name: &'a str,
+    description: &'a str,
+}
+
 /// Writes the limits of `config` into `document`.
 pub(super) fn write(document: &mut Value, config: &Config) {
     match document {
-        Value::Object(fields) => {
-            if let Some(properties) = fields.get_mut("properties").and_then(Value::as_object_mut) {
-                for (name, schema) in properties.iter_mut() {
-                    write_field(Field { name, schema }, config);
-                }
-            }
-            if let (Some(Value::String(name)), true) =
-                (fields.get("name").cloned(), fields.contains_key("in"))
-                && let Some(schema) = fields.get_mut("schema")
+        Value::Object(object) => {
+            for (name, schema) in
+                object.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten()
             {
-                write_field(Field { name: &name, schema }, config);
+                let description = schema["description"].as_str().unwrap_or_default().to_owned();
+                write_field(Field { name, description: &description }, schema, config);
             }
-            fields.values_mut().for_each(|value| write(value, config));
+            write_parameter(object, config);
+            object.values_mut().for_each(|value| write(value, config));
         }
         Value::Array(values) => values.iter_mut().for_each(|value| write(value, config)),
         _ => {}
     }
 }
 
-struct Field<'a> {
-    /// Its end names the unit of a time.
-    name: &'a str,
-    schema: &'a mut Value,
+/// A parameter of a query string is described beside its schema.
+fn write_parameter(object: &mut Map<String, Value>, config: &Config) {
+    if !object.contains_key("in") {
+        return;
+    }
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let name = text("name");
+    let description = text("description");
+    if let Some(schema) = object.get_mut("schema") {
+        write_field(Field { name: &name, description: &description }, schema, config);
+    }
 }
 
-fn write_field(field: Field<'_>, config: &Config) {
-    let Some(schema) = field.schema.as_object_mut() else { return };
-    if let Some(limit) = named(schema, "x-limit", config) {
+fn write_field(field: Field<'_>, schema: &mut Value, config: &Config) {
+    if let Some(limit) = field.limit("Limit: `", config) {
         bound(schema, field.name, &limit);
     }
-    if let Some(limit) = named(schema, "x-item-limit", config)
-        && let Some(items) = schema.get_mut("items").and_then(Value::as_object_mut)
-    {
-        bound(items, field.name, &limit);
+    if let Some(limit) = field.limit("Limit of each: `", config) {
+        bound(&mut schema["items"], field.name, &limit);
     }
 }
 
-fn named(schema: &Map<String, Value>, key: &str, config: &Config) -> Option<Limit> {
-    schema.get(key).and_then(Value::as_str).map(|option| of_option(config, option))
+impl Field<'_> {
+    /// The limit that the description names after `label`.
+    fn limit(&self, label: &str, config: &Config) -> Option<Limit> {
+        let (_, rest) = self.description.split_once(label)?;
+        let (option, _) = rest.split_once('`')?;
+        Some(of_option(config, option))
+    }
 }
 
-fn bound(schema: &mut Map<String, Value>, name: &str, limit: &Limit) {
+fn bound(schema: &mut Value, name: &str, limit: &Limit) {
     let value = match limit {
         Limit::Count(count) => json!(count),
         Limit::Time(time) if name.ends_with("_ms") => json!(time.as_millis() as u64),
         Limit::Time(time) => json!(time.as_secs_f64()),
     };
-    let has_type = |kind: &str| match schema.get("type") {
-        Some(Value::String(found)) => found == kind,
-        Some(Value::Array(found)) => found.iter().any(|found| found == kind),
+    let is = |kind: &str| match &schema["type"] {
+        Value::String(found) => found == kind,
+        Value::Array(found) => found.iter().any(|found| found == kind),
         _ => false,
     };
-    let keyword = if has_type("array") {
+    let keyword = if is("array") {
         "maxItems"
-    } else if has_type("string") {
+    } else if is("string") {
         "maxLength"
     } else {
         "maximum"
     };
-    schema.insert(keyword.to_owned(), value);
+    schema[keyword] = value;
 }
 
-/// The limit that the contract calls `option`.
+/// The value of `option`.
 fn of_option(config: &Config, option: &str) -> Limit {
     let Config { sessions, limits, http, .. } = config;
     Limit::Count(match option {
@@ -97,6 +110,6 @@ fn of_option(config: &Config, option: &str) -> Limit {
         "--sessions-page-max" => sessions.sessions_page_max,
         "--session-ttl" => return Limit::Time(sessions.session_ttl),
         "--request-timeout" => return Limit::Time(http.request_timeout),
-        other => panic!("bug: the contract names the limit `{other}`, which has no value here"),
+        other => panic!("bug: a field names the limit `{other}`, which has no value here"),
     })
 }

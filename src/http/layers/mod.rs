@@ -1,4 +1,4 @@
-//! Everything that happens to every request, as one list.
+//! What happens to every request, as one list.
 
 mod admission;
 mod cors;
@@ -21,7 +21,7 @@ pub(super) use session_id::session_id;
 
 use super::app::App;
 
-/// The router in its layers: a request passes them from top to bottom, its answer from bottom to top.
+/// The router in its layers. A request passes them from top to bottom, its response from bottom to top.
 pub(super) fn wrap(router: Router, app: &Arc<App>) -> Router {
     router.layer(
         ServiceBuilder::new()

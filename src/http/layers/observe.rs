@@ -1,4 +1,4 @@
-//! Counts, times and logs every request, once, when the last byte of its answer has been handed over.
+//! Counts, times and logs every request once, when the last byte of its response has been sent.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         request: HttpRequest {
             route: request.extensions().get().map_or("unmatched", MatchedPath::as_str).to_owned(),
             method: method(request.method()),
-            // What stands if the client goes before there is an answer.
+            // Stays if the client closes the connection before there is a response.
             status: status(ErrorCode::Cancelled).as_u16(),
         },
         began: Instant::now(),
@@ -32,7 +32,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     hold(response, measured)
 }
 
-/// Reports when it is dropped: a client that goes away in the middle is counted too.
+/// Reports when it is dropped, so that a request whose client closes the connection is counted too.
 struct Measured {
     metrics: Arc<Metrics>,
     request: HttpRequest,
@@ -48,7 +48,7 @@ impl Drop for Measured {
     }
 }
 
-/// A closed set, because it becomes a label: clients may make up methods.
+/// A closed set, because it becomes a label of a metric: clients can send any method.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! Use case: how likely one text of any length is, read in pieces. Memory does not grow with it.
+//! Use case: how likely one text of any length is. It is read in pieces, so that memory does not grow with it.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::service::input::Input;
 use crate::service::work::end_of;
 use crate::session::Snapshot;
 
-/// A text that comes in pieces, and what was found out about it so far.
+/// A text that arrives in pieces, and what was counted so far.
 pub struct TextScorer {
     service: Arc<Service>,
     served: Arc<Served>,
     snapshot: Snapshot,
     manner: Manner,
-    /// Bytes that do not make a piece yet.
+    /// Bytes that are not enough for a piece yet.
     buffer: Vec<u8>,
-    /// Bytes that make a piece.
+    /// The number of bytes in a piece.
     piece_bytes: usize,
-    /// Bytes in the buffer from which on a place to cut is looked for.
+    /// The length of the buffer from which on it is searched for a place to cut.
     cut_from: usize,
-    /// Bytes of the text before the buffer, for messages.
+    /// The number of bytes of the text before the buffer, for messages.
     bytes_read: usize,
-    /// Characters of the text before the buffer, by which the spans of later pieces are moved.
+    /// The number of characters of the text before the buffer: the offset of the tokens in the next piece.
     chars_read: usize,
     counter: Counter,
-    /// Tokens that nobody has taken yet.
+    /// Tokens that were not taken yet.
     tokens: Vec<ScoredToken>,
 }
 
@@ -40,14 +40,14 @@ pub struct TextScorer {
 const PIECE_BYTES: usize = 64 << 10;
 
 impl TextScorer {
-    /// Nothing read yet, at the start of the model.
+    /// A text of which nothing has arrived yet, at the start of the model.
     ///
     /// # Errors
     /// Unknown model; no end-of-text token to add.
     pub fn new(service: &Arc<Service>, query: &ScoreTextQuery) -> Result<Self> {
         let target = service.model_target(query.model.as_deref())?;
         let served = target.served();
-        // A piece is read like any text. Half, because it may grow by as much before it is cut; a token has a byte at least.
+        // A piece must keep within the limits for texts. It may double before it is cut, and a token has at least one byte.
         let limits = &service.config.limits;
         let piece_bytes = PIECE_BYTES.min(limits.max_text.0 / 2).min(limits.max_prompt_tokens / 2).max(1);
         Ok(Self {
@@ -70,11 +70,11 @@ impl TextScorer {
         self.counter.tally().token_count
     }
 
-    /// The text goes on with `bytes`, which may end within a character.
+    /// The next bytes of the text, which may end within a character.
     ///
     /// # Errors
-    /// Bytes that are not UTF-8, a word outside the vocabulary where there is no token for it, more than `--max-text` without a place
-    /// to cut, a full queue, a timeout.
+    /// Bytes that are not UTF-8; an unknown word where the model has no unknown token; more than `--max-text` without a place to
+    /// cut; a full queue; a timeout.
     pub async fn push(&mut self, bytes: &[u8]) -> Result<()> {
         for part in bytes.chunks(self.piece_bytes) {
             self.buffer.extend_from_slice(part);
@@ -83,7 +83,7 @@ impl TextScorer {
         Ok(())
     }
 
-    /// The text is over. The answer lists the tokens that were not taken, if tokens are listed.
+    /// The end of the text. The answer lists the tokens that were not taken, if tokens are listed.
     ///
     /// # Errors
     /// As [`Self::push`]; `EmptyInput` when the text held no token.
@@ -111,12 +111,12 @@ impl TextScorer {
         std::mem::take(&mut self.tokens)
     }
 
-    /// Scores what the buffer holds up to a place at which the text may be cut.
+    /// Scores the buffer up to the last place where the text may be cut.
     async fn score_pieces(&mut self) -> Result<()> {
         while self.buffer.len() >= self.cut_from {
             let text = self.whole_characters()?;
             let Some(cut) = self.served.tokenizer.cut(text) else {
-                // Doubled: else every part would search a text without a place to cut from its start.
+                // Doubled: otherwise each part would search a text without a place to cut from its start.
                 self.cut_from = self.buffer.len() * 2;
                 break;
             };
@@ -147,7 +147,7 @@ impl TextScorer {
         let tokens_before = start.position;
         let plan = ReadingPlan {
             tokens: prepared.tokens.clone(),
-            // The text goes on: white space at the end of a piece is no end of it.
+            // The text continues: white space at the end of a piece does not end it.
             joint: if prepared.is_empty() { tail.joint } else { Joint::Closed },
             scored: Scored::Yes,
             ..Default::default()
@@ -172,7 +172,7 @@ impl TextScorer {
         Ok(())
     }
 
-    /// An error of a piece as one of the text, which is no field of a request.
+    /// The error of a piece as an error of the text, which is not a field of the request.
     fn placed(&self, error: Error) -> Error {
         let error = Error { param: None, ..error };
         match self.chars_read {
@@ -181,7 +181,7 @@ impl TextScorer {
         }
     }
 
-    /// The buffer without a character that is not complete yet.
+    /// The buffer, without an incomplete character at its end.
     fn whole_characters(&self) -> Result<&str> {
         match std::str::from_utf8(&self.buffer) {
             Ok(text) => Ok(text),

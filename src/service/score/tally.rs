@@ -112,6 +112,6 @@ mod tests {
             counter.text(piece);
         }
         let Tally { word_count, char_count, .. } = counter.tally();
-        assert_eq!((word_count, char_count), (4, 16));
+        assert_eq!((word_count, char_count), (4, 17));
     }
 }

@@ -213,7 +213,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
         (1, &["score", "--model", "letters", "dragon", "--lines"], "line 1"),
         (1, &["score", "--model", "words", "empty"], "no token"),
         (1, &["score", "--model", "words", "latin-1"], "byte 1"),
-        (1, &["tokenize", "--model", "words", "latin-1"], "byte 1 of line 1"),
+        (1, &["tokenize", "--model", "words", "latin-1"], "line 1 is not UTF-8 at byte 1"),
         (1, &["score", "--model", "words", "missing"], "missing"),
         (1, &["inspect", "model.onnx"], "`model.onnx`"),
         (64, &["next", "--model", ".", "a"], "`letters`, `words`"),

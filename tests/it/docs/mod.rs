@@ -148,7 +148,7 @@ fn every_route_code_and_metric_is_named() {
     let mut pages = Pages::read();
     let api = rnnlm_server::http::document(&rnnlm_server::config::Config::default());
     let routes: Vec<&str> = api["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    let codes = api["components"]["schemas"]["Code"]["enum"].as_array().unwrap();
+    let codes = api["components"]["schemas"]["ErrorCode"]["enum"].as_array().unwrap();
     // Nobody is left to read a response that says that the client disconnected.
     let codes: Vec<&str> =
         codes.iter().filter_map(|code| code.as_str()).filter(|code| *code != "cancelled").collect();

@@ -1,21 +1,21 @@
-//! SHA-256 over fields: what tells one tokenizer, or one model, from another.
+//! SHA-256 over fields: the identity of a tokenizer or of a model.
 
 use std::fmt::Write;
 
 use sha2::{Digest as _, Sha256};
 
-/// A digest in the making. Every field goes in with its length, so that no two lists of fields are written alike.
+/// A digest that takes fields. Each is hashed with its length, so that two lists of fields never hash as the same bytes.
 #[derive(Default)]
 pub(crate) struct Digest(Sha256);
 
 impl Digest {
-    /// The next field.
+    /// Adds the next field.
     pub(crate) fn field(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
     }
 
-    /// In hexadecimal.
+    /// The digest in hexadecimal.
     pub(crate) fn finish(self) -> String {
         self.0.finalize().iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").expect("a string takes all that is written");
