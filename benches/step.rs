@@ -9,7 +9,7 @@ use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, Row, Scratch, State, TokenId};
 use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
 
-use network::{Biases, OutputKind, Shape};
+use network::{Biases, Shape};
 
 #[path = "../tests/it/harness/network.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -61,7 +61,7 @@ fn lstm(size: usize, layers: usize) -> Shape {
         hidden_sizes: vec![size; layers],
         gru_form: GruForm::ResetAfter,
     };
-    Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 1 }
+    Shape { architecture, tied_output: false, biases: Biases::Both, seed: 1 }
 }
 
 /// Reads `len` tokens in each of `rows` rows and computes their last logits; each run continues from the states of the previous one.

@@ -10,9 +10,9 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::kernels::Kernel;
 use crate::lm::{Cell, Dtype, Model};
-use crate::onnx::{self, Hints, Understanding};
+use crate::onnx::{self, Hints, Understanding, WindowHint};
 use crate::rnn::{GruForm, Rnn};
-use crate::text::{Tokenizer, visible};
+use crate::text::{Tokenizer, escape_invisible};
 
 /// A model, before its name and its first state are known.
 pub(super) struct Computed {
@@ -71,7 +71,7 @@ impl Source<'_> {
 fn hints(spec: &GraphSpec, tokenizer: &Tokenizer) -> Result<Hints> {
     let id = |entry: &String| {
         let unknown = || {
-            let entry = visible(entry);
+            let entry = escape_invisible(entry);
             Error::load(format!("`onnx.pad` is `{entry}`, which the vocabulary does not have"))
         };
         tokenizer.id_of(entry).ok_or_else(unknown)
@@ -159,10 +159,14 @@ fn graph_identity(mut digest: Digest, hints: &Hints, effective: Dtype) -> String
     let Hints { tokens, state, logits, window, pad, gru_linear_before_reset } = hints;
     let optional =
         |value: Option<String>| value.map_or("absent".to_owned(), |value| format!("given {value}"));
-    let number = |value: Option<usize>| optional(value.map(|value| value.to_string()));
-    let pad = pad.map(|pad| pad as usize);
+    let pad = optional(pad.map(|pad| pad.to_string()));
+    // A state that is carried on is the same, whether the manifest says so or not.
+    let window = optional(window.and_then(|window| match window {
+        WindowHint::Len(len) => Some(len.to_string()),
+        WindowHint::Unlimited => None,
+    }));
     let reset = optional(gru_linear_before_reset.map(|reset| reset.to_string()));
-    for field in [optional(tokens.clone()), optional(logits.clone()), number(*window), number(pad), reset] {
+    for field in [optional(tokens.clone()), optional(logits.clone()), window, pad, reset] {
         digest.field(field.as_bytes());
     }
     for (input, output) in state {

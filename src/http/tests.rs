@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::lm::fake::Fake;
 use crate::service::Service;
-use crate::text::{Kind, Tokenizer, TokenizerSpec};
+use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 /// A whole answer.
 pub(super) struct Answer {
@@ -56,7 +56,7 @@ impl Answer {
 pub(super) fn service() -> Arc<Service> {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
-        Tokenizer::new(&TokenizerSpec::new(Kind::Whitespace), words.join("\n").as_bytes()).unwrap();
+        Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes()).unwrap();
     let parts = Parts {
         name: "fake".into(),
         model: Arc::new(Fake::new(words.len())),

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::escape::escape_invisible;
 use super::rewrite::{Rewritten, SourceOffsets};
 use super::tokenizer::Tokenizer;
-use super::visible::visible;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Joint, Tail, TokenId};
 
@@ -85,7 +85,7 @@ impl<'a> EncodingBuilder<'a> {
     pub(super) fn unknown_word(&mut self, range: Range<usize>) -> Error {
         const SHOWN_MAX: usize = 40;
         let word = &self.text[range.clone()];
-        let shown = visible(&word.chars().take(SHOWN_MAX).collect::<String>());
+        let shown = escape_invisible(&word.chars().take(SHOWN_MAX).collect::<String>());
         let ellipsis = if word.chars().nth(SHOWN_MAX).is_some() { "..." } else { "" };
         let at = self.starts.start(range.start);
         let message = format!(

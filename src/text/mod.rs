@@ -5,6 +5,7 @@
 mod cut;
 mod decoder;
 mod encoding;
+mod escape;
 mod hugging_face;
 mod join;
 mod rewrite;
@@ -13,14 +14,13 @@ mod spec;
 mod split;
 mod tokenizer;
 mod utf8;
-mod visible;
 mod vocabulary;
 
 pub use decoder::{Decoder, Piece};
 pub use encoding::Encoding;
-pub use spec::{DEFAULT_PATTERN, Kind, TokenizerSpec};
+pub(crate) use escape::escape_invisible;
+pub use spec::{DEFAULT_PATTERN, TokenizerKind, TokenizerSpec};
 pub use tokenizer::Tokenizer;
-pub(crate) use visible::visible;
 
 #[cfg(test)]
 mod tests;

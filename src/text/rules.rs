@@ -7,8 +7,8 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::TokenizerSpec;
+use super::escape::escape_invisible;
 use super::rewrite::{Rewriter, Rewritten};
-use super::visible::visible;
 use crate::error::{Error, Result};
 
 /// The normalisation rules of one tokenizer.
@@ -130,7 +130,7 @@ impl Replacements {
                 return Err(Error::load("`replace` has an empty key; expected the string that is replaced"));
             }
             if values.insert(key.clone(), normalise(value)).is_some() {
-                return Err(Error::load(format!("`replace` has the key `{}` twice", visible(key))));
+                return Err(Error::load(format!("`replace` has the key `{}` twice", escape_invisible(key))));
             }
         }
         let mut keys: Vec<&str> = values.keys().map(String::as_str).collect();
@@ -155,11 +155,11 @@ fn drop_carriage_returns<'t>(source: &Rewritten<'t>) -> Rewritten<'t> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kind;
+    use super::super::TokenizerKind;
     use super::*;
 
     fn rules(change: impl FnOnce(&mut TokenizerSpec)) -> Rules {
-        let mut spec = TokenizerSpec::new(Kind::Char);
+        let mut spec = TokenizerSpec::new(TokenizerKind::Char);
         change(&mut spec);
         Rules::new(&spec).unwrap()
     }

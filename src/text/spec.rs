@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenizerSpec {
     /// How a text is split.
-    pub kind: Kind,
+    pub kind: TokenizerKind,
     /// The entry that stands for every word that is not in the vocabulary.
     pub unk: Option<String>,
     /// The entry that ends a text.
@@ -15,13 +15,13 @@ pub struct TokenizerSpec {
     pub lowercase: bool,
     /// Literal strings and their replacements, applied before lowercasing and splitting: one pass, leftmost-longest.
     pub replace: Vec<(String, String)>,
-    /// The regular expression of [`Kind::Word`]; `None` means [`DEFAULT_PATTERN`].
+    /// The regular expression of [`TokenizerKind::Word`]; `None` means [`DEFAULT_PATTERN`].
     pub pattern: Option<String>,
 }
 
 impl TokenizerSpec {
     /// A tokenizer of `kind` without any further rule.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: TokenizerKind) -> Self {
         Self {
             kind,
             unk: None,
@@ -40,7 +40,7 @@ pub const DEFAULT_PATTERN: &str =
 
 /// The ways of splitting a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum TokenizerKind {
     /// At white space, which is dropped.
     Whitespace,
     /// By a regular expression, into words and punctuation; white space that it does not match is dropped.
@@ -51,17 +51,18 @@ pub enum Kind {
     HuggingFace,
 }
 
-impl Kind {
+impl TokenizerKind {
     /// All kinds.
-    pub const ALL: [Kind; 4] = [Kind::Whitespace, Kind::Word, Kind::Char, Kind::HuggingFace];
+    pub const ALL: [TokenizerKind; 4] =
+        [TokenizerKind::Whitespace, TokenizerKind::Word, TokenizerKind::Char, TokenizerKind::HuggingFace];
 
     /// The name in manifests and answers.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Whitespace => "whitespace",
-            Kind::Word => "word",
-            Kind::Char => "char",
-            Kind::HuggingFace => "huggingface",
+            TokenizerKind::Whitespace => "whitespace",
+            TokenizerKind::Word => "word",
+            TokenizerKind::Char => "char",
+            TokenizerKind::HuggingFace => "huggingface",
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::encoding::EncodingBuilder;
+use super::escape::escape_invisible;
 use super::hugging_face::HuggingFace;
 use super::rules::Rules;
 use super::split::{self, Part, Pattern};
-use super::visible::visible;
 use super::vocabulary::Vocabulary;
-use super::{Encoding, Kind, TokenizerSpec};
+use super::{Encoding, TokenizerKind, TokenizerSpec};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::lm::{Joint, TokenId};
@@ -34,12 +34,12 @@ pub(super) enum Scheme {
 
 impl Tokenizer {
     /// The tokenizer that `spec` specifies. `file` holds the bytes of a `vocab.txt`, or of a `tokenizer.json` for
-    /// [`Kind::HuggingFace`].
+    /// [`TokenizerKind::HuggingFace`].
     ///
     /// # Errors
     /// [`ErrorKind::Load`](crate::error::ErrorKind::Load), naming the line or the key at fault, what was found and what was expected.
     pub fn new(spec: &TokenizerSpec, file: &[u8]) -> Result<Self> {
-        if spec.pattern.is_some() && spec.kind != Kind::Word {
+        if spec.pattern.is_some() && spec.kind != TokenizerKind::Word {
             let kind = spec.kind.name();
             return Err(Error::load(format!(
                 "`pattern` is set although `kind` is `{kind}`; it is accepted only with `word`"
@@ -47,12 +47,12 @@ impl Tokenizer {
         }
         let rules = Rules::new(spec)?;
         let (scheme, vocabulary, own_unk) = match spec.kind {
-            Kind::Whitespace => (Scheme::Whitespace, Vocabulary::parse(file)?, None),
-            Kind::Char => (Scheme::Char, Vocabulary::parse(file)?, None),
-            Kind::Word => {
+            TokenizerKind::Whitespace => (Scheme::Whitespace, Vocabulary::parse(file)?, None),
+            TokenizerKind::Char => (Scheme::Char, Vocabulary::parse(file)?, None),
+            TokenizerKind::Word => {
                 (Scheme::Word(Pattern::new(spec.pattern.as_deref())?), Vocabulary::parse(file)?, None)
             }
-            Kind::HuggingFace => {
+            TokenizerKind::HuggingFace => {
                 let (scheme, vocabulary) = HuggingFace::parse(file)?;
                 let own_unk = scheme.unk();
                 (Scheme::HuggingFace(Box::new(scheme)), vocabulary, own_unk)
@@ -61,7 +61,10 @@ impl Tokenizer {
         let special = |key: &str, entry: &Option<String>| match entry {
             None => Ok(None),
             Some(entry) => vocabulary.id_of(entry).map(Some).ok_or_else(|| {
-                Error::load(format!("`{key}` is `{}`, which is not in the vocabulary", visible(entry)))
+                Error::load(format!(
+                    "`{key}` is `{}`, which is not in the vocabulary",
+                    escape_invisible(entry)
+                ))
             }),
         };
         let unk = special("unk", &spec.unk)?.or(own_unk);
@@ -72,12 +75,12 @@ impl Tokenizer {
     }
 
     /// How texts are split.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> TokenizerKind {
         match self.scheme {
-            Scheme::Whitespace => Kind::Whitespace,
-            Scheme::Word(_) => Kind::Word,
-            Scheme::Char => Kind::Char,
-            Scheme::HuggingFace(_) => Kind::HuggingFace,
+            Scheme::Whitespace => TokenizerKind::Whitespace,
+            Scheme::Word(_) => TokenizerKind::Word,
+            Scheme::Char => TokenizerKind::Char,
+            Scheme::HuggingFace(_) => TokenizerKind::HuggingFace,
         }
     }
 

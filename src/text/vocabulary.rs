@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::visible::visible;
+use super::escape::escape_invisible;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 
@@ -49,7 +49,7 @@ impl Vocabulary {
             if let Some(first) = vocabulary.ids.insert(entry.clone(), id) {
                 let first = u64::from(first) + 1;
                 let second = u64::from(id) + 1;
-                let entry = visible(&entry);
+                let entry = escape_invisible(&entry);
                 return Err(Error::load(format!("line {second} repeats `{entry}` of line {first}")));
             }
             vocabulary.entries.push(entry);

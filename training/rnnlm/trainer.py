@@ -200,7 +200,9 @@ class Trainer:
             f"  train ppl {math.exp(train_loss):8.3f}  valid ppl {math.exp(valid.loss):8.3f}  valid bits/token {valid.loss / math.log(2):.4f}"
         )
         if self.unknown >= 0:
-            line += f"  unknown {self.unknown_of_train:.2%} of train, {self.unknown_of_valid:.2%} of valid  valid ppl without them {math.exp(valid.known_loss):8.3f}"
+            line += f"  unknown {self.unknown_of_train:.2%} of train, {self.unknown_of_valid:.2%} of valid"
+        if self.unknown_of_valid > 0.0:
+            line += f"  valid ppl without them {math.exp(valid.known_loss):8.3f}"
         self.log.append(line)
         tqdm.write(line)
         log.say(line)

@@ -1,4 +1,4 @@
-"""Small networks that are built, and named, like the character models whose checkpoints are converted."""
+"""Small networks with the structure and the names of the character models whose checkpoints are converted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class CharRNN(nn.Module):
-    """That of spro/char-rnn.pytorch."""
+    """The class of spro/char-rnn.pytorch."""
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, model: str, n_layers: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class CharRNN(nn.Module):
 
 
 class UdacityCharRNN(nn.Module):
-    """That of Udacity's course; it is pickled as `CharRNN`."""
+    """The class of Udacity's course; it is pickled as `CharRNN`."""
 
     def __init__(self, tokens: tuple[str, ...], n_hidden: int, n_layers: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ UdacityCharRNN.__qualname__ = "CharRNN"
 
 
 def textgenrnn_weights(vocab_size: int, layers: int, cudnn: bool) -> dict[str, dict[str, np.ndarray]]:
-    """The arrays of textgenrnn by layer and name, with numbers of the size that trained ones have."""
+    """The arrays of textgenrnn by layer and name, with numbers as large as trained ones."""
     numbers = np.random.default_rng(11)
     embedding_size, hidden = 5, 4
     widths = [embedding_size + hidden * (k > 0) - embedding_size * (k > 0) for k in range(layers)]

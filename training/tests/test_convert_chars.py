@@ -1,7 +1,8 @@
-"""Character models whose vocabulary is in the file, in the program, or nowhere but in the text they were trained on."""
+"""Character models whose vocabulary is in the file, in the program, or only in the text that they were trained on."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import string
@@ -17,6 +18,7 @@ import char_sources
 import convert
 from char_sources import CharRNN, UdacityCharRNN, textgenrnn_probabilities, textgenrnn_weights
 from conftest import refusal, run
+from rnnlm.errors import InputError
 from rnnlm.tokenizer import parse_vocabulary
 from served import assert_served_alike
 from torch_sources import RNNModel, probabilities, randomised
@@ -29,7 +31,7 @@ IDS = [3, 1, 4, 1, 5, 8, 2, 6, 0, 7]
 @pytest.mark.parametrize("model", ["gru", "lstm"])
 def test_module_of_char_rnn_pytorch(server_binary, tmp_path, model, zipped):
     module = randomised(CharRNN(len(string.printable), 9, len(string.printable), model, 2), seed=1)
-    module.decoder.weight.data *= 4  # a hundred characters would else be nearly uniform
+    module.decoder.weight.data *= 4  # otherwise the probabilities of a hundred characters would be nearly equal
     torch.save(module, tmp_path / "shakespeare.pt", _use_new_zipfile_serialization=zipped)
     run(convert, tmp_path / "shakespeare.pt", tmp_path / "model")
     ids = [string.printable.index(char) for char in "ROMEO: 'tis\nx"]
@@ -79,8 +81,19 @@ def test_other_archives_of_arrays_are_refused(tmp_path):
     assert "expected matrices" in refusal(convert, tmp_path / "shapes.npz", tmp_path / "model")
 
 
+def test_damaged_archives_of_arrays_are_refused(tmp_path):
+    path = tmp_path / "model.npz"
+    np.savez(path, **britz_parameters())
+    whole = path.read_bytes()
+    (tmp_path / "chars.json").write_text(json.dumps(CHARS))
+    for place in range(0, len(whole), 17):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(InputError):
+            run(convert, path, tmp_path / f"model-{place}", "--vocab", tmp_path / "chars.json")
+
+
 def save_textgenrnn(tmp_path: pathlib.Path, weights: dict[str, dict[str, np.ndarray]], vocabulary: dict[str, int]) -> pathlib.Path:
-    """The three files that textgenrnn writes, with Keras 2's layout of weights."""
+    """Writes the three files of textgenrnn, with the weights as Keras 2 lays them out."""
     path = tmp_path / "colab_weights.hdf5"
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name in weights]

@@ -1,4 +1,4 @@
-"""Models that Keras built and saved, against what Keras computes."""
+"""Models that Keras built and saved, against Keras's own numbers."""
 
 import collections
 import json
@@ -38,14 +38,14 @@ RECURRENT = {
 
 
 def randomised(model: keras.Model, seed: int) -> keras.Model:
-    """Weights of the size that trained ones have."""
+    """Weights as large as trained ones."""
     numbers = np.random.default_rng(seed)
     model.set_weights([numbers.normal(0, 0.8, weight.shape) for weight in model.get_weights()])
     return model
 
 
 def save(model: keras.Model, path: pathlib.Path) -> pathlib.Path:
-    """The model in the form of the path's ending, and its words beside it."""
+    """Saves the model in the form that the path's suffix names, with its words beside it."""
     model.save(path)
     (path.parent / "words.txt").write_text("\n".join(WORDS) + "\n")
     return path
@@ -86,7 +86,7 @@ def test_characters_as_one_hot_vectors_with_the_state_carried_on(server_binary, 
 
 
 class Tokenizer:
-    """That of Keras 2, for its pickle."""
+    """The class of Keras 2, for its pickle."""
 
     def __init__(self, config: dict[str, object]) -> None:
         self.__dict__ |= config
@@ -95,7 +95,7 @@ class Tokenizer:
 
 @pytest.mark.parametrize("form", ["json", "json in json", "word_index", "pickle"])
 def test_words_of_a_keras_tokenizer(server_binary, tmp_path, form):
-    """What Keras 2 writes: ids from 1 on, marks that become spaces, lower case."""
+    """What Keras 2 writes: ids from 1 on, filters that become spaces, lower case."""
     word_index = {"<OOV>": 1, "the": 2, "sea": 3, "ship": 4, "sails": 5, "home": 6, "rare": 7}
     config = {"num_words": V, "filters": '!",.\t\n', "lower": True, "char_level": False, "oov_token": "<OOV>", "word_index": json.dumps(word_index)}
     path = tmp_path / "tokens.json"

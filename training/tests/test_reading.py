@@ -1,4 +1,4 @@
-"""Folders that the server reads are read back into PyTorch: evaluate.py gives the server's figures, and a run can start from them."""
+"""Folders that the server reads can be read back into PyTorch: evaluate.py prints the server's figures, and a run can start from them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_graphs_of_other_networks_are_refused_and_point_to_the_server(family):
 
 @pytest.fixture
 def exported(corpus, tmp_path) -> pathlib.Path:
-    """A model folder of a tiny run, with biases that matter."""
+    """The model folder of a tiny run, with biases that are not small."""
     run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--cell", "gru", "--steps", 30)
     run(export, tmp_path / "run/best.pt", tmp_path / "model")
     path = tmp_path / "model/model.safetensors"
@@ -86,7 +86,7 @@ def exported(corpus, tmp_path) -> pathlib.Path:
 
 
 def changed(model: pathlib.Path, drop: str, architecture: dict[str, object]) -> pathlib.Path:
-    """The folder without the tensors whose names hold `drop`, and with other keys of its architecture."""
+    """The folder without the tensors whose names contain `drop`, and with changed keys of its architecture."""
     path = model / "model.safetensors"
     save_file({name: weight for name, weight in load_file(path).items() if not drop or drop not in name}, path)
     manifest = json.loads((model / "config.json").read_text())

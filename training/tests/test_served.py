@@ -1,4 +1,4 @@
-"""From a text to a served model by the public commands, each a process of its own as in the README; and its numbers through the server."""
+"""From a text to a served model by the commands of the README, each in its own process; and the numbers of served models."""
 
 from __future__ import annotations
 

@@ -28,12 +28,12 @@ static CERTAIN: LazyLock<Vec<Arc<Tokenizer>>> = LazyLock::new(|| {
     let known = ["<unk>", "<eos>", "a", "b", "c", "'", "s", "'s", "…", ".", " ", "\n", "-", "é"];
     let plain: fn(&mut TokenizerSpec) = |spec| spec.unk = Some("<unk>".into());
     let mut all = Vec::new();
-    for kind in [Kind::Whitespace, Kind::Word, Kind::Char] {
+    for kind in [TokenizerKind::Whitespace, TokenizerKind::Word, TokenizerKind::Char] {
         for rules in [plain, words_and_lines, rules, rules_and_lines] {
             all.push(tokenizer(kind, &known, rules));
         }
     }
-    all.push(tokenizer(Kind::Word, &known, |spec| {
+    all.push(tokenizer(TokenizerKind::Word, &known, |spec| {
         rules_and_lines(spec);
         spec.pattern = Some(r"a\sb|^[a-z]|\S".into());
     }));
@@ -43,22 +43,22 @@ static CERTAIN: LazyLock<Vec<Arc<Tokenizer>>> = LazyLock::new(|| {
 
 #[test]
 fn words_are_cut_after_white_space_and_characters_anywhere() {
-    let words = tokenizer(Kind::Whitespace, &["<unk>", "<eos>"], words_and_lines);
+    let words = tokenizer(TokenizerKind::Whitespace, &["<unk>", "<eos>"], words_and_lines);
     assert_eq!(words.cut("the old sea"), Some("the old ".len()));
     assert_eq!(words.cut("the old "), Some("the old ".len()));
     assert_eq!(words.cut("theold"), None);
     assert_eq!(words.cut("the\rold"), None, "a dropped carriage return separates nothing");
     assert_eq!(words.cut(""), None);
-    let chars = tokenizer(Kind::Char, &["a"], |_| ());
+    let chars = tokenizer(TokenizerKind::Char, &["a"], |_| ());
     assert_eq!(chars.cut("aé"), Some(3));
 }
 
 #[test]
 fn a_text_is_not_cut_where_a_key_may_match() {
-    let words = tokenizer(Kind::Whitespace, &["<unk>"], rules);
+    let words = tokenizer(TokenizerKind::Whitespace, &["<unk>"], rules);
     assert_eq!(words.cut("x y  z"), Some(2));
     assert_eq!(words.cut("y  z"), None);
-    let chars = tokenizer(Kind::Char, &["<unk>"], rules);
+    let chars = tokenizer(TokenizerKind::Char, &["<unk>"], rules);
     assert_eq!(chars.cut("xy.."), Some(2));
     assert_eq!(chars.cut("xya"), Some(2));
 }
@@ -66,9 +66,9 @@ fn a_text_is_not_cut_where_a_key_may_match() {
 #[test]
 fn with_a_pattern_of_its_own_a_text_is_cut_only_after_line_tokens() {
     let rules = |spec: &mut TokenizerSpec| spec.pattern = Some(r"\s+|\S+".into());
-    let words = tokenizer(Kind::Word, &["<eos>"], rules);
+    let words = tokenizer(TokenizerKind::Word, &["<eos>"], rules);
     assert_eq!(words.cut("a b\nc"), None);
-    let lines = tokenizer(Kind::Word, &["<eos>"], |spec| {
+    let lines = tokenizer(TokenizerKind::Word, &["<eos>"], |spec| {
         rules(spec);
         spec.newline = Some("<eos>".into());
     });

@@ -16,7 +16,7 @@ fn knowing(text: &str) -> Arc<Tokenizer> {
             known.push(&text[range]);
         }
     }
-    tokenizer(Kind::Word, &known, words_and_lines)
+    tokenizer(TokenizerKind::Word, &known, words_and_lines)
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn words_that_would_merge_are_kept_apart() {
 #[test]
 fn a_line_end_takes_no_space_and_an_end_of_text_adds_nothing() {
     let decoded = |newline: Option<&str>| {
-        let tokenizer = tokenizer(Kind::Whitespace, &["<unk>", "<eos>", "a", "b"], |spec| {
+        let tokenizer = tokenizer(TokenizerKind::Whitespace, &["<unk>", "<eos>", "a", "b"], |spec| {
             words_and_lines(spec);
             spec.newline = newline.map(str::to_owned);
         });
@@ -57,7 +57,7 @@ fn a_line_end_takes_no_space_and_an_end_of_text_adds_nothing() {
 
 #[test]
 fn a_piece_is_joined_to_the_text_as_it_was_given() {
-    let words = tokenizer(Kind::Word, &["<unk>", "<eos>", "the", "sea", ".", "\""], words_and_lines);
+    let words = tokenizer(TokenizerKind::Word, &["<unk>", "<eos>", "the", "sea", ".", "\""], words_and_lines);
     for (text, next, piece) in [
         ("", "the", "the"),
         ("the", "sea", " sea"),
@@ -81,7 +81,7 @@ fn a_piece_is_joined_to_the_text_as_it_was_given() {
 
 #[test]
 fn the_first_word_after_initial_tokens_has_no_space_before_it() {
-    let words = tokenizer(Kind::Whitespace, &["<s>", "a"], |spec| spec.eos = Some("<s>".into()));
+    let words = tokenizer(TokenizerKind::Whitespace, &["<s>", "a"], |spec| spec.eos = Some("<s>".into()));
     assert_eq!(words.piece(&Tail::new(&[0], Joint::Open), 1).text, "a");
     assert_eq!(words.piece(&Tail::new(&[0, 0], Joint::Closed), 1).text, "a");
 }
@@ -89,7 +89,7 @@ fn the_first_word_after_initial_tokens_has_no_space_before_it() {
 #[test]
 fn no_space_is_added_between_words_of_white_space() {
     let text = "a  b\tc ";
-    let tokenizer = tokenizer(Kind::Word, &["a", "b", "c", " ", "  ", "\t"], |spec| {
+    let tokenizer = tokenizer(TokenizerKind::Word, &["a", "b", "c", " ", "  ", "\t"], |spec| {
         spec.pattern = Some(r"\s+|\S+".into());
     });
     assert_eq!(tokenizer.decode(&ids(&tokenizer, text)), text);
@@ -112,7 +112,7 @@ pub(super) fn decoded_in_pieces(tokenizer: &Arc<Tokenizer>, tokens: &[TokenId], 
 proptest! {
     #[test]
     fn words_split_at_white_space_round_trip(text in r"[a-c<>\r\n\t ]{0,40}") {
-        let tokenizer = tokenizer(Kind::Whitespace, &["<unk>", "<eos>", "a", "b", "ab", "<b>"], words_and_lines);
+        let tokenizer = tokenizer(TokenizerKind::Whitespace, &["<unk>", "<eos>", "a", "b", "ab", "<b>"], words_and_lines);
         let tokens = ids(&tokenizer, &text);
         prop_assert_eq!(ids(&tokenizer, &tokenizer.decode(&tokens)), tokens);
     }
@@ -129,14 +129,14 @@ proptest! {
     fn characters_round_trip(text in any::<String>()) {
         let chars: std::collections::BTreeSet<String> = text.chars().map(String::from).chain(["\n".into()]).collect();
         let chars: Vec<&str> = chars.iter().map(String::as_str).collect();
-        let tokenizer = tokenizer(Kind::Char, &chars, |_| ());
+        let tokenizer = tokenizer(TokenizerKind::Char, &chars, |_| ());
         prop_assert_eq!(tokenizer.decode(&ids(&tokenizer, &text)), text);
     }
 
     #[test]
     fn the_text_does_not_depend_on_the_pieces(picks in prop::collection::vec(0u32..12, 0..200), len in 1usize..70) {
         let known = ["<unk>", "<eos>", "a", "'", "\"", "(", ".", "'s", "-", "s", "5", "$"];
-        for kind in [Kind::Word, Kind::Whitespace, Kind::Char] {
+        for kind in [TokenizerKind::Word, TokenizerKind::Whitespace, TokenizerKind::Char] {
             let tokenizer = tokenizer(kind, &known, words_and_lines);
             prop_assert_eq!(decoded_in_pieces(&tokenizer, &picks, len), tokenizer.decode(&picks));
         }

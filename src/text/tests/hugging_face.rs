@@ -152,7 +152,7 @@ fn a_file_that_is_not_a_tokenizer_is_refused() {
     for file in
         ["", "{}", "[1,2]", "{\"version\":\"1.0\",\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}"]
     {
-        let spec = TokenizerSpec::new(Kind::HuggingFace);
+        let spec = TokenizerSpec::new(TokenizerKind::HuggingFace);
         let error = Tokenizer::new(&spec, file.as_bytes()).err().unwrap();
         assert_eq!(error.kind, ErrorKind::Load);
         assert!(error.message.starts_with("not a Hugging Face tokenizer: "), "{}", error.message);
@@ -189,7 +189,7 @@ proptest! {
     fn a_damaged_file_never_causes_a_panic(at in 0..4000usize, with in any::<u8>(), len in 0usize..40) {
         let mut file = BYTE_FALLBACK.as_bytes().to_vec();
         file.splice(at..at + len, [with]);
-        if let Ok(tokenizer) = Tokenizer::new(&TokenizerSpec::new(Kind::HuggingFace), &file) {
+        if let Ok(tokenizer) = Tokenizer::new(&TokenizerSpec::new(TokenizerKind::HuggingFace), &file) {
             let _ = tokenizer.encode("the sea é").map(|encoding| tokenizer.decode(&encoding.tokens));
         }
     }

@@ -8,11 +8,15 @@ mod training;
 
 use std::sync::Arc;
 
-use super::{Kind, Tokenizer, TokenizerSpec};
+use super::{Tokenizer, TokenizerKind, TokenizerSpec};
 use crate::lm::TokenId;
 
 /// A tokenizer of `kind` over `entries`, with `rules` applied to its specification.
-fn tokenizer(kind: Kind, entries: &[&str], rules: impl FnOnce(&mut TokenizerSpec)) -> Arc<Tokenizer> {
+fn tokenizer(
+    kind: TokenizerKind,
+    entries: &[&str],
+    rules: impl FnOnce(&mut TokenizerSpec),
+) -> Arc<Tokenizer> {
     let mut spec = TokenizerSpec::new(kind);
     rules(&mut spec);
     Arc::new(
@@ -40,7 +44,7 @@ const BYTE_FALLBACK: &str = include_str!("../../../tests/data/tokenizer-byte-fal
 const WORDPIECE: &str = include_str!("../../../tests/data/tokenizer-wordpiece.json");
 
 fn hugging_face(file: &str, rules: impl FnOnce(&mut TokenizerSpec)) -> Arc<Tokenizer> {
-    let mut spec = TokenizerSpec::new(Kind::HuggingFace);
+    let mut spec = TokenizerSpec::new(TokenizerKind::HuggingFace);
     rules(&mut spec);
     Arc::new(Tokenizer::new(&spec, file.as_bytes()).expect("the fixture loads"))
 }

@@ -34,7 +34,7 @@ impl Cases {
     }
 
     fn tokenizer(&self) -> Arc<Tokenizer> {
-        let kind = Kind::ALL
+        let kind = TokenizerKind::ALL
             .into_iter()
             .find(|kind| kind.name() == self.rule.kind)
             .expect("the kind of a case is known");

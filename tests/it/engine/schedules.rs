@@ -17,7 +17,7 @@ use rnnlm_server::session::Snapshot;
 use super::fragile::Fragile;
 use super::solo;
 use super::world::{Cut, Draws, World, filters};
-use crate::harness::network::{Biases, OutputKind, Shape};
+use crate::harness::network::{Biases, Shape};
 
 const VOCAB: TokenId = 40;
 /// The scripted model's numbers stop being finite on reading this.
@@ -372,7 +372,7 @@ proptest! {
             hidden_sizes: vec![9, 6],
             gru_form: GruForm::ResetAfter,
         };
-        let shape = Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 7 };
+        let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
         let kernel = Kernel::choose(None).expect("some kernel runs everywhere");
         QUIET.call_once(keep_wanted_panics_quiet);
         run(&(Arc::new(Fragile { network: shape.build(kernel), panic_on: PANIC }) as Arc<dyn Model>), &cut, ops);

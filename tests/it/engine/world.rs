@@ -12,7 +12,7 @@ use rnnlm_server::engine::{Engine, EngineLimits, Inbox, InboxLimits, Reader, Sta
 use rnnlm_server::lm::{Joint, Model, Tail, TokenId};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
-use rnnlm_server::text::{Kind, Tokenizer, TokenizerSpec};
+use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 pub(crate) struct World {
     pub(crate) model: Arc<dyn Model>,
@@ -109,7 +109,8 @@ impl World {
         });
         let ids = ids.collect();
         let words: Vec<String> = (0..model.info().vocab_size).map(|id| format!("w{id}")).collect();
-        let tokenizer = Tokenizer::new(&TokenizerSpec::new(Kind::Whitespace), words.join("\n").as_bytes());
+        let tokenizer =
+            Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes());
         let tokenizer = Arc::new(tokenizer.expect("the words are distinct"));
         Self { model, sessions, ids, clock, inbox, engine, tokenizer }
     }

@@ -1,4 +1,4 @@
-//! The network as a scalar loop, one multiply-add after the other: what every kernel must equal, bit for bit.
+//! The network as a scalar loop of multiply-adds, which every kernel must equal bit for bit.
 
 use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
@@ -20,7 +20,8 @@ fn unfused(x: f32, weight: f32, sum: f32) -> f32 {
     x * weight + sum
 }
 
-/// The order of sums is the contract: bias, then the input by rising index, then the recurrent share.
+/// The reference network. Its order of summation is the contract: the bias, then the input by rising index, then the recurrent
+/// product.
 struct Reference {
     architecture: Architecture,
     embedding: Vec<f32>,
@@ -96,7 +97,8 @@ impl Reference {
             (Cell::Gru, form) => {
                 let reset: Vec<f32> = (0..size).map(|j| sigmoid(gate(j)) * before[j]).collect();
                 for j in 0..size {
-                    let (z, column) = (sigmoid(gate(size + j)), 2 * size + j);
+                    let z = sigmoid(gate(size + j));
+                    let column = 2 * size + j;
                     let n = match form {
                         GruForm::ResetAfter => {
                             let share = recurrent(column, layer.b_hh[column], &before);
@@ -127,7 +129,7 @@ fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
     &matrix[index * width..][..width]
 }
 
-/// The logits before each of `tokens`, read from zeros, then the state.
+/// The logits before each of `tokens`, read from the zero state, then the last state.
 fn expected(shape: &Shape, mul_add: MulAdd, tokens: &[TokenId]) -> Vec<f32> {
     let reference = Reference::new(shape, mul_add);
     let vectors = shape.architecture.cell.state_vectors();
@@ -141,7 +143,7 @@ fn expected(shape: &Shape, mul_add: MulAdd, tokens: &[TokenId]) -> Vec<f32> {
     values
 }
 
-/// The same of the network, from rows of growing lengths, so that every height of a tile is met.
+/// The same values from the network. The rows have different lengths, so that the number of rows in a step varies.
 fn found(shape: &Shape, kernel: Kernel, rows: &[Vec<TokenId>]) -> Vec<Vec<f32>> {
     let model = shape.build(kernel);
     let asks = rows.iter().map(|tokens| Ask::fresh(&model, tokens, Logits::Each)).collect();
@@ -163,7 +165,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn every_kernel_equals_the_scalar_loop_bit_for_bit(shape in shapes(), count in 1usize..16) {
+    fn every_kernel_equals_the_scalar_reference_bit_for_bit(shape in shapes(), count in 1usize..16) {
         let rows = rows(&shape, count);
         for kernel in kernels() {
             let mul_add = if kernel.numerics() == "fma" { fused } else { unfused };
@@ -175,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn rounding_each_product_changes_little(shape in shapes(), count in 1usize..4) {
+    fn the_portable_kernel_agrees_with_the_fused_reference(shape in shapes(), count in 1usize..4) {
         let rows = rows(&shape, count);
         for (tokens, found) in rows.iter().zip(found(&shape, Kernel::Portable, &rows)) {
             for (found, expected) in found.into_iter().zip(expected(&shape, fused, tokens)) {

@@ -54,9 +54,12 @@ def read_weights(path: pathlib.Path) -> dict[str, dict[str, numpy.ndarray]] | No
 
 
 def guarded(path: pathlib.Path, load: Callable[[], T]) -> T:
+    """The result of `load`. A damaged file may raise anything."""
     try:
         return load()
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(f"`{path}` cannot be read as a Keras model: {type(error).__name__}: {error}") from error
 
 

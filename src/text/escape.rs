@@ -2,7 +2,7 @@
 
 /// `text` with its invisible characters escaped. Quotes are left unchanged, unlike by `str::escape_debug`, which would put a
 /// backslash before them.
-pub(crate) fn visible(text: &str) -> String {
+pub(crate) fn escape_invisible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -19,6 +19,6 @@ mod tests {
 
     #[test]
     fn only_invisible_characters_and_backslashes_are_escaped() {
-        assert_eq!(visible("don't “é”\n\u{200b}\\"), "don't “é”\\n\\u{200b}\\\\");
+        assert_eq!(escape_invisible("don't “é”\n\u{200b}\\"), "don't “é”\\n\\u{200b}\\\\");
     }
 }
