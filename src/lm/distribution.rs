@@ -52,10 +52,13 @@ impl<'a> Distribution<'a> {
     }
 }
 
-/// How many of `logits` are counted. No count overflows `usize`; `Iterator::count` checks that it does not, which takes 1.6
-/// times as long.
+/// How many of `logits` are counted. Counters of 32 bits, which a block cannot overflow, fill a vector four at a time;
+/// `Iterator::count` has wider ones and checks each addition.
 fn count(logits: &[f32], is_counted: impl Fn(f32) -> bool) -> usize {
-    logits.iter().fold(0, |count: usize, &logit| count.wrapping_add(usize::from(is_counted(logit))))
+    let in_block = |block: &[f32]| {
+        block.iter().fold(0, |count: u32, &logit| count.wrapping_add(u32::from(is_counted(logit))))
+    };
+    logits.chunks(1 << 16).map(|block| in_block(block) as usize).sum()
 }
 
 #[cfg(test)]
@@ -73,6 +76,16 @@ mod tests {
             let probabilities =
                 (0..vocab_size as TokenId).map(|token| libm::exp(distribution.logprob(token)));
             assert!((probabilities.sum::<f64>() - 1.0).abs() < 1e-7);
+        }
+    }
+
+    #[test]
+    fn a_rank_counts_across_blocks() {
+        let logits = gaussian(7, 250_000, 3.0);
+        let distribution = Distribution::new(&logits);
+        let order = distribution.top_k(250_000);
+        for place in [0, 49, 65_536, 131_072, 249_999] {
+            assert_eq!(distribution.rank(order[place]), place + 1);
         }
     }
 

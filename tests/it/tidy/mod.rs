@@ -68,7 +68,7 @@ const ARROWS: &[Arrow] = &[
     ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "clock", "config", "error"]),
     // It describes files that the service may not be able to load.
-    ("cli/inspect", &["api", "service", "catalog", "kernels", "lm", "config"]),
+    ("cli/inspect", &["api", "service", "catalog", "onnx", "kernels", "lm", "config"]),
     ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),
 ];
 
