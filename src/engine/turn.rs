@@ -8,9 +8,8 @@ use super::active::{self, Active};
 use super::choose::{self, Occasion, Share};
 use super::inbox::{Gate, Inbox};
 use super::outlet::Flow;
-use super::{Answer, Ending, Observer, batch};
+use super::{Ending, Observer, batch};
 use crate::clock::Clock;
-use crate::error::Error;
 use crate::lm::Scratch;
 
 /// A scheduler for all models, driven by [`Self::turn`]: by a thread of a [`Pool`](super::Pool), or by a test.
@@ -91,7 +90,9 @@ impl Engine {
         self.observer.batch(&model, &batch::report(&self.active, &shares));
         let outcomes = batch::run(&mut self.active, &shares, &mut self.scratch);
         self.last_model = Some(model);
-        self.commit(&shares, outcomes);
+        for own in outcomes.chunk_by(|a, b| a.share.job == b.share.job) {
+            self.active[own[0].share.job].commit(own);
+        }
         self.close_jobs();
         Turn::Ran
     }
@@ -172,38 +173,6 @@ impl Engine {
         self.turns += 1;
         choice.shares.iter().for_each(|share| self.active[share.job].last_turn = self.turns);
         choice.shares
-    }
-
-    /// Counts what was read, and lets every row go on as its job has answered.
-    fn commit(&mut self, shares: &[Share], outcomes: Vec<batch::Outcome>) {
-        // From the last to the first, so that a row that leaves moves no row that is still to come.
-        for (share, outcome) in shares.iter().zip(outcomes).rev() {
-            let job = &mut self.active[share.job];
-            if share.row < job.rows.len() {
-                Self::commit_row(job, share, outcome).unwrap_or_else(|error| job.fail(error));
-            }
-        }
-        shares.chunk_by(|a, b| a.job == b.job).for_each(|own| {
-            self.active[own[0].job].settle();
-        });
-    }
-
-    fn commit_row(job: &mut Active, share: &Share, outcome: batch::Outcome) -> Result<(), Error> {
-        let row = &mut job.rows[share.row];
-        outcome.read?;
-        row.commit(share.len);
-        let answer = outcome.answer?;
-        if !row.tokens().is_empty() {
-            return Ok(());
-        }
-        match job.proceed(share.row, answer)? {
-            Answer::Feed { token, logits } => {
-                job.rows[share.row].feed(token, logits);
-                Ok(())
-            }
-            Answer::Split(plans) => job.split(share.row, plans),
-            Answer::Done => job.split(share.row, Vec::new()),
-        }
     }
 
     fn close_jobs(&mut self) {

@@ -8,11 +8,16 @@ use rnnlm_server::engine::jobs::{
     Generation, GenerationEvent, GenerationPlan, LastToken, Reading, ReadingFailure, ReadingPlan,
     ReadingResult,
 };
-use rnnlm_server::engine::{Engine, EngineLimits, Inbox, InboxLimits, Reader, Start, Submission, Turn};
+use rnnlm_server::engine::{
+    Engine, EngineLimits, Inbox, InboxLimits, Reader, RowPlan, Start, Submission, Turn,
+};
+use rnnlm_server::error::Result;
 use rnnlm_server::lm::{Joint, Model, Tail, TokenId};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
 use rnnlm_server::text::{Kind, Tokenizer, TokenizerSpec};
+
+use crate::beam::{Beam, Found, Search};
 
 pub(crate) struct World {
     pub(crate) model: Arc<dyn Model>,
@@ -157,6 +162,12 @@ impl World {
         reader
     }
 
+    pub(crate) fn search(&self, start: Start, search: Search) -> Reader<Result<Found>> {
+        let (job, plans, reader) = Beam::new(search);
+        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) });
+        reader
+    }
+
     /// Takes turns until nothing can run.
     pub(crate) fn run(&mut self) {
         for _ in 0..100_000 {
@@ -168,7 +179,7 @@ impl World {
     }
 
     /// All of a submission but the job.
-    pub(crate) fn submission(&self, start: Start, plans: Vec<rnnlm_server::engine::Plan>) -> Submission {
+    pub(crate) fn submission(&self, start: Start, plans: Vec<RowPlan>) -> Submission {
         // The job is put in by the caller.
         let (job, _, _) = Reading::new(ReadingPlan::default());
         Submission {
