@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::batch::Outcome;
-use super::outlet::Flow;
 use super::row::{ActiveRow, Place, Stage};
 use super::rows::{Decision, Rows};
 use super::{Ending, Job, Start, Submission};
@@ -25,8 +24,6 @@ pub(super) struct Active {
     /// The turn in which it ran last, or was admitted.
     pub(super) last_turn: u64,
     pub(super) deadline: Option<Instant>,
-    /// Since when its reader has no room.
-    pub(super) parked_since: Option<Instant>,
     /// Set when the job is to end before its rows are done.
     ending: Option<Ending>,
     /// The session's, once its row is done.
@@ -54,7 +51,6 @@ impl Active {
             prompts_cost: 0,
             last_turn: turn,
             deadline,
-            parked_since: None,
             ending: None,
             lease: None,
         };
@@ -64,7 +60,7 @@ impl Active {
 
     /// Counts anew what the request has its rows read.
     fn count_prompts(&mut self) {
-        let prompts = self.rows.iter().filter(|row| !row.is_drawn() && row.stage == Stage::Running);
+        let prompts = self.running().filter(|row| !row.is_drawn());
         let extent = prompts.fold(Extent::default(), |extent, row| {
             let len = row.pending.tokens().len();
             extent.and_row(len, row.logits.positions(len).len())
@@ -72,10 +68,18 @@ impl Active {
         self.prompts_cost = self.model.cost().of(extent);
     }
 
-    /// Whether its rows may run now: its reader has room, or nothing more will be said to it.
+    /// Whether there is a row to run. There is one unless the job is over.
     pub(super) fn runnable(&self) -> bool {
-        let mut running = self.rows.iter().filter(|row| row.stage == Stage::Running).peekable();
-        running.peek().is_some() && (self.parked_since.is_none() || running.all(ActiveRow::is_silent))
+        self.running().next().is_some()
+    }
+
+    /// Whether its next turn produces nothing to send.
+    pub(super) fn is_silent(&self) -> bool {
+        self.running().all(ActiveRow::is_silent)
+    }
+
+    fn running(&self) -> impl Iterator<Item = &ActiveRow> {
+        self.rows.iter().filter(|row| row.stage == Stage::Running)
     }
 
     /// Ends the job early. A row of a session stays until the token that the client has seen is read; all others go at once.
@@ -168,14 +172,6 @@ impl Active {
         let position = self.lease.as_ref().map(|lease| lease.snapshot.position);
         drop(self.lease);
         close(self.job, self.ending.unwrap_or(Ending::Done), position);
-    }
-
-    /// Marks the job as parked, or not, as its reader does.
-    pub(super) fn park(&mut self, flow: Flow, now: Instant) {
-        self.parked_since = match flow {
-            Flow::Full => self.parked_since.or(Some(now)),
-            Flow::Open | Flow::Gone => None,
-        };
     }
 }
 

@@ -9,11 +9,13 @@
 
 mod active;
 mod batch;
+mod bell;
 mod choose;
 mod inbox;
 mod job;
 pub mod jobs;
 mod outlet;
+mod parked;
 mod pool;
 mod row;
 mod rows;

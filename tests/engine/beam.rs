@@ -110,7 +110,7 @@ impl Job for Beam {
     }
 
     fn close(self: Box<Self>, ending: Ending, _position: Option<u64>) {
-        self.outlet.send(match ending.into_error() {
+        self.outlet.close(match ending.into_error() {
             None => Ok(Found { best: self.hypotheses, snapshot: self.snapshot }),
             Some(error) => Err(error),
         });

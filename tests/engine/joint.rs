@@ -77,7 +77,7 @@ impl Job for Scripted {
     }
 
     fn close(self: Box<Self>, ending: Ending, _position: Option<u64>) {
-        self.outlet.send(ending.into_error().map_or(Ok(self.decisions), Err));
+        self.outlet.close(ending.into_error().map_or(Ok(self.decisions), Err));
     }
 
     fn flow(&self) -> Flow {
@@ -95,8 +95,7 @@ fn script(world: &World, decide: fn(&mut Rows<'_>, usize)) -> Reader<Result<usiz
         logits: Logits::None,
     };
     let rest = world.submission(Start::Copy(world.snapshot(0)), vec![plan(0), plan(1)]);
-    world.submit(Submission { job: Box::new(Scripted { decide, decisions: 0, outlet }), ..rest });
-    reader
+    world.submit(Submission { job: Box::new(Scripted { decide, decisions: 0, outlet }), ..rest }, reader)
 }
 
 #[track_caller]

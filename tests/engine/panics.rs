@@ -92,8 +92,7 @@ fn a_panic_of_a_job_is_its_own() {
         let (outlet, reader) = outlet(1);
         let plan = RowPlan { tag: 0, tokens: Arc::from([6; 3]), joint: Joint::Closed, logits: Logits::Last };
         let rest = world.submission(world.lease(OWN).unwrap().0, vec![plan]);
-        world.submit(Submission { job: Box::new(Faulty(outlet)), ..rest });
-        reader
+        world.submit(Submission { job: Box::new(Faulty(outlet)), ..rest }, reader)
     });
 
     let (ending, position) = reader.try_next().unwrap();
@@ -119,7 +118,7 @@ impl Job for Faulty {
     }
 
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
-        self.0.send((ending, position));
+        self.0.close((ending, position));
     }
 
     fn flow(&self) -> Flow {

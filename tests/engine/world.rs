@@ -137,8 +137,7 @@ impl World {
         plan: ReadingPlan,
     ) -> Reader<Result<ReadingResult, ReadingFailure>> {
         let (job, plans, reader) = Reading::new(plan);
-        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) });
-        reader
+        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
     }
 
     pub(crate) fn generate(&self, (start, at): (Start, &Snapshot), draws: &Draws) -> Reader<GenerationEvent> {
@@ -158,14 +157,12 @@ impl World {
             events_max: draws.events_max,
         });
         let deadline = draws.deadline.map(|after| self.clock.now() + after);
-        self.submit(Submission { job: Box::new(job), deadline, ..self.submission(start, plans) });
-        reader
+        self.submit(Submission { job: Box::new(job), deadline, ..self.submission(start, plans) }, reader)
     }
 
     pub(crate) fn search(&self, start: Start, search: Search) -> Reader<Result<Found>> {
         let (job, plans, reader) = Beam::new(search);
-        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) });
-        reader
+        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
     }
 
     /// Takes turns until nothing can run.
@@ -193,8 +190,9 @@ impl World {
         }
     }
 
-    pub(crate) fn submit(&self, submission: Submission) {
+    pub(crate) fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Reader<T> {
         assert!(self.inbox.push(submission).is_ok(), "the inbox has room");
+        reader.telling(self.inbox.clone())
     }
 }
 

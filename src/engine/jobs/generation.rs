@@ -197,7 +197,7 @@ impl Job for Generation {
 
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
         let Self { plan, stops, outlet, token_count, logprob, finish, .. } = *self;
-        outlet.send(match resolve(finish, ending, token_count) {
+        outlet.close(match resolve(finish, ending, token_count) {
             Ok(finish) => {
                 let text = if finish == Finish::Stop { String::new() } else { rest(plan.decoder, stops) };
                 GenerationEvent::Done(Finished { finish, text, token_count, logprob, position })

@@ -161,7 +161,7 @@ impl Job for Reading {
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
         let Self { outlet, mut result, .. } = *self;
         result.position = position;
-        outlet.send(match ending.into_error() {
+        outlet.close(match ending.into_error() {
             None => Ok(result),
             Some(error) => Err(ReadingFailure { error, position }),
         });
