@@ -1,16 +1,17 @@
-//! How long a step and a prompt take, by size of network, rows and kernel: `cargo bench --bench step`.
+//! The time of a step and of a prompt, by size of the network, number of rows and kernel: `cargo bench --bench step`.
 //!
-//! One thread. A step reads one token in every row and computes every row's logits; a prompt reads 64 tokens and computes
-//! the last logits only. `RNNLM_KERNEL` chooses the kernel. Pin the process to a core for steady figures.
+//! One thread. A step reads one token in every row and computes the logits of every row; a prompt reads 64 tokens and computes
+//! only the last logits. `RNNLM_KERNEL` selects the kernel. Pin the process to a core to get stable figures.
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, Row, Scratch, State, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Kernel, Rnn};
+use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
 
-use network::{Biases, OutputKind, Shape};
+use network::{Biases, Shape};
 
-#[path = "../tests/rnn/network.rs"]
+#[path = "../tests/it/harness/network.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod network;
 
@@ -60,10 +61,10 @@ fn lstm(size: usize, layers: usize) -> Shape {
         hidden_sizes: vec![size; layers],
         gru_form: GruForm::ResetAfter,
     };
-    Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 1 }
+    Shape { architecture, tied_output: false, biases: Biases::Both, seed: 1 }
 }
 
-/// Reads `len` tokens in each of `rows` rows and takes their last logits, again and again from where they stand.
+/// Reads `len` tokens in each of `rows` rows and computes their last logits; each run continues from the states of the previous one.
 fn bench(bencher: Bencher<'_, '_>, shape: &Shape, rows: usize, len: usize) {
     let kernel =
         Kernel::choose(std::env::var("RNNLM_KERNEL").ok().as_deref()).expect("a kernel of this processor");

@@ -1,15 +1,15 @@
-//! The one error of the core: what went wrong, in words and as a kind. It knows no HTTP.
+//! The core's one error type: a kind, a message, and the field at fault. It knows nothing of HTTP.
 
 use std::fmt;
 
 /// A failed request or a failed load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// The kind, which decides the status and the code that a client sees.
+    /// The kind, which determines the status and the code that a client sees.
     pub kind: ErrorKind,
-    /// What was found, what was expected and, where there is one, the limit.
+    /// What was wrong, what was found, and what is accepted or which limit applies.
     pub message: String,
-    /// The path of the request's field at fault, such as `sampling.top_p`.
+    /// The path of the field at fault in the request, such as `sampling.top_p`.
     pub param: Option<String>,
 }
 
@@ -19,84 +19,80 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// A field's value is out of its range or of the wrong type.
+    /// A field's value is out of range or has the wrong type.
     InvalidValue,
-    /// A field that no request of this kind has.
-    UnknownField,
-    /// Something to read was needed and nothing was given.
+    /// The request needs an input, and none was given.
     EmptyInput,
-    /// Nothing was read yet, so there is nothing to predict from.
+    /// No token has been read yet, so there is nothing to predict from.
     EmptyContext,
-    /// A word outside the vocabulary of a model without an unknown token.
+    /// A word is not in the vocabulary, and the model has no unknown token.
     UnknownToken,
-    /// A token id outside the vocabulary.
+    /// A token id is outside the vocabulary.
     TokenOutOfRange,
-    /// The input is over its limit.
+    /// The input is longer than its limit.
     TextTooLong,
-    /// No such model.
+    /// The model was not found.
     ModelNotFound,
-    /// No such session.
+    /// The session was not found.
     SessionNotFound,
-    /// The session outlived its time to live.
+    /// The session's time to live has passed.
     SessionExpired,
-    /// The session made room for others.
+    /// The session was evicted to make room for others.
     SessionEvicted,
-    /// A session of this id is there already.
+    /// A session with this id already exists.
     SessionExists,
-    /// A write is running on the session.
+    /// Another write to the session is in progress.
     SessionBusy,
-    /// The session does not stand at the position that the request expects.
+    /// The session's position is not the one that the request expects.
     PositionMismatch,
-    /// A state that other weights have made.
+    /// A state was made by other weights than those of the model.
     StateMismatch,
-    /// What this model or server cannot do.
-    NotSupported,
-    /// No room for another session.
+    /// The table of sessions is full.
     SessionsFull,
-    /// No room for another job.
+    /// The queue of waiting jobs is full.
     QueueFull,
-    /// The service is stopping.
+    /// The service is shutting down.
     Draining,
-    /// The time allowed ran out.
+    /// The request did not finish in the time allowed.
     Timeout,
-    /// The request was given up by its client.
+    /// The client abandoned the request.
     Cancelled,
-    /// A model folder cannot be served as it is.
+    /// A model folder cannot be loaded.
     Load,
-    /// Wrong usage or configuration.
+    /// The command line or the configuration is wrong.
     Config,
-    /// A bug, or numbers that stopped being finite.
+    /// A bug in the program, a number that is not finite, or a failure of the machine.
     Internal,
 }
 
 impl Error {
-    /// An error of `kind` that says `message`.
+    /// An error of `kind` with `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), param: None }
     }
 
-    /// An [`ErrorKind::InvalidValue`] of the field `param`.
+    /// An [`ErrorKind::InvalidValue`] for the field `param`.
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidValue, message).at(param)
     }
 
-    /// A bug, or what the machine refuses.
+    /// An [`ErrorKind::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// A model folder that cannot be served.
+    /// An [`ErrorKind::Load`].
     pub fn load(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Load, message)
     }
 
-    /// The same error, naming the field at fault.
+    /// Names `param` as the field at fault.
     pub fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
     }
 
-    /// The same error with `context: ` before its message.
+    /// Puts `context: ` before the message.
     pub fn within(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self

@@ -2,28 +2,33 @@
 //!
 //! The modules in reading order:
 //!
-//! - [`lm`]: what a language model is: tokens in, a state carried, logits out.
-//! - [`rnn`]: the native engine that computes one: kernels, packed layers, the run over ragged rows.
-//! - [`onnx`]: ONNX files: read, checked, lowered to the native engine or run as they are.
-//! - [`text`]: texts to tokens and back, by the four kinds of tokenizers that a manifest can name.
+//! - [`lm`]: what a language model is: it reads tokens, carries a state and gives logits.
+//! - [`kernels`]: inner loops, compiled once for each instruction set; the only module with `unsafe`.
+//! - [`rnn`]: the native engine for recurrent models: packed layers, cells, and the run over rows of different lengths.
+//! - [`onnx`]: ONNX files: read, checked, and then either lowered to the native engine or run as they are.
+//! - [`text`]: text to tokens and back, with the four kinds of tokenizers that a manifest can name.
 //! - [`sampling`]: from logits to a token: the filters that a request asks for, and a seeded draw.
-//! - [`catalog`]: model folders, each checked against its manifest, and the models they hold by name.
-//! - [`session`]: what each session has read, who may advance it, and when it goes.
-//! - [`engine`]: the scheduler: inbox, turns, jobs, rows.
-//! - [`service`]: the use cases: a validated request becomes jobs, and their results an answer.
-//! - [`http`]: routes, layers, JSON, server-sent events, status codes.
+//! - [`catalog`]: model folders, each checked against its manifest, and the models by name.
+//! - [`session`]: the table of sessions: what each has read, who may write to it, and when it expires.
+//! - [`engine`]: the scheduler, which batches the rows of all jobs into turns.
+//! - [`api`]: the contract: the requests and answers of every use case, as plain data.
+//! - [`service`]: the use cases: each validates a request, runs it as jobs, and makes the answer of their results.
+//! - [`http`]: routes, layers, the OpenAPI document, server-sent events and status codes.
 //! - [`cli`]: the subcommands.
-//! - [`config`]: every option, checked once; every limit is in it.
+//! - [`config`]: every option and every limit, checked once.
 //! - [`telemetry`]: log lines and metrics.
-//! - [`clock`] and [`error`]: time passed in, and the core's one error.
+//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type; `digest` is a SHA-256 over fields.
 
+pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod digest;
 pub mod engine;
 pub mod error;
 pub mod http;
+pub mod kernels;
 pub mod lm;
 #[cfg_attr(not(feature = "onnx"), path = "onnx/without.rs")]
 pub mod onnx;

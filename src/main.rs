@@ -1,4 +1,4 @@
-//! Arguments to subcommand to exit code.
+//! The program: runs the subcommand that the arguments name, and exits with its code.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! A manifest to start from, for an ONNX file that has none: what the graph and the files beside it give away.
+//! A manifest to start from, for an ONNX file without one: what can be inferred from the graph and the files beside it.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,9 +10,9 @@ use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use crate::onnx::{Hints, Understanding};
-use crate::text::{Kind, Tokenizer, TokenizerSpec};
+use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
-/// A manifest in the making, its keys in the order of the documentation.
+/// A draft of a manifest, its keys in the order of the documentation.
 #[derive(Debug, Serialize)]
 pub struct Draft {
     format_version: u64,
@@ -49,25 +49,26 @@ struct TokenizerDraft {
     newline: Option<String>,
 }
 
-/// What toolkits call the token of unknown words.
+/// Common names of the token for unknown words.
 const UNK: [&str; 5] = ["<unk>", "<UNK>", "[UNK]", "<oov>", "unk"];
-/// What toolkits call the end of a text.
+/// Common names of the token that ends a text.
 const EOS: [&str; 6] = ["<eos>", "</s>", "<EOS>", "<end>", "[EOS]", "<|endoftext|>"];
-/// What toolkits call its beginning.
+/// Common names of the token that begins it.
 const BOS: [&str; 7] = ["<s>", "<bos>", "<sos>", "<BOS>", "<start>", "[BOS]", "[CLS]"];
-/// What toolkits fill up with.
+/// Common names of the padding token.
 const PAD: [&str; 3] = ["<pad>", "<PAD>", "[PAD]"];
 
 impl Draft {
-    /// What a manifest for the graph `weights` in `folder` could say.
+    /// A draft for the graph `weights` in `folder`.
     pub fn new(folder: &Path, weights: &str, understanding: &Understanding) -> Self {
         let found = Found::beside(folder);
         let marked = |key: &str, entries: &[&str]| found.marked(understanding, key, entries);
-        let (unk, eos) = (marked("unk_id", &UNK), marked("eos_id", &EOS));
+        let unk = marked("unk_id", &UNK);
+        let eos = marked("eos_id", &EOS);
         let bos = marked("sos_id", &BOS).or_else(|| marked("bos_id", &[]));
         let pad = marked("pad_id", &PAD).or_else(|| bos.clone()).or_else(|| eos.clone());
         let has_line_ends = found.tokenizer.as_ref().is_some_and(|tokenizer| tokenizer.id_of("\n").is_some());
-        let newline = eos.clone().filter(|_| found.kind == Kind::Whitespace && !has_line_ends);
+        let newline = eos.clone().filter(|_| found.kind == TokenizerKind::Whitespace && !has_line_ends);
         let onnx = understanding.interface.clone().map(|interface| {
             let Hints { tokens, state, logits, window, .. } = interface;
             let pad = window.map(|_| pad.unwrap_or_else(|| found.entry(0).unwrap_or_else(|| PAD[0].into())));
@@ -87,10 +88,10 @@ impl Draft {
         serde_json::to_string_pretty(self).expect("strings and numbers are JSON") + "\n"
     }
 
-    /// Writes it into `folder`, where there is no manifest yet; gives its path.
+    /// Writes it into `folder`, which must have no manifest yet, and returns its path.
     ///
     /// # Errors
-    /// `Load` when there is one, or it cannot be written.
+    /// `Load` when there is a manifest, or it cannot be written.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         let path = folder.join(Manifest::FILE);
         let refused =
@@ -101,9 +102,9 @@ impl Draft {
     }
 }
 
-/// The vocabulary that lies beside a graph, or the place where one is expected.
+/// The vocabulary beside a graph, or the file where one is expected.
 struct Found {
-    kind: Kind,
+    kind: TokenizerKind,
     file: &'static str,
     tokenizer: Option<Tokenizer>,
 }
@@ -112,30 +113,31 @@ impl Found {
     fn beside(folder: &Path) -> Self {
         const LINES: &str = "vocab.txt";
 
-        let open = |kind: Kind, file: &'static str| {
+        let open = |kind: TokenizerKind, file: &'static str| {
             let bytes = std::fs::read(folder.join(file)).ok()?;
             let tokenizer = Tokenizer::new(&TokenizerSpec::new(kind), &bytes).ok()?;
             Some(Self { kind, file, tokenizer: Some(tokenizer) })
         };
-        let lines = open(Kind::Whitespace, LINES).map(|found| Self { kind: found.kind_of_lines(), ..found });
-        lines.or_else(|| open(Kind::HuggingFace, "tokenizer.json")).unwrap_or(Self {
-            kind: Kind::Whitespace,
+        let lines =
+            open(TokenizerKind::Whitespace, LINES).map(|found| Self { kind: found.kind_of_lines(), ..found });
+        lines.or_else(|| open(TokenizerKind::HuggingFace, "tokenizer.json")).unwrap_or(Self {
+            kind: TokenizerKind::Whitespace,
             file: LINES,
             tokenizer: None,
         })
     }
 
-    /// Characters where all entries but special ones are one each.
-    fn kind_of_lines(&self) -> Kind {
-        let Some(tokenizer) = &self.tokenizer else { return Kind::Whitespace };
+    /// `Char` where all entries except special ones are single characters.
+    fn kind_of_lines(&self) -> TokenizerKind {
+        let Some(tokenizer) = &self.tokenizer else { return TokenizerKind::Whitespace };
         let is_special = |entry: &str| {
             let ends = (entry.chars().next(), entry.chars().next_back());
             entry.len() > 2 && matches!(ends, (Some('<'), Some('>')) | (Some('['), Some(']')))
         };
         let mut entries = (0..tokenizer.vocab_size()).map(|id| tokenizer.entry(id as TokenId));
         match entries.all(|entry| entry.chars().count() <= 1 || is_special(entry)) {
-            true => Kind::Char,
-            false => Kind::Whitespace,
+            true => TokenizerKind::Char,
+            false => TokenizerKind::Whitespace,
         }
     }
 
@@ -144,7 +146,7 @@ impl Found {
         (!entry.is_empty()).then(|| entry.to_owned())
     }
 
-    /// The entry whose id the graph's metadata has under `key`, as icefall writes them; else the first of `entries` that is there.
+    /// The entry whose id is in the graph's metadata under `key`, as icefall writes them; otherwise the first of `entries` in the vocabulary.
     fn marked(&self, understanding: &Understanding, key: &str, entries: &[&str]) -> Option<String> {
         let id = understanding.metadata.iter().find(|(name, _)| name == key);
         let by_id = id.and_then(|(_, id)| self.entry(id.parse().ok()?));

@@ -1,37 +1,37 @@
-//! One model folder, read and checked whole: from files to what can be served.
+//! One model folder, read and checked as a whole: from files to a model that can be served.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::manifest::{Manifest, Network};
-use super::network::{self, Computed};
+use super::manifest::{Manifest, NetworkSpec};
+use super::network::{Computed, Source};
 use crate::error::{Error, Result};
+use crate::kernels::Kernel;
 use crate::lm::{Joint, Logits, Model, Row, Scratch, State, Tail, TokenId};
 use crate::onnx::Understanding;
-use crate::rnn::Kernel;
-use crate::text::{Kind, Tokenizer, visible};
+use crate::text::{Tokenizer, TokenizerKind, escape_invisible};
 
-/// A model with all that serving it takes.
+/// A model with everything that is needed to serve it.
 #[derive(Clone)]
 pub struct Served {
-    /// The folder's name: what requests call it.
+    /// The folder's name, which requests use.
     pub name: Arc<str>,
     /// The weights.
     pub model: Arc<dyn Model>,
-    /// Texts to its tokens and back. It may have fewer entries than the model has outputs, where a `tokenizer.json` was padded.
+    /// From text to token ids and back. It may have fewer entries than the model has outputs, where the output layer was padded.
     pub tokenizer: Arc<Tokenizer>,
-    /// SHA-256 over weights, architecture or overrides, and effective weight type, in hexadecimal. States belong to one identity.
+    /// SHA-256 over weights, architecture or overrides, and effective weight type, in hexadecimal. A state belongs to one identity.
     pub identity: Arc<str>,
     /// What every sequence has read before its position 0.
     pub initial_tokens: Vec<TokenId>,
     /// The state after the initial tokens: where sequences start.
     pub start: State,
-    /// How the text stands there.
+    /// The context of the text decoder there.
     pub start_tail: Tail,
-    /// When the weights were written.
+    /// When the weights file was last modified.
     pub created: SystemTime,
-    /// How its graph was understood; `None` for weights that are not a graph.
+    /// How its graph was understood; `None` for a safetensors file.
     pub understanding: Option<Arc<Understanding>>,
 }
 
@@ -39,7 +39,7 @@ impl Served {
     /// A model that starts after `initial_tokens`.
     ///
     /// # Errors
-    /// `Load` when reading them fails.
+    /// `Load` when the model fails on them.
     pub fn new(parts: Parts, initial_tokens: Vec<TokenId>) -> Result<Self> {
         let Parts { name, model, tokenizer, identity, created, understanding } = parts;
         let start = state_after(&*model, &initial_tokens)?;
@@ -58,7 +58,7 @@ impl Served {
     }
 }
 
-/// What a [`Served`] is made of, before its first state is known.
+/// The parts of a [`Served`], before its first state is known.
 pub struct Parts {
     /// See [`Served::name`].
     pub name: Arc<str>,
@@ -84,7 +84,8 @@ pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
     let tokenizer = load_tokenizer(folder, &manifest)?;
     let initial_tokens = initial_tokens(&manifest, &tokenizer)?;
 
-    let Computed { model, identity, understanding } = network::load(folder, &manifest, &tokenizer, kernel)?;
+    let source = Source { folder, manifest: &manifest, tokenizer: &tokenizer };
+    let Computed { model, identity, understanding } = source.load(kernel)?;
     check_fit(&tokenizer, &manifest, model.info().vocab_size)?;
     let created = created(folder, &manifest.weights)?;
     let parts = Parts {
@@ -120,12 +121,16 @@ pub(super) fn graph_without_manifest(folder: &Path) -> Option<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "onnx") && path.is_file()).min()
 }
 
-/// The folder's own name, also where the path ends in `.` or `..`.
+/// The folder's own name, even where the path ends in `.` or `..`.
 fn name_of(folder: &Path) -> Result<String> {
     let canonical = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
     let name = folder.file_name().or(canonical.file_name()).and_then(|name| name.to_str());
-    let expected =
-        || Error::load(format!("`{}` has no name in UTF-8, which the model would have", folder.display()));
+    let expected = || {
+        Error::load(format!(
+            "the name of `{}` is not UTF-8, so the model cannot be named after it",
+            folder.display()
+        ))
+    };
     name.map(str::to_owned).ok_or_else(expected)
 }
 
@@ -133,8 +138,10 @@ pub(super) fn load_tokenizer(folder: &Path, manifest: &Manifest) -> Result<Token
     let file = &manifest.tokenizer_file;
     let bytes = read(folder, file).map_err(|error| {
         let holds = match manifest.tokenizer.kind {
-            Kind::HuggingFace => "a Hugging Face `tokenizer.json`",
-            Kind::Whitespace | Kind::Word | Kind::Char => "one token a line, line number = id",
+            TokenizerKind::HuggingFace => "a Hugging Face `tokenizer.json`",
+            TokenizerKind::Whitespace | TokenizerKind::Word | TokenizerKind::Char => {
+                "one token a line, line number = id"
+            }
         };
         Error::load(format!("{error}; `tokenizer.file` names it, expected {holds}"))
     })?;
@@ -142,21 +149,21 @@ pub(super) fn load_tokenizer(folder: &Path, manifest: &Manifest) -> Result<Token
         .map_err(|error| error.within(format!("`tokenizer` with `{file}`")))
 }
 
-/// Refuses a vocabulary whose ids are not the model's.
+/// Refuses a vocabulary that does not have the size of the model's.
 fn check_fit(tokenizer: &Tokenizer, manifest: &Manifest, expected: usize) -> Result<()> {
     let found = tokenizer.vocab_size();
     let fits = match tokenizer.kind() {
-        // Output layers are often padded to a multiple of 8 or 64 over a vocabulary that training tools made.
-        Kind::HuggingFace => found <= expected,
-        Kind::Whitespace | Kind::Word | Kind::Char => found == expected,
+        // Training tools often pad the output layer to a multiple of 8 or 64.
+        TokenizerKind::HuggingFace => found <= expected,
+        TokenizerKind::Whitespace | TokenizerKind::Word | TokenizerKind::Char => found == expected,
     };
     if fits {
         return Ok(());
     }
-    let more = if tokenizer.kind() == Kind::HuggingFace { " at most" } else { "" };
+    let more = if tokenizer.kind() == TokenizerKind::HuggingFace { " at most" } else { "" };
     let by = match manifest.network {
-        Network::Declared { .. } => "`architecture.vocab_size`".to_owned(),
-        Network::Graph(_) => format!("the logits of `{}`", manifest.weights),
+        NetworkSpec::Declared(_) => "`architecture.vocab_size`".to_owned(),
+        NetworkSpec::Graph(_) => format!("the logits of `{}`", manifest.weights),
     };
     let file = &manifest.tokenizer_file;
     Err(Error::load(format!("`{file}` has {found} entries, expected {expected}{more}: {by}")))
@@ -167,7 +174,7 @@ fn initial_tokens(manifest: &Manifest, tokenizer: &Tokenizer) -> Result<Vec<Toke
         let unknown = || {
             Error::load(format!(
                 "`initial_tokens` has `{}`, which the vocabulary does not have",
-                visible(entry)
+                escape_invisible(entry)
             ))
         };
         tokenizer.id_of(entry).ok_or_else(unknown)

@@ -1,4 +1,4 @@
-//! How a model folder or a weights file is understood, also one that cannot be served: for those who make one.
+//! How a model folder or a weights file is understood, even one that cannot be served: for authors of models.
 
 use std::path::{Path, PathBuf};
 
@@ -6,18 +6,18 @@ use safetensors::SafeTensors;
 
 use super::draft::Draft;
 use super::folder::{Served, graph_without_manifest, load_folder, read, read_manifest};
-use super::manifest::{Manifest, Network, OutputWeights};
+use super::manifest::{Manifest, NetworkSpec};
 use super::network::hints_of_folder;
 use super::weights::unreadable;
 use crate::error::{Error, Result};
+use crate::kernels::Kernel;
 use crate::lm::Cell;
 use crate::onnx::{self, Hints, Understanding};
-use crate::rnn::Kernel;
 
 /// What was found at a path.
 #[derive(Default)]
 pub struct Inspection {
-    /// What the folder's manifest says; `None` where it cannot be read, and for a file.
+    /// The folder's manifest; `None` where it cannot be read, and for a file.
     pub manifest: Option<Manifest>,
     /// The tensors of a safetensors file, by name; empty where it cannot be read.
     pub tensors: Vec<TensorHead>,
@@ -27,11 +27,11 @@ pub struct Inspection {
     pub draft: Option<Draft>,
     /// The model of a folder.
     pub served: Option<Served>,
-    /// Why a folder, or a graph, cannot be served.
+    /// Why the folder or the graph cannot be served.
     pub error: Option<Error>,
 }
 
-/// A tensor of a file, whatever it is for.
+/// A tensor of a file, whatever it is used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorHead {
     /// Its name.
@@ -53,14 +53,14 @@ pub struct Fitting {
     pub embedding_size: usize,
     /// Units of each layer.
     pub hidden_sizes: Vec<usize>,
-    /// Where the output layer's weights come from.
-    pub output_weights: OutputWeights,
+    /// Whether the output layer's weights are the embedding.
+    pub tie_weights: bool,
 }
 
 /// Inspects the model folder, the safetensors file or the ONNX file at `path`.
 ///
 /// # Errors
-/// `Load` when it is none of them, or a file that cannot be read. What is wrong with a folder or a graph is in [`Inspection::error`].
+/// `Load` for anything else, and for a file that cannot be read. What is wrong with a folder or a graph is in [`Inspection::error`].
 pub fn inspect(path: &Path, kernel: Kernel) -> Result<Inspection> {
     if path.is_dir() {
         return Ok(match graph_without_manifest(path) {
@@ -77,7 +77,7 @@ pub fn inspect(path: &Path, kernel: Kernel) -> Result<Inspection> {
         }
         Some("onnx") => inspect_graph(path, kernel),
         _ => Err(Error::load(format!(
-            "`{}` is no folder, expected a model folder, an `.onnx` file or a `.safetensors` file",
+            "`{}` is not a folder, expected a model folder, an `.onnx` file or a `.safetensors` file",
             path.display()
         ))),
     }
@@ -92,8 +92,8 @@ fn inspect_folder(folder: &Path, kernel: Kernel) -> Inspection {
         return Inspection { error, ..Inspection::default() };
     };
     let (tensors, understanding) = match &manifest.network {
-        Network::Declared { .. } => (read_tensors(folder, &manifest.weights).unwrap_or_default(), None),
-        Network::Graph(spec) => {
+        NetworkSpec::Declared(_) => (read_tensors(folder, &manifest.weights).unwrap_or_default(), None),
+        NetworkSpec::Graph(spec) => {
             let path = folder.join(&manifest.weights);
             let hints = hints_of_folder(folder, &manifest, spec);
             let examined = || Some(onnx::examine(&path, &hints, kernel).ok()?.understanding);
@@ -104,7 +104,7 @@ fn inspect_folder(folder: &Path, kernel: Kernel) -> Inspection {
     Inspection { manifest: Some(manifest), tensors, understanding, served, error, draft: None }
 }
 
-/// A graph on its own. What a manifest would have to say of its padding changes nothing of how it is understood.
+/// A graph without a manifest. The padding, which only a manifest can name, does not affect how it is understood.
 fn inspect_graph(path: &Path, kernel: Kernel) -> Result<Inspection> {
     let hints = Hints { pad: Some(0), ..Hints::default() };
     let onnx::Examined { understanding, model } =
@@ -133,7 +133,7 @@ fn read_tensors(folder: &Path, file: &str) -> Result<Vec<TensorHead>> {
 }
 
 impl Fitting {
-    /// The architecture of `tensors`, if they have the names and the shapes of one.
+    /// The architecture of `tensors`, if their names and shapes are those of one.
     pub fn of(tensors: &[TensorHead]) -> Option<Self> {
         let shape = |name: &str| {
             let tensor = tensors.iter().find(|tensor| tensor.name == name)?;
@@ -150,10 +150,7 @@ impl Fitting {
             vocab_size,
             embedding_size,
             hidden_sizes: layers.iter().map(|[_, hidden]| *hidden).collect(),
-            output_weights: match shape("decoder.weight") {
-                Some(_) => OutputWeights::Own,
-                None => OutputWeights::Tied,
-            },
+            tie_weights: shape("decoder.weight").is_none(),
         })
     }
 }
@@ -167,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_give_the_architecture_away() {
+    fn the_architecture_follows_from_the_shapes() {
         let mut tensors = vec![
             head("encoder.weight", &[10, 3]),
             head("rnn.weight_hh_l0", &[8, 2]),
@@ -176,10 +173,8 @@ mod tests {
         let fitting = Fitting::of(&tensors).unwrap();
         assert_eq!(fitting.cells, [Cell::Lstm]);
         assert_eq!((fitting.vocab_size, fitting.embedding_size), (10, 3));
-        assert_eq!(
-            (fitting.hidden_sizes.as_slice(), fitting.output_weights),
-            (&[2, 5][..], OutputWeights::Tied)
-        );
+        assert_eq!(fitting.hidden_sizes, [2, 5]);
+        assert!(fitting.tie_weights);
         tensors[1] = head("rnn.weight_hh_l0", &[2, 2]);
         assert_eq!(Fitting::of(&tensors), None, "layers of different cells");
         tensors.pop();

@@ -1,6 +1,6 @@
-//! `config.json`: what a model folder says of itself.
+//! `config.json`: how a model folder describes itself.
 //!
-//! Strict: a key that is unknown, there twice or of the wrong type refuses the folder, so that a slip of the pen is never a default.
+//! Strict: an unknown, duplicate or mistyped key refuses the folder, so that a typo never becomes a default.
 
 mod architecture;
 mod graph;
@@ -10,24 +10,23 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
 use crate::lm::Cell;
-use crate::rnn;
-use crate::text::{Kind, TokenizerSpec};
+use crate::text::{TokenizerKind, TokenizerSpec};
 
-pub use architecture::{KnownArchitecture, OutputWeights};
+pub use architecture::{DeclaredNetwork, KnownArchitecture};
 pub use graph::GraphSpec;
 
 /// A checked manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The name of the weights' file in the folder.
+    /// The name of the weights file in the folder.
     pub weights: String,
     /// The network.
-    pub network: Network,
-    /// The name of the vocabulary's file in the folder.
+    pub network: NetworkSpec,
+    /// The name of the vocabulary file in the folder.
     pub tokenizer_file: String,
     /// The tokenizer's rules.
     pub tokenizer: TokenizerSpec,
-    /// The entries that are read once at load.
+    /// The vocabulary entries that are read once at load.
     pub initial_tokens: Vec<String>,
 }
 
@@ -45,28 +44,24 @@ impl Manifest {
     pub fn parse(json: &[u8]) -> Result<Self> {
         let head: Head = read(json)?;
         if head.format_version != Self::FORMAT_VERSION {
-            let (found, expected) = (head.format_version, Self::FORMAT_VERSION);
+            let found = head.format_version;
+            let expected = Self::FORMAT_VERSION;
             return Err(Error::load(format!("`format_version` is {found}, expected {expected}")));
         }
         read::<File>(json)?.check()
     }
 }
 
-/// What the manifest says of the network.
+/// What the manifest says about the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// All of it: a safetensors file holds tensors, and not how they are joined.
-    Declared {
-        /// Sizes, cell and form.
-        architecture: rnn::Architecture,
-        /// Where the output layer's weights come from.
-        output_weights: OutputWeights,
-    },
-    /// What is known beforehand of an ONNX graph, which says the rest itself.
+pub enum NetworkSpec {
+    /// Everything: a safetensors file holds tensors, but not how they are connected.
+    Declared(DeclaredNetwork),
+    /// What an ONNX graph does not say itself.
     Graph(GraphSpec),
 }
 
-/// What is read first: a file of another version is refused for its version, not for the keys that came with it.
+/// What is read first: a manifest of another version is refused for its version, not for its keys.
 #[derive(Deserialize)]
 struct Head {
     format_version: u64,
@@ -89,7 +84,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Tokenizer {
     #[serde(deserialize_with = "kind")]
-    kind: Kind,
+    kind: TokenizerKind,
     file: String,
     unk: Option<String>,
     eos: Option<String>,
@@ -113,17 +108,17 @@ impl File {
         }
         let network = match (weights.ends_with(".onnx"), architecture, onnx) {
             (true, architecture, onnx) => {
-                Network::Graph(onnx.unwrap_or_default().check(architecture.unwrap_or_default())?)
+                NetworkSpec::Graph(onnx.unwrap_or_default().check(architecture.unwrap_or_default())?)
             }
-            (false, Some(architecture), None) => architecture.declared()?,
+            (false, Some(architecture), None) => NetworkSpec::Declared(architecture.declared()?),
             (false, _, Some(_)) => {
                 return Err(Error::load(format!(
-                    "`onnx` is there, but `weights` is `{weights}`, expected an `.onnx` file"
+                    "`onnx` was found, but `weights` is `{weights}`, expected an `.onnx` file"
                 )));
             }
             (false, None, None) => {
                 return Err(Error::load(
-                    "`architecture` is missing; a `.safetensors` file does not say what it holds",
+                    "`architecture` is missing; a `.safetensors` file does not describe its network",
                 ));
             }
         };
@@ -138,7 +133,7 @@ impl File {
     }
 }
 
-/// `json` as a `T`; errors name the key.
+/// Reads `json` as a `T`; errors name the key.
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -154,8 +149,8 @@ fn cell<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cell>, D::E
     one_of(deserializer, &Cell::ALL, Cell::name).map(Some)
 }
 
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
-    one_of(deserializer, &Kind::ALL, Kind::name)
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TokenizerKind, D::Error> {
+    one_of(deserializer, &TokenizerKind::ALL, TokenizerKind::name)
 }
 
 fn one_of<'de, D, T: Copy>(deserializer: D, all: &[T], name: fn(T) -> &'static str) -> Result<T, D::Error>
@@ -169,7 +164,7 @@ where
     })
 }
 
-/// An object as pairs in the order of the file; what is there twice stays so, for the tokenizer to refuse.
+/// An object as pairs, in the order of the file. Duplicate keys are kept, for the caller to refuse.
 fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     struct Pairs;
 

@@ -1,6 +1,6 @@
-//! The models that are served: folders read and checked, by name.
+//! The models that are served, by name: their folders, read and checked.
 //!
-//! It knows files, and nothing of requests. What it gives out is loaded whole and never changes.
+//! It knows files, but not requests. A model that it returns is completely loaded and never changes.
 
 mod draft;
 mod folder;
@@ -15,17 +15,15 @@ use std::sync::Arc;
 pub use draft::Draft;
 pub use folder::{Parts, Served, load_folder};
 pub use inspect::{Fitting, Inspection, TensorHead, inspect};
-pub use manifest::{GraphSpec, KnownArchitecture, Manifest, Network, OutputWeights};
+pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 pub use weights::read_weights;
 
-pub use crate::onnx::{Layer as GraphLayer, Network as GraphNetwork, PortUse as GraphPort, Understanding};
-pub use crate::rnn::Kernel;
-
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Kernel;
 
-/// All models by name, and the one that is meant where none is named.
+/// All models by name, and the default one.
 pub struct Catalog {
-    /// By rising name.
+    /// In order of name.
     served: Vec<Arc<Served>>,
     default: usize,
     failures: Vec<Failure>,
@@ -33,27 +31,18 @@ pub struct Catalog {
 
 /// What to load.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Selection {
     /// A model folder, or a folder of them.
     pub models: PathBuf,
-    /// The model that is meant where none is named; else `classics` if there, else the first by name.
+    /// The model of requests that name none; if `None`, `classics` where it exists, otherwise the first by name.
     pub default_model: Option<String>,
-    /// What a folder that fails does to the others.
-    pub on_failure: OnFailure,
+    /// Whether one folder that cannot be loaded refuses them all; otherwise it is skipped, and among [`Catalog::failures`].
+    pub strict: bool,
     /// What the models run on.
     pub kernel: Kernel,
 }
 
-/// What a folder that cannot be loaded does to the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
-    /// They are served without it; it is among [`Catalog::failures`].
-    Skip,
-    /// Nothing is served.
-    Refuse,
-}
-
-/// A folder that was left out.
+/// A folder that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The folder.
@@ -63,34 +52,34 @@ pub struct Failure {
 }
 
 impl Catalog {
-    /// The default where neither the operator nor the only name decides.
+    /// The default model, where it exists and the operator names none.
     const FAVOURITE: &str = "classics";
 
-    /// Loads what `plan` names.
+    /// Loads what `selection` names.
     ///
     /// # Errors
-    /// `Load` when nothing could be loaded, or with [`OnFailure::Refuse`] anything could not: every folder that failed is named.
-    /// `Config` when the default model is not among what was loaded.
-    pub fn load(plan: &Plan) -> Result<Self> {
-        let folders = model_folders(&plan.models)?;
-        let (mut served, mut failures) = (Vec::new(), Vec::new());
-        for folder in folders {
-            match load_folder(&folder, plan.kernel) {
+    /// `Load` when nothing could be loaded, or, if [`Selection::strict`], when anything could not; it names every folder that failed.
+    /// `Config` when the default model was not loaded.
+    pub fn load(selection: &Selection) -> Result<Self> {
+        let mut served = Vec::new();
+        let mut failures = Vec::new();
+        for folder in model_folders(&selection.models)? {
+            match load_folder(&folder, selection.kernel) {
                 Ok(one) => served.push(one),
                 Err(error) => failures.push(Failure { folder, error }),
             }
         }
-        if served.is_empty() || plan.on_failure == OnFailure::Refuse && !failures.is_empty() {
-            return Err(none_served(&plan.models, &failures));
+        if served.is_empty() || selection.strict && !failures.is_empty() {
+            return Err(none_served(&selection.models, &failures));
         }
-        let catalog = Self::new(served, plan.default_model.as_deref())?;
+        let catalog = Self::new(served, selection.default_model.as_deref())?;
         Ok(Self { failures, ..catalog })
     }
 
-    /// A catalog of `served`, at least one, of distinct names.
+    /// A catalog of `served`: at least one model, with distinct names.
     ///
     /// # Errors
-    /// `Config` when there is none, or `default_model` is not among them.
+    /// `Config` when there is no model, or `default_model` is not one of them.
     pub fn new(served: Vec<Served>, default_model: Option<&str>) -> Result<Self> {
         let mut served: Vec<_> = served.into_iter().map(Arc::new).collect();
         served.sort_by(|a, b| a.name.cmp(&b.name));
@@ -102,7 +91,7 @@ impl Catalog {
             None => position(Self::FAVOURITE).unwrap_or(0),
             Some(name) => position(name).ok_or_else(|| {
                 let message =
-                    format!("the default model `{name}` is not there; there are {}", names(&served));
+                    format!("the default model `{name}` was not found; the models are {}", names(&served));
                 Error::new(ErrorKind::Config, message)
             })?,
         };
@@ -112,32 +101,32 @@ impl Catalog {
     /// The model `name`, or the default one.
     ///
     /// # Errors
-    /// `ModelNotFound` naming the models there are.
+    /// `ModelNotFound` naming the models.
     pub fn get(&self, name: Option<&str>) -> Result<&Arc<Served>> {
         let Some(name) = name else { return Ok(self.default()) };
         self.iter().find(|one| *one.name == *name).ok_or_else(|| {
-            let message = format!("no model `{name}`; there are {}", names(&self.served));
+            let message = format!("no model `{name}`; the models are {}", names(&self.served));
             Error::new(ErrorKind::ModelNotFound, message)
         })
     }
 
-    /// The model that is meant where none is named.
+    /// The model of requests that name none.
     pub fn default(&self) -> &Arc<Served> {
         &self.served[self.default]
     }
 
-    /// All models, by rising name.
+    /// All models, in order of name.
     pub fn iter(&self) -> std::slice::Iter<'_, Arc<Served>> {
         self.served.iter()
     }
 
-    /// The folders that were left out.
+    /// The folders that were skipped.
     pub fn failures(&self) -> &[Failure] {
         &self.failures
     }
 }
 
-/// `path` itself if it is a model folder, else the folders in it that look like one, by rising name.
+/// `path` itself if it is a model folder, otherwise the folders in it that look like one, in order of name.
 fn model_folders(path: &Path) -> Result<Vec<PathBuf>> {
     if path.join(Manifest::FILE).is_file() {
         return Ok(vec![path.to_owned()]);
@@ -151,11 +140,11 @@ fn model_folders(path: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     folders.sort();
-    // One that lacks its manifest is told so.
+    // A folder with weights but no manifest gets the error that says so.
     Ok(if folders.is_empty() && looks_like_a_model(path) { vec![path.to_owned()] } else { folders })
 }
 
-/// Whether there is a manifest, or weights that lack one: other folders are none of ours.
+/// Whether the folder has a manifest, or weights without one.
 fn looks_like_a_model(folder: &Path) -> bool {
     let has = |file: &str| folder.join(file).is_file();
     has(Manifest::FILE) || has("model.safetensors") || folder::graph_without_manifest(folder).is_some()
@@ -165,7 +154,7 @@ fn none_served(models: &Path, failures: &[Failure]) -> Error {
     let models = models.display();
     if failures.is_empty() {
         return Error::load(format!(
-            "no model in `{models}`, expected a folder with a `{}`, or folders with one each",
+            "no model in `{models}`, expected a folder with a `{}`, or a folder of such folders",
             Manifest::FILE
         ));
     }

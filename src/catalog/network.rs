@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::folder::{load_tokenizer, read};
-use super::manifest::{GraphSpec, KnownArchitecture, Manifest, Network, OutputWeights};
+use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 use super::weights::read_weights;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::kernels::Kernel;
 use crate::lm::{Cell, Dtype, Model};
 use crate::onnx::{self, Hints, Understanding};
-use crate::rnn::{Architecture, GruForm, Kernel, Rnn};
-use crate::text::{Digest, Tokenizer, visible};
+use crate::rnn::{GruForm, Rnn};
+use crate::text::{Tokenizer, escape_invisible};
 
 /// A model, before its name and its first state are known.
 pub(super) struct Computed {
@@ -21,42 +23,55 @@ pub(super) struct Computed {
     pub(super) understanding: Option<Understanding>,
 }
 
-/// Loads the weights that `manifest` names, to run on `kernel`.
-///
-/// # Errors
-/// `Load` naming the file and what in it is at fault.
-pub(super) fn load(
-    folder: &Path,
-    manifest: &Manifest,
-    tokenizer: &Tokenizer,
-    kernel: Kernel,
-) -> Result<Computed> {
-    let computed = match &manifest.network {
-        Network::Declared { architecture, output_weights } => {
-            let file = read(folder, &manifest.weights)?;
-            declared(&file, (architecture, *output_weights), kernel)
-        }
-        Network::Graph(spec) => {
-            let hints = hints(spec, tokenizer)?;
-            onnx::load(&folder.join(&manifest.weights), &hints, kernel).and_then(|loaded| {
-                let onnx::Loaded { model, understanding } = loaded;
-                agree(&spec.architecture, &understanding, model.info().vocab_size)?;
-                let identity = graph_identity(folder, manifest, (&understanding, &hints))?;
-                Ok(Computed { model, identity, understanding: Some(understanding) })
-            })
-        }
-    };
-    computed.map_err(|error| error.within(format!("`{}`", manifest.weights)))
+/// A model folder, as far as its network depends on it.
+pub(super) struct Source<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) manifest: &'a Manifest,
+    pub(super) tokenizer: &'a Tokenizer,
 }
 
-/// What the manifest says of a graph, its padding as an id.
+impl Source<'_> {
+    /// Loads the weights that the manifest names, to run on `kernel`.
+    ///
+    /// # Errors
+    /// `Load` naming the file and what in it is at fault.
+    pub(super) fn load(&self, kernel: Kernel) -> Result<Computed> {
+        let computed = match &self.manifest.network {
+            NetworkSpec::Declared(network) => {
+                let file = read(self.folder, &self.manifest.weights)?;
+                declared(&file, network, kernel)
+            }
+            NetworkSpec::Graph(spec) => {
+                let hints = hints(spec, self.tokenizer)?;
+                self.graph(spec, &hints, kernel)
+            }
+        };
+        computed.map_err(|error| error.within(format!("`{}`", self.manifest.weights)))
+    }
+
+    fn graph(&self, spec: &GraphSpec, hints: &Hints, kernel: Kernel) -> Result<Computed> {
+        let path = self.folder.join(&self.manifest.weights);
+        let onnx::Loaded { model, understanding } = onnx::load(&path, hints, kernel)?;
+        agree(&spec.architecture, &understanding, model.info().vocab_size)?;
+        let mut digest = Digest::default();
+        digest.field(&read(self.folder, &self.manifest.weights)?);
+        for file in &understanding.external_files {
+            digest.field(file.as_bytes());
+            digest.field(&read(self.folder, file)?);
+        }
+        let identity = graph_identity(digest, hints, model.info().effective_dtype);
+        Ok(Computed { model, identity, understanding: Some(understanding) })
+    }
+}
+
+/// What the manifest says about a graph, its padding as an id.
 ///
 /// # Errors
 /// `Load` when the vocabulary has no such entry.
 fn hints(spec: &GraphSpec, tokenizer: &Tokenizer) -> Result<Hints> {
     let id = |entry: &String| {
         let unknown = || {
-            let entry = visible(entry);
+            let entry = escape_invisible(entry);
             Error::load(format!("`onnx.pad` is `{entry}`, which the vocabulary does not have"))
         };
         tokenizer.id_of(entry).ok_or_else(unknown)
@@ -64,35 +79,32 @@ fn hints(spec: &GraphSpec, tokenizer: &Tokenizer) -> Result<Hints> {
     Ok(spec.hints(spec.pad.as_ref().map(id).transpose()?))
 }
 
-/// The same for a folder that may be wrong elsewhere: a padding that cannot be known is left out.
+/// The same for a folder that may be wrong elsewhere: padding that cannot be resolved is left out.
 pub(super) fn hints_of_folder(folder: &Path, manifest: &Manifest, spec: &GraphSpec) -> Hints {
     let known = load_tokenizer(folder, manifest).and_then(|tokenizer| hints(spec, &tokenizer));
     known.unwrap_or_else(|_| spec.hints(None))
 }
 
-fn declared(
-    file: &[u8],
-    (architecture, output): (&Architecture, OutputWeights),
-    kernel: Kernel,
-) -> Result<Computed> {
-    let (weights, stored) = read_weights(file, architecture, output)?;
-    let model = Arc::new(Rnn::new(architecture, weights, stored, kernel)?);
-    Ok(Computed { model, identity: declared_identity(file, architecture, output), understanding: None })
+fn declared(file: &[u8], network: &DeclaredNetwork, kernel: Kernel) -> Result<Computed> {
+    let weights = read_weights(file, network)?;
+    let model = Arc::new(Rnn::new(&network.architecture, weights, kernel)?);
+    let identity = declared_identity(file, network, model.info().effective_dtype);
+    Ok(Computed { model, identity, understanding: None })
 }
 
-/// Refuses a manifest that says of a graph what is not so.
+/// Refuses a manifest that contradicts its graph.
 fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: usize) -> Result<()> {
     let differs = |key: &str, found: String, expected: String| {
-        Err(Error::load(format!("`architecture.{key}` is {found}, expected {expected}, as the graph has it")))
+        Err(Error::load(format!("`architecture.{key}` is {found}, expected {expected}, as in the graph")))
     };
     if let Some(found) = known.vocab_size.filter(|found| found.get() as usize != vocab_size) {
         return differs("vocab_size", found.to_string(), vocab_size.to_string());
     }
-    let Some(onnx::Network { architecture, tie_weights }) = &understanding.network else {
+    let Some(onnx::GraphNetwork { architecture, tie_weights }) = &understanding.network else {
         return match known.beyond_vocab_size() {
             None => Ok(()),
             Some(key) => Err(Error::load(format!(
-                "`architecture.{key}` is there, but the graph is run as it is, its network unknown; expected `architecture` without it"
+                "`architecture.{key}` was found, but the graph's network is not recognised and runs as it is; expected `architecture` without this key"
             ))),
         };
     };
@@ -113,48 +125,37 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     if known.gru_linear_before_reset.is_some() && architecture.cell != Cell::Gru {
         let cell = architecture.cell.name();
         return Err(Error::load(format!(
-            "`architecture.gru_linear_before_reset` is there, but the graph's cell is `{cell}`, expected it with `gru` only"
+            "`architecture.gru_linear_before_reset` was found, but the graph's cell is `{cell}`; only `gru` has it"
         )));
     }
     Ok(())
 }
 
-/// What the weights are multiplied as, whatever the file stores: see [`ModelInfo::weights_dtype`](crate::lm::ModelInfo::weights_dtype).
-const EFFECTIVE: Dtype = Dtype::F32;
-
-/// The digest over all that decides the numbers of a safetensors file.
-fn declared_identity(weights: &[u8], architecture: &Architecture, output: OutputWeights) -> String {
+/// The digest over all that determines the numbers of a network from the safetensors `file`.
+fn declared_identity(file: &[u8], network: &DeclaredNetwork, effective: Dtype) -> String {
+    let architecture = &network.architecture;
     let gru_form = match (architecture.cell, architecture.gru_form) {
         (Cell::Gru, GruForm::ResetAfter) => "reset_after",
         (Cell::Gru, GruForm::ResetBefore) => "reset_before",
         _ => "none",
     };
     let mut digest = Digest::default();
-    digest.field(weights);
+    digest.field(file);
     digest.field(architecture.cell.name().as_bytes());
     digest.field(gru_form.as_bytes());
-    digest.field(output.name().as_bytes());
+    digest.field(if network.tie_weights { b"tied" } else { b"own" });
     for size in
         [architecture.vocab_size, architecture.embedding_size].iter().chain(&architecture.hidden_sizes)
     {
         digest.field(size.to_string().as_bytes());
     }
-    digest.field(EFFECTIVE.name().as_bytes());
+    digest.field(effective.name().as_bytes());
     digest.finish()
 }
 
-/// The digest over all that decides a graph's numbers: its files, and what the manifest overrides or names.
-fn graph_identity(
-    folder: &Path,
-    manifest: &Manifest,
-    (understanding, hints): (&Understanding, &Hints),
-) -> Result<String> {
-    let mut digest = Digest::default();
-    digest.field(&read(folder, &manifest.weights)?);
-    for file in &understanding.external_files {
-        digest.field(file.as_bytes());
-        digest.field(&read(folder, file)?);
-    }
+/// The digest over all that determines a graph's numbers: its files, which `digest` has already, and what the manifest
+/// overrides or names.
+fn graph_identity(mut digest: Digest, hints: &Hints, effective: Dtype) -> String {
     let Hints { tokens, state, logits, window, pad, gru_linear_before_reset } = hints;
     let optional =
         |value: Option<String>| value.map_or("absent".to_owned(), |value| format!("given {value}"));
@@ -168,6 +169,6 @@ fn graph_identity(
         digest.field(input.as_bytes());
         digest.field(output.as_bytes());
     }
-    digest.field(EFFECTIVE.name().as_bytes());
-    Ok(digest.finish())
+    digest.field(effective.name().as_bytes());
+    digest.finish()
 }

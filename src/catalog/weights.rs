@@ -1,44 +1,39 @@
-//! `model.safetensors`: the tensors of an architecture under the names of PyTorch's `word_language_model`, widened to `f32`.
+//! `model.safetensors`: the tensors of an architecture, under the names of PyTorch's `word_language_model`, as stored.
 //!
-//! The file is trusted in nothing: names, types and shapes are checked here, the numbers themselves by [`Rnn::new`](crate::rnn::Rnn::new).
+//! Nothing in the file is trusted: names, types and shapes are checked here, the numbers by [`Rnn::new`](crate::rnn::Rnn::new).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use half::{bf16, f16};
 use safetensors::tensor::TensorInfo;
-use safetensors::{Dtype as Stored, SafeTensorError, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-use super::manifest::OutputWeights;
+use super::manifest::DeclaredNetwork;
 use crate::error::{Error, Result};
-use crate::lm::Dtype;
-use crate::rnn::{Architecture, LayerWeights, Weights};
+use crate::rnn::{Architecture, LayerWeights, Values, Weights};
 
-/// The weights of `architecture` in a safetensors `file`, and the type they are stored in: `f32` where tensors differ in theirs.
+/// Reads the weights of `network` from a safetensors `file`.
 ///
 /// # Errors
 /// `Load` naming the tensor at fault, what was found and what was expected.
-pub fn read_weights(
-    file: &[u8],
-    architecture: &Architecture,
-    output: OutputWeights,
-) -> Result<(Weights, Dtype)> {
+pub fn read_weights(file: &[u8], network: &DeclaredNetwork) -> Result<Weights> {
     let tensors = SafeTensors::deserialize(file).map_err(|error| unreadable(file, error))?;
-    let mut reader = Reader { tensors, read: BTreeMap::new() };
-    let weights = reader.weights(architecture, output)?;
-    let stored = reader.finish(output)?;
-    Ok((weights, stored))
+    let mut reader = Reader { tensors, read: BTreeSet::new() };
+    let weights = reader.weights(network)?;
+    reader.finish(network)?;
+    Ok(weights)
 }
 
 /// Takes tensors out of a file by their names and the shapes they must have.
 struct Reader<'f> {
     tensors: SafeTensors<'f>,
-    /// The types of those that were read, by name.
-    read: BTreeMap<String, Dtype>,
+    /// The names of those that were read.
+    read: BTreeSet<String>,
 }
 
 impl Reader<'_> {
-    fn weights(&mut self, architecture: &Architecture, output: OutputWeights) -> Result<Weights> {
-        let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
+    fn weights(&mut self, network: &DeclaredNetwork) -> Result<Weights> {
+        let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = &network.architecture;
         let embedding = self.required("encoder.weight", &[vocab_size, embedding_size])?;
         let mut layers = Vec::new();
         let mut input = embedding_size;
@@ -52,64 +47,61 @@ impl Reader<'_> {
             });
             input = hidden;
         }
-        let output = match output {
-            OutputWeights::Tied => None,
-            OutputWeights::Own => Some(self.required("decoder.weight", &[vocab_size, input])?),
+        let output = match network.tie_weights {
+            true => None,
+            false => Some(self.required("decoder.weight", &[vocab_size, input])?),
         };
         let output_bias = self.optional("decoder.bias", &[vocab_size])?;
         Ok(Weights { embedding, layers, output, output_bias })
     }
 
-    fn required(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let missing =
-            || Error::load(format!("tensor `{name}` is missing, expected it with the shape {shape:?}"));
+    fn required(&mut self, name: &str, shape: &[usize]) -> Result<Values> {
+        let missing = || Error::load(format!("tensor `{name}` is missing, expected one of shape {shape:?}"));
         self.optional(name, shape)?.ok_or_else(missing)
     }
 
-    fn optional(&mut self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>> {
+    fn optional(&mut self, name: &str, shape: &[usize]) -> Result<Option<Values>> {
         let Ok(tensor) = self.tensors.tensor(name) else { return Ok(None) };
         if tensor.shape() != shape {
             let found = tensor.shape();
             return Err(Error::load(format!("tensor `{name}` has the shape {found:?}, expected {shape:?}")));
         }
-        let (dtype, values) = match tensor.dtype() {
-            Stored::F32 => (Dtype::F32, widen(tensor.data(), f32::from_le_bytes)),
-            Stored::F16 => (Dtype::F16, widen(tensor.data(), |bytes| f16::from_le_bytes(bytes).to_f32())),
-            Stored::BF16 => (Dtype::Bf16, widen(tensor.data(), |bytes| bf16::from_le_bytes(bytes).to_f32())),
+        let data = tensor.data();
+        let values = match tensor.dtype() {
+            Dtype::F32 => Values::F32(each(data, f32::from_le_bytes)),
+            Dtype::F16 => Values::F16(each(data, f16::from_le_bytes)),
+            Dtype::BF16 => Values::Bf16(each(data, bf16::from_le_bytes)),
             found => {
                 let message = format!("tensor `{name}` is of type {found}, expected F32, F16 or BF16");
                 return Err(Error::load(message));
             }
         };
-        self.read.insert(name.to_owned(), dtype);
+        self.read.insert(name.to_owned());
         Ok(Some(values))
     }
 
-    /// The type of all tensors, once none is left that the architecture does not have.
-    fn finish(self, output: OutputWeights) -> Result<Dtype> {
-        let mut left: Vec<&str> = self.tensors.names();
-        left.retain(|&name| !self.read.contains_key(name));
-        left.sort_unstable();
-        if let Some(name) = left.first() {
-            let why = match *name {
-                "decoder.weight" if output == OutputWeights::Tied => "`architecture.tie_weights` is true",
-                _ => "`architecture` has no such tensor",
-            };
-            return Err(Error::load(format!("tensor `{name}` is there, but {why}")));
-        }
-        let mut types = self.read.into_values();
-        let first = types.next().unwrap_or(Dtype::F32);
-        Ok(if types.all(|dtype| dtype == first) { first } else { Dtype::F32 })
+    /// Refuses a tensor that is left over: one that the network does not have.
+    fn finish(self, network: &DeclaredNetwork) -> Result<()> {
+        let names = self.tensors.names().into_iter();
+        let Some(name) = names.filter(|&name| !self.read.contains(name)).min() else { return Ok(()) };
+        let why = match name {
+            "decoder.weight" if network.tie_weights => "`architecture.tie_weights` is true",
+            _ => "`architecture` has no such tensor",
+        };
+        Err(Error::load(format!("tensor `{name}` was found, but {why}")))
     }
 }
 
-fn widen<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn each<const N: usize, T>(data: &[u8], value: fn([u8; N]) -> T) -> Vec<T> {
     let (values, rest) = data.as_chunks::<N>();
-    debug_assert!(rest.is_empty(), "the reader has checked length against type");
+    assert!(
+        rest.is_empty(),
+        "a tensor whose length does not fit its type gets past the safetensors crate: a bug"
+    );
     values.iter().map(|&bytes| value(bytes)).collect()
 }
 
-/// Why `file` is no safetensors file, in numbers where the crate gives none.
+/// Why `file` is not a safetensors file, with the numbers that the crate leaves out.
 pub(super) fn unreadable(file: &[u8], error: SafeTensorError) -> Error {
     let found = file.len();
     let header = file.first_chunk::<8>().map(|&bytes| u64::from_le_bytes(bytes));
@@ -128,7 +120,7 @@ pub(super) fn unreadable(file: &[u8], error: SafeTensorError) -> Error {
         }
         (SafeTensorError::TensorInvalidInfo, _) => match wrong_length(file) {
             Some(why) => why,
-            None => "a tensor's length is not that of its type and shape".into(),
+            None => "a tensor's length does not follow from its type and shape".into(),
         },
         (error, _) => error.to_string(),
     };

@@ -1,4 +1,4 @@
-//! `inspect`: how a model folder or file is understood.
+//! `inspect`: what is understood of a model folder or file.
 
 mod report;
 
@@ -9,8 +9,9 @@ use clap::Args;
 
 use super::failure::{Failure, Outcome};
 use super::json;
-use crate::catalog::{self, Inspection, Kernel};
+use crate::catalog::{self, Inspection};
 use crate::config::Config;
+use crate::kernels::Kernel;
 use report::Report;
 
 #[derive(Args)]
@@ -28,7 +29,7 @@ pub(super) struct InspectArgs {
     pub write_manifest: bool,
 }
 
-/// Prints all that was understood, and then fails if it is not enough to serve a folder.
+/// Prints all that was understood, and then fails if the folder cannot be served.
 pub(super) fn run(args: &InspectArgs) -> Outcome {
     let kernel = Kernel::choose(Config::from_environment()?.engine.kernel.forced())?;
     let mut inspection = catalog::inspect(&args.path, kernel)?;

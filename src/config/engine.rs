@@ -1,4 +1,4 @@
-//! Options of the scheduler and its threads.
+//! The options of the scheduler and its threads.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use clap::{Args, ValueEnum};
 
 use super::values::{Bytes, bytes, count, duration, duration_or_zero, threads};
 
-/// How much work is taken in, and how it is cut into turns.
+/// How much work is accepted, and how it is divided into turns.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineOptions {
-    /// Threads that compute; `auto` is the number of cores less one, and at least one
+    /// Threads that run models; `auto` is the number of cores minus one, and at least one
     #[arg(long, value_name = "N", default_value = "auto", value_parser = threads)]
     pub engine_threads: usize,
 
-    /// Instruction set of the kernels; `auto` takes the best that the processor has
+    /// Instruction set of the kernels; `auto` picks the best that the processor supports
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub kernel: Kernel,
 
-    /// Rows that one turn computes together
+    /// Maximum number of rows that one turn computes together
     #[arg(long, value_name = "N", default_value = "256", value_parser = count())]
     pub max_batch: usize,
 
@@ -38,27 +38,27 @@ pub struct EngineOptions {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]
     pub turn_idle_after: Duration,
 
-    /// Jobs that may wait; one more is answered 429
+    /// Maximum number of waiting jobs; a request beyond it is answered with 429
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
     pub queue_max: usize,
 
-    /// Bytes of tokens that waiting jobs may hold; a job beyond that is answered 429
+    /// Maximum bytes of tokens that waiting jobs hold; a request beyond it is answered with 429
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
     pub queue_bytes_max: Bytes,
 
-    /// Bytes of logits that a thread holds at once
+    /// Maximum bytes of logits that one thread holds at once
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
     pub logits_buffer: Bytes,
 
-    /// Events that a stream may be ahead of its reader before its row is parked
+    /// Events that a stream may be ahead of its reader before its job is parked
     #[arg(long, value_name = "N", default_value = "64", value_parser = count())]
     pub stream_buffer: usize,
 
-    /// Jobs that may stand parked, their readers being slow; while so many do, no other is started
+    /// Maximum number of jobs that are parked because their readers are slow; at the maximum, no further job is started
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
     pub parked_max: usize,
 
-    /// How long a parked row waits for its reader before it is cancelled
+    /// Time that a parked job waits for its reader before it is cancelled
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub stall_timeout: Duration,
 }
@@ -66,7 +66,7 @@ pub struct EngineOptions {
 /// The instruction sets that the kernels are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kernel {
-    /// The best that the processor has.
+    /// The best that the processor supports.
     Auto,
     /// AVX-512.
     Avx512,
@@ -77,7 +77,7 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// The name of the kernel to run on whatever the processor, unless it is to be chosen.
+    /// The name of the kernel that must be used; `None` if the processor decides.
     pub fn forced(self) -> Option<&'static str> {
         match self {
             Self::Auto => None,

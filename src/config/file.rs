@@ -1,29 +1,32 @@
-//! The `--config` file: TOML, one key an option.
+//! The `--config` file: TOML, with one key for each option.
 
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Command};
 
-use super::wrong;
+use super::config_error;
 use crate::error::Result;
 
-/// A configuration file as text values; what they mean is the options' affair.
+/// A configuration file whose values are kept as text; the options parse them.
 pub(super) struct File {
     path: PathBuf,
     entries: Vec<(String, String)>,
 }
 
-/// A configuration file is a page; anything far larger is the wrong file.
+/// A configuration file has about a page of text; a much larger file is the wrong one.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 impl File {
-    /// Reads `path`. Fails with its name and, for bad TOML, the line.
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// `Config`, naming the file and, if it is not valid TOML, the line.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let unreadable =
-            |error: &dyn std::fmt::Display| wrong(format!("`--config {}`: {error}", path.display()));
+            |error: &dyn std::fmt::Display| config_error(format!("`--config {}`: {error}", path.display()));
         let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
         if size > FILE_BYTES_MAX {
-            return Err(unreadable(&format!("{size} bytes; expected at most {FILE_BYTES_MAX}")));
+            return Err(unreadable(&format!("the file has {size} bytes; expected at most {FILE_BYTES_MAX}")));
         }
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -34,7 +37,10 @@ impl File {
             .into_iter()
             .map(|(key, value)| {
                 let text = as_text(&value).ok_or_else(|| {
-                    unreadable(&format!("`{key}` is a {}; expected a value", value.type_str()))
+                    let found = value.type_str();
+                    unreadable(&format!(
+                        "`{key}` is a {found}; expected a string, number, boolean or array of them"
+                    ))
                 })?;
                 Ok((key, text))
             })
@@ -42,27 +48,30 @@ impl File {
         Ok(Self { path: path.to_owned(), entries })
     }
 
-    /// Fails on a key that is not the long name of one of `command`'s options.
+    /// Checks that every key is the long name of one of `command`'s options.
+    ///
+    /// # Errors
+    /// `Config`, naming the first key that is not.
     pub(super) fn check_keys(&self, command: &Command) -> Result<()> {
         let known =
             |key: &str| key != "config" && command.get_arguments().any(|arg| arg.get_long() == Some(key));
         match self.entries.iter().find(|(key, _)| !known(key)) {
             None => Ok(()),
-            Some((key, _)) => Err(wrong(format!(
-                "`--config {}`: unknown key `{key}`; expected the long name of an option of `rnnlm-server serve --help`",
+            Some((key, _)) => Err(config_error(format!(
+                "`--config {}`: unknown key `{key}`; expected the long name of an option that `rnnlm-server serve --help` lists",
                 self.path.display()
             ))),
         }
     }
 
-    /// The same command, the file's values in place of the defaults.
+    /// `command` with the file's values as its defaults.
     pub(super) fn as_defaults(&self, command: Command) -> Command {
         command.mut_args(|arg| {
             let Some((_, value)) = self.entries.iter().find(|(key, _)| arg.get_long() == Some(key)) else {
                 return arg;
             };
             match arg.get_action() {
-                // A list as it is written on the command line: the default is not split by clap.
+                // A list is written as on the command line; clap does not split default values itself.
                 ArgAction::Append => {
                     let values: Vec<String> = value.split(',').map(str::to_owned).collect();
                     arg.default_values(values)

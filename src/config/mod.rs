@@ -1,11 +1,11 @@
-//! Everything that can be set: one validated [`Config`], and every limit of the service in it.
+//! The configuration: one validated [`Config`], which holds every option and every limit of the service.
 //!
-//! An option is declared once, as a field: its name, help, default, unit and range. The environment variable
-//! follows from the name (`--session-ttl` is `RNNLM_SESSION_TTL`), and so does the key in the `--config` file
-//! (`session-ttl`). The command line wins over the environment, that over the file, that over the default.
-//! The file is handed to clap as a set of defaults, so that there is one parser and one message per option.
+//! An option is declared once, as a field, with its name, help text, default, unit and range. Its environment variable and its
+//! key in the `--config` file follow from the name: `--session-ttl` is `RNNLM_SESSION_TTL` and `session-ttl`.
+//! The command line takes precedence over the environment, the environment over the file, and the file over the default.
+//! The file's values are given to clap as defaults, so that each option has one parser and one error message.
 //!
-//! This module knows what the options are; it must not know what is done with them.
+//! This module knows what the options are, and must not know how they are used.
 
 mod engine;
 mod file;
@@ -33,30 +33,30 @@ use crate::error::{Error, ErrorKind, Result};
 /// The name of the subcommand that takes these options.
 pub const SUBCOMMAND: &str = "serve";
 
-/// The resolved configuration. Whoever holds one need not check it again.
+/// The resolved configuration. Its values have been checked, so that no caller has to check them again.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// A TOML file with any of these options, by their long names
+    /// A TOML file that sets any of these options by their long names
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// A model folder, or a folder of model folders
+    /// A model folder, or a folder that contains model folders
     #[arg(long, value_name = "DIR", default_value = "models")]
     pub models: PathBuf,
 
-    /// The model of requests that name none; by default `classics` if it is there, else the first by name
+    /// The model of requests that name none; by default `classics` if it exists, otherwise the first by name
     #[arg(long, value_name = "NAME")]
     pub default_model: Option<String>,
 
-    /// Fail when one model cannot be loaded, instead of reporting it and serving the others
+    /// Fail if any model cannot be loaded, instead of reporting it and serving the others
     #[arg(long)]
     pub strict: bool,
 
-    /// The address to listen on; port 0 picks a free one
+    /// The address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// The format of the log, which goes to stderr; `RUST_LOG` filters it
+    /// The format of the log, which is written to stderr; `RUST_LOG` filters it
     #[arg(long, value_name = "FORMAT", default_value = "pretty")]
     pub log: LogFormat,
 
@@ -68,11 +68,11 @@ pub struct Config {
     #[command(flatten)]
     pub sessions: SessionOptions,
 
-    /// What one request may ask for.
+    /// The limits of one request.
     #[command(flatten)]
     pub limits: Limits,
 
-    /// Connections and bodies.
+    /// Connections and request bodies.
     #[command(flatten)]
     pub http: HttpOptions,
 }
@@ -87,13 +87,13 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The configuration of a process that has no options of its own, such as `rnnlm-server score`:
-    /// environment and file, else the defaults.
+    /// The configuration of a process without options of its own, such as `rnnlm-server score`: what the environment and the
+    /// file set, and otherwise the defaults.
     pub fn from_environment() -> Result<Self> {
         Self::from_args(&[])
     }
 
-    /// The configuration that `serve args...` would run with.
+    /// The configuration that `rnnlm-server serve` would have with the arguments `args`.
     pub fn from_args(args: &[&str]) -> Result<Self> {
         let args: Vec<OsString> =
             ["rnnlm-server", SUBCOMMAND].iter().chain(args).map(OsString::from).collect();
@@ -102,30 +102,35 @@ impl Config {
     }
 
     fn from_serve(matches: &ArgMatches) -> Result<Self> {
-        let matches = matches.subcommand_matches(SUBCOMMAND).expect("it is the only subcommand there is");
+        let matches =
+            matches.subcommand_matches(SUBCOMMAND).expect("`serve` is the only subcommand of this command");
         Self::from_arg_matches(matches).map_err(Unparsed::Clap)?.checked()
     }
 
-    /// The same configuration, if its options agree: what no option can know alone.
+    /// Checks the options that depend on one another.
+    ///
+    /// # Errors
+    /// `Config`, naming the two options that contradict each other.
     pub fn checked(self) -> Result<Self> {
-        let (engine, limits) = (&self.engine, &self.limits);
+        let engine = &self.engine;
+        let limits = &self.limits;
         let largest_prompt = limits.max_prompt_tokens * size_of::<crate::lm::TokenId>();
         if engine.queue_bytes_max.0 < largest_prompt {
-            return Err(wrong(format!(
-                "`--queue-bytes-max` is {}, too little for one prompt of `--max-prompt-tokens` {}; expected at least {}",
+            return Err(config_error(format!(
+                "`--queue-bytes-max` is {}, too small for one prompt of {} tokens (`--max-prompt-tokens`); expected at least {}",
                 engine.queue_bytes_max,
                 limits.max_prompt_tokens,
                 Bytes(largest_prompt),
             )));
         }
         if engine.turn_steps > engine.turn_steps_idle {
-            return Err(wrong(format!(
+            return Err(config_error(format!(
                 "`--turn-steps` is {}; expected at most `--turn-steps-idle`, which is {}",
                 engine.turn_steps, engine.turn_steps_idle
             )));
         }
         if limits.max_text.0 > self.http.max_body.0 {
-            return Err(wrong(format!(
+            return Err(config_error(format!(
                 "`--max-text` is {}; expected at most `--max-body`, which is {}",
                 limits.max_text, self.http.max_body
             )));
@@ -135,7 +140,7 @@ impl Config {
 }
 
 impl Default for Config {
-    /// The defaults of the help text, whatever the environment says.
+    /// The defaults of the help text; the environment is ignored.
     fn default() -> Self {
         let matches = serve_command()
             .mut_subcommand(SUBCOMMAND, |serve| {
@@ -145,44 +150,45 @@ impl Default for Config {
         matches
             .map_err(|error| Error::from(Unparsed::Clap(error)))
             .and_then(|matches| Self::from_serve(&matches))
-            .expect("every default is valid: anything else is a bug in the declaration of an option")
+            .expect("every default is valid; one that is not is a bug in the declaration of its option")
     }
 }
 
-/// Why arguments could not be read.
+/// Why the arguments could not be parsed.
 #[derive(Debug)]
 pub enum Unparsed {
-    /// What clap says; help and version requests are among it.
+    /// Clap's error; a request for help or for the version is one of its kinds.
     Clap(clap::Error),
-    /// The configuration file.
+    /// The configuration file is wrong.
     File(Error),
 }
 
 impl From<Unparsed> for Error {
     fn from(unparsed: Unparsed) -> Self {
         match unparsed {
-            Unparsed::Clap(error) => wrong(one_line(&error)),
+            Unparsed::Clap(error) => config_error(one_line(&error)),
             Unparsed::File(error) => error,
         }
     }
 }
 
-/// Parses `args` with `command`, which may have a `serve` subcommand; its `--config` file becomes its defaults.
+/// Parses `args` with `command`. If they name a `--config` file for the subcommand `serve`, its values replace the defaults.
 pub fn parse(command: Command, args: &[OsString]) -> Result<ArgMatches, Unparsed> {
     let matches = command.clone().try_get_matches_from(args).map_err(Unparsed::Clap)?;
     let path = matches.subcommand_matches(SUBCOMMAND).and_then(|serve| serve.get_one::<PathBuf>("config"));
     let Some(path) = path else { return Ok(matches) };
     let file = file::File::read(path).map_err(Unparsed::File)?;
-    file.check_keys(command.find_subcommand(SUBCOMMAND).expect("it has matched")).map_err(Unparsed::File)?;
-    // What the first parse accepted, this one accepts too: an error can only be about the file.
+    file.check_keys(command.find_subcommand(SUBCOMMAND).expect("the arguments matched this subcommand"))
+        .map_err(Unparsed::File)?;
+    // The first parse accepted the arguments, so an error of the second can only come from the file.
     command
         .mut_subcommand(SUBCOMMAND, |serve| file.as_defaults(serve))
         .try_get_matches_from(args)
-        .map_err(|error| Unparsed::File(wrong(one_line(&error)).within(path.display())))
+        .map_err(|error| Unparsed::File(config_error(one_line(&error)).within(path.display())))
 }
 
-/// Gives every option of the subcommand its environment variable. Those of `serve` stand for the service; others carry the
-/// subcommand's name, because `generate --max-tokens` asks for what `serve --max-tokens` limits.
+/// Gives every option of the subcommand its environment variable. Those of `serve` have the prefix `RNNLM_`; those of other
+/// subcommands contain the subcommand's name too, because `generate --max-tokens` is a request and `serve --max-tokens` a limit.
 pub fn with_environment(subcommand: Command) -> Command {
     let prefix = match subcommand.get_name() {
         SUBCOMMAND => "RNNLM".to_owned(),
@@ -197,7 +203,7 @@ pub fn with_environment(subcommand: Command) -> Command {
     })
 }
 
-/// Clap's message on one line: its first paragraph.
+/// The first paragraph of clap's message, on one line.
 pub fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let paragraph = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
@@ -211,11 +217,11 @@ fn serve_command() -> Command {
 
 fn options() -> Vec<Arg> {
     let command = serve_command();
-    let serve = command.find_subcommand(SUBCOMMAND).expect("it was just added");
+    let serve = command.find_subcommand(SUBCOMMAND).expect("`serve` is a subcommand of this command");
     serve.get_arguments().filter(|arg| arg.get_long().is_some()).cloned().collect()
 }
 
-fn wrong(message: String) -> Error {
+fn config_error(message: String) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 

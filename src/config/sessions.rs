@@ -1,4 +1,4 @@
-//! Options of the table of sessions.
+//! The options of the table of sessions.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use clap::{Args, ValueEnum};
 
 use super::values::{Bytes, bytes, count, duration};
 
-/// How many sessions there may be, and for how long.
+/// How many sessions may exist, how much memory they may use, and how long they live.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Sessions")]
 pub struct SessionOptions {
-    /// Sessions held at once
+    /// Maximum number of sessions
     #[arg(long, value_name = "N", default_value = "1000000", value_parser = count())]
     pub sessions_max: usize,
 
-    /// Bytes of memory that all sessions may take, bookkeeping included
+    /// Maximum bytes of memory that all sessions use, bookkeeping included
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = bytes)]
     pub sessions_max_bytes: Bytes,
 
@@ -22,24 +22,24 @@ pub struct SessionOptions {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub session_ttl: Duration,
 
-    /// What makes room in a full table: dropping the least recently used idle session, or nothing (503)
+    /// What happens when a session is created in a full table: the least recently used idle session is evicted, or the request is answered with 503
     #[arg(long, value_name = "POLICY", default_value = "lru")]
     pub evict: Evict,
 
-    /// Sessions that expired or were evicted of which the reason is remembered, for an hour at most
+    /// Maximum number of expired or evicted sessions for which the reason is remembered, each for at most an hour
     #[arg(long, value_name = "N", default_value = "100000", value_parser = count())]
     pub sessions_gone_max: usize,
 
-    /// Sessions listed in one answer
+    /// Maximum number of sessions listed in one answer
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
     pub sessions_page_max: usize,
 }
 
-/// What makes room in a full table.
+/// What happens when a session is created in a full table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Evict {
-    /// The least recently used idle session goes.
+    /// The least recently used idle session is evicted.
     Lru,
-    /// Nothing goes: the newcomer is refused.
+    /// No session is evicted; the new one is refused.
     None,
 }

@@ -1,10 +1,10 @@
-//! The options as the README shows them.
+//! The options as a table for the documentation.
 
 use clap::Arg;
 
 use super::options;
 
-/// A Markdown table of all options: name, environment variable, default, meaning.
+/// A Markdown table of all options with their environment variables, defaults and meanings.
 pub fn markdown_table() -> String {
     let head = "| Option | Environment | Default | Meaning |\n|---|---|---|---|\n".to_owned();
     options().iter().fold(head, |table, option| table + &row(option))

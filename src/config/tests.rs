@@ -1,4 +1,4 @@
-//! Every option is whole, the order of sources holds, and nothing wrong gets through.
+//! Every option is documented, the sources take precedence in order, and wrong values are refused.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 }
 
 fn message(args: &[&str]) -> String {
-    let error = Config::from_args(args).expect_err("it should have been refused");
+    let error = Config::from_args(args).expect_err("the arguments should have been refused");
     assert_eq!(error.kind, ErrorKind::Config);
-    assert!(!error.message.contains('\n'), "one line: {}", error.message);
+    assert!(!error.message.contains('\n'), "the message has more than one line: {}", error.message);
     error.message
 }
 
@@ -31,14 +31,14 @@ fn every_option_has_a_variable_a_help_text_and_a_documented_default() {
                 || !option.get_default_values().is_empty()
                 || help.contains("by default")
                 || long == "config",
-            "--{long} has no default, and its help names none"
+            "--{long} has no default value, and its help text names none"
         );
-        assert!(table.contains(&format!("| `--{long}")), "--{long} is in the table");
+        assert!(table.contains(&format!("| `--{long}")), "--{long} is missing from the table");
     }
 }
 
 #[test]
-fn the_defaults_are_those_of_the_contract() {
+fn the_defaults_are_those_that_are_documented() {
     let config = Config::default();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.sessions.session_ttl, Duration::from_secs(3600));
@@ -52,7 +52,7 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 #[test]
-fn the_command_line_wins_over_the_file_and_the_file_over_the_default() {
+fn the_command_line_overrides_the_file_and_the_file_overrides_the_default() {
     let file = file(
         "max-batch = 8\nsession-ttl = '5m'\nsessions-max-bytes = '64MiB'\nstrict = true\nlog = 'json'\n\
          cors-origins = ['https://a.example', 'http://b.example:3000']\n",
@@ -69,7 +69,7 @@ fn the_command_line_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
-fn a_wrong_value_is_refused_naming_option_found_and_expected() {
+fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected() {
     for (args, parts) in [
         (["--max-batch", "0"], ["--max-batch", "0", "1.."]),
         (["--session-ttl", "60"], ["--session-ttl", "60", "expected a duration"]),
@@ -97,7 +97,7 @@ fn what_is_not_built_yet_is_refused_as_unknown() {
 }
 
 #[test]
-fn a_wrong_file_is_refused_naming_the_file_and_the_key() {
+fn a_wrong_file_is_refused_with_its_name_and_the_key_or_line() {
     for (text, part) in [
         ("max-batsh = 1", "unknown key `max-batsh`"),
         ("config = 'other.toml'", "unknown key `config`"),

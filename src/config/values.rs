@@ -1,4 +1,4 @@
-//! How option values are written: sizes, durations, thread counts.
+//! How the values of options are written: sizes, durations and numbers of threads.
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ impl FromStr for Bytes {
             return whole.checked_mul(unit).map(Self).ok_or_else(expected);
         }
         let bytes = number.trim().parse::<f64>().map_err(|_| expected())? * unit as f64;
-        // Beyond 2^53 a fraction of a unit is no longer exact; no machine has that much memory.
+        // Above 2^53 a fraction of a unit is no longer exact, but no machine has that much memory.
         if unit > 1 && (0.0..9e15).contains(&bytes) { Ok(Self(bytes as usize)) } else { Err(expected()) }
     }
 }
@@ -73,20 +73,20 @@ pub(super) fn bytes(text: &str) -> Result<Bytes, String> {
     }
 }
 
-/// A number of threads, or `auto`: the cores less one, so that the network is never starved; at least one.
+/// A number of threads, or `auto`: the number of cores minus one, so that a core is left for the network, and at least one.
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     if text == "auto" {
         return Ok(available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)));
     }
     match text.parse() {
         Ok(threads @ 1..=1024) => Ok(threads),
-        _ => Err("expected `auto` or a number between 1 and 1024".to_owned()),
+        _ => Err("expected `auto` or a number from 1 to 1024".to_owned()),
     }
 }
 
 /// A whole number of at least one.
 pub(super) fn count() -> clap::builder::RangedU64ValueParser<usize> {
-    // The bound keeps sums and products of limits far from overflow.
+    // With this upper bound, sums of limits and their products with the size of a token do not overflow.
     clap::builder::RangedU64ValueParser::new().range(1..=1 << 40)
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_and_printed() {
+    fn a_size_is_parsed_and_printed_with_its_unit() {
         for (text, bytes) in [
             ("0", 0),
             ("7B", 7),
@@ -107,7 +107,11 @@ mod tests {
             ("3MB", 3_000_000),
         ] {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
-            assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)), "{text}, printed and read again");
+            assert_eq!(
+                Bytes(bytes).to_string().parse(),
+                Ok(Bytes(bytes)),
+                "{text}, printed and parsed again"
+            );
         }
         assert_eq!(Bytes(16 << 20).to_string(), "16MiB");
         assert_eq!(Bytes(1025).to_string(), "1025B");
@@ -117,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_unit() {
+    fn a_duration_without_a_unit_is_refused() {
         assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
         for text in ["", "0s", "25", "-1s", "soon"] {
@@ -126,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_leaves_a_core_and_takes_at_least_one() {
+    fn auto_is_at_least_one_thread() {
         assert!(threads("auto").unwrap() >= 1);
         assert_eq!(threads("3"), Ok(3));
         assert!(threads("0").is_err() && threads("many").is_err());

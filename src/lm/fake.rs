@@ -28,6 +28,7 @@ impl Fake {
             state_len: 3,
             parameter_count: 0,
             weights_dtype: Dtype::F32,
+            effective_dtype: Dtype::F32,
             backend: Backend::Native,
         };
         Self { info, nan_on: None, panic_on: None, before_run: None }

@@ -1,21 +1,22 @@
-//! `ln sum exp(logits)`: what turns a logit into a log-probability.
+//! `ln sum exp(logits)`, which turns a logit into a log-probability.
 
 use super::{math, reduce};
 
-/// The normaliser of one row of logits. It does not borrow the row, so it outlives changes to it.
+/// The normaliser of one row of logits. It does not borrow the row, so the row may change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogSumExp {
     max: f32,
-    /// `ln sum exp(logit - max)`, in `0..=ln V`. Kept apart from `max`: a logprob loses nothing when all logits are far from zero.
+    /// `ln sum exp(logit - max)`, in `0..=ln V`. It is stored apart from `max` so that logprobs keep their precision when all logits
+    /// are far from zero.
     log_sum: f64,
 }
 
 impl LogSumExp {
     /// Sums once over `logits` `[vocab_size]`, which must be finite or `-inf` (a token ruled out), and not all ruled out.
     ///
-    /// The sum's relative error, which is the absolute error of every logprob, stays below 1e-7 on Gaussian logits of any scale and
-    /// number. No logits within 16 nats of the best can take it beyond 6e-7, half an ulp of `logit - max` and one of `exp`; to
-    /// come near, nearly all the mass must lie in equal tokens far below the best.
+    /// The relative error of the sum, which is the absolute error of every logprob, is below 1e-7 for Gaussian logits of any scale and
+    /// number. For logits within 16 nats of the best it is at most 6e-7: half an ulp of `logit - max` and one of `exp`. To
+    /// come near that, nearly all the mass must be in equal tokens far below the best.
     pub fn new(logits: &[f32]) -> Self {
         let max = reduce::max(logits);
         let sum = reduce::sum(logits, |logit| math::exp(logit - max));
@@ -27,16 +28,16 @@ impl LogSumExp {
         f64::from(self.max) + self.log_sum
     }
 
-    /// The log-probability of a token with this logit, nats; `-inf` for one ruled out.
+    /// The log-probability of a token with this logit, nats; `-inf` for a token that is ruled out.
     pub fn logprob(&self, logit: f32) -> f64 {
         (f64::from(logit) - f64::from(self.max)) - self.log_sum
     }
 
-    /// The entropy of `logits`, the row that this was made from; nats.
+    /// The entropy of `logits`, the row given to [`Self::new`]; nats.
     pub(super) fn entropy(&self, logits: &[f32]) -> f64 {
-        // -sum p ln p = log_sum + sum e^d (-d) / sum e^d, where d = logit - max: no term is negative, nothing cancels.
+        // -sum p ln p = log_sum + sum e^d (-d) / sum e^d, where d = logit - max: no term is negative, so nothing cancels.
         let moment = reduce::sum(logits, |logit| {
-            // At -104 the weight is 0; -inf times 0 would be NaN.
+            // At -104 the weight is 0, and -inf times 0 would be NaN.
             let depth = (self.max - logit).min(104.0);
             math::exp(-depth) * depth
         });
@@ -95,7 +96,8 @@ mod tests {
     #[test]
     fn entropy_is_that_of_the_definition() {
         let naive = |logits: &[f32]| -> f64 {
-            let (max, sum) = (f64::from(reduce::max(logits)), exact_sum(logits));
+            let max = f64::from(reduce::max(logits));
+            let sum = exact_sum(logits);
             let logprobs = logits.iter().map(|&x| f64::from(x) - max - libm::log(sum));
             -logprobs.filter(|p| p.is_finite()).map(|p| p * libm::exp(p)).sum::<f64>()
         };

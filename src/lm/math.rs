@@ -1,18 +1,18 @@
-//! exp, tanh and sigmoid of our own: the same bits on every host and every instruction set.
+//! Our own exp, tanh and sigmoid: the same bits on every host and every instruction set.
 //!
-//! glibc picks its variant by the processor, and so gives different bits on different hosts; these use nothing but
-//! `*`, `+`, `-`, one `/` and integer operations, each rounded as IEEE 754 says. None of them calls `mul_add`: a fused and an
-//! unfused product round differently. There is no branch, no table and no call in them, so a loop over a slice becomes vector
-//! code in whatever instruction set its function is compiled for; that is why they are `inline(always)`.
+//! glibc chooses its variant by processor, so its results differ between hosts. These functions use only `*`, `+`, `-`, one
+//! `/` and integer operations, each rounded as IEEE 754 specifies. They do not call `mul_add`, because a fused and an unfused product round
+//! differently. They have no branches, tables or calls and are `inline(always)`, so a loop over a slice becomes vector
+//! code for the instruction set that its function is compiled for.
 //!
 //! The exponential is Cephes' `expf` (S. Moshier, 1989): Cody and Waite's reduction to `|r| <= ln 2 / 2`, a polynomial of
-//! degree 5 for `(e^r - 1 - r) / r^2`, and a scaling by a power of two. Two steps differ from it: rounding is by
-//! adding and subtracting `1.5 * 2^23` (Muller et al., Handbook of Floating-Point Arithmetic, 2nd ed., 2018, ch. 10), and tanh
-//! comes from `e^2x - 1`, which loses nothing near zero, and not from `e^2x`.
+//! degree 5 for `(e^r - 1 - r) / r^2`, and scaling by a power of two. Two steps differ: rounding adds and
+//! subtracts `1.5 * 2^23` (Muller et al., Handbook of Floating-Point Arithmetic, 2nd ed., 2018, ch. 10), and tanh
+//! is computed from `e^2x - 1`, which is accurate near zero, rather than from `e^2x`.
 
-/// `e^x`. The largest error over all `f32`, results below the normal range included, is 0.991 ulp.
+/// `e^x`. The largest error over all `f32`, including subnormal results, is 0.991 ulp.
 ///
-/// `-inf` gives 0, what overflows gives `inf`, NaN gives NaN.
+/// `-inf` gives 0, overflow gives `inf`, NaN gives NaN.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // Beyond these bounds the result is 0 and inf; between them, both factors below are normal numbers.
@@ -22,21 +22,21 @@ pub fn exp(x: f32) -> f32 {
     (em1 + 1.0) * power_of_two(half) * power_of_two(n.wrapping_sub(half))
 }
 
-/// The hyperbolic tangent. The largest error over all `f32` is 2.42 ulp. Odd, never beyond 1.
+/// The hyperbolic tangent. The largest error over all `f32` is 2.42 ulp. It is odd, and its magnitude never exceeds 1.
 ///
 /// NaN gives NaN.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
-    // (e^2x - 1) / (e^2x + 1) with the numerator computed as such: near zero it is 2x to the last bit, where
-    // 1 - 2 / (e^2x + 1) would cancel. From |x| = 9.02 on, the nearest f32 is 1; so it is at the bound, 10.
+    // (e^2x - 1) / (e^2x + 1), where the numerator is computed directly: near zero it is 2x to the last bit, while
+    // 1 - 2 / (e^2x + 1) would cancel. From |x| = 9.02 on, the nearest f32 is 1, as it is at the bound, 10.
     let Reduced { n, em1 } = reduce(clamp(2.0 * x.abs(), 0.0, 20.0));
     let scale = power_of_two(n);
     let em1 = em1 * scale + (scale - 1.0);
     (em1 / (em1 + 2.0)).copysign(x)
 }
 
-/// The logistic function `1 / (1 + e^-x)`. The largest error over all `f32` from -88 on is 2.49 ulp; further down the
-/// result is below the normal range, and 0 from -88.73 on.
+/// The logistic function `1 / (1 + e^-x)`. The largest error over all `f32` from -88 up is 2.49 ulp; below -88 the result is
+/// subnormal, and 0 below -88.73.
 ///
 /// NaN gives NaN.
 #[inline(always)]
@@ -53,9 +53,9 @@ struct Reduced {
 /// Splits a finite `x`, `|x| <= 104`. NaN gives a NaN `em1` and any `n`.
 #[inline(always)]
 fn reduce(x: f32) -> Reduced {
-    /// Any sum with it near it has an ulp of 1: adding rounds to the nearest integer, which then stands in the low bits.
+    /// Numbers near this one have an ulp of 1: adding it rounds to the nearest integer, which ends up in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    /// ln 2 in two parts, the first short enough that `n * LN_2_HIGH` is exact.
+    /// ln 2 as the sum of two parts. The first has so few bits that `n * LN_2_HIGH` is exact.
     const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
 
@@ -72,13 +72,13 @@ fn reduce(x: f32) -> Reduced {
     Reduced { n: shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32, em1 }
 }
 
-/// `2^n` for `-126 <= n <= 127`, assembled from its exponent.
+/// `2^n` for `-126 <= n <= 127`, built from its exponent bits.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
-/// `x` between `low` and `high`; NaN stays NaN, unlike with `f32::max` and `min`, and each line is one instruction.
+/// Limits `x` to `low..=high`. Unlike with `f32::max` and `min`, NaN stays NaN, and each line is one instruction.
 #[inline(always)]
 fn clamp(x: f32, low: f32, high: f32) -> f32 {
     let x = if x < low { low } else { x };
@@ -89,7 +89,7 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Every 509th `f32`, NaNs and infinities left out: 8.4 million values. (509 is prime, so low and high bits both vary.)
+    /// Every 509th `f32` except NaNs and infinities: 8.4 million values. (509 is prime, so low and high bits both vary.)
     fn grid() -> impl Iterator<Item = f32> {
         (0..=u32::MAX).step_by(509).map(f32::from_bits).filter(|x| x.is_finite())
     }
@@ -97,10 +97,11 @@ mod tests {
     /// The largest error of `f` against `truth`, in units in the last place of the true value.
     fn worst_ulp(xs: impl Iterator<Item = f32>, f: fn(f32) -> f32, truth: fn(f64) -> f64) -> f64 {
         let error = |x: f32| {
-            let (found, true_value) = (f(x), truth(f64::from(x)));
+            let found = f(x);
+            let true_value = truth(f64::from(x));
             let nearest = true_value as f32;
             if found == nearest {
-                return 0.0; // Both infinite, or as near as can be.
+                return 0.0; // Correctly rounded, or both infinite.
             }
             let ulp = f64::from(nearest.abs()) - f64::from(nearest.abs().next_down());
             (f64::from(found) - true_value).abs() / ulp
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_line() {
+    fn extreme_arguments_give_the_limits() {
         assert_eq!([f32::INFINITY, 88.73, 1e30].map(exp), [f32::INFINITY; 3]);
         assert_eq!([f32::NEG_INFINITY, -104.0, -1e30].map(exp), [0.0; 3]);
         assert_eq!([0.0, -0.0].map(exp), [1.0; 2]);
@@ -141,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn tanh_is_odd_and_never_beyond_one() {
+    fn tanh_is_odd_and_never_exceeds_one() {
         assert!(grid().all(|x| tanh(-x) == -tanh(x) && tanh(x).abs() <= 1.0));
     }
 
-    /// The promise of equal bits on every host: a hash of all results on the grid, FNV-1a over their bits.
+    /// Holds the promise of equal bits on every host with a hash of all results on the grid, FNV-1a over their bits.
     #[test]
     fn the_bits_are_the_same_everywhere() {
         let hash = |f: fn(f32) -> f32| {

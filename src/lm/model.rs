@@ -115,8 +115,10 @@ pub struct ModelInfo {
     pub state_len: usize,
     /// Number of weights; tied ones count once.
     pub parameter_count: u64,
-    /// The type of the weights in their file; they are multiplied as `f32`.
+    /// The type of the weights in their file; `F32` where they differ in theirs.
     pub weights_dtype: Dtype,
+    /// The type whose numbers are multiplied: part of a model's identity, since states are numbers of one type.
+    pub effective_dtype: Dtype,
     /// What computes the model.
     pub backend: Backend,
 }

@@ -1,28 +1,74 @@
 //! Reductions over a row of logits, in one fixed order: the same bits on every instruction set.
 //!
 //! Floating-point addition is not associative, so the order is part of the contract: value `i` goes to lane `i % 16`; in each block of
-//! 256 values a lane sums its 16 in f32, and the sums of the blocks in f64; at the end the lanes are added pairwise. The lanes are
-//! what lets a loop become vector code, compiled here for each instruction set and chosen at run time; the short f32 sums are what
-//! keeps 250,000 words as exact as one.
+//! 256 values a lane sums its 16 in f32, and the sums of the blocks in f64; at the end the lanes are added pairwise. The lanes let the
+//! compiler turn the loop into vector code; the short f32 sums keep the sum over 250,000 words as exact as that over one.
 
-use multiversion::multiversion;
+use crate::kernels::{Isa, Kernel, Task};
 
-/// The largest of `values`, which hold no NaN; `-inf` when there is none.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+/// The largest of `values`, which must not hold NaN; `-inf` if there are none.
 pub(crate) fn max(values: &[f32]) -> f32 {
-    max_of_lanes(values)
+    Kernel::current().run(Max(values))
 }
 
-/// The largest of each `width` of `values`, the last of which may be fewer.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+/// The largest value of each block of `width` values; the last block may be shorter.
 pub(crate) fn block_maxima(values: &[f32], width: usize) -> Vec<f32> {
-    values.chunks(width).map(max_of_lanes).collect()
+    let mut maxima = vec![0.0; values.len().div_ceil(width)];
+    Kernel::current().run(BlockMaxima { values, width, maxima: &mut maxima });
+    maxima
 }
 
-/// The sum of `term` over `values`. Its own relative error, for terms of one sign, is below 1e-6 at worst (15 additions in f32);
-/// where many terms count, their roundings cancel to far less.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+/// The sum of `term` over `values`. For terms of one sign, the relative error that the summation adds is below 1e-6 at worst (15
+/// additions in f32); over many terms the rounding errors largely cancel.
 pub(crate) fn sum<Term: Fn(f32) -> f32>(values: &[f32], term: Term) -> f64 {
+    Kernel::current().run(Sum { values, term })
+}
+
+struct Max<'a>(&'a [f32]);
+
+impl Task for Max<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) -> f32 {
+        max_of_lanes(self.0)
+    }
+}
+
+struct BlockMaxima<'a> {
+    values: &'a [f32],
+    width: usize,
+    /// One for each block, written.
+    maxima: &'a mut [f32],
+}
+
+impl Task for BlockMaxima<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) {
+        for (block, max) in self.values.chunks(self.width).zip(self.maxima) {
+            *max = max_of_lanes(block);
+        }
+    }
+}
+
+struct Sum<'a, Term> {
+    values: &'a [f32],
+    term: Term,
+}
+
+impl<Term: Fn(f32) -> f32> Task for Sum<'_, Term> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) -> f64 {
+        sum_of_lanes(self.values, self.term)
+    }
+}
+
+#[inline(always)]
+fn sum_of_lanes(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
     let mut sums = [0.0f64; LANES];
     for block in values.chunks(BLOCK) {
         let (vectors, rest) = block.as_chunks::<LANES>();
@@ -60,13 +106,13 @@ fn max_of_lanes(values: &[f32]) -> f32 {
     tree(lanes, larger)
 }
 
-/// One instruction where `f32::max`, which must look for NaN, is three.
+/// One instruction; `f32::max`, which must look for NaN, is three.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// Joins lane `i` with lane `i + 8`, then `i + 4`, 2 and 1 further.
+/// Joins lane `i` with lane `i + 8`, then with `i + 4`, `i + 2` and `i + 1`.
 #[inline(always)]
 fn tree<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
     for half in [8, 4, 2, 1] {
@@ -104,23 +150,33 @@ mod tests {
         }
     }
 
-    /// The order that the head of this file promises, one addition after the other.
+    /// The order that the head comment promises, one addition after the other.
+    fn scalar_sum(values: &[f32], term: fn(f32) -> f32) -> f64 {
+        let mut sums = [0.0f64; 16];
+        for block in values.chunks(256) {
+            let mut lanes = [0.0f32; 16];
+            block.iter().enumerate().for_each(|(i, &value)| lanes[i % 16] += term(value));
+            (0..16).for_each(|i| sums[i] += f64::from(lanes[i]));
+        }
+        let mut lanes = sums.to_vec();
+        while lanes.len() > 1 {
+            let upper = lanes.split_off(lanes.len() / 2);
+            lanes.iter_mut().zip(upper).for_each(|(lane, other)| *lane += other);
+        }
+        lanes[0]
+    }
+
     #[test]
-    fn the_order_is_the_same_on_every_instruction_set() {
+    fn the_bits_are_the_same_on_every_kernel() {
         for len in [1, 16, 100, 256, 300, 5000, 10_007] {
             let logits = gaussian(len as u64, len, 3.0);
-            let mut sums = [0.0f64; 16];
-            for block in logits.chunks(256) {
-                let mut lanes = [0.0f32; 16];
-                block.iter().enumerate().for_each(|(i, &logit)| lanes[i % 16] += math::exp(logit));
-                (0..16).for_each(|i| sums[i] += f64::from(lanes[i]));
+            let expected_sum = scalar_sum(&logits, math::exp);
+            let expected_max = logits.iter().copied().fold(f32::NEG_INFINITY, larger);
+            for kernel in Kernel::supported() {
+                let found = kernel.run(Sum { values: &logits, term: math::exp });
+                assert_eq!(found.to_bits(), expected_sum.to_bits(), "{len} values on {}", kernel.name());
+                assert_eq!(kernel.run(Max(&logits)), expected_max, "{len} values on {}", kernel.name());
             }
-            let mut lanes = sums.to_vec();
-            while lanes.len() > 1 {
-                let upper = lanes.split_off(lanes.len() / 2);
-                lanes.iter_mut().zip(upper).for_each(|(lane, other)| *lane += other);
-            }
-            assert_eq!(sum(&logits, math::exp).to_bits(), lanes[0].to_bits(), "{len} values");
         }
     }
 

@@ -1,13 +1,13 @@
-//! The most likely tokens first, exactly, without sorting the vocabulary.
+//! The most likely tokens, in exact order, without sorting the vocabulary.
 //!
-//! The k-th largest of the maxima of blocks is a lower bound of the k-th largest value: k blocks hold one at least as large.
-//! So one vector pass finds the maxima, and only blocks that reach the bound are looked into. Everything is then decided
-//! among the few candidates left.
+//! The k-th largest of the block maxima is a lower bound of the k-th largest value, because k blocks hold a value at least as large.
+//! One vector pass finds the maxima, only blocks that reach the bound are searched, and the few candidates in
+//! them are selected and sorted.
 
 use super::{TokenId, reduce};
 
-/// The `k` largest of `logits` `[vocab_size]`, the largest first; equal ones by rising id. `-inf`, a token ruled out, is never among
-/// them. `-0.0` equals `0.0`. There must be no NaN.
+/// The `k` largest of `logits` `[vocab_size]`, the largest first, equal ones in order of id. Tokens that are ruled out (`-inf`) are never
+/// among them. `-0.0` equals `0.0`. There must be no NaN.
 pub(crate) fn top_k(logits: &[f32], k: usize) -> Vec<TokenId> {
     if k == 0 {
         return Vec::new();
@@ -21,7 +21,7 @@ pub(crate) fn top_k(logits: &[f32], k: usize) -> Vec<TokenId> {
     candidates.into_iter().map(Place::token).collect()
 }
 
-/// All tokens in the order of [`top_k`], sorted only as far as they are asked for.
+/// All tokens in the order of [`top_k`], sorted only as far as the iterator is advanced.
 pub(crate) struct Ranking<'a> {
     logits: &'a [f32],
     sorted: Vec<TokenId>,
@@ -29,9 +29,9 @@ pub(crate) struct Ranking<'a> {
 }
 
 impl<'a> Ranking<'a> {
-    /// What is sorted first: most draws from a language model end among so many tokens.
+    /// Tokens sorted at first: most draws from a language model end among them.
     const FIRST: usize = 64;
-    /// What is sorted next, in multiples of what turned out too little.
+    /// Whenever they do not suffice, this many times as many are sorted.
     const GROWTH: usize = 16;
 
     pub(crate) fn new(logits: &'a [f32]) -> Self {
@@ -54,30 +54,32 @@ impl Iterator for Ranking<'_> {
 
 /// Every token that may be among the `k` largest.
 fn candidates(logits: &[f32], k: usize) -> Vec<Place> {
-    // Few blocks a token wanted make a poor bound, and narrow ones a slow pass: then everything is a candidate.
+    // With few blocks for each token wanted the bound is poor, and with narrow blocks the pass is slow: then every token
+    // is a candidate.
     let Some(width) = [64, 32, 16].into_iter().find(|width| logits.len() / width >= 4 * k) else {
         return places(logits, 0, f32::NEG_INFINITY).collect();
     };
     let maxima = reduce::block_maxima(logits, width);
     let bound = *maxima.clone().select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
-    let blocks = logits.chunks(width).enumerate().zip(&maxima).filter(|&(_, &max)| max >= bound);
-    blocks.flat_map(|((block, logits), _)| places(logits, block * width, bound)).collect()
+    // Ranges are zipped here and below, because `enumerate` checks its counter for overflow.
+    let blocks = (0..maxima.len()).zip(logits.chunks(width)).filter(|&(block, _)| maxima[block] >= bound);
+    blocks.flat_map(|(block, logits)| places(logits, block * width, bound)).collect()
 }
 
-/// The places of those of `logits`, the first of which is token `first`, that reach `bound` and are not ruled out.
+/// The places of the `logits` that reach `bound` and are not ruled out. The first of `logits` is that of token `first`.
 fn places(logits: &[f32], first: usize, bound: f32) -> impl Iterator<Item = Place> {
     let reach = move |logit: f32| logit >= bound && logit > f32::NEG_INFINITY;
-    let numbered = logits.iter().enumerate().filter(move |&(_, &logit)| reach(logit));
+    let numbered = (0..logits.len()).zip(logits).filter(move |&(_, &logit)| reach(logit));
     numbered.map(move |(index, &logit)| Place::new(logit, (first + index) as TokenId))
 }
 
-/// A token's place in the order: one integer, so that comparing two is one instruction. The smaller, the more likely.
+/// A token's place in the order, as one integer, so that a comparison is one instruction. Smaller is more likely.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place(u64);
 
 impl Place {
     fn new(logit: f32, token: TokenId) -> Self {
-        // Adding zero makes -0.0 and 0.0 the same bits. Positive numbers order as their bits do, negative ones in reverse.
+        // Adding zero gives -0.0 and 0.0 the same bits. Positive numbers have the order of their bits, negative ones the reverse.
         let bits = (logit + 0.0).to_bits();
         let rising = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Self(u64::from(!rising) << 32 | u64::from(token))
@@ -98,7 +100,7 @@ mod tests {
     fn full_sort(logits: &[f32]) -> Vec<TokenId> {
         let mut tokens: Vec<TokenId> = (0..logits.len() as TokenId).collect();
         tokens.retain(|&token| logits[token as usize] > f32::NEG_INFINITY);
-        // A stable sort leaves equal ones, -0.0 and 0.0 too, in rising order of id.
+        // A stable sort leaves equal ones, including -0.0 and 0.0, in order of id.
         tokens.sort_by(|&a, &b| logits[b as usize].partial_cmp(&logits[a as usize]).unwrap());
         tokens
     }
@@ -130,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn equal_logits_come_by_rising_id() {
+    fn equal_logits_are_in_order_of_id() {
         assert_eq!(top_k(&vec![1.5; 10_000], 50), (0..50).collect::<Vec<_>>());
         assert_eq!(top_k(&[0.0, -0.0, 0.0, -0.0, 1e-45, -1e-45], 6), [4, 0, 1, 2, 3, 5]);
     }
 
     #[test]
-    fn tokens_ruled_out_are_not_listed() {
+    fn tokens_that_are_ruled_out_are_not_listed() {
         let mut logits = vec![f32::NEG_INFINITY; 10_000];
         assert_eq!(top_k(&logits, 5), [] as [TokenId; 0]);
         logits[77] = f32::MIN;

@@ -1,8 +1,8 @@
-//! The white list: what a recurrent node may ask for, before anything runs it.
+//! The allowlist: what a recurrent node may ask for. It is checked before anything runs.
 //!
-//! tract reads none of `activations`, `clip` and `input_forget`, takes `direction` from the weights' shape and operators by
-//! their name alone: it would compute such nodes as if they asked for nothing. So what is not on the list is refused
-//! here. `sequence_lens` is not judged here, except where T cannot be known: see `recognise`.
+//! tract ignores `activations`, `clip` and `input_forget`, derives `direction` from the shape of the weights, and identifies operators by
+//! name without their domain. It would silently compute such nodes as if these attributes were absent, so whatever is not on the list
+//! is refused here. `sequence_lens` is checked in `recognise`, except where T cannot be known.
 
 use std::collections::HashSet;
 
@@ -82,7 +82,7 @@ pub(super) fn check(graph: &Graph) -> Result<()> {
         .collect();
     graph.nodes.iter().try_for_each(|node| {
         if functions.contains(&(node.domain.as_str(), node.op.as_str())) {
-            let found = "the operator is a function that the file defines itself, expected operators alone";
+            let found = "the operator is a function that the file defines, which is not supported";
             return Err(refusal(node, found, "inline it with `onnx.inliner.inline_local_functions`"));
         }
         allow(node)?;
@@ -91,7 +91,7 @@ pub(super) fn check(graph: &Graph) -> Result<()> {
     graph.functions.iter().flat_map(|function| &function.nodes).try_for_each(allow_hidden)
 }
 
-/// A node whose input's length nobody here knows.
+/// Checks a node of a nested graph, where the length of its input is not known.
 fn allow_hidden(node: &Node) -> Result<()> {
     allow(node)?;
     if Recurrent::of(node).is_some() && node.input(input::SEQUENCE_LENS).is_some() {
@@ -108,8 +108,10 @@ fn allow(node: &Node) -> Result<()> {
     let Some(kind) = Recurrent::of(node) else { return Ok(()) };
     let domain = if node.is_standard() { "" } else { node.domain.as_str() };
     if domain != kind.domain() {
-        let found =
-            format!("the operator is `{}.{}`, which only shares a name with a known one", domain, node.op);
+        let found = format!(
+            "the operator is `{}.{}`, which shares its name with a standard one but is not known",
+            domain, node.op
+        );
         return Err(refusal(node, &found, "export with standard operators"));
     }
     for (name, value) in &node.attributes {

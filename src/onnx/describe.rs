@@ -1,10 +1,9 @@
-//! What a graph says by itself, before anything is recognised.
+//! What a graph tells before anything in it is recognised.
 
 use super::allow::Recurrent;
 use super::graph::{Graph, Node};
-use super::interface;
-use super::understanding::Layer;
-use super::{Hints, Understanding};
+use super::understanding::{GraphLayer, PortUse};
+use super::{Hints, Port, Understanding};
 
 impl Understanding {
     /// What the nodes of `graph` say by themselves; the roles of its inputs and outputs are left to whoever finds out.
@@ -14,8 +13,8 @@ impl Understanding {
         Self {
             producer: producer.join(" ").trim().to_owned(),
             opset: graph.opset,
-            inputs: interface::uses(&graph.inputs, unknown),
-            outputs: interface::uses(&graph.outputs, unknown),
+            inputs: PortUse::of_each(&graph.inputs, unknown),
+            outputs: PortUse::of_each(&graph.outputs, unknown),
             layers: graph.nodes.iter().filter_map(|node| layer(graph, node)).collect(),
             warnings: reset_warning(graph, hints).into_iter().collect(),
             external_files: graph.external_files.clone(),
@@ -25,15 +24,23 @@ impl Understanding {
     }
 }
 
-fn layer(graph: &Graph, node: &Node) -> Option<Layer> {
+impl PortUse {
+    /// Each of `ports` with its role, which `role` tells by its place.
+    pub(super) fn of_each(ports: &[Port], role: impl Fn(usize) -> String) -> Vec<Self> {
+        let each = ports.iter().enumerate();
+        each.map(|(index, port)| Self { port: port.clone(), role: role(index) }).collect()
+    }
+}
+
+fn layer(graph: &Graph, node: &Node) -> Option<GraphLayer> {
     Recurrent::of(node)?;
     let declared = node.int("hidden_size").ok().flatten().and_then(|size| usize::try_from(size).ok());
     let weights = || graph.constants.get(node.input(2)?)?.shape.last().copied();
-    Some(Layer { node: node.name.clone(), op: node.op.clone(), hidden_size: declared.or_else(weights)? })
+    Some(GraphLayer { node: node.name.clone(), op: node.op.clone(), hidden_size: declared.or_else(weights)? })
 }
 
 /// PyTorch's exporter of 2025-11 to 2026-06 left `linear_before_reset` out (onnxscript #2674 to #2853): such a file
-/// computes another network than was trained, in any run-time, and nothing in it tells. A manifest that says how it was trained does.
+/// computes another network than was trained, in any runtime, and nothing in the file shows it. A manifest that says how the model was trained settles it.
 fn reset_warning(graph: &Graph, hints: &Hints) -> Option<String> {
     if hints.gru_linear_before_reset.is_some() {
         return None;

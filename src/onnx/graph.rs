@@ -50,7 +50,7 @@ pub(super) struct Node {
     pub(super) domain: String,
     /// Names of tensors; empty for an optional input that is absent.
     pub(super) inputs: Vec<String>,
-    /// Names of tensors; empty for an output that nobody reads.
+    /// Names of tensors; empty for an output that no node reads.
     pub(super) outputs: Vec<String>,
     pub(super) attributes: Vec<(String, Attribute)>,
 }
@@ -84,11 +84,6 @@ impl Node {
         self.inputs.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    /// Output `index`, unless nobody reads it.
-    pub(super) fn output(&self, index: usize) -> Option<&str> {
-        self.outputs.get(index).map(String::as_str).filter(|name| !name.is_empty())
-    }
-
     pub(super) fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value)
     }
@@ -103,7 +98,7 @@ impl Node {
     }
 }
 
-/// The first of `values`, as many as a message has room for.
+/// The first few of `values`, for a message.
 pub(super) fn some<T: fmt::Debug>(values: &[T]) -> String {
     const SHOWN: usize = 8;
 
@@ -163,10 +158,5 @@ impl Element {
 
     pub(super) fn is_float(self) -> bool {
         matches!(self, Element::F32 | Element::F16 | Element::Bf16 | Element::F64)
-    }
-
-    /// Integers, and truth values as 0 and 1.
-    pub(super) fn is_integer(self) -> bool {
-        !self.is_float() && self.bytes().is_some()
     }
 }

@@ -1,31 +1,29 @@
-//! From a network as ONNX writes it to one as the engine takes it: gate orders, biases, types.
+//! Converts a network from ONNX's conventions to the engine's: gate orders, biases, types.
 
 use super::Hints;
 use super::fold::Why;
 use super::graph::Element;
-use super::recognise::{FoundLayer, Network, Source};
+use super::recognise::{FoundLayer, FoundNetwork, LayerInput};
 use super::tensor::Tensor;
 use crate::lm::{Cell, Dtype};
-use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
+use crate::rnn::{Architecture, GruForm, LayerWeights, Values, Weights};
 
-/// What the engine is made of.
+/// What the engine is created from.
 pub(super) struct Lowered {
     pub(super) architecture: Architecture,
     pub(super) weights: Weights,
-    /// The type of the weights in the file; F32 where tensors differ in theirs, or are quantised.
-    pub(super) stored: Dtype,
 }
 
 /// `network` in the engine's terms.
 ///
 /// # Errors
 /// What the engine has no such network for.
-pub(super) fn lower(network: &Network, hints: &Hints) -> Result<Lowered, Why> {
+pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Why> {
     let (Some(first), Some(last)) = (network.layers.first(), network.layers.last()) else {
         return Err("it has no recurrent layer".into());
     };
     let gru_form = gru_form(network, first, hints)?;
-    let (embedding, embedding_stored) = embedding(&network.embedding)?;
+    let embedding = embedding(&network.embedding)?;
     let vocab_size = network.output.shape[0];
     if embedding.len() != vocab_size * first.input_size {
         let found = embedding.len() / first.input_size.max(1);
@@ -37,12 +35,10 @@ pub(super) fn lower(network: &Network, hints: &Hints) -> Result<Lowered, Why> {
             network.output.shape[1], last.hidden_size
         ));
     }
-    let mut stored = vec![network.output.stored];
-    stored.extend(embedding_stored);
-    stored.extend(network.layers.iter().flat_map(|layer| [layer.w.stored, layer.r.stored]));
-    let output = floats(&network.output).to_vec();
+    let output = floats(&network.output);
     // Weights that are the same numbers twice were tied before they were exported.
-    let is_tied = first.input_size == last.hidden_size && same_bits(&output, &embedding);
+    let is_tied = first.input_size == last.hidden_size && same_bits(output, &embedding);
+    let output = (!is_tied).then(|| stored(output.to_vec(), network.output.stored));
     let layers = network.layers.iter().map(|layer| layer_weights(layer, first.cell)).collect();
     Ok(Lowered {
         architecture: Architecture {
@@ -53,17 +49,16 @@ pub(super) fn lower(network: &Network, hints: &Hints) -> Result<Lowered, Why> {
             gru_form,
         },
         weights: Weights {
-            embedding,
+            embedding: stored(embedding, embedding_stored(network)),
             layers,
-            output: (!is_tied).then_some(output),
-            output_bias: network.output_bias.clone(),
+            output,
+            output_bias: network.output_bias.clone().map(Values::from),
         },
-        stored: dtype(&stored),
     })
 }
 
 /// Where all reset gates act; the one cell of all layers is checked on the way.
-fn gru_form(network: &Network, first: &FoundLayer, hints: &Hints) -> Result<GruForm, Why> {
+fn gru_form(network: &FoundNetwork, first: &FoundLayer, hints: &Hints) -> Result<GruForm, Why> {
     for layer in &network.layers {
         if layer.cell != first.cell {
             let (a, b) = (first.cell.name(), layer.cell.name());
@@ -83,25 +78,25 @@ fn gru_form(network: &Network, first: &FoundLayer, hints: &Hints) -> Result<GruF
     Ok(if is_gru { first.gru_form } else { GruForm::default() })
 }
 
-/// The table `[vocab, features]`, with the type that it is stored in; one-hot inputs are the rows of an identity.
-fn embedding(source: &Source) -> Result<(Vec<f32>, Option<Element>), Why> {
+/// The table `[vocab, features]`; one-hot inputs are the rows of an identity.
+fn embedding(source: &LayerInput) -> Result<Vec<f32>, Why> {
     /// 64 MB of `f32`: one-hot inputs are for small vocabularies.
     const ONE_HOT_MAX: usize = 1 << 12;
 
     match source {
-        Source::Table(table) => match table.as_floats() {
-            Some(values) => Ok((values.to_vec(), Some(table.stored))),
+        LayerInput::Table(table) => match table.as_floats() {
+            Some(values) => Ok(values.to_vec()),
             None => Err(format!("its embedding is {}, expected floats", table.element)),
         },
-        &Source::OneHot { vocab_size } if vocab_size <= ONE_HOT_MAX => {
+        &LayerInput::OneHot { vocab_size } if vocab_size <= ONE_HOT_MAX => {
             let mut table = vec![0.0; vocab_size * vocab_size];
             table.iter_mut().step_by(vocab_size + 1).for_each(|value| *value = 1.0);
-            Ok((table, None))
+            Ok(table)
         }
-        Source::OneHot { vocab_size } => Err(format!(
+        LayerInput::OneHot { vocab_size } => Err(format!(
             "its first layer reads one-hot vectors of {vocab_size}, expected at most {ONE_HOT_MAX}"
         )),
-        Source::Layer(_) => Err("its first layer reads another".into()),
+        LayerInput::Layer(_) => Err("its first layer reads another".into()),
     }
 }
 
@@ -118,10 +113,10 @@ fn layer_weights(layer: &FoundLayer, cell: Cell) -> LayerWeights {
     };
     let biases = layer.b.as_ref().map(|b| floats(b).split_at(b.len() / 2));
     LayerWeights {
-        w_ih: gates(floats(&layer.w)),
-        w_hh: gates(floats(&layer.r)),
-        b_ih: biases.map(|(b_ih, _)| gates(b_ih)),
-        b_hh: biases.map(|(_, b_hh)| gates(b_hh)),
+        w_ih: stored(gates(floats(&layer.w)), layer.w.stored),
+        w_hh: stored(gates(floats(&layer.r)), layer.r.stored),
+        b_ih: biases.map(|(b_ih, _)| gates(b_ih).into()),
+        b_hh: biases.map(|(_, b_hh)| gates(b_hh).into()),
     }
 }
 
@@ -133,13 +128,20 @@ fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
-fn dtype(stored: &[Element]) -> Dtype {
-    let all = |element: Element| stored.iter().all(|&stored| stored == element);
-    if all(Element::F16) {
-        Dtype::F16
-    } else if all(Element::Bf16) {
-        Dtype::Bf16
-    } else {
-        Dtype::F32
+/// The type of the embedding in the file; an identity, which no file stores, is exact in any.
+fn embedding_stored(network: &FoundNetwork) -> Element {
+    match &network.embedding {
+        LayerInput::Table(table) => table.stored,
+        LayerInput::OneHot { .. } | LayerInput::Layer(_) => network.output.stored,
     }
+}
+
+/// `values` as the file stores them, unless the graph computes others from them.
+fn stored(values: Vec<f32>, stored: Element) -> Values {
+    let dtype = match stored {
+        Element::F16 => Dtype::F16,
+        Element::Bf16 => Dtype::Bf16,
+        _ => Dtype::F32,
+    };
+    Values::narrowed(values, dtype)
 }

@@ -1,50 +1,57 @@
-//! ONNX files: read, checked, lowered to the native engine or run as they are.
+//! ONNX files: read, checked, and lowered to the native engine or run by tract.
 //!
-//! One order: white list, lower, tract. A file with a recurrent node that some run-time would compute wrongly is refused
-//! before anything runs it. Most exports are the same network behind different glue: they become a
-//! [`Rnn`](crate::rnn::Rnn), whatever they do with the state. What is left, and is safe, runs with tract.
+//! One order: allowlist, lowering, tract. A file with a recurrent node that a runtime would compute wrongly is refused
+//! before anything runs it. Most exports are the same network behind different glue: they become an
+//! [`Rnn`](crate::rnn::Rnn), whatever they do with the state. What is left, and is safe, runs with tract, one token at a time;
+//! the feature `tract` decides whether that is part of the program.
 
 mod allow;
 mod describe;
-mod external;
+mod file;
 mod fold;
 mod graph;
-mod interface;
+mod hints;
+mod loaded;
 mod lower;
-mod names;
-mod order;
-mod outer;
-mod plan;
 mod port;
-mod reader;
-mod reading;
 mod recognise;
-mod runtime;
-mod scale;
-mod stateful;
+mod scores;
 mod tensor;
+#[cfg_attr(not(feature = "tract"), path = "tract/without.rs")]
+mod tract;
 mod understanding;
-mod windowed;
-mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
 
-pub use outer::{Examined, Hints, Loaded, load};
+pub use hints::Hints;
+pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
-pub use understanding::{Layer, Network, PortUse, Understanding};
+pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::lm::Model;
-use crate::rnn::{Kernel, Rnn};
+use crate::rnn::Rnn;
+use graph::Graph;
 use lower::Lowered;
+
+/// A graph that is not lowered.
+#[cfg_attr(not(feature = "tract"), expect(dead_code, reason = "only the runtime looks at it"))]
+struct Candidate<'a> {
+    /// The file that it was read from.
+    path: &'a Path,
+    graph: &'a Graph,
+    /// What the manifest says of it.
+    hints: &'a Hints,
+}
 
 /// Understands as much as it can of the ONNX file `path`, also of a graph that cannot be served.
 ///
 /// # Errors
-/// `Load` when the file is no graph.
+/// `Load` when the file does not hold a graph.
 pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
-    let graph = reader::read_graph(path)?;
+    let graph = file::read_graph(path)?;
     let mut understanding = Understanding::of(&graph, hints);
     let found = match allow::check(&graph).and_then(|()| recognise::recognise(&graph)) {
         Ok(found) => found,
@@ -53,7 +60,8 @@ pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
     let lowered = found.network(hints.logits.as_deref()).and_then(|network| lower::lower(&network, hints));
     match lowered {
         Ok(lowered) => {
-            (understanding.inputs, understanding.outputs) = (found.inputs(), found.outputs_used());
+            understanding.inputs = found.inputs();
+            understanding.outputs = found.outputs_used();
             // The weights are in memory once from here on, before the engine packs them.
             drop(found);
             drop(graph);
@@ -62,16 +70,16 @@ pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
         Err(why) => {
             drop(found);
             let understanding = Understanding { not_lowered: Some(why), ..understanding };
-            Ok(runtime::examine(path, (&graph, hints), understanding))
+            Ok(tract::examine(&Candidate { path, graph: &graph, hints }, understanding))
         }
     }
 }
 
 fn native(lowered: Lowered, mut understanding: Understanding, kernel: Kernel) -> Examined {
-    let Lowered { architecture, weights, stored } = lowered;
+    let Lowered { architecture, weights } = lowered;
     let tie_weights = weights.output.is_none();
-    let rnn = Rnn::new(&architecture, weights, stored, kernel);
-    understanding.network = Some(Network { architecture, tie_weights });
+    let rnn = Rnn::new(&architecture, weights, kernel);
+    understanding.network = Some(GraphNetwork { architecture, tie_weights });
     Examined { model: rnn.map(|rnn| Arc::new(rnn) as Arc<dyn Model>), understanding }
 }
 

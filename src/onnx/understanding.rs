@@ -3,7 +3,7 @@
 use super::{Hints, Port};
 use crate::rnn;
 
-/// What was made of a graph, also of one that cannot be served.
+/// How a graph was understood, whether or not it can be served.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Understanding {
     /// The program that wrote the file, with its version.
@@ -15,16 +15,16 @@ pub struct Understanding {
     /// The outputs, in the file's order.
     pub outputs: Vec<PortUse>,
     /// The recurrent layers that were found, the first layer first.
-    pub layers: Vec<Layer>,
+    pub layers: Vec<GraphLayer>,
     /// The network that it was lowered to.
-    pub network: Option<Network>,
+    pub network: Option<GraphNetwork>,
     /// Why the native engine does not run it; `None` when it does.
     pub not_lowered: Option<String>,
-    /// What was taken for tokens, state and logits of a graph that was not lowered: what the manifest would have to say to the same effect.
+    /// What was taken for tokens, state and logits in a graph that was not lowered, in the terms of the manifest.
     pub interface: Option<Hints>,
-    /// Files beside it that hold weights, by rising name.
+    /// Files beside it that hold weights, sorted by name.
     pub external_files: Vec<String>,
-    /// What the exporter left in the file, as pairs of key and value.
+    /// The metadata that the exporter wrote, as pairs of key and value.
     pub metadata: Vec<(String, String)>,
     /// What its owner should know, such as a known fault of the exporter.
     pub warnings: Vec<String>,
@@ -41,7 +41,7 @@ pub struct PortUse {
 
 /// A recurrent layer of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layer {
+pub struct GraphLayer {
     /// The node's name, or its first output's where it has none.
     pub node: String,
     /// The operator: `RNN`, `GRU`, `LSTM`, `DynamicQuantizeLSTM`.
@@ -52,7 +52,7 @@ pub struct Layer {
 
 /// A known network that a graph turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct GraphNetwork {
     /// Sizes, cell and form.
     pub architecture: rnn::Architecture,
     /// Whether the output layer's weights are the embedding.

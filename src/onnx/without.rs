@@ -1,17 +1,19 @@
-//! What stands here in a program that is built without the feature `onnx`: the types that others speak of, and a refusal.
+//! Stands in for the module in a build without the feature `onnx`: the types that others use, and a refusal.
 
-mod outer;
+mod hints;
+mod loaded;
 mod port;
 mod understanding;
 
 use std::path::Path;
 
-pub use outer::{Examined, Hints, Loaded, load};
+pub use hints::Hints;
+pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
-pub use understanding::{Layer, Network, PortUse, Understanding};
+pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::{Error, Result};
-use crate::rnn::Kernel;
+use crate::kernels::Kernel;
 
 /// Refuses the ONNX file `path`.
 ///
@@ -19,6 +21,6 @@ use crate::rnn::Kernel;
 /// `Load`, always.
 pub fn examine(_path: &Path, _hints: &Hints, _kernel: Kernel) -> Result<Examined> {
     Err(Error::load(
-        "an ONNX file, and this program was built without them; the cargo feature `onnx`, which is a default one, reads them",
+        "this program was built without support for ONNX files; build it with the cargo feature `onnx`, which is on by default",
     ))
 }

@@ -1,8 +1,9 @@
-//! What a network looks like and what it holds, before anything is packed or checked.
+//! The sizes of a network and its weights, before they are checked and packed.
 //!
-//! Shapes and gate orders are those of PyTorch; a reader of another format reorders.
+//! Shapes and gate orders are PyTorch's; readers of other formats reorder.
 
-use crate::lm::Cell;
+use super::values::Values;
+use crate::lm::{Cell, Dtype};
 
 /// The sizes of `embedding -> recurrent layers -> affine`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,28 +37,51 @@ pub enum GruForm {
     ResetBefore,
 }
 
-/// The numbers of a network, row-major, in PyTorch's shapes.
+/// The weights of a network, row-major, in PyTorch's shapes and in the types of their file.
 #[derive(Clone, Debug)]
 pub struct Weights {
     /// `encoder.weight`, `[vocab, embedding]`.
-    pub embedding: Vec<f32>,
+    pub embedding: Values,
     /// The recurrent layers, the first layer first.
     pub layers: Vec<LayerWeights>,
     /// `decoder.weight`, `[vocab, hidden of the last layer]`; `None` when tied to the embedding.
-    pub output: Option<Vec<f32>>,
+    pub output: Option<Values>,
     /// `decoder.bias`, `[vocab]`; `None` is zeros.
-    pub output_bias: Option<Vec<f32>>,
+    pub output_bias: Option<Values>,
 }
 
-/// The numbers of one recurrent layer. Gates are stacked along the first dimension: i, f, g, o (LSTM), r, z, n (GRU).
+/// The weights of one recurrent layer. Gates are stacked along the first dimension: i, f, g, o (LSTM), r, z, n (GRU).
 #[derive(Clone, Debug)]
 pub struct LayerWeights {
     /// `rnn.weight_ih_l{k}`, `[gates * hidden, input]`.
-    pub w_ih: Vec<f32>,
+    pub w_ih: Values,
     /// `rnn.weight_hh_l{k}`, `[gates * hidden, hidden]`.
-    pub w_hh: Vec<f32>,
+    pub w_hh: Values,
     /// `rnn.bias_ih_l{k}`, `[gates * hidden]`; `None` is zeros.
-    pub b_ih: Option<Vec<f32>>,
+    pub b_ih: Option<Values>,
     /// `rnn.bias_hh_l{k}`, `[gates * hidden]`; `None` is zeros.
-    pub b_hh: Option<Vec<f32>>,
+    pub b_hh: Option<Values>,
+}
+
+impl Weights {
+    /// The type of all matrices; `F32` where they differ. Biases, which are few, do not count.
+    pub fn dtype(&self) -> Dtype {
+        let dtype = self.embedding.dtype();
+        match self.matrices().all(|matrix| matrix.dtype() == dtype) {
+            true => dtype,
+            false => Dtype::F32,
+        }
+    }
+
+    /// Number of values; tied ones count once.
+    pub(super) fn parameter_count(&self) -> u64 {
+        let biases = self.layers.iter().flat_map(|layer| [&layer.b_ih, &layer.b_hh]);
+        let biases = biases.chain([&self.output_bias]).flatten();
+        self.matrices().chain(biases).map(|values| values.len() as u64).sum()
+    }
+
+    fn matrices(&self) -> impl Iterator<Item = &Values> {
+        let layers = self.layers.iter().flat_map(|layer| [&layer.w_ih, &layer.w_hh]);
+        [&self.embedding].into_iter().chain(layers).chain(&self.output)
+    }
 }

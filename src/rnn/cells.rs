@@ -1,8 +1,8 @@
-//! The gate arithmetic of the cells, after the products: elementwise, in plain `*` and `+`.
+//! The elementwise part of the cells, after the products, in plain `*` and `+`.
 //!
-//! Gates stand in PyTorch's order. Every activation keeps NaN a NaN, so that a row gone wrong cannot look well again.
+//! Gates are in PyTorch's order. Every activation keeps NaN, so that a row with a wrong number cannot look right again.
 
-use super::kernels::{Isa, Rows, RowsMut, Task};
+use crate::kernels::{Isa, Rows, RowsMut, Task};
 use crate::lm::math::{sigmoid, tanh};
 
 /// The activation of the plain RNN.
@@ -49,7 +49,7 @@ impl RnnStep<'_> {
     }
 }
 
-/// `max(0, x)`; unlike with `f32::max`, NaN stays NaN.
+/// `max(0, x)`. Unlike with `f32::max`, NaN stays NaN.
 #[inline(always)]
 fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
@@ -74,8 +74,12 @@ impl Task for LstmStep<'_> {
         let n = self.hidden;
         for row in 0..self.h.count {
             let gates = self.gates.row(row, 4 * n);
-            let (i, f, g, o) = (&gates[..n], &gates[n..][..n], &gates[2 * n..][..n], &gates[3 * n..][..n]);
-            let (c, h) = (self.c.row(row, n), self.h.row(row, n));
+            let i = &gates[..n];
+            let f = &gates[n..][..n];
+            let g = &gates[2 * n..][..n];
+            let o = &gates[3 * n..][..n];
+            let c = self.c.row(row, n);
+            let h = self.h.row(row, n);
             for j in 0..n {
                 c[j] = sigmoid(f[j]) * c[j] + sigmoid(i[j]) * tanh(g[j]);
                 h[j] = sigmoid(o[j]) * tanh(c[j]);
@@ -84,7 +88,7 @@ impl Task for LstmStep<'_> {
     }
 }
 
-/// The GRU whose reset gate acts after the product: `n = tanh(n + sigmoid(r) * recurrent)`, then [`blend`].
+/// A GRU whose reset gate acts after the product: `n = tanh(n + sigmoid(r) * recurrent)`, then [`blend`].
 pub(super) struct GruResetAfterStep<'a> {
     /// r, z: `[rows, 2 * hidden]`.
     pub(super) r_z: Rows<'a>,
@@ -107,8 +111,10 @@ impl Task for GruResetAfterStep<'_> {
         let size = self.hidden;
         for row in 0..self.h.count {
             let (r, z) = self.r_z.row(row, 2 * size).split_at(size);
-            let (n, recurrent) = (self.n.row(row, size), self.recurrent.row(row, size));
-            let (h_before, h) = (self.h_before.row(row, size), self.h.row(row, size));
+            let n = self.n.row(row, size);
+            let recurrent = self.recurrent.row(row, size);
+            let h_before = self.h_before.row(row, size);
+            let h = self.h.row(row, size);
             for j in 0..size {
                 h[j] = blend(sigmoid(z[j]), tanh(n[j] + sigmoid(r[j]) * recurrent[j]), h_before[j]);
             }
@@ -116,7 +122,7 @@ impl Task for GruResetAfterStep<'_> {
     }
 }
 
-/// The reset gate that acts before the product: `reset_h = sigmoid(r) * h`.
+/// A reset gate that acts before the product: `reset_h = sigmoid(r) * h`.
 pub(super) struct GruReset<'a> {
     /// `[rows, hidden]`.
     pub(super) r: Rows<'a>,
@@ -133,7 +139,8 @@ impl Task for GruReset<'_> {
     #[inline(always)]
     fn run<I: Isa>(mut self, _isa: I) {
         for row in 0..self.reset_h.count {
-            let (r, h_before) = (self.r.row(row, self.hidden), self.h_before.row(row, self.hidden));
+            let r = self.r.row(row, self.hidden);
+            let h_before = self.h_before.row(row, self.hidden);
             let reset_h = self.reset_h.row(row, self.hidden);
             for j in 0..self.hidden {
                 reset_h[j] = sigmoid(r[j]) * h_before[j];
@@ -161,8 +168,10 @@ impl Task for GruResetBeforeStep<'_> {
     #[inline(always)]
     fn run<I: Isa>(mut self, _isa: I) {
         for row in 0..self.h.count {
-            let (z, n) = (self.z.row(row, self.hidden), self.n.row(row, self.hidden));
-            let (h_before, h) = (self.h_before.row(row, self.hidden), self.h.row(row, self.hidden));
+            let z = self.z.row(row, self.hidden);
+            let n = self.n.row(row, self.hidden);
+            let h_before = self.h_before.row(row, self.hidden);
+            let h = self.h.row(row, self.hidden);
             for j in 0..self.hidden {
                 h[j] = blend(sigmoid(z[j]), tanh(n[j]), h_before[j]);
             }
@@ -184,7 +193,7 @@ impl Task for AllFinite<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, _isa: I) -> bool {
-        // Without an early exit the loop is vector code.
+        // The loop has no early exit, so that it becomes vector code.
         self.0.iter().fold(true, |all, x| all & x.is_finite())
     }
 }

@@ -1,13 +1,13 @@
-//! Which rows are read at which time step, when rows of different lengths are read in lock-step.
+//! Which rows read a token at which time step, when rows of different lengths are read in lock-step.
 
 use std::ops::Range;
 
-/// A stretch of time steps that a run takes through all layers at once.
+/// A range of time steps that a run takes through all layers at once.
 ///
-/// Rows are ordered by falling length, so that those which still have a token are always the first few. Vectors are
-/// laid out in blocks, one a time step: block 0 holds each row as it stands before the chunk, block
-/// `s + 1` the rows that read a token in step `s`. The blocks of a buffer follow each other without a gap, so one product
-/// covers all tokens of all rows, and a step finds its predecessor in the block before its own.
+/// Rows are in order of decreasing length, so that those that still have a token always come first. Vectors are laid
+/// out in blocks, one for each time step: block 0 holds each row as it stands before the chunk, block `s + 1` the rows that read a
+/// token in step `s`. The blocks of a buffer are contiguous, so one product covers all tokens of all rows, and a step
+/// finds its predecessor in the block before its own.
 pub(super) struct Chunk {
     start: usize,
     /// Where each block ends.
@@ -15,8 +15,8 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// The chunk from time step `start` on, of at most `tokens_max` tokens but one step at the least (none when no row
-    /// is that long). `lens` are the rows' lengths, falling.
+    /// The chunk that begins at time step `start`: at most `tokens_max` tokens, but at least one step (none when no row is
+    /// that long). `lens` are the rows' lengths, in decreasing order.
     pub(super) fn plan(lens: &[usize], start: usize, tokens_max: usize) -> Self {
         let rows = if start == 0 { lens.len() } else { active(lens, start) };
         let mut ends = vec![rows];
@@ -44,7 +44,7 @@ impl Chunk {
         self.ends.len() - 1
     }
 
-    /// Rows that the chunk looks at.
+    /// Rows in block 0.
     pub(super) fn rows(&self) -> usize {
         self.ends[0]
     }
@@ -54,20 +54,28 @@ impl Chunk {
         self.ends[self.steps()] - self.rows()
     }
 
-    /// Where the vectors of block `index` lie among those of all blocks.
+    /// The vectors of block `index` among those of all blocks.
     pub(super) fn block(&self, index: usize) -> Range<usize> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         start..self.ends[index]
     }
 
-    /// Each row with the place of its last vector among those of all blocks.
-    pub(super) fn last_vectors(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    /// The last vector of each row.
+    pub(super) fn last_vectors(&self) -> impl Iterator<Item = LastVector> + '_ {
         (0..self.ends.len()).flat_map(|index| {
             let block = self.block(index);
             let reading_on = if index < self.steps() { self.block(index + 1).len() } else { 0 };
-            (reading_on..block.len()).map(move |row| (row, block.start + row))
+            (reading_on..block.len()).map(move |row| LastVector { row, vector: block.start + row })
         })
     }
+}
+
+/// Where a row stands after the chunk.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LastVector {
+    pub(super) row: usize,
+    /// Its index among the vectors of all blocks.
+    pub(super) vector: usize,
 }
 
 /// How many of the first rows still have a token at time step `step`.
@@ -79,6 +87,10 @@ fn active(lens: &[usize], step: usize) -> usize {
 mod tests {
     use super::*;
 
+    fn last_vector((row, vector): (usize, usize)) -> LastVector {
+        LastVector { row, vector }
+    }
+
     #[test]
     fn active_rows_are_a_prefix_and_blocks_have_no_gap() {
         let chunk = Chunk::plan(&[4, 2, 2, 0], 0, 100);
@@ -87,11 +99,11 @@ mod tests {
         assert_eq!((chunk.rows(), chunk.steps(), chunk.tokens()), (4, 4, 8));
         let mut last: Vec<_> = chunk.last_vectors().collect();
         last.sort_unstable();
-        assert_eq!(last, [(0, 11), (1, 8), (2, 9), (3, 3)]);
+        assert_eq!(last, [(0, 11), (1, 8), (2, 9), (3, 3)].map(last_vector));
     }
 
     #[test]
-    fn a_chunk_stops_before_its_bound_and_takes_one_step_at_least() {
+    fn a_chunk_stops_at_its_bound_but_takes_at_least_one_step() {
         let lens = [5, 5, 3];
         let chunk = Chunk::plan(&lens, 0, 7);
         assert_eq!((chunk.steps(), chunk.tokens()), (2, 6));
@@ -105,6 +117,6 @@ mod tests {
     fn rows_without_a_token_make_a_chunk_without_a_step() {
         let chunk = Chunk::plan(&[0, 0], 0, 7);
         assert_eq!((chunk.rows(), chunk.steps(), chunk.tokens()), (2, 0, 0));
-        assert_eq!(chunk.last_vectors().collect::<Vec<_>>(), [(0, 0), (1, 1)]);
+        assert_eq!(chunk.last_vectors().collect::<Vec<_>>(), [(0, 0), (1, 1)].map(last_vector));
     }
 }

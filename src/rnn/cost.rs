@@ -31,8 +31,9 @@ pub(super) fn cost(network: &Rnn) -> Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lm::{Cell, Dtype, Extent, Model};
-    use crate::rnn::{Architecture, GruForm, Kernel, LayerWeights, Weights};
+    use crate::kernels::Kernel;
+    use crate::lm::{Cell, Extent, Model};
+    use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
 
     /// Sizes that need no padding to whole panels.
     fn network() -> Rnn {
@@ -44,18 +45,18 @@ mod tests {
             gru_form: GruForm::ResetAfter,
         };
         let layer = |input: usize, hidden: usize| LayerWeights {
-            w_ih: vec![0.0; 4 * hidden * input],
-            w_hh: vec![0.0; 4 * hidden * hidden],
+            w_ih: vec![0.0; 4 * hidden * input].into(),
+            w_hh: vec![0.0; 4 * hidden * hidden].into(),
             b_ih: None,
             b_hh: None,
         };
         let weights = Weights {
-            embedding: vec![0.0; 640 * 32],
+            embedding: vec![0.0; 640 * 32].into(),
             layers: vec![layer(32, 64), layer(64, 16)],
-            output: Some(vec![0.0; 640 * 16]),
+            output: Some(vec![0.0; 640 * 16].into()),
             output_bias: None,
         };
-        Rnn::new(&architecture, weights, Dtype::F32, Kernel::Portable).expect("weights of the right shapes")
+        Rnn::new(&architecture, weights, Kernel::Portable).expect("weights of the right shapes")
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! One recurrent layer over a chunk: one product for the input of all its tokens, then step after step.
+//! One recurrent layer over a chunk: one product for the inputs of all its tokens, then step after step.
 
 use super::architecture::{GruForm, LayerWeights};
-use super::chunk::Chunk;
-use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
-use super::recurrence::{Recurrence, Recurrent, Step};
+use super::chunk::{Chunk, LastVector};
+use super::recurrence::{Recurrence, RecurrenceSpec, Step};
+use super::values::Values;
+use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use crate::lm::Cell;
 
 /// A packed layer.
@@ -11,16 +12,16 @@ pub(super) struct Layer {
     kernel: Kernel,
     input: usize,
     hidden: usize,
-    /// Where in a state the layer's h begins; an LSTM's c follows it.
+    /// Where the layer's h begins in a state; an LSTM's c follows it.
     state_offset: usize,
     w_ih: Packed,
-    /// What the input product starts from: both biases, but for a gate that takes the recurrent one later.
+    /// What the input product starts from: the sum of both biases, except for a gate that adds the recurrent one later.
     bias: Vec<f32>,
     recurrence: Recurrence,
 }
 
-/// What a layer needs to be packed.
-pub(super) struct LayerPlan {
+/// The sizes and the form of a layer, and what it runs on.
+pub(super) struct LayerSpec {
     pub(super) kernel: Kernel,
     pub(super) cell: Cell,
     pub(super) gru_form: GruForm,
@@ -29,7 +30,7 @@ pub(super) struct LayerPlan {
     pub(super) state_offset: usize,
 }
 
-/// The buffers that a layer works in. Blocks of vectors are laid out as [`Chunk`] says.
+/// The buffers that a layer works in. Blocks of vectors are laid out as [`Chunk`] describes.
 pub(super) struct Memory<'a> {
     /// The input of each token, `[tokens, input]`.
     pub(super) input: &'a [f32],
@@ -39,38 +40,32 @@ pub(super) struct Memory<'a> {
     pub(super) aux: &'a mut [f32],
     /// The layer's h, all blocks, `[rows + tokens, hidden]`; written.
     pub(super) output: &'a mut [f32],
-    /// `[rows, state_len]`; read, and the layer's part of it advanced.
+    /// `[rows, state_len]`; the layer's part of it is read and advanced.
     pub(super) states: &'a mut [f32],
     pub(super) state_len: usize,
 }
 
 impl Layer {
     /// Packs checked weights.
-    pub(super) fn new(plan: &LayerPlan, weights: LayerWeights) -> Self {
-        let &LayerPlan { kernel, cell, gru_form, input, hidden, state_offset } = plan;
+    pub(super) fn new(spec: &LayerSpec, weights: LayerWeights) -> Self {
+        let &LayerSpec { kernel, cell, gru_form, input, hidden, state_offset } = spec;
         let columns = cell.gates() * hidden;
         let LayerWeights { w_ih, w_hh, b_ih, b_hh } = weights;
-        let mut bias = b_ih.unwrap_or_else(|| vec![0.0; columns]);
-        let b_hh = b_hh.unwrap_or_else(|| vec![0.0; columns]);
+        let or_zeros = |bias: Option<Values>| bias.map_or_else(|| vec![0.0; columns], Values::widened);
+        let mut bias = or_zeros(b_ih);
+        let b_hh = or_zeros(b_hh);
 
-        // The candidate of a GRU is a block of its own: it is resumed apart from r and z, and from its own bias
-        // when the reset gate acts on the recurrent share.
+        // The candidate of a GRU is a block of its own: its sum is resumed apart from those of r and z, and starts from
+        // its own bias when the reset gate acts on the recurrent share.
         let cut = if cell == Cell::Gru { 2 * hidden } else { columns };
         let joined = if gru_form == GruForm::ResetAfter { cut } else { columns };
         bias[..joined].iter_mut().zip(&b_hh).for_each(|(bias, b_hh)| *bias += b_hh);
 
-        let recurrence = Recurrence::new(&Recurrent { cell, gru_form, hidden, w_hh: &w_hh, b_hh: &b_hh });
-        let (first, second) = w_ih.split_at(cut * input);
+        let recurrence =
+            Recurrence::new(&RecurrenceSpec { cell, gru_form, hidden, w_hh: &w_hh, b_hh: &b_hh });
+        let w_ih = w_ih.pack(input, &[0..cut, cut..columns]);
         let bias = pad_columns(&[&bias[..cut], &bias[cut..]]);
-        Self {
-            kernel,
-            input,
-            hidden,
-            state_offset,
-            w_ih: Packed::new(&[first, second], input),
-            bias,
-            recurrence,
-        }
+        Self { kernel, input, hidden, state_offset, w_ih, bias, recurrence }
     }
 
     /// Width of the layer's input.
@@ -96,7 +91,9 @@ impl Layer {
     /// Takes all rows of the chunk through all its steps.
     pub(super) fn run(&self, chunk: &Chunk, memory: Memory<'_>) {
         let Memory { input, gates, aux, output, states, state_len } = memory;
-        let (kernel, hidden, columns) = (self.kernel, self.hidden, self.gate_columns());
+        let kernel = self.kernel;
+        let hidden = self.hidden;
+        let columns = self.gate_columns();
         for row in 0..chunk.rows() {
             let h = &states[row * state_len + self.state_offset..][..hidden];
             output[row * hidden..][..hidden].copy_from_slice(h);
@@ -108,7 +105,8 @@ impl Layer {
             c: RowsMut { values: gates, stride: columns, count: chunk.tokens() },
         });
         for step in 0..chunk.steps() {
-            let (before, here) = (chunk.block(step), chunk.block(step + 1));
+            let before = chunk.block(step);
+            let here = chunk.block(step + 1);
             let count = here.len();
             let (past, present) = output.split_at_mut(here.start * hidden);
             let gates = &mut gates[(here.start - chunk.rows()) * columns..];
@@ -124,7 +122,7 @@ impl Layer {
                 },
             );
         }
-        for (row, vector) in chunk.last_vectors() {
+        for LastVector { row, vector } in chunk.last_vectors() {
             let h = &output[vector * hidden..][..hidden];
             states[row * state_len + self.state_offset..][..hidden].copy_from_slice(h);
         }

@@ -1,7 +1,11 @@
-//! The affine layer from the top layer's h to logits, the dearest part of a step: run only where asked, in tiles.
+//! The affine layer from the top layer's h to logits: the most expensive part of a step, so it runs only where logits
+//! are asked for, in tiles of bounded size.
+
+use std::slice;
 
 use super::cells::AllFinite;
-use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
+use super::values::Values;
+use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 
 /// `logits = W h + b`.
 pub(super) struct Output {
@@ -11,14 +15,21 @@ pub(super) struct Output {
     vocab_size: usize,
 }
 
-/// A vector of logits that somebody asked for.
+/// A vector of logits that was asked for.
 pub(super) struct Wanted {
-    /// The row, as the chunk counts them.
+    /// The index of the row in the chunk.
     pub(super) row: usize,
-    /// Tokens of the row that were read before.
+    /// Tokens of the row that are read before these logits.
     pub(super) position: usize,
-    /// Where the h lies among the vectors of all blocks.
+    /// The index of its h among the vectors of all blocks.
     pub(super) vector: usize,
+}
+
+/// The sizes of an output layer, and what it runs on.
+pub(super) struct OutputSpec {
+    pub(super) kernel: Kernel,
+    pub(super) vocab_size: usize,
+    pub(super) hidden: usize,
 }
 
 /// What a chunk asks of the output layer.
@@ -28,8 +39,8 @@ pub(super) struct Asked<'a> {
     pub(super) wanted: &'a [Wanted],
 }
 
-/// The buffers that the output layer works in.
-pub(super) struct Tile<'a> {
+/// The buffers of one tile of logits.
+pub(super) struct TileBuffers<'a> {
     /// `[rows, hidden]`.
     pub(super) h: &'a mut [f32],
     /// `[rows, columns]`.
@@ -40,10 +51,11 @@ pub(super) struct Tile<'a> {
 
 impl Output {
     /// Packs checked weights, `[vocab, hidden]` and `[vocab]`.
-    pub(super) fn new(kernel: Kernel, weights: &[f32], bias: Option<Vec<f32>>, hidden: usize) -> Self {
-        let vocab_size = weights.len() / hidden;
-        let bias = pad_columns(&[&bias.unwrap_or_else(|| vec![0.0; vocab_size])]);
-        Self { kernel, w: Packed::new(&[weights], hidden), bias, vocab_size }
+    pub(super) fn new(from: &OutputSpec, weights: &Values, bias: Option<Values>) -> Self {
+        let &OutputSpec { kernel, vocab_size, hidden } = from;
+        let bias = bias.map_or_else(|| vec![0.0; vocab_size], Values::widened);
+        let w = weights.pack(hidden, slice::from_ref(&(0..vocab_size)));
+        Self { kernel, w, bias: pad_columns(&[&bias]), vocab_size }
     }
 
     /// Width of the layer's input.
@@ -61,15 +73,16 @@ impl Output {
         self.w.copy_column(token, weights);
     }
 
-    /// Computes the logits asked for and hands each to `take`, the next tile after the last one was taken; `Err` in place
-    /// of logits that are not finite.
+    /// Computes the logits asked for and hands each to `take`, one tile after the other; `take` gets `Err` in place of
+    /// logits that are not finite.
     pub(super) fn run(
         &self,
         asked: Asked<'_>,
-        tile: Tile<'_>,
+        tile: TileBuffers<'_>,
         mut take: impl FnMut(&Wanted, Result<&mut [f32], NotFinite>),
     ) {
-        let (hidden, columns) = (self.w.depth(), self.columns());
+        let hidden = self.w.depth();
+        let columns = self.columns();
         for wanted in asked.wanted.chunks(tile.rows) {
             for (wanted, copy) in wanted.iter().zip(tile.h.chunks_exact_mut(hidden)) {
                 copy.copy_from_slice(&asked.vectors[wanted.vector * hidden..][..hidden]);
@@ -89,5 +102,5 @@ impl Output {
     }
 }
 
-/// Logits that may not leave.
+/// Logits that must not leave the run.
 pub(super) struct NotFinite;

@@ -1,10 +1,12 @@
-//! The part of a layer that depends on the step before: the recurrent product and the cell.
+//! The part of a layer that depends on the previous step: the recurrent product and the cell.
 
 use std::ops::Range;
+use std::slice;
 
 use super::architecture::GruForm;
 use super::cells::{Activation, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep};
-use super::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
+use super::values::Values;
+use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use crate::lm::Cell;
 
 /// The recurrent weights of a cell, packed.
@@ -16,7 +18,7 @@ pub(super) enum Recurrence {
     Lstm {
         w_hh: Packed,
     },
-    /// The candidate is apart from r and z, since its product starts elsewhere.
+    /// The candidate is apart from r and z, since its product starts from another sum.
     Gru {
         w_r_z: Packed,
         w_n: Packed,
@@ -33,12 +35,12 @@ pub(super) enum Reset {
 }
 
 /// What a recurrence is packed from.
-pub(super) struct Recurrent<'a> {
+pub(super) struct RecurrenceSpec<'a> {
     pub(super) cell: Cell,
     pub(super) gru_form: GruForm,
     pub(super) hidden: usize,
     /// `[gates * hidden, hidden]`.
-    pub(super) w_hh: &'a [f32],
+    pub(super) w_hh: &'a Values,
     /// `[gates * hidden]`.
     pub(super) b_hh: &'a [f32],
 }
@@ -47,24 +49,24 @@ pub(super) struct Recurrent<'a> {
 pub(super) struct Step<'a> {
     /// The input's share of the gates, `[rows, gate_columns]`.
     pub(super) gates: RowsMut<'a>,
-    /// Room, `[rows, aux_columns]`.
+    /// Working memory, `[rows, aux_columns]`.
     pub(super) aux: RowsMut<'a>,
     /// `[rows, hidden]`.
     pub(super) h_before: Rows<'a>,
     /// `[rows, hidden]`, written.
     pub(super) h: RowsMut<'a>,
-    /// The layer's part of the states: h, left as it is, and an LSTM's c, advanced.
+    /// The layer's part of the states: h, which is not touched, and an LSTM's c, which is advanced.
     pub(super) state: RowsMut<'a>,
     pub(super) hidden: usize,
 }
 
 impl Recurrence {
     /// Packs checked weights.
-    pub(super) fn new(from: &Recurrent<'_>) -> Self {
+    pub(super) fn new(from: &RecurrenceSpec<'_>) -> Self {
         let hidden = from.hidden;
         let pack = |gates: Range<usize>| {
-            let width = hidden * hidden;
-            Packed::new(&[&from.w_hh[gates.start * width..gates.end * width]], hidden)
+            let columns = gates.start * hidden..gates.end * hidden;
+            from.w_hh.pack(hidden, slice::from_ref(&columns))
         };
         match from.cell {
             Cell::RnnTanh => Recurrence::Rnn { activation: Activation::Tanh, w_hh: pack(0..1) },
@@ -114,7 +116,7 @@ impl Recurrence {
     }
 }
 
-/// A GRU's step once r and z are summed.
+/// A GRU's step, once the sums of r and z are complete.
 struct GruGates<'a> {
     gates: RowsMut<'a>,
     aux: RowsMut<'a>,
@@ -141,7 +143,8 @@ impl GruGates<'_> {
     }
 
     fn reset_before(mut self, kernel: Kernel, w_n: &Packed) {
-        let (h_before, hidden) = (self.h_before, self.hidden);
+        let h_before = self.h_before;
+        let hidden = self.hidden;
         kernel.run(GruReset { r: self.gates.as_rows(), h_before, reset_h: self.aux.reborrow(), hidden });
         let n = self.gates.reborrow().skip_columns(self.n_column);
         kernel.run(Product { a: self.aux.as_rows(), w: w_n, start: Start::Resume, c: n });

@@ -1,4 +1,4 @@
-//! One run over ragged rows: chunk after chunk through all layers, then the logits that were asked for.
+//! One run over ragged rows: each chunk goes through all layers, then the logits that were asked for are computed.
 
 use std::cmp::Reverse;
 
@@ -6,11 +6,11 @@ use super::cells::AllFinite;
 use super::chunk::Chunk;
 use super::layer::{Layer, Memory};
 use super::network::{Embedding, Rnn};
-use super::output::{Asked, NotFinite, Tile, Wanted};
+use super::output::{Asked, NotFinite, TileBuffers, Wanted};
 use crate::lm::{Logits, Row, RowError, Scratch, Sink};
 
-/// Bounds each buffer of a chunk, unless one step takes more: enough tokens to read the weights for many at once, few
-/// enough to stay near the processor.
+/// Bounds each buffer of a chunk, unless a single step needs more: enough tokens to share one pass over the weights, few
+/// enough to stay in a cache.
 const BUFFER_BYTES_MAX: usize = 8 << 20;
 
 /// Rows on their way through a network.
@@ -40,14 +40,14 @@ impl<'a, 'row> Run<'a, 'row> {
     /// Reads all tokens, hands out the logits, and advances the states of the rows that stayed finite.
     pub(super) fn run(mut self, scratch: &mut Scratch, sink: &mut Sink<'_>) {
         let Some(&steps) = self.lens.first() else { return };
-        let plan = self.plan(scratch);
+        let sizes = self.buffer_sizes(scratch);
         let [states, mut vectors, mut next_vectors, gates, aux, tile_h, tile_logits] =
-            scratch.carve(plan.lens());
+            scratch.carve(sizes.lens());
         self.gather(states);
 
         let mut start = 0;
         loop {
-            let chunk = Chunk::plan(&self.lens, start, plan.chunk_tokens);
+            let chunk = Chunk::plan(&self.lens, start, sizes.chunk_tokens);
             self.embed(&chunk, vectors);
             for layer in &self.network.layers {
                 layer.run(
@@ -58,14 +58,14 @@ impl<'a, 'row> Run<'a, 'row> {
                         aux,
                         output: next_vectors,
                         states,
-                        state_len: plan.state_len,
+                        state_len: sizes.state_len,
                     },
                 );
                 std::mem::swap(&mut vectors, &mut next_vectors);
                 self.fail_vectors(&chunk, vectors, layer.hidden());
             }
             self.fail_states(&chunk, states);
-            let tile = Tile { h: tile_h, logits: tile_logits, rows: plan.tile_rows };
+            let tile = TileBuffers { h: tile_h, logits: tile_logits, rows: sizes.tile_rows };
             let wanted = self.wanted(&chunk);
             self.emit(Asked { vectors, wanted: &wanted }, tile, sink);
             start += chunk.steps();
@@ -76,7 +76,7 @@ impl<'a, 'row> Run<'a, 'row> {
         self.scatter(states);
     }
 
-    fn plan(&self, scratch: &Scratch) -> Plan {
+    fn buffer_sizes(&self, scratch: &Scratch) -> BufferSizes {
         let network = self.network;
         let widest = |width: fn(&Layer) -> usize| network.layers.iter().map(width).max().unwrap_or(0);
         let rows = self.order.len();
@@ -87,7 +87,7 @@ impl<'a, 'row> Run<'a, 'row> {
         let chunk_tokens = tokens.min(fitting.max(rows));
         let wanted = |&row: &usize| self.rows[row].logits.positions(self.rows[row].tokens.len()).len();
         let wanted = self.order.iter().map(wanted).sum::<usize>().clamp(1, rows + chunk_tokens);
-        Plan {
+        BufferSizes {
             rows,
             chunk_tokens,
             state_len: network.info.state_len,
@@ -115,7 +115,7 @@ impl<'a, 'row> Run<'a, 'row> {
                 let token = self.rows[self.order[row]].tokens[chunk.start() + step] as usize;
                 let vector = &mut vectors[vector * width..][..width];
                 match &self.network.embedding {
-                    Embedding::Table(table) => vector.copy_from_slice(&table[token * width..][..width]),
+                    Embedding::Table(table) => table.copy_range(token * width..(token + 1) * width, vector),
                     Embedding::Tied => self.network.output.copy_token_weights(token, vector),
                 }
             }
@@ -147,7 +147,7 @@ impl<'a, 'row> Run<'a, 'row> {
     }
 
     /// Hands out the logits asked for, but to rows that failed.
-    fn emit(&mut self, asked: Asked<'_>, tile: Tile<'_>, sink: &mut Sink<'_>) {
+    fn emit(&mut self, asked: Asked<'_>, tile: TileBuffers<'_>, sink: &mut Sink<'_>) {
         let (rows, order) = (&mut *self.rows, &self.order);
         self.network.output.run(asked, tile, |wanted, logits| {
             let row = order[wanted.row];
@@ -192,7 +192,7 @@ impl<'a, 'row> Run<'a, 'row> {
 }
 
 /// The sizes of a run's buffers.
-struct Plan {
+struct BufferSizes {
     rows: usize,
     /// The most tokens of a chunk.
     chunk_tokens: usize,
@@ -205,7 +205,7 @@ struct Plan {
     tile_columns: [usize; 2],
 }
 
-impl Plan {
+impl BufferSizes {
     /// States, two buffers of vectors, gates, aux, and a tile's h and logits.
     fn lens(&self) -> [usize; 7] {
         let vectors = (self.rows + self.chunk_tokens) * self.vector_width;

@@ -1,16 +1,16 @@
-//! From logits to a token: the filters a request asks for, and a draw from what they leave.
+//! Sampling: from logits to a token, by the filters that a request asks for and a seeded random draw.
 //!
-//! Pure and seeded: a draw is a function of the logits, the filters, the seed, the choice and the position. It does not depend
-//! on what ran before or runs beside it, which is why 64 tokens in one call equal 32 and then 32. This module depends on `lm`
-//! alone; it knows no text, no sessions and no threads.
+//! A draw is a pure function of the logits, the filters, the seed, the choice and the position. It does not depend on earlier
+//! draws or on other requests, so generating 64 tokens in one call gives the same tokens as generating 32 and then 32 more.
+//! This module depends only on `lm`; it knows nothing of text, sessions or threads.
 
+mod filtered;
 mod filters;
-mod kept;
 mod philox;
 mod sampler;
 #[cfg(test)]
 mod tests;
 
 pub use filters::{FilterSpec, Filters, NothingLeft};
-pub use philox::uniform;
+use philox::uniform;
 pub use sampler::{Drawn, Sampler};

@@ -1,10 +1,11 @@
-//! Random numbers without a state: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC '11).
+//! Philox 4x32-10, a random number generator without a state (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as
+//! 1, 2, 3", SC '11).
 //!
-//! The generator is a bijection of a counter under a key. The number for a draw is computed from where the draw stands, so
-//! nothing has to be kept in a session or restored after a restart, and no draw can shift another.
+//! The generator is a keyed bijection of a counter. A draw's number is computed from its seed, choice and position, so a session
+//! stores no generator state, none has to be restored after a restart, and no draw affects another.
 
-/// A number in `[0, 1)` with 53 random bits, for the draw of the token at `position` in stream `choice` of `seed`.
-pub fn uniform(seed: u64, choice: u32, position: u64) -> f64 {
+/// A uniform number in `[0, 1)` with 53 random bits: the one that draws the token at `position` of choice `choice` under `seed`.
+pub(super) fn uniform(seed: u64, choice: u32, position: u64) -> f64 {
     let [low, high] = halves(position);
     let [first, second, ..] = philox_4x32_10([low, high, choice, 0], halves(seed));
     let bits = u64::from(second) << 32 | u64::from(first);
@@ -13,7 +14,7 @@ pub fn uniform(seed: u64, choice: u32, position: u64) -> f64 {
 
 fn philox_4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
-    /// The golden ratio and the square root of 3 less 1, in 32 bits.
+    /// The fractional parts of the golden ratio and of the square root of 3, as 32 bits.
     const KEY_STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
 
     for _ in 0..10 {
@@ -25,7 +26,7 @@ fn philox_4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// The low and the high half.
+/// The low and the high 32 bits of `x`.
 fn halves(x: u64) -> [u32; 2] {
     [x as u32, (x >> 32) as u32]
 }
@@ -34,9 +35,9 @@ fn halves(x: u64) -> [u32; 2] {
 mod tests {
     use super::*;
 
-    /// The known answers of the Random123 distribution, file `kat_vectors`.
+    /// From the Random123 distribution, file `kat_vectors`.
     #[test]
-    fn known_answers() {
+    fn the_known_answers_of_random123_are_reproduced() {
         assert_eq!(philox_4x32_10([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(
             philox_4x32_10([u32::MAX; 4], [u32::MAX; 2]),
@@ -50,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_the_place_counts() {
+    fn a_number_depends_on_the_choice_and_on_both_halves_of_seed_and_position() {
         let base = uniform(1, 2, 3);
         for other in [
             uniform(0, 2, 3),
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_fill_the_unit_interval_evenly() {
+    fn numbers_are_uniform_over_the_unit_interval() {
         let mut bins = [0; 64];
         for position in 0..64_000 {
             let u = uniform(42, 0, position);
@@ -74,7 +75,7 @@ mod tests {
         }
         let chi_square: f64 =
             bins.iter().map(|&n| (f64::from(n) - 1000.0) * (f64::from(n) - 1000.0) / 1000.0).sum();
-        // 63 degrees of freedom: beyond 110 lies a ten-thousandth.
+        // With 63 degrees of freedom, a value above 110 has a probability of about 0.0002.
         assert!(chi_square < 110.0, "{chi_square}");
     }
 }

@@ -1,16 +1,16 @@
 //! The draw of one token.
 
-use super::kept::Kept;
+use super::filtered::Filtered;
 use super::{Filters, NothingLeft, uniform};
 use crate::lm::top_k::top_k;
 use crate::lm::{LogSumExp, TokenId};
 
-/// How a token is chosen among those that the filters keep.
+/// How a token is chosen from those that the filters keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampler {
-    /// The most likely one; of equal ones, that with the lowest id.
+    /// The most likely token; ties are broken by the lower id.
     Greedy,
-    /// One drawn by its probability. Choice i of a request draws from the stream (seed, i).
+    /// A token drawn at random with its probability. Choice i of a request uses the random numbers of (seed, i).
     Multinomial {
         /// The request's seed.
         seed: u64,
@@ -19,19 +19,22 @@ pub enum Sampler {
     },
 }
 
-/// A token, and how likely the model itself holds it.
+/// A token that was drawn, and its log-probability under the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drawn {
     /// The token.
     pub token: TokenId,
-    /// `ln P(token)` of the model, before any filter; nats.
+    /// `ln P(token)` under the model, before any filter; in nats.
     pub logprob: f64,
 }
 
 impl Sampler {
-    /// Draws the token that stands at `position`, counted from the start of its sequence.
+    /// Draws the token at `position`, counted from the start of its sequence.
     ///
-    /// The logits of tokens ruled out are overwritten with `-inf`; the others stay as they are.
+    /// The logits of tokens that are ruled out are overwritten with `-inf`; the others are left unchanged.
+    ///
+    /// # Errors
+    /// [`NothingLeft`] if every token is ruled out.
     pub fn draw(&self, filters: &Filters, logits: &mut [f32], position: u64) -> Result<Drawn, NothingLeft> {
         let model = LogSumExp::new(logits);
         filters.rule_out(logits);
@@ -39,7 +42,7 @@ impl Sampler {
             // No other filter ever removes the most likely token.
             Sampler::Greedy => *top_k(logits, 1).first().ok_or(NothingLeft)?,
             Sampler::Multinomial { seed, choice } => {
-                Kept::new(filters, logits)?.quantile(logits, uniform(seed, choice, position))
+                Filtered::new(filters, logits)?.quantile(logits, uniform(seed, choice, position))
             }
         };
         Ok(Drawn { token, logprob: model.logprob(logits[token as usize]) })

@@ -1,4 +1,4 @@
-//! Filters and draws together: against a naive reference, against their probabilities, and over a whole generation.
+//! Filters and draws together: compared with a naive reference, with their probabilities, and over a whole generation.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ fn filters(spec: FilterSpec) -> Filters {
     Filters::new(spec).unwrap()
 }
 
-/// The filters by the book, in f64: probabilities `[vocab_size]`, each filter renormalising what the one before it left.
+/// The filters as their papers define them, in f64: the probabilities `[vocab_size]`, renormalised after each filter.
 fn naive(spec: &FilterSpec, logits: &[f32]) -> Vec<f64> {
     let mut logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
     spec.ruled_out.iter().for_each(|&token| logits[token as usize] = f64::NEG_INFINITY);
@@ -55,22 +55,22 @@ proptest! {
         let logits = gaussian(seed, vocab_size, 2.0);
         let expected = naive(&spec, &logits);
         let mut filtered = logits.clone();
-        let view = filters(spec).apply(&mut filtered).unwrap();
+        let distribution = filters(spec).apply(&mut filtered).unwrap();
         for (token, &prob) in expected.iter().enumerate() {
-            let found = libm::exp(view.logprob(token as TokenId));
-            prop_assert!((found - prob).abs() < 2e-6, "token {}: {} and not {}", token, found, prob);
+            let found = libm::exp(distribution.logprob(token as TokenId));
+            prop_assert!((found - prob).abs() < 2e-6, "token {}: found {}, expected {}", token, found, prob);
             prop_assert_eq!(found > 0.0, prob > 0.0);
         }
     }
 }
 
-/// Pearson's test of 100,000 draws against the probabilities of the filtered view.
+/// Pearson's chi-square test of 100,000 draws against the probabilities of the filtered distribution.
 fn assert_draws_follow(spec: FilterSpec, seed: u64) {
     const DRAWS: u64 = 100_000;
     let logits = gaussian(seed, 500, 2.5);
     let filters = filters(spec);
     let mut filtered = logits.clone();
-    let view = filters.apply(&mut filtered).unwrap();
+    let distribution = filters.apply(&mut filtered).unwrap();
 
     let mut counts = vec![0u32; logits.len()];
     let sampler = Sampler::Multinomial { seed, choice: 0 };
@@ -79,13 +79,15 @@ fn assert_draws_follow(spec: FilterSpec, seed: u64) {
         counts[sampler.draw(&filters, &mut row, position).unwrap().token as usize] += 1;
     }
 
-    // Tokens expected less than 20 times share one bin.
-    let (mut chi_square, mut bins) = (0.0, 0.0);
-    let (mut rare_expected, mut rare_found) = (0.0, 0.0);
+    // Tokens expected fewer than 20 times share one bin.
+    let mut chi_square = 0.0;
+    let mut bins = 0.0;
+    let mut rare_expected = 0.0;
+    let mut rare_found = 0.0;
     for (token, count) in counts.into_iter().enumerate() {
-        let expected = libm::exp(view.logprob(token as TokenId)) * DRAWS as f64;
+        let expected = libm::exp(distribution.logprob(token as TokenId)) * DRAWS as f64;
         let found = f64::from(count);
-        assert!(expected > 0.0 || found == 0.0, "token {token} is filtered out and was drawn");
+        assert!(expected > 0.0 || found == 0.0, "token {token} was drawn although it is filtered out");
         if expected < 20.0 {
             rare_expected += expected;
             rare_found += found;
@@ -98,18 +100,19 @@ fn assert_draws_follow(spec: FilterSpec, seed: u64) {
         chi_square += (rare_found - rare_expected) * (rare_found - rare_expected) / rare_expected;
         bins += 1.0;
     }
-    // Four standard deviations of the chi-square distribution on either side.
-    let (mean, deviation) = (bins - 1.0, libm::sqrt(2.0 * (bins - 1.0)));
+    // Within four standard deviations of the mean of the chi-square distribution.
+    let mean = bins - 1.0;
+    let deviation = libm::sqrt(2.0 * mean);
     assert!((chi_square - mean).abs() < 4.0 * deviation, "{chi_square} for {bins} bins");
 }
 
 #[test]
-fn draws_follow_the_model() {
+fn draws_without_filters_follow_the_models_probabilities() {
     assert_draws_follow(FilterSpec::default(), 1);
 }
 
 #[test]
-fn draws_follow_the_filtered_view() {
+fn draws_follow_the_filtered_probabilities() {
     let ruled_out = || (0..500).step_by(3).collect();
     assert_draws_follow(FilterSpec { ruled_out: ruled_out(), temperature: 1.7, ..Default::default() }, 2);
     assert_draws_follow(FilterSpec { ruled_out: ruled_out(), top_k: Some(40), ..Default::default() }, 3);
@@ -117,7 +120,7 @@ fn draws_follow_the_filtered_view() {
 }
 
 #[test]
-fn greedy_takes_the_first_of_the_best() {
+fn greedy_breaks_ties_by_the_lower_id() {
     let greedy = |logits: &mut [f32], spec| Sampler::Greedy.draw(&filters(spec), logits, 0);
     let spec = FilterSpec::default;
     assert_eq!(greedy(&mut [1.0, 2.0, 2.0], spec()).unwrap().token, 1);
@@ -141,7 +144,7 @@ fn temperature_zero_is_greedy() {
 }
 
 #[test]
-fn the_logprob_is_the_models_own() {
+fn the_logprob_is_the_models_before_any_filter() {
     let logits = gaussian(5, 100, 2.0);
     let spec =
         FilterSpec { temperature: 3.0, top_k: Some(7), ruled_out: [0, 1, 2].into(), ..Default::default() };
@@ -166,7 +169,7 @@ impl Sequence {
         Self { state: model.zero_state(), model, position: 0 }
     }
 
-    /// Draws `count` tokens of a choice, feeding each to the model.
+    /// Draws `count` tokens of choice `choice`, feeding each to the model.
     fn generate(&mut self, count: usize, choice: u32) -> Vec<TokenId> {
         let filters = filters(FilterSpec { temperature: 0.8, top_p: 0.95, ..Default::default() });
         let sampler = Sampler::Multinomial { seed: 1234, choice };
@@ -184,11 +187,11 @@ impl Sequence {
 }
 
 #[test]
-fn sixty_four_tokens_are_thirty_two_and_thirty_two() {
+fn sixty_four_tokens_in_one_call_equal_thirty_two_twice() {
     let whole = Sequence::new().generate(64, 0);
     let mut sequence = Sequence::new();
     let first = sequence.generate(32, 0);
-    let other = Sequence::new().generate(64, 1); // Drawn in between, for another choice.
+    let other = Sequence::new().generate(64, 1); // Draws for another choice, in between, change nothing.
     let second = sequence.generate(32, 0);
     assert_eq!(whole, [first, second].concat());
     assert_ne!(whole, other);

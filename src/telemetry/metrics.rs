@@ -1,7 +1,7 @@
-//! The metrics and their names. Labels come from closed sets: routes, models, reasons; never an id, never text.
+//! The metrics and their names. Labels take their values from closed sets (routes, models, reasons), never from ids or text.
 //!
-//! Counting is an atomic addition, except where a label has to be looked up: an engine holds the
-//! [`ModelMetrics`] of each model, so that a step looks up nothing.
+//! Counting is an atomic addition where the label is known in advance: an engine holds the [`ModelMetrics`] of each model, so
+//! that a step looks up no label.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use prometheus_client::registry::Registry;
 pub struct Metrics {
     registry: Registry,
     http_requests: Family<HttpRequest, Counter>,
-    http_seconds: Family<Route, Histogram, fn() -> Histogram>,
+    http_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     running: Gauge,
     waiting: Gauge,
-    rejected: Family<Reason, Counter>,
-    tokens: Family<Tokens, Counter>,
-    unknown_tokens: Family<Model, Counter>,
+    rejected: Family<ReasonLabel, Counter>,
+    tokens: Family<TokensLabels, Counter>,
+    unknown_tokens: Family<ModelLabel, Counter>,
     first_token_seconds: Histogram,
     output_token_seconds: Histogram,
     step_rows: Histogram,
-    sessions: Family<Model, Gauge>,
+    sessions: Family<ModelLabel, Gauge>,
     sessions_bytes: Gauge,
     sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
-    closed: Family<Reason, Counter>,
+    closed: Family<ReasonLabel, Counter>,
 }
 
 impl Metrics {
@@ -60,104 +60,116 @@ impl Metrics {
         metrics
     }
 
-    /// One request has been answered, its body included.
+    /// Counts a request whose answer has been sent, body included.
     pub fn http_request(&self, request: HttpRequest, elapsed: Duration) {
         self.http_seconds
-            .get_or_create(&Route { route: request.route.clone() })
+            .get_or_create(&RouteLabel { route: request.route.clone() })
             .observe(elapsed.as_secs_f64());
         self.http_requests.get_or_create(&request).inc();
     }
 
-    /// The jobs that the engines compute (or have parked), and those that wait for one.
+    /// Sets the numbers of jobs that engines have started (parked ones included) and of those that wait for an engine.
     pub fn jobs(&self, running: usize, waiting: usize) {
         self.running.set(running as i64);
         self.waiting.set(waiting as i64);
     }
 
-    /// A request was turned away.
+    /// Counts a request that was rejected.
     pub fn rejected(&self, reason: Rejected) {
-        self.rejected.get_or_create(&Reason { reason: reason.name() }).inc();
+        self.rejected.get_or_create(&ReasonLabel { reason: reason.name() }).inc();
     }
 
-    /// The counters of one model, to be looked up once and kept.
+    /// The counters of one model, for a caller that looks them up once and keeps them.
     pub fn model(&self, name: &str) -> ModelMetrics {
-        let tokens = |kind| self.tokens.get_or_create_owned(&Tokens { model: name.to_owned(), kind });
+        let tokens = |kind| self.tokens.get_or_create_owned(&TokensLabels { model: name.to_owned(), kind });
         ModelMetrics {
             prompt: tokens("prompt"),
             generated: tokens("generated"),
             scored: tokens("scored"),
-            unknown: self.unknown_tokens.get_or_create_owned(&Model { model: name.to_owned() }),
-            sessions: self.sessions.get_or_create_owned(&Model { model: name.to_owned() }),
+            unknown: self.unknown_tokens.get_or_create_owned(&ModelLabel { model: name.to_owned() }),
+            sessions: self.sessions.get_or_create_owned(&ModelLabel { model: name.to_owned() }),
         }
     }
 
-    /// From a job's arrival to its first generated token.
+    /// Records the time from a job's arrival to its first generated token.
     pub fn time_to_first_token(&self, elapsed: Duration) {
         self.first_token_seconds.observe(elapsed.as_secs_f64());
     }
 
-    /// Between two generated tokens of one row.
+    /// Records the time between two successive generated tokens of one row.
     pub fn time_per_output_token(&self, elapsed: Duration) {
         self.output_token_seconds.observe(elapsed.as_secs_f64());
     }
 
-    /// The number of rows that one turn computed together.
+    /// Records the number of rows that one turn computed together.
     pub fn step_rows(&self, rows: usize) {
         self.step_rows.observe(rows as f64);
     }
 
-    /// The memory that sessions take and may take, in bytes.
+    /// Sets the memory that sessions use and its limit, in bytes.
     pub fn sessions_memory(&self, bytes: usize, bytes_max: usize) {
         self.sessions_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.sessions_memory.set(bytes as f64 / bytes_max.max(1) as f64);
     }
 
-    /// The sessions that have ended for `reason` since the start.
+    /// Sets the number of sessions that have ended for `reason` since the start. The counter never goes down.
     pub fn sessions_closed(&self, reason: &'static str, total: u64) {
-        self.closed.get_or_create(&Reason { reason }).inner().fetch_max(total, Ordering::Relaxed);
+        self.closed.get_or_create(&ReasonLabel { reason }).inner().fetch_max(total, Ordering::Relaxed);
     }
 
-    /// All metrics as OpenMetrics text, which Prometheus reads.
+    /// All metrics in the OpenMetrics text format, which Prometheus reads.
     pub fn render(&self) -> String {
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("writing to a string cannot fail");
         page
     }
 
-    // The registry adds the prefix, `_total` to counters, `_info` to infos and a full stop to help texts.
+    // The registry adds the prefix to names, `_total` to counters, `_info` to infos, and a full stop to help texts.
     fn register(&mut self) {
         let r = &mut self.registry;
         r.register("http_requests", "Requests answered", self.http_requests.clone());
         r.register(
             "http_request_duration_seconds",
-            "Time from a request's headers to the end of its answer",
+            "Time from the request's headers to the end of the answer's body",
             self.http_seconds.clone(),
         );
-        r.register("requests_running", "Jobs that the engine computes", self.running.clone());
-        r.register("requests_waiting", "Jobs that wait for the engine", self.waiting.clone());
-        r.register("requests_rejected", "Requests turned away", self.rejected.clone());
+        r.register(
+            "requests_running",
+            "Jobs that an engine has started and not finished",
+            self.running.clone(),
+        );
+        r.register("requests_waiting", "Jobs that wait for an engine", self.waiting.clone());
+        r.register(
+            "requests_rejected",
+            "Requests rejected because the server is full, loading or draining",
+            self.rejected.clone(),
+        );
         r.register("tokens", "Tokens read, generated and scored", self.tokens.clone());
-        r.register("unknown_tokens", "Words outside the vocabulary", self.unknown_tokens.clone());
+        r.register("unknown_tokens", "Words that are not in the vocabulary", self.unknown_tokens.clone());
         r.register(
             "time_to_first_token_seconds",
-            "Time from a job's arrival to its first token",
+            "Time from a job's arrival to its first generated token",
             self.first_token_seconds.clone(),
         );
         r.register(
             "time_per_output_token_seconds",
-            "Time between two tokens of one row",
+            "Time between two successive generated tokens of one row",
             self.output_token_seconds.clone(),
         );
-        r.register("step_rows", "Rows computed together in one turn", self.step_rows.clone());
-        r.register("sessions", "Sessions held", self.sessions.clone());
-        r.register("sessions_bytes", "Memory of all sessions", self.sessions_bytes.clone());
+        r.register("step_rows", "Rows that one turn computed together", self.step_rows.clone());
+        r.register("sessions", "Sessions that exist now", self.sessions.clone());
+        r.register("sessions_bytes", "Memory that all sessions use", self.sessions_bytes.clone());
         r.register(
             "sessions_memory_ratio",
-            "Memory of all sessions over its limit",
+            "Memory that all sessions use, divided by its limit",
             self.sessions_memory.clone(),
         );
-        r.register("sessions_closed", "Sessions ended", self.closed.clone());
-        r.register("build", "The program that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        r.register("sessions_closed", "Sessions that have ended", self.closed.clone());
+        r.register(
+            "build",
+            "The version of the program",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
     }
 }
 
@@ -170,15 +182,15 @@ impl Default for Metrics {
 /// The labels of one answered request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct HttpRequest {
-    /// The route as it is registered, such as `/v1/sessions/{id}`; `unmatched` if there is none.
+    /// The route as it is registered, such as `/v1/sessions/{id}`; `unmatched` if no route matches.
     pub route: String,
-    /// The method; `OTHER` for one that HTTP does not define.
+    /// The method; `OTHER` for a method that HTTP does not define.
     pub method: &'static str,
-    /// The status.
+    /// The status code.
     pub status: u16,
 }
 
-/// One model's counters: plain atomics.
+/// The counters of one model. Each is a plain atomic.
 #[derive(Clone)]
 pub struct ModelMetrics {
     prompt: Counter,
@@ -189,42 +201,42 @@ pub struct ModelMetrics {
 }
 
 impl ModelMetrics {
-    /// Tokens of prompts that were read.
+    /// Counts prompt tokens that were read.
     pub fn prompt_tokens(&self, count: usize) {
         self.prompt.inc_by(count as u64);
     }
 
-    /// Tokens that were generated.
+    /// Counts tokens that were generated.
     pub fn generated_tokens(&self, count: usize) {
         self.generated.inc_by(count as u64);
     }
 
-    /// Tokens that were scored.
+    /// Counts tokens that were scored.
     pub fn scored_tokens(&self, count: usize) {
         self.scored.inc_by(count as u64);
     }
 
-    /// Words outside the vocabulary.
+    /// Counts words that are not in the vocabulary.
     pub fn unknown_tokens(&self, count: usize) {
         self.unknown.inc_by(count as u64);
     }
 
-    /// The number of sessions now.
+    /// Sets the number of sessions.
     pub fn sessions(&self, count: usize) {
         self.sessions.set(count as i64);
     }
 }
 
-/// Why a request was turned away.
+/// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejected {
-    /// Too many jobs, or too many bytes of them, wait.
+    /// Too many jobs, or jobs with too many bytes of tokens, are waiting.
     QueueFull,
     /// The table of sessions is full.
     SessionsFull,
-    /// Models are still being loaded.
+    /// The service is still loading its models.
     Loading,
-    /// The service is stopping.
+    /// The service is shutting down.
     Draining,
 }
 
@@ -240,27 +252,28 @@ impl Rejected {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Route {
+struct RouteLabel {
     route: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Model {
+struct ModelLabel {
     model: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Tokens {
+struct TokensLabels {
     model: String,
     kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct ReasonLabel {
     reason: &'static str,
 }
 
-/// Buckets of 50 us, doubling to 105 s: a step of a small model takes tens of microseconds.
+/// A histogram of seconds. Its buckets start at 50 µs, because a step of a small model takes tens of microseconds, and double up
+/// to 105 s.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(50e-6, 2.0, 22))
 }
@@ -270,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exposed_names_are_those_of_the_contract() {
+    fn every_metric_is_exposed_under_its_documented_name() {
         let metrics = Metrics::new();
         let request = HttpRequest { route: "/v1/next".into(), method: "POST", status: 200 };
         metrics.http_request(request, Duration::from_micros(60));

@@ -1,4 +1,4 @@
-//! What the service says about itself: log lines and metrics. No prompt text is in either.
+//! Log lines and metrics. Neither ever contains prompt text.
 
 mod metrics;
 
@@ -11,15 +11,15 @@ pub use metrics::{HttpRequest, Metrics, ModelMetrics, Rejected};
 
 use crate::config::LogFormat;
 
-/// What is logged when `RUST_LOG` says nothing.
-const FILTER: &str = "info";
+/// The log filter used when `RUST_LOG` is not set.
+const DEFAULT_FILTER: &str = "info";
 
-/// Sends log lines to stderr from here on. A second call in one process changes nothing.
+/// Sends log lines to stderr from now on. A second call in the same process has no effect.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_span_events(FmtSpan::NONE);
-    // Only the first subscriber of a process counts; tests set up several services in one.
+    // Only the first subscriber of a process is used; tests start several services in one process.
     let _ = match format {
         LogFormat::Pretty => lines.with_ansi(stderr().is_terminal()).with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),

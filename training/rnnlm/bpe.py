@@ -1,6 +1,6 @@
 """Byte pair encoding over UTF-8 bytes (Sennrich et al. 2016; Radford et al. 2019), by the library whose file the server reads.
 
-Every text has tokens, because every byte has one: nothing is ever unknown. Knows no files and no tensors.
+Every text can be encoded, because every byte has a token: nothing is unknown. Knows no files and no tensors.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from .errors import InputError
 from .tokenizer import WHITE_SPACE, Rewriter, Rule, Tokenizer
 
-# Which characters may share a token. Explicit ranges, no `\p{L}` and no `\s`: the library's regular expressions come from another
-# engine in Python than in the server, with Unicode tables of another year, and a character that is a letter in one of them only would
-# have other tokens in training than when served. A letter is what is nothing else: marks and joiners stay in their words.
+# Which characters may share a token. Explicit ranges instead of `\p{L}` and `\s`: in Python the library uses another regular-expression
+# engine than in the server, with other Unicode tables, and a character that only one of them counts as a letter would be encoded
+# differently in training than when served. A letter is whatever is nothing else, so that marks and joiners stay in their words.
 _DIGIT = "0-9"
 _MARK = "!-/:-@\\[-`{-~\xa1-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7\u2010-\u2027\u2030-\u205e\u3001-\u3003\u3008-\u301f"
 _SPACE = WHITE_SPACE.encode("ascii").decode("unicode_escape")
@@ -45,7 +45,7 @@ class BytePairTokenizer(Tokenizer):
             raise InputError(f"not a Hugging Face tokenizer: {error}") from error
         ids = self._pairs.get_vocab()
         if sorted(ids.values()) != list(range(len(ids))):
-            raise InputError(f"the tokenizer's {len(ids)} ids have gaps, expected all from 0 to {len(ids) - 1}")
+            raise InputError(f"the tokenizer's {len(ids)} ids have gaps; expected all from 0 to {len(ids) - 1}")
         super().__init__(rule, sorted(ids, key=ids.__getitem__))
         self._file_text = file_text
 
@@ -61,6 +61,10 @@ class BytePairTokenizer(Tokenizer):
                     yield self.ids[self.rule.newline]
                 yield from encoding.ids
 
+    def first_entry(self, text: str) -> str | None:
+        """The entry of a text's first token; "" where there is none."""
+        return next((self.vocabulary[token_id] for token_id in self.encode(text)), "")
+
     def stored(self) -> str:
         """The file's text."""
         return self._file_text
@@ -71,10 +75,10 @@ class BytePairTokenizer(Tokenizer):
 
 
 def learn(rule: Rule, text: str, size_max: int) -> BytePairTokenizer:
-    """Pairs learned from a text: at most `size_max` entries, the special ones first, then the bytes, then pairs in the order found."""
+    """Learns pairs from a text: at most `size_max` entries, the special ones first, then the bytes, then pairs in the order found."""
     special = rule.special_tokens()
     if size_max < len(special) + BYTES:
-        raise InputError(f"a vocabulary of {size_max} is too small for byte pairs, expected at least {len(special) + BYTES}: the bytes and the special tokens")
+        raise InputError(f"a vocabulary of {size_max} is too small for byte pairs; expected at least {len(special) + BYTES}, for the bytes and the special tokens")
     pairs = tokenizers.Tokenizer(models.BPE())
     split = pre_tokenizers.Split(tokenizers.Regex(PATTERN), "isolated")
     pairs.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -88,10 +92,10 @@ def learn(rule: Rule, text: str, size_max: int) -> BytePairTokenizer:
 def _with_special_tokens(values: dict[str, object], special: list[str]) -> str:
     """The file with `special` before its entries.
 
-    Not as the library's added tokens, which it also finds where a text happens to spell one: no text gives these.
+    They are not the library's added tokens, which it would also find where a text happens to spell one: no text yields these.
     """
     entries = sorted(values["model"]["vocab"], key=values["model"]["vocab"].__getitem__)
     if taken := set(special) & set(entries):
-        raise InputError(f"the special token `{min(taken)}` is a token of the text too, expected a name that no text holds, such as `<eos>`")
+        raise InputError(f"the special token `{min(taken)}` is a token of the text too; expected a name that no text holds, such as `<eos>`")
     values["model"]["vocab"] = {entry: token_id for token_id, entry in enumerate(special + entries)}
     return json.dumps(values, ensure_ascii=False, indent=1) + "\n"

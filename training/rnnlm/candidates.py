@@ -1,9 +1,9 @@
 """Which logits a step of training computes when a large softmax is estimated from a part of the vocabulary.
 
-Ids fall by frequency (`build_vocabulary`). The first `head` of them, which hold most of the probability, are always
-computed; of the rest `samples` are drawn with replacement in proportion to their frequency, and each stands for
-1 / (expected count) words by a correction added to its logit (Bengio and Senecal 2008; Jean et al. 2015). The sum over the
-vocabulary is so estimated without bias, and, since only its tail is sampled, with little variance.
+Ids are ordered by falling frequency (`build_vocabulary`). The first `head` of them, which hold most of the probability, are always
+computed. From the rest, `samples` are drawn with replacement in proportion to their frequency, and each stands for
+1 / (expected count) words through a correction added to its logit (Bengio and Senecal 2008; Jean et al. 2015). This estimates the sum
+over the vocabulary without bias and, because only its tail is sampled, with little variance.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Candidates:
     """Columns of a reduced output layer."""
 
     ids: torch.Tensor  # [columns] vocabulary ids, each once
-    correction: torch.Tensor  # [columns] added to the logits of every row but the one whose target it is
+    correction: torch.Tensor  # [columns] added to the logits of every row except where the column is the row's target
     columns: torch.Tensor  # [rows] the column of each row's target
 
     def to(self, device: str) -> Candidates:
@@ -32,14 +32,14 @@ class CandidateSampler:
     def __init__(self, counts: torch.Tensor, head: int, samples: int) -> None:
         self.head = head
         self.samples = samples
-        # A word that the corpus lacks (a special token) could else never be drawn.
+        # Counts start at 1, so that a word that the corpus lacks (a special token) can be drawn.
         self.tail_prob = counts[head:].double().clamp(min=1) / counts[head:].double().clamp(min=1).sum()
         self.cumulative = self.tail_prob.cumsum(0)
 
     def draw(self, targets: torch.Tensor, generator: torch.Generator) -> Candidates:
-        """Candidates for `targets [rows]`: the head, the drawn, and those targets that were not drawn.
+        """Candidates for `targets [rows]`: the head, the drawn words, and the targets that were not drawn.
 
-        The last have correction -inf: they take part in their own row only, else the words of a batch would count too often.
+        The last have the correction -inf: they take part in their own row only; otherwise the words of a batch would count too often.
         """
         uniform = torch.rand(self.samples, dtype=torch.float64, generator=generator)
         drawn = torch.searchsorted(self.cumulative, uniform).clamp(max=len(self.cumulative) - 1)

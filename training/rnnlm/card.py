@@ -1,18 +1,12 @@
-"""The model card: what a person must know of a model before using it, from the checkpoint and a measured score."""
+"""The model card: what a person must know about a model before using it, from the checkpoint and a measured score."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
 
 from .scoring import Score
 
 LOG_LINES = 5
-
-
-def command(program: str, arguments: list[str]) -> str:
-    """The command for a card: whole, but for the folders of this machine, which tell a reader nothing."""
-    return f"python {program} " + shlex.join(part.rsplit("/", 1)[-1] if part.startswith("/") else part for part in arguments)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +26,12 @@ class Card:
         shape = values["architecture"]
         sizes = " + ".join(map(str, shape["hidden_sizes"]))
         window = f", reads the last {shape['context']} tokens" if "context" in shape else ""
-        kind = "language model without memory" if window else "recurrent neural network language model"
+        kind = "language model without recurrence" if window else "recurrent neural network language model"
         tied = ", tied with the output layer" if shape["tie_weights"] else ""
         score = self.score
+        known = "none" if score.known_perplexity is None else f"{score.known_perplexity:.4f}"
         initial = values.get("initial")
-        started = f"\n| started from | {trained_on(initial)} |" if initial else ""
+        started = f"\n| started from | {initial.get('what') or trained_on(initial)} |" if initial else ""
         commands = "\n    ".join(values["commands"])
         log = "\n    ".join(values["log"][-LOG_LINES:])
         return f"""# {self.name}
@@ -53,11 +48,11 @@ A {kind} for `rnnlm-server`.
 
 ## Quality
 
-On `{self.test}`, one stream, float64 on the stored weights, `initial_tokens` read but not scored:
+Measured on `{self.test}` as one sequence, in float64 with the stored weights. The `initial_tokens` are read but not scored.
 
-| tokens | unknown | perplexity | bits per token | bits per character |
-|---|---|---|---|---|
-| {score.scored_count:,} | {score.unknown_count:,} ({score.unknown_count / score.scored_count:.2%}) | {score.perplexity:.4f} | {score.bits_per_token:.4f} | {score.bits_per_char:.4f} |
+| tokens | unknown | perplexity | perplexity of known tokens | bits per token | bits per character |
+|---|---|---|---|---|---|
+| {score.scored_count:,} | {score.unknown_count:,} ({score.unknown_share:.2%}) | {score.perplexity:.4f} | {known} | {score.bits_per_token:.4f} | {score.bits_per_char:.4f} |
 
 ## Data
 
@@ -67,7 +62,7 @@ On `{self.test}`, one stream, float64 on the stored weights, `initial_tokens` re
 
     {commands}
 
-The end of its log (perplexity on the training text is with dropout; on valid it is estimated in 16 parallel streams):
+The end of the training log. The training perplexity is measured with dropout; the validation perplexity is estimated in 16 parallel streams.
 
     {log}
 

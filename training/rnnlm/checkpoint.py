@@ -1,4 +1,4 @@
-"""What is written to disk while training: everything that a run needs to go on, bit for bit."""
+"""What a run writes to disk: everything that is needed to continue it, bit for bit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMAT = "rnnlm-training-1"
 
 
 def save(path: pathlib.Path, values: dict[str, object]) -> None:
-    """Writes atomically: a reader, and a run cut short, find the old file or the new one, never a part."""
+    """Writes atomically: whatever happens, a reader finds the old file or the new one, never a part."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         torch.save({"format": FORMAT, **values}, file)
@@ -25,11 +25,19 @@ def save(path: pathlib.Path, values: dict[str, object]) -> None:
     os.replace(part, path)
 
 
+def of_run(path: pathlib.Path) -> pathlib.Path:
+    """The checkpoint that a path means: itself, or of a run's folder `best.pt` or, before the first validation, `last.pt`."""
+    if not path.is_dir():
+        return path
+    best = path / "best.pt"
+    return best if best.is_file() else path / "last.pt"
+
+
 def load(path: pathlib.Path) -> dict[str, object]:
-    """Reads a checkpoint; tensors and plain values only, a pickle that holds anything else is refused."""
+    """Reads a checkpoint. It holds tensors and plain values only; a pickle of anything else is refused."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-    # Bytes that are no pickle fail anywhere in the unpickler, with whatever its code raises there.
+    # Bytes that are not a pickle fail anywhere in the unpickler, with whatever its code raises there.
     except Exception as error:
         raise InputError(f"`{path}` cannot be read as a checkpoint: {next(iter(str(error).splitlines()), repr(error))}") from error
     found = values.get("format") if isinstance(values, dict) else None

@@ -13,7 +13,7 @@ from .tokenizer import Tokenizer
 
 
 def read_text(path: pathlib.Path) -> str:
-    """The text of a UTF-8 file, plain or `.xz`. Line ends stay as they are."""
+    """The text of a UTF-8 file, plain or `.xz`. Line ends are left as they are."""
     try:
         data = path.read_bytes()
         if path.suffix == ".xz":
@@ -25,13 +25,18 @@ def read_text(path: pathlib.Path) -> str:
     except UnicodeDecodeError as error:
         raise InputError(f"`{path}` is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}") from error
     if not text.strip():
-        raise InputError(f"`{path}` is empty, expected text to learn from")
+        raise InputError(f"`{path}` is empty; expected text")
     return text
+
+
+def with_line_feeds(text: str) -> str:
+    """The text with "\\n" in place of the line ends of Windows, "\\r\\n", and of old Macs, "\\r"."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
-    """What to learn from, to validate on, and, where one file was split, to test on."""
+    """Text to learn from, to validate on, and, where one file was split, to test on."""
 
     train: str
     valid: str
@@ -39,13 +44,13 @@ class Texts:
 
 
 def read_texts(train: pathlib.Path, valid: pathlib.Path | None, split: str) -> Texts:
-    """Two files; or one, cut by characters into what `split` says, for example `90/5/5`."""
-    text = read_text(train)
+    """Two files, or one that is cut by characters as `split` says, for example `90/5/5`. Every line ends with "\\n"."""
+    text = with_line_feeds(read_text(train))
     if valid is not None:
-        return Texts(text, read_text(valid), None)
+        return Texts(text, with_line_feeds(read_text(valid)), None)
     percent = [int(part) for part in split.split("/") if part.isascii() and part.isdigit()]
     if len(percent) != 3 or sum(percent) != 100 or min(percent) < 1:
-        raise InputError(f"split `{split}` is not three positive numbers that sum to 100, such as 90/5/5")
+        raise InputError(f"split `{split}` is not three positive whole numbers that sum to 100, such as 90/5/5")
     first = len(text) * percent[0] // 100
     second = len(text) * (percent[0] + percent[1]) // 100
     return Texts(text[:first], text[first:second], text[second:])
@@ -59,8 +64,8 @@ def stream(tokenizer: Tokenizer, ids: list[int]) -> torch.Tensor:
 class Streams:
     """One epoch: a stream of ids cut into `batch_size` parallel streams, read in windows of `window` steps.
 
-    Every epoch starts at another place of the corpus (the text is taken as a ring), so that the streams' first tokens,
-    which are read from a zero state, are not always the same.
+    The text is treated as a ring, and every epoch starts at another place in it, so that the streams' first tokens, which are read
+    from a zero state, are not always the same.
     """
 
     def __init__(self, ids: torch.Tensor, batch_size: int, window: int) -> None:
@@ -72,11 +77,11 @@ class Streams:
             raise InputError(f"the corpus of {len(ids)} tokens is too short for a batch of {batch_size} streams")
 
     def windows_per_epoch(self) -> int:
-        """How many windows make an epoch, the last one perhaps shorter."""
+        """How many windows make an epoch; the last one may be shorter."""
         return -(-self.length // self.window)
 
     def at(self, step: int, seed: int) -> Window:
-        """The window read at `step`, counted over all epochs: a function of its arguments alone, so that a resumed run reads on."""
+        """The window read at `step`, counted over all epochs: a function of its arguments alone, so that a resumed run continues where it stopped."""
         epoch, index = divmod(step, self.windows_per_epoch())
         offset = int(torch.randint(len(self.ids), (1,), generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch)))
         starts = offset + torch.arange(self.batch_size) * self.length + index * self.window
@@ -87,7 +92,7 @@ class Streams:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """What one step of training reads: ids `[steps, batch]` and the ids that follow each of them."""
+    """What one step of training reads: ids `[steps, batch]`, and the id that follows each of them."""
 
     inputs: torch.Tensor
     targets: torch.Tensor

@@ -1,14 +1,14 @@
-"""The one exception that the commands turn into a line on stderr and exit status 1."""
+"""The exception that the commands turn into one line on stderr and exit status 1."""
 
 import sys
 
 
 class InputError(Exception):
-    """Something the user gave cannot be used: names it, what was found and what was expected."""
+    """Input that cannot be used. The message names it, what was found, and what is accepted."""
 
 
 def run(main) -> None:
-    """Calls `main`; an `InputError` ends the process with its message, anything else is a bug and keeps its trace."""
+    """Calls `main`. An `InputError` ends the process with its message; anything else is a bug and keeps its traceback."""
     try:
         main()
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Model folders: the manifest, weights and vocabulary that the server loads. Knows nothing of training."""
+"""Model folders as the server loads them: manifest, weights, vocabulary and card. Knows nothing of training, and needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ import os
 import pathlib
 import shutil
 
-from safetensors import SafetensorError
-
-from . import storage, vocabulary
 from .errors import InputError
-from .model import load_stored_weights
-from .network import Network, build
-from .storage import WeightsFile
 from .tokenizer import Rule, Tokenizer
+from .weights_file import WeightsFile
 
 MANIFEST, CARD = "config.json", "README.md"
 
@@ -30,7 +25,7 @@ class Parts:
 
 
 def write(folder: pathlib.Path, parts: Parts) -> None:
-    """Makes the folder whole or not at all; one that exists is never touched."""
+    """Creates the whole folder or nothing; a folder that exists is never touched."""
     refuse_existing(folder)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -45,7 +40,7 @@ def write(folder: pathlib.Path, parts: Parts) -> None:
 
 
 def refuse_existing(folder: pathlib.Path) -> None:
-    """Said before the work as well as at its end."""
+    """Checked before the work as well as at its end."""
     if folder.exists():
         raise InputError(f"`{folder}` exists and is not overwritten: name a new folder")
 
@@ -60,18 +55,3 @@ def manifest(weights: WeightsFile, rule: Rule) -> dict[str, object]:
         "tokenizer": {"kind": tokenizer.pop("kind"), "file": rule.file, **tokenizer},
         "initial_tokens": rule.initial_tokens,
     }
-
-
-def read(folder: pathlib.Path) -> tuple[Network, Tokenizer]:
-    """A network in float32 and its tokenizer; of the manifests a server takes, those that `write` makes."""
-    try:
-        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        rule_values = {name: value for name, value in values["tokenizer"].items() if name != "file"}
-        rule = Rule.from_json({**rule_values, "initial_tokens": values["initial_tokens"]}, str(folder / MANIFEST))
-        tokenizer = vocabulary.read(rule, folder / values["tokenizer"]["file"])
-        shape, weights = storage.read(folder, values, tokenizer)
-        model = build(shape)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise InputError(f"`{folder}` cannot be read as a model folder: {error!r}") from error
-    load_stored_weights(model, {name: weight.float() for name, weight in weights.items()})
-    return model.eval(), tokenizer

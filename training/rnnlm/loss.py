@@ -1,7 +1,7 @@
-"""Cross entropy of an affine output layer, without ever holding all its logits.
+"""Cross entropy of an affine output layer, without holding all of its logits at once.
 
-A batch of 2,000 positions times 16,000 words would be 130 MB of logits, and as much again for their gradient. The
-forward pass therefore takes some rows at a time and computes their gradient while their logits are still in the cache.
+2,000 positions times 16,000 words would be 130 MB of logits, and as much again for their gradient. The forward pass therefore takes a
+few rows at a time, and computes their gradient while their logits are still in the cache.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     """Summed -ln p(column) over rows.
 
     hidden `[rows, hidden]`, weight `[columns, hidden]`, bias `[columns]`, targets `[rows]` (columns), correction `[columns]` or
-    None: added to every logit of a row but its target's. Products are in `dtype`, sums and exponentials in f32.
+    None: it is added to every logit of a row except its target's. Products are in `dtype`, sums and exponentials in f32.
     """
 
     @staticmethod
@@ -56,7 +56,7 @@ def full_loss(hidden: torch.Tensor, decoder: torch.nn.Linear, targets: torch.Ten
 
 
 def sampled_loss(hidden: torch.Tensor, decoder: torch.nn.Linear, candidates, dtype: torch.dtype) -> torch.Tensor:
-    """The loss estimated from `candidates` drawn for the flattened targets."""
+    """The loss, estimated from `candidates` that were drawn for the flattened targets."""
     weight = decoder.weight.index_select(0, candidates.ids)
     bias = decoder.bias.index_select(0, candidates.ids)
     return LinearCrossEntropy.apply(hidden.flatten(0, 1), weight, bias, candidates.columns, candidates.correction, dtype)

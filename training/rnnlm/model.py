@@ -1,46 +1,23 @@
-"""The network: embedding, recurrent layers, affine. Knows no text and no training.
+"""The network: embedding, recurrent layers, affine output layer. Knows no text and no training.
 
-Parameters are stored under the names of PyTorch's `word_language_model` example (`stored_weights`), which is what the
-server reads; inside, every layer is a one-layer module, so that layers may differ in size.
+Parameters are stored under the names of PyTorch's `word_language_model` example (`stored_weights`), which the server reads. Inside,
+every layer is a one-layer module, so that layers may differ in size.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from . import cells
+from .architecture import Architecture
 from .errors import InputError
-
-CELLS = {
-    "rnn_tanh": functools.partial(nn.RNN, nonlinearity="tanh"),
-    "rnn_relu": functools.partial(nn.RNN, nonlinearity="relu"),
-    "gru": nn.GRU,
-    "lstm": nn.LSTM,
-}
 
 # One entry a layer: h `[1, batch, hidden]`, for an LSTM the pair (h, c).
 State = list
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """The shape of a network: the manifest's `architecture`. `network.build` knows the cells."""
-
-    cell: str
-    vocab_size: int
-    embedding_size: int
-    hidden_sizes: tuple[int, ...]
-    tie_weights: bool
-
-    def __post_init__(self) -> None:
-        if not self.hidden_sizes or min(self.hidden_sizes) < 1 or self.embedding_size < 1:
-            raise InputError(f"sizes must be positive, found embedding {self.embedding_size} and hidden {self.hidden_sizes}")
-        if self.tie_weights and self.hidden_sizes[-1] != self.embedding_size:
-            raise InputError(f"tied weights need a last layer as wide as the embedding, found {self.hidden_sizes[-1]} and {self.embedding_size}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +36,14 @@ class RnnLm(nn.Module):
         super().__init__()
         self.architecture = architecture
         inputs = (architecture.embedding_size, *architecture.hidden_sizes[:-1])
+        layer = cells.layer(architecture.cell, architecture.gru_linear_before_reset)
         self.encoder = nn.Embedding(architecture.vocab_size, architecture.embedding_size)
-        self.rnn = nn.ModuleList(CELLS[architecture.cell](*sizes) for sizes in zip(inputs, architecture.hidden_sizes))
+        self.rnn = nn.ModuleList(layer(*sizes) for sizes in zip(inputs, architecture.hidden_sizes))
         self.decoder = nn.Linear(architecture.hidden_sizes[-1], architecture.vocab_size)
         self.dropouts = Dropouts()
         if architecture.tie_weights:
             self.decoder.weight = self.encoder.weight
-        self._initialise()
+        self._initialize()
 
     def forward(self, ids: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """Reads `ids`. Logits are `decoder` of the outputs: the loss decides which of them to compute."""
@@ -87,7 +65,7 @@ class RnnLm(nn.Module):
         zeros = [like.new_zeros(1, batch_size, size) for size in self.architecture.hidden_sizes]
         return [(zero, zero.clone()) if self.architecture.cell == "lstm" else zero for zero in zeros]
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
         nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
         nn.init.zeros_(self.decoder.bias)
@@ -99,11 +77,11 @@ class RnnLm(nn.Module):
 
 
 def detached(state: State) -> State:
-    """The same state cut off from the graph that made it: where back-propagation through time is truncated."""
+    """The same state cut off from the graph that produced it: where back-propagation through time is truncated."""
     return [tuple(part.detach() for part in layer) if isinstance(layer, tuple) else layer.detach() for layer in state]
 
 
-def stored_weights(model: RnnLm) -> dict[str, torch.Tensor]:
+def stored_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     """The weights under the names that the server reads; a tied decoder weight is left out."""
     weights = {stored_name(name): weight.detach() for name, weight in model.state_dict().items()}
     if model.architecture.tie_weights:
@@ -111,9 +89,11 @@ def stored_weights(model: RnnLm) -> dict[str, torch.Tensor]:
     return weights
 
 
-def load_stored_weights(model: RnnLm, weights: dict[str, torch.Tensor]) -> None:
-    """The inverse of `stored_weights`; names and shapes must agree."""
+def load_stored_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """The inverse of `stored_weights`: names and shapes must agree, but biases that are absent become zeros."""
     expected = stored_weights(model)
+    absent = {name: torch.zeros_like(weight) for name, weight in expected.items() if "bias" in name}
+    weights = absent | weights
     for name in expected.keys() | weights.keys():
         found = tuple(weights[name].shape) if name in weights else "nothing"
         wanted = tuple(expected[name].shape) if name in expected else "nothing"

@@ -1,19 +1,22 @@
-"""Which network an architecture belongs to: one with a recurrent state, or one that reads a window."""
+"""Which network an architecture belongs to: one that carries a state, or one that reads a window."""
 
 from __future__ import annotations
 
-from .errors import InputError
-from .model import CELLS, Architecture, RnnLm
-from .window import WINDOW_CELLS, WindowArchitecture, WindowLm
+from .architecture import WINDOW_CELLS, Architecture, described
+from .model import RnnLm
+from .window import WindowLm
+from .windowed import WindowedRnnLm
 
-Network = RnnLm | WindowLm
+Network = RnnLm | WindowLm | WindowedRnnLm
+
+
+def network_of(architecture: Architecture) -> Network:
+    """A new network."""
+    if architecture.cell in WINDOW_CELLS:
+        return WindowLm(architecture)
+    return WindowedRnnLm(architecture) if hasattr(architecture, "context") else RnnLm(architecture)
 
 
 def build(shape: dict[str, object]) -> Network:
     """A new network of the `shape` that `dataclasses.asdict` gives of its architecture."""
-    shape = {**shape, "hidden_sizes": tuple(shape["hidden_sizes"])}
-    if shape["cell"] in WINDOW_CELLS:
-        return WindowLm(WindowArchitecture(**shape))
-    if shape["cell"] in CELLS:
-        return RnnLm(Architecture(**shape))
-    raise InputError(f"cell `{shape['cell']}` is not supported, expected one of {', '.join((*CELLS, *WINDOW_CELLS))}")
+    return network_of(described(shape))

@@ -1,6 +1,6 @@
 """What the ONNX graphs of this package have in common: how their weights are stored and read back.
 
-Weights are initialisers, in f32 or in f16 with a Cast behind them, and each is in the file once. The graph's name is its cell.
+Weights are initializers, in f32, or in f16 followed by a Cast. Each is in the file once. The graph's name is its cell.
 """
 
 from __future__ import annotations
@@ -9,31 +9,28 @@ import pathlib
 
 import numpy
 import onnx
-import torch
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from .errors import InputError
 
-DTYPES = {torch.float32: numpy.float32, torch.float16: numpy.float16}
-# Of 2021: what is not years old reads them.
+# Released in 2021: every runtime that is still maintained reads them.
 OPSET, IR_VERSION = 17, 8
 TOKENS, LOGITS = "tokens", "logits"
 
 
-class Initialisers:
-    """Weights stored as `dtype`, and the Casts by which nodes use them in f32."""
+class Initializers:
+    """Weights stored as `dtype`, and the Casts through which nodes use them in f32."""
 
-    def __init__(self, weights: dict[str, torch.Tensor], dtype: torch.dtype) -> None:
-        arrays = {name: weight.float().numpy().astype(DTYPES[dtype]) for name, weight in weights.items()}
-        self.tensors: list[TensorProto] = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    def __init__(self, weights: dict[str, numpy.ndarray], dtype: numpy.dtype) -> None:
+        self.tensors: list[TensorProto] = [numpy_helper.from_array(weight.astype(dtype), name) for name, weight in weights.items()]
+        self._cast = dtype != numpy.float32
         self.casts: list[NodeProto] = []
-        self._cast = dtype is not torch.float32
         if self._cast:
-            self.casts = [helper.make_node("Cast", [name], [self.used(name)], to=TensorProto.FLOAT) for name in arrays]
+            self.casts = [helper.make_node("Cast", [name], [self.used(name)], to=TensorProto.FLOAT) for name in weights]
 
     def used(self, name: str) -> str:
-        """The name under which nodes take a weight."""
+        """The name by which nodes refer to a weight."""
         return f"{name}.f32" if self._cast else name
 
 
@@ -44,12 +41,14 @@ def to_bytes(graph: GraphProto) -> bytes:
     return file.SerializeToString(deterministic=True)
 
 
-def read(path: pathlib.Path, cells: tuple[str, ...]) -> tuple[str, dict[str, torch.Tensor]]:
-    """The cell of a file that `to_bytes` made, one of `cells`, and its initialisers in f32."""
+def read(path: pathlib.Path) -> GraphProto:
+    """The graph of a file."""
     try:
-        graph = onnx.load(path).graph
-    except (OSError, DecodeError) as error:
+        return onnx.load(path).graph
+    except (OSError, DecodeError, ValueError) as error:
         raise InputError(f"`{path}` cannot be read as ONNX: {error}") from error
-    if graph.name not in cells:
-        raise InputError(f"`{path}` holds the graph `{graph.name}`, expected one that export.py made: {', '.join(cells)}")
-    return graph.name, {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).astype(numpy.float32)) for tensor in graph.initializer}
+
+
+def initializers(graph: GraphProto) -> dict[str, numpy.ndarray]:
+    """The weights of a graph that `to_bytes` wrote, in f32."""
+    return {tensor.name: numpy_helper.to_array(tensor).astype(numpy.float32) for tensor in graph.initializer}

@@ -1,36 +1,34 @@
-"""A recurrent network as an ONNX graph with its state exposed.
+"""A recurrent network as an ONNX graph whose state is an input and an output.
 
-`tokens` int64 `[steps, batch]` and the state before them, to `logits` `[steps, batch, vocabulary]` and the state after them. Steps and
-batch may be any. Where all layers are of one size the state is `h0` `[layers, batch, hidden]` to `hn`, and `c0` to `cn` for an LSTM; else
-every layer has its own, `h0_l0` `[1, batch, hidden]` to `hn_l0` and so on.
+`tokens` int64 `[steps, batch]` and the state before them, to `logits` `[steps, batch, vocabulary]` and the state after them. Both sizes
+are free. Where all layers have the same size the state is `h0` `[layers, batch, hidden]` to `hn`, and `c0` to `cn` for an LSTM;
+otherwise each layer has its own, `h0_l0` `[1, batch, hidden]` to `hn_l0` and so on.
 """
 
 from __future__ import annotations
 
 import numpy
-import torch
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from . import onnx_file
-from .model import Architecture, RnnLm, stored_weights
-from .onnx_file import LOGITS, TOKENS, Initialisers
+from .architecture import Architecture
+from .onnx_file import LOGITS, TOKENS, Initializers
 
-# The operator of each cell with its attributes, and for each of its gates in ONNX's order the place in PyTorch's:
-# i o f c of i f g o, and z r h of r z n.
+# The operator of each cell with its attributes, and for each gate in ONNX's order its place in PyTorch's:
+# i o f c out of i f g o, and z r h out of r z n.
 OPERATORS = {
     "rnn_tanh": ("RNN", {"activations": ["Tanh"]}, [0]),
     "rnn_relu": ("RNN", {"activations": ["Relu"]}, [0]),
-    "gru": ("GRU", {"linear_before_reset": 1}, [1, 0, 2]),
+    "rnn_sigmoid": ("RNN", {"activations": ["Sigmoid"]}, [0]),
+    "gru": ("GRU", {}, [1, 0, 2]),
     "lstm": ("LSTM", {}, [0, 3, 1, 2]),
 }
 
 
-def to_bytes(model: RnnLm, dtype: torch.dtype) -> bytes:
+def to_bytes(shape: Architecture, tensors: dict[str, numpy.ndarray], dtype: numpy.dtype) -> bytes:
     """The content of the file, with weights stored as `dtype`."""
-    shape = model.architecture
-    weights = Initialisers(operator_weights(shape, stored_weights(model)), dtype)
+    weights = Initializers(operator_weights(shape, tensors), dtype)
     layers = range(len(shape.hidden_sizes))
-    table = weights.used("encoder.weight" if shape.tie_weights else "decoder.weight")
     graph = helper.make_graph(
         [
             *weights.casts,
@@ -38,9 +36,7 @@ def to_bytes(model: RnnLm, dtype: torch.dtype) -> bytes:
             *(taken(part, layer) for part in parts(shape) for layer in layers if stacked(shape)),
             *(node for layer in layers for node in layer_nodes(shape, layer, weights)),
             *(helper.make_node("Concat", [f"{part}n_l{layer}" for layer in layers], [f"{part}n"], axis=0) for part in parts(shape) if stacked(shape)),
-            helper.make_node("Transpose", [table], ["projection"], perm=[1, 0]),
-            helper.make_node("MatMul", [f"outputs_l{layers[-1]}", "projection"], ["scores"]),
-            helper.make_node("Add", ["scores", weights.used("decoder.bias")], [LOGITS]),
+            *output_nodes(shape, f"outputs_l{layers[-1]}", weights),
         ],
         shape.cell,
         [helper.make_tensor_value_info(TOKENS, TensorProto.INT64, ["steps", "batch"]), *state_infos(shape, "0")],
@@ -51,7 +47,7 @@ def to_bytes(model: RnnLm, dtype: torch.dtype) -> bytes:
 
 
 def state_pairs(shape: Architecture) -> dict[str, str]:
-    """The inputs that the state comes in by, each with the output that it goes out by."""
+    """The inputs through which the state comes in, each with the output through which it leaves."""
     return dict(zip((info.name for info in state_infos(shape, "0")), (info.name for info in state_infos(shape, "n"))))
 
 
@@ -72,12 +68,12 @@ def parts(shape: Architecture) -> str:
 
 
 def stacked(shape: Architecture) -> bool:
-    """Whether the states of all layers are one tensor, of which each takes its own."""
+    """Whether the states of all layers form one tensor, of which each layer takes its slice."""
     return len(shape.hidden_sizes) > 1 and len(set(shape.hidden_sizes)) == 1
 
 
 def suffix(shape: Architecture, layer: int) -> str:
-    """What tells the states of layers apart."""
+    """What distinguishes the states of layers."""
     return f"_l{layer}" if len(shape.hidden_sizes) > 1 else ""
 
 
@@ -86,53 +82,75 @@ def taken(part: str, layer: int) -> NodeProto:
     return helper.make_node("Slice", [f"{part}0", f"at_{layer}", f"at_{layer + 1}", "at_0"], [f"{part}0_l{layer}"])
 
 
-def layer_nodes(shape: Architecture, layer: int, weights: Initialisers) -> list[NodeProto]:
-    """One layer: `outputs_l{layer}` `[steps, batch, hidden]` from what the one below gives."""
-    operator, attributes, _ = OPERATORS[shape.cell]
-    below = f"outputs_l{layer - 1}" if layer > 0 else "outputs"
-    own = [weights.used(f"rnn.{name}_l{layer}") for name in "WRB"]
+def layer_nodes(shape: Architecture, layer: int, weights: Initializers) -> list[NodeProto]:
+    """One layer: `outputs_l{layer}` `[steps, batch, hidden]` from the outputs of the layer below."""
     before, after = ([f"{part}{end}{suffix(shape, layer)}" for part in parts(shape)] for end in "0n")
-    # No `sequence_lens`; the axis that is dropped counts directions.
-    cell = helper.make_node(operator, [below, *own, "", *before], [f"directions_l{layer}", *after], hidden_size=shape.hidden_sizes[layer], **attributes)
+    cell = cell_node(shape, layer, weights, before, [f"directions_l{layer}", *after])
+    # The axis that is dropped counts directions.
     return [cell, helper.make_node("Squeeze", [f"directions_l{layer}", "at_1"], [f"outputs_l{layer}"])]
 
 
+def cell_node(shape: Architecture, layer: int, weights: Initializers, before: list[str], outputs: list[str]) -> NodeProto:
+    """The operator of one layer; `before` names its initial state, zeros where there is none."""
+    operator, attributes, _ = OPERATORS[shape.cell]
+    attributes = attributes | ({"linear_before_reset": int(shape.gru_linear_before_reset)} if shape.cell == "gru" else {})
+    below = f"outputs_l{layer - 1}" if layer > 0 else "outputs"
+    own = [weights.used(f"rnn.{name}_l{layer}") for name in "WRB"]
+    # The empty name stands for `sequence_lens`, which is left out.
+    inputs = [below, *own, *(["", *before] if before else [])]
+    return helper.make_node(operator, inputs, outputs, hidden_size=shape.hidden_sizes[layer], **attributes)
+
+
+def output_nodes(shape: Architecture, hidden: str, weights: Initializers) -> list[NodeProto]:
+    """The affine output layer, from `hidden` to the logits."""
+    table = weights.used("encoder.weight" if shape.tie_weights else "decoder.weight")
+    return [
+        helper.make_node("Transpose", [table], ["projection"], perm=[1, 0]),
+        helper.make_node("MatMul", [hidden, "projection"], ["scores"]),
+        helper.make_node("Add", ["scores", weights.used("decoder.bias")], [LOGITS]),
+    ]
+
+
 def constants(shape: Architecture) -> list[TensorProto]:
-    """The axes and places that nodes name."""
+    """The axes and places that nodes refer to."""
     places = len(shape.hidden_sizes) if stacked(shape) else 1
-    return [numpy_helper.from_array(numpy.array([place], numpy.int64), f"at_{place}") for place in range(places + 1)]
+    return [constant(place) for place in range(places + 1)]
 
 
-def operator_weights(shape: Architecture, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Stored weights as the operators take them: W `[1, gates * hidden, in]`, R `[1, gates * hidden, hidden]`, B `[1, 2 * gates * hidden]`."""
+def constant(place: int) -> TensorProto:
+    """One axis or place."""
+    return numpy_helper.from_array(numpy.array([place], numpy.int64), f"at_{place}")
+
+
+def operator_weights(shape: Architecture, tensors: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+    """Stored weights as the operators take them: W `[1, gates * hidden, in]`, R `[1, gates * hidden, hidden]`, B `[1, 2 * gates * hidden]`.
+
+    Biases that are absent become zeros.
+    """
     _, _, order = OPERATORS[shape.cell]
-    kept = {name: weight for name, weight in weights.items() if not name.startswith("rnn.")}
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("rnn.")}
+    kept.setdefault("decoder.bias", numpy.zeros(shape.vocab_size, numpy.float32))
     for layer in range(len(shape.hidden_sizes)):
-        own = {name: reordered(weights[f"rnn.{name}_l{layer}"], order) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-        kept[f"rnn.W_l{layer}"] = own["weight_ih"][None]
-        kept[f"rnn.R_l{layer}"] = own["weight_hh"][None]
-        kept[f"rnn.B_l{layer}"] = torch.cat([own["bias_ih"], own["bias_hh"]])[None]
+        w_ih = tensors[f"rnn.weight_ih_l{layer}"]
+        no_bias = numpy.zeros(len(w_ih), numpy.float32)
+        biases = [tensors.get(f"rnn.{name}_l{layer}", no_bias) for name in ("bias_ih", "bias_hh")]
+        kept[f"rnn.W_l{layer}"] = reordered(w_ih, order)[None]
+        kept[f"rnn.R_l{layer}"] = reordered(tensors[f"rnn.weight_hh_l{layer}"], order)[None]
+        kept[f"rnn.B_l{layer}"] = numpy.concatenate([reordered(bias, order) for bias in biases])[None]
     return kept
 
 
-def reordered(weight: torch.Tensor, order: list[int]) -> torch.Tensor:
-    """The gates, of so many rows each, in another order."""
-    gates = weight.chunk(len(order))
-    return torch.cat([gates[place] for place in order])
-
-
-def read_back(cell: str, found: dict[str, torch.Tensor]) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
-    """The architecture and the stored weights in the initialisers of a file that `to_bytes` made."""
+def stored_weights(cell: str, layer: int, operator: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+    """The inverse of `operator_weights` for one layer: from W, R and B (which may be absent) to the names that the server reads."""
     _, _, order = OPERATORS[cell]
     inverse = [order.index(place) for place in range(len(order))]
-    weights = {name: weight for name, weight in found.items() if name.startswith(("encoder.", "decoder."))}
-    hidden_sizes = []
-    while (name := f"rnn.R_l{len(hidden_sizes)}") in found:
-        layer = len(hidden_sizes)
-        bias_ih, bias_hh = found[f"rnn.B_l{layer}"][0].chunk(2)
-        own = {"weight_ih": found[f"rnn.W_l{layer}"][0], "weight_hh": found[name][0], "bias_ih": bias_ih, "bias_hh": bias_hh}
-        weights |= {f"rnn.{part}_l{layer}": reordered(weight, inverse) for part, weight in own.items()}
-        hidden_sizes.append(found[name].shape[2])
-    vocab_size, embedding_size = weights["encoder.weight"].shape
-    shape = {"cell": cell, "vocab_size": vocab_size, "embedding_size": embedding_size, "hidden_sizes": hidden_sizes}
-    return shape | {"tie_weights": "decoder.weight" not in weights}, weights
+    own = {"weight_ih": operator["W"][0], "weight_hh": operator["R"][0]}
+    if "B" in operator:
+        own["bias_ih"], own["bias_hh"] = numpy.split(operator["B"][0], 2)
+    return {f"rnn.{name}_l{layer}": reordered(tensor, inverse) for name, tensor in own.items()}
+
+
+def reordered(tensor: numpy.ndarray, order: list[int]) -> numpy.ndarray:
+    """The gates, which have equally many rows, in another order."""
+    gates = numpy.split(tensor, len(order))
+    return numpy.concatenate([gates[place] for place in order])

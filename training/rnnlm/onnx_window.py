@@ -5,19 +5,17 @@ A tied table is both what Gather reads and what the last Gemm multiplies by.
 
 from __future__ import annotations
 
-import torch
+import numpy
 from onnx import TensorProto, helper
 
 from . import onnx_file
-from .model import stored_weights
-from .onnx_file import LOGITS, TOKENS, Initialisers
-from .window import WindowLm
+from .architecture import WindowArchitecture
+from .onnx_file import LOGITS, TOKENS, Initializers
 
 
-def to_bytes(model: WindowLm, dtype: torch.dtype) -> bytes:
+def to_bytes(shape: WindowArchitecture, tensors: dict[str, numpy.ndarray], dtype: numpy.dtype) -> bytes:
     """The content of the file, with weights stored as `dtype`."""
-    shape = model.architecture
-    weights = Initialisers(stored_weights(model), dtype)
+    weights = Initializers(tensors, dtype)
     hidden_inputs = ["features", weights.used("hidden.weight"), weights.used("hidden.bias")]
     if shape.cell == "cbow":
         features = helper.make_node("ReduceMean", ["vectors"], ["features"], axes=[1], keepdims=0)
@@ -42,13 +40,13 @@ def to_bytes(model: WindowLm, dtype: torch.dtype) -> bytes:
     return onnx_file.to_bytes(graph)
 
 
-def shape_of(cell: str, weights: dict[str, torch.Tensor]) -> dict[str, object]:
-    """The architecture, as far as weights under their stored names tell it."""
-    vocab_size, embedding_size = weights["encoder.weight"].shape
+def shape_of(cell: str, tensors: dict[str, numpy.ndarray]) -> dict[str, object]:
+    """The architecture, as far as the tensors of a file determine it."""
+    vocab_size, embedding_size = tensors["encoder.weight"].shape
     return {
         "cell": cell,
         "vocab_size": vocab_size,
         "embedding_size": embedding_size,
-        "hidden_sizes": [len(weights["hidden.bias"])],
-        "tie_weights": "decoder.weight" not in weights,
+        "hidden_sizes": [len(tensors["hidden.bias"])],
+        "tie_weights": "decoder.weight" not in tensors,
     }

@@ -1,4 +1,4 @@
-"""How far a run is, and what follows from it: the learning rate and the kind of loss."""
+"""How far a run has come, and what follows from it: the learning rate and the kind of loss."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ FLOOR = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then a cosine down to `FLOOR` of the peak; ends by steps, by time, or by whichever is first."""
+    """A linear warm-up, then a cosine down to `FLOOR` of the peak; ends by steps or by time, whichever is first."""
 
     learning_rate: float = 3e-3  # at its peak
     warmup_steps: int = 200
     steps: int | None = None
-    time_limit: float | None = None  # seconds of training, earlier parts of a resumed run counted in
+    time_limit: float | None = None  # seconds of training, including earlier parts of a resumed run
     sampled_until: float = 0.0  # the fraction of the run in which the loss may be estimated from candidates
 
     def progress(self, step: int, elapsed: float) -> float:
-        """From 0 at the start to 1 at the end. Only a run limited by steps is the same on every machine."""
+        """From 0 at the start to 1 at the end. Only a run that is limited by steps is the same on every machine."""
         by_steps = step / self.steps if self.steps is not None else 0.0
         by_time = elapsed / self.time_limit if self.time_limit is not None else 0.0
         return min(1.0, max(by_steps, by_time))
@@ -31,5 +31,5 @@ class Schedule:
         return self.learning_rate * warmup * (FLOOR + (1.0 - FLOOR) * cosine)
 
     def samples(self, progress: float) -> bool:
-        """Whether the loss is estimated here; the last part of a run sees the whole vocabulary."""
+        """Whether the loss is estimated here; the last part of a run computes the whole vocabulary."""
         return progress < self.sampled_until

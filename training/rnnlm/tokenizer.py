@@ -1,8 +1,8 @@
 """From text to token ids, by rules that the served model's manifest states.
 
-The rules are those of the server's `text` module, and the ids must be equal on every text. Order of operations:
-"\\r" is dropped (only where `newline` is set), `replace`, `lowercase`, split at "\\n" (only where `newline` is set),
-split by `kind`, look-up. Knows no files but the vocabulary, and no tensors. Byte pairs are in `bpe`.
+The rules are those of the server's `text` module, and the ids must be the same for every text. In this order: "\\r" is dropped (if
+`newline` is set), `replace`, `lowercase`, split at "\\n" (if `newline` is set), split by `kind`, look-up. Knows no files but the
+vocabulary, and no tensors. Byte pairs are in `bpe`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import regex
 
 from .errors import InputError
 
-# Whose vocabulary is a list of entries, and all.
+# Kinds whose vocabulary is a plain list of entries.
 ENTRY_KINDS = ("word", "char", "whitespace")
 KINDS = (*ENTRY_KINDS, "huggingface")
 
-# Words, numbers and single marks; contractions are split off ("do" would lose its "n't", "don" + "'t" does not).
+# Words, numbers and single marks. Contractions are split off as "don" + "'t": as "do" + "n't", the words would not join again.
 DEFAULT_PATTERN = r"[Oo]'[Cc]lock|[Mm]a'am|'(?:[dmst]|ll|re|ve)\b|\p{L}[\p{L}\p{M}]*|\p{N}+|[^\s]"
 
 # Unicode White_Space. Python's `str.split` and `\s` also take U+001C..U+001F, which Unicode and the server do not.
@@ -30,7 +30,7 @@ WHITE_SPACE = r"\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u20
 
 ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
 
-# Capitals of Unicode 15 to 17, which the server lowers and an older Python does not know: first, last, the small letter of the first.
+# Capitals of Unicode 15 to 17, which the server lowercases and an older Python does not know: first, last, the lower case of the first.
 _LATE = [
     (0x1C89, 0x1C89, 0x1C8A),
     (0xA7CB, 0xA7CB, 0x0264),
@@ -48,7 +48,7 @@ LATE_CAPITALS = {code: small + code - first for first, last, small in _LATE for 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How text is split: the manifest's `tokenizer` object but for `file`, and its `initial_tokens`."""
+    """How text is split: the manifest's `tokenizer` object without `file`, and its `initial_tokens`."""
 
     kind: str
     unk: str | None = None
@@ -61,17 +61,17 @@ class Rule:
 
     @staticmethod
     def from_json(values: object, source: str) -> Rule:
-        """Reads a rule from parsed JSON; unknown keys and kinds are refused. `source` names it in errors."""
+        """Reads a rule from parsed JSON; unknown keys and kinds are refused. `source` is its name in errors."""
         known = [field.name for field in dataclasses.fields(Rule)]
         if not isinstance(values, dict):
             raise InputError(f"`{source}` is not a JSON object with the keys {', '.join(known)}")
         for key in values:
             if key not in known:
-                raise InputError(f"unknown key `{key}` in `{source}`, expected one of {', '.join(known)}")
+                raise InputError(f"unknown key `{key}` in `{source}`; known keys are {', '.join(known)}")
         if values.get("kind") not in KINDS:
-            raise InputError(f"tokenizer kind `{values.get('kind')}` in `{source}` is not supported, expected one of {', '.join(KINDS)}")
+            raise InputError(f"tokenizer kind `{values.get('kind')}` in `{source}` is not supported; supported are {', '.join(KINDS)}")
         if "pattern" in values and values["kind"] != "word":
-            raise InputError(f"`pattern` in `{source}` needs kind `word`, found `{values['kind']}`")
+            raise InputError(f"`pattern` in `{source}` is for the kind `word`; found `{values['kind']}`")
         return Rule(**values)
 
     def to_json(self) -> dict[str, object]:
@@ -85,14 +85,14 @@ class Rule:
         return "tokenizer.json" if self.kind == "huggingface" else "vocab.txt"
 
     def special_tokens(self) -> list[str]:
-        """The entries that a vocabulary needs whatever the text holds, each once, `unk` first."""
+        """The entries that a vocabulary needs whatever the text is, each once, `unk` first."""
         return list(dict.fromkeys(token for token in (self.unk, self.eos, self.newline, *self.initial_tokens) if token is not None))
 
 
-# Rules that need no file.
+# Rules that need no file. `newline` of `char` is the character itself: so the "\r" of a text with Windows line ends is dropped.
 RULES = {
     "word": Rule(kind="word", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
-    "char": Rule(kind="char", initial_tokens=["\n"]),
+    "char": Rule(kind="char", unk="<unk>", newline="\n", initial_tokens=["\n"]),
     "whitespace": Rule(kind="whitespace", unk="<unk>", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
     "bpe": Rule(kind="huggingface", eos="<eos>", newline="<eos>", initial_tokens=["<eos>"]),
 }
@@ -108,7 +108,7 @@ def read_rule(path: pathlib.Path) -> Rule:
 
 
 class Rewriter:
-    """What happens to a text before it is split."""
+    """What is done to a text before it is split."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -116,19 +116,19 @@ class Rewriter:
         self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
 
     def lines(self, text: str) -> list[str]:
-        """The lines to split, each on its own; without `newline` the text is one."""
+        """The lines, each to be split on its own; without `newline` the whole text is one."""
         if self.rule.newline is not None:
             text = text.replace("\r", "")
         if self._replace is not None:
             text = self._replace.sub(lambda match: self.rule.replace[match[0]], text)
         if self.rule.lowercase:
-            # Character by character: `str.lower` alone would turn a final sigma by its neighbours.
+            # Character by character: on a whole string, `str.lower` makes the lower case of a sigma depend on its neighbours.
             text = "".join(map(str.lower, text)).translate(LATE_CAPITALS)
         return [text] if self.rule.newline is None else text.split("\n")
 
 
 class Splitter:
-    """A `Rule` made ready to run: text to vocabulary entries."""
+    """A compiled `Rule`: from text to vocabulary entries."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -141,7 +141,7 @@ class Splitter:
         self._solid = regex.compile(f"[^{WHITE_SPACE}]+")
 
     def split(self, text: str) -> Iterator[str | None]:
-        """Yields one entry a token; None stands for text that no token can match."""
+        """Yields an entry for each token; None stands for text that no token can match."""
         for number, line in enumerate(self._rewriter.lines(text)):
             if number > 0:
                 yield self.rule.newline
@@ -161,12 +161,12 @@ class Splitter:
         yield from self._uncovered(text[end:])
 
     def _uncovered(self, text: str) -> Iterator[None]:
-        """One unknown token for each run of non-white-space that no match of `pattern` covers."""
+        """An unknown token for each run of non-white-space that `pattern` does not match."""
         return (None for _ in self._solid.finditer(text))
 
 
 class Tokenizer:
-    """A rule and the vocabulary that its entries are looked up in."""
+    """A rule, and the vocabulary in which its entries are looked up."""
 
     def __init__(self, rule: Rule, vocabulary: list[str]) -> None:
         self.rule = rule
@@ -174,7 +174,7 @@ class Tokenizer:
         self.ids = {entry: token_id for token_id, entry in enumerate(vocabulary)}
         if len(self.ids) != len(vocabulary):
             entry, count = Counter(vocabulary).most_common(1)[0]
-            raise InputError(f"the vocabulary holds `{entry}` {count} times, expected each entry once")
+            raise InputError(f"the vocabulary holds `{entry}` {count} times; each entry must occur once")
         for entry in rule.special_tokens():
             if entry not in self.ids:
                 raise InputError(f"the vocabulary lacks `{entry}`, which the tokenizer's rule names")
@@ -182,7 +182,7 @@ class Tokenizer:
 
     @functools.cached_property
     def splitter(self) -> Splitter:
-        """The rule made ready."""
+        """The compiled rule."""
         return Splitter(self.rule)
 
     def stored(self) -> list[str] | str:
@@ -190,15 +190,19 @@ class Tokenizer:
         return self.vocabulary
 
     def file_text(self) -> str:
-        """The content of the vocabulary's file: one entry a line, line number = id, line ends and back-slashes escaped."""
+        """The content of the vocabulary's file: an entry a line, the line number is the id; line ends and backslashes are escaped."""
         return "".join("".join(ESCAPES.get(c, c) for c in entry) + "\n" for entry in self.vocabulary)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text. Without `unk` a token that the vocabulary lacks is an error."""
         return self.look_up(self.splitter.split(text))
 
+    def first_entry(self, text: str) -> str | None:
+        """The entry of a text's first token; "" where there is none."""
+        return next(iter(self.splitter.split(text)), "")
+
     def look_up(self, entries: Iterable[str | None]) -> list[int]:
-        """The ids of what a splitter of the same rule gave."""
+        """The ids of entries that a splitter of the same rule yielded."""
         if self.unk_id is None:
             return [self._known(entry) for entry in entries]
         return [self.ids.get(entry, self.unk_id) for entry in entries]
@@ -209,14 +213,15 @@ class Tokenizer:
 
     def _known(self, entry: str | None) -> int:
         if entry not in self.ids:
-            raise InputError(f"the vocabulary does not cover the text: it lacks {entry!r}, and there is no `unk`")
+            raise InputError(f"the vocabulary does not cover the text: it lacks {entry!r}, and the rule has no `unk`")
         return self.ids[entry]
 
 
-def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int) -> list[str]:
+def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int, count_min: int | None = None) -> list[str]:
     """At most `size_max` entries: the special ones, then the most frequent, ties in code point order.
 
-    Where all would fit, those that occur once are left to `unk`: training would else never meet it.
+    With `unk`, entries that occur less than `count_min` times are left to it. Without `count_min`, and if all entries would fit, those
+    that occur once are: otherwise training would never meet `unk`.
     """
     counts = Counter(entries)
     special = rule.special_tokens()
@@ -224,14 +229,19 @@ def build_vocabulary(rule: Rule, entries: Iterable[str | None], size_max: int) -
         counts.pop(entry, None)
     frequent = sorted(counts, key=lambda entry: (-counts[entry], entry))
     if rule.unk is None and len(special) + len(frequent) > size_max:
-        raise InputError(f"the corpus holds {len(special) + len(frequent)} different tokens, a vocabulary of {size_max} does not cover it without `unk`")
-    if rule.unk is not None and len(special) + len(frequent) <= size_max:
-        frequent = [entry for entry in frequent if counts[entry] > 1]
+        raise InputError(
+            f"the corpus holds {len(special) + len(frequent)} different tokens, and a vocabulary of {size_max} does not cover it: "
+            "use a larger --vocab-size, or a rule with `unk`"
+        )
+    if rule.unk is not None:
+        fits = len(special) + len(frequent) <= size_max
+        lowest = count_min if count_min is not None else 2 if fits else 1
+        frequent = [entry for entry in frequent if counts[entry] >= lowest]
     return (special + frequent)[:size_max]
 
 
 def parse_vocabulary(file_text: str) -> list[str]:
-    """The entries of a `vocab.txt`; its last line may lack its end."""
+    """The entries of a `vocab.txt`; the last line need not end with a line feed."""
     unescape = {escape: character for character, escape in ESCAPES.items()}
     lines = file_text.removesuffix("\n").split("\n")
     return [regex.sub(r"\\[nrt\\]", lambda match: unescape[match[0]], line) for line in lines]

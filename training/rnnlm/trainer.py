@@ -1,7 +1,8 @@
-"""The training loop: windows in, updates out, checkpoints and a log on the way. Knows no command line."""
+"""The training loop: windows in, updates out, with checkpoints and a log along the way. Knows no command line."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -20,7 +21,10 @@ from .model import Dropouts, State, detached
 from .network import Network
 from .schedule import Schedule
 from .tokenizer import Tokenizer
+from .training_log import TrainingLog
 from .window import WindowLm
+
+BAR_SECONDS = 5.0  # between two pictures of the progress bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +45,48 @@ class Options:
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     valid_every: float = 300.0  # seconds
     checkpoint_every: float = 300.0  # seconds
+    log_every: int = 100  # updates
 
     def dropouts(self) -> Dropouts:
         """Those of the network."""
         return Dropouts(self.dropout, self.embedding_dropout, self.recurrent_dropout)
 
 
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """What one step of AdamW did."""
+
+    loss: float  # the mean of its tokens; an estimate while candidates are sampled
+    tokens: int
+    gradient_norm: float  # before it was clipped
+    learning_rate: float
+    seconds: float
+
+
+class Means:
+    """Updates since the last line of a log."""
+
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+
+    def add(self, update: Update) -> None:
+        self.updates.append(update)
+
+    def taken(self) -> dict[str, float]:
+        """Their means, by the log's columns; starts anew."""
+        updates = self.updates
+        self.updates = []
+        tokens = sum(update.tokens for update in updates)
+        return {
+            "learning_rate": updates[-1].learning_rate,
+            "train_loss": sum(update.loss * update.tokens for update in updates) / tokens,
+            "gradient_norm": sum(update.gradient_norm for update in updates) / len(updates),
+            "tokens_per_second": tokens / sum(update.seconds for update in updates),
+        }
+
+
 class Trainer:
-    """One run. Its whole state is in `checkpoint_values`, so that a run resumed from there goes on as if never stopped."""
+    """One run. Its whole state is in `checkpoint_values`: a run resumed from there continues as if it had never stopped."""
 
     def __init__(self, model: Network, tokenizer: Tokenizer, data: Data, schedule: Schedule, options: Options) -> None:
         self.model, self.tokenizer, self.data, self.schedule, self.options = model.to(options.device), tokenizer, data, schedule, options
@@ -63,6 +101,9 @@ class Trainer:
         counts = torch.bincount(data.train, minlength=model.architecture.vocab_size)
         reduced = options.head + options.samples < model.architecture.vocab_size
         self.sampler = CandidateSampler(counts, options.head, options.samples) if reduced and options.samples > 0 else None
+        self.unknown = scoring.unknown_id(tokenizer)
+        self.unknown_of_train = (data.train == self.unknown).double().mean().item()
+        self.unknown_of_valid = (data.valid == self.unknown).double().mean().item()
         self.state: State = model.zero_state(options.batch_size)
         self.step = 0
         self.elapsed = 0.0
@@ -72,38 +113,48 @@ class Trainer:
         self.initial: dict[str, object] | None = None
         self.stop_at = math.inf
 
+    @property
+    def progress(self) -> float:
+        """From 0 at the start to 1 at the end of the schedule."""
+        return self.schedule.progress(self.step, self.elapsed)
+
     def stop(self) -> None:
         """Ends `run` after the update under way, to be resumed later."""
         self.stop_at = self.step
 
     def run(self, folder: pathlib.Path) -> None:
-        """Trains to the schedule's end or `stop_at`, leaving `last.pt`, `best.pt` (lowest loss on valid) and `train.log` in `folder`."""
+        """Trains to the schedule's end or `stop_at`, leaving `last.pt`, `best.pt` (lowest loss on valid) and the logs in `folder`.
+
+        A run that stops before its first validation has no `best.pt`.
+        """
         self.model.train()
         started = time.monotonic() - self.elapsed
         last_valid = last_saved = self.elapsed
-        loss_sum, loss_count = 0.0, 0
-        with tqdm(total=self.schedule.steps, initial=self.step, unit="step", mininterval=5.0, dynamic_ncols=True) as bar:
-            while (progress := self.schedule.progress(self.step, self.elapsed)) < 1.0 and self.step < self.stop_at:
-                before = time.monotonic()
-                step_loss, count = self._update(progress)
-                rate = count / (time.monotonic() - before)
-                loss_sum, loss_count = loss_sum + step_loss * count, loss_count + count
-                bar.set_postfix_str(f"ppl {math.exp(min(step_loss, 20.0)):.2f}, {rate:,.0f} tokens/s, {progress:.1%}", refresh=False)
-                bar.update()
+        since_line, since_valid = Means(), Means()
+        with TrainingLog(folder, self.step) as log, progress_bar(self.progress) as bar:
+            while self.progress < 1.0 and self.step < self.stop_at:
+                update = self._update(self.progress)
+                since_line.add(update)
+                since_valid.add(update)
                 self.elapsed = time.monotonic() - started
+                self._show(bar, update)
+                if self.step % self.options.log_every == 0:
+                    log.add(self._place() | since_line.taken())
                 if self.elapsed - last_valid >= self.options.valid_every:
-                    self._validate(folder, loss_sum / loss_count, progress)
-                    loss_sum, loss_count = 0.0, 0
+                    self._validate(folder, log, since_valid.taken()["train_loss"])
                     last_valid = self.elapsed = time.monotonic() - started
                 if self.elapsed - last_saved >= self.options.checkpoint_every:
                     checkpoint.save(folder / "last.pt", self.checkpoint_values())
                     last_saved = self.elapsed
-        if loss_count > 0 and progress >= 1.0:
-            self._validate(folder, loss_sum / loss_count, progress)
+            if since_line.updates:
+                log.add(self._place() | since_line.taken())
+            if since_valid.updates and self.progress >= 1.0:
+                self._validate(folder, log, since_valid.taken()["train_loss"])
         checkpoint.save(folder / "last.pt", self.checkpoint_values())
 
-    def _update(self, progress: float) -> tuple[float, int]:
-        """One window, one step of AdamW. Returns the mean loss (an estimate while candidates are sampled) and the tokens read."""
+    def _update(self, progress: float) -> Update:
+        """One window, one step of AdamW."""
+        before = time.monotonic()
         options, device = self.options, self.options.device
         window = self.streams.at(self.step, options.seed)
         if window.first:
@@ -118,29 +169,45 @@ class Trainer:
         else:
             total = loss.full_loss(hidden, self.model.decoder, targets, dtype)
         mean = total / targets.numel()
+        rate = self.schedule.rate(self.step, progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.rate(self.step, progress)
+            group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         mean.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), options.clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip)
         self.optimizer.step()
         self.state = state
         self.step += 1
-        return mean.item(), targets.numel()
+        return Update(mean.item(), targets.numel(), norm.item(), rate, time.monotonic() - before)
 
-    def _validate(self, folder: pathlib.Path, train_loss: float, progress: float) -> None:
-        valid = scoring.estimate_loss(self.model, self.data.valid.to(self.options.device), batch_size=16)
-        epoch = self.step / self.streams.windows_per_epoch()
+    def _show(self, bar: tqdm, update: Update) -> None:
+        """The progress bar. It counts the schedule, which may end by steps or by time, so that its remaining time is that of the run."""
+        perplexity = math.exp(min(update.loss, 20.0))
+        unknown = f" ({self.unknown_of_train:.1%} unknown)" if self.unknown >= 0 else ""
+        bar.set_postfix_str(f"step {self.step}, ppl {perplexity:.2f}{unknown}, {update.tokens / update.seconds:,.0f} tokens/s", refresh=False)
+        bar.update(self.progress - bar.n)
+
+    def _place(self) -> dict[str, float]:
+        """Where the run is, by the log's columns."""
+        return {"step": self.step, "epoch": self.step / self.streams.windows_per_epoch(), "seconds": self.elapsed}
+
+    def _validate(self, folder: pathlib.Path, log: TrainingLog, train_loss: float) -> None:
+        valid = scoring.estimate_loss(self.model, self.data.valid.to(self.options.device), batch_size=16, unknown=self.unknown)
+        place = self._place()
+        log.add(place | {"train_loss": train_loss, "valid_loss": valid.loss, "valid_loss_known": valid.known_loss})
         line = (
-            f"{self.elapsed:8.0f} s  {progress:6.1%}  step {self.step:6d}  epoch {epoch:6.2f}"
-            f"  train ppl {math.exp(train_loss):8.3f}  valid ppl {math.exp(valid):8.3f}  valid bits/token {valid / math.log(2):.4f}"
+            f"{self.elapsed:8.0f} s  {self.progress:6.1%}  step {self.step:6d}  epoch {place['epoch']:6.2f}"
+            f"  train ppl {math.exp(train_loss):8.3f}  valid ppl {math.exp(valid.loss):8.3f}  valid bits/token {valid.loss / math.log(2):.4f}"
         )
+        if self.unknown >= 0:
+            line += f"  unknown {self.unknown_of_train:.2%} of train, {self.unknown_of_valid:.2%} of valid"
+        if self.unknown_of_valid > 0.0:
+            line += f"  valid ppl without them {math.exp(valid.known_loss):8.3f}"
         self.log.append(line)
         tqdm.write(line)
-        with (folder / "train.log").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        if valid < self.best_valid:
-            self.best_valid = valid
+        log.say(line)
+        if valid.loss < self.best_valid:
+            self.best_valid = valid.loss
             checkpoint.save(folder / "best.pt", self.checkpoint_values())
 
     def checkpoint_values(self) -> dict[str, object]:
@@ -166,13 +233,13 @@ class Trainer:
             "initial": self.initial,
         }
 
-    def follow(self, initial: dict[str, object]) -> None:
-        """Notes the run, a loaded checkpoint, whose weights this one starts from."""
-        self.commands = list(initial["commands"])
-        self.initial = {name: initial[name] for name in ("data", "step", "elapsed")}
+    def follow(self, commands: list[str], description: dict[str, object]) -> None:
+        """Notes what this run's weights start from: the commands that made it, and what a card says of it."""
+        self.commands = list(commands)
+        self.initial = description
 
     def restore(self, values: dict[str, object]) -> None:
-        """Takes a loaded checkpoint's place in its run."""
+        """Continues where a loaded checkpoint stopped."""
         self.model.load_state_dict(values["model"])
         self.optimizer.load_state_dict(values["optimizer"])
         for group in self.optimizer.param_groups:
@@ -190,19 +257,27 @@ class Trainer:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Ids to learn from and to validate on `[tokens]`, and where they came from."""
+    """Ids to learn from and to validate on, `[tokens]`, and where they came from."""
 
     train: torch.Tensor
     valid: torch.Tensor
     sources: dict[str, str]
 
     def description(self) -> dict[str, str]:
-        """Sources and a digest of the ids: a run may only be resumed on the data it was started on."""
+        """Sources and a digest of the ids: a run may be resumed only on the data that it was started on."""
         return {**self.sources, "train_tokens": str(len(self.train)), "digest": digest(self.train)}
 
 
+@contextlib.contextmanager
+def progress_bar(progress: float):
+    """A bar from 0 to 1, continued at `progress`."""
+    form = "{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
+    with tqdm(total=1.0, initial=progress, bar_format=form, mininterval=BAR_SECONDS, dynamic_ncols=True) as bar:
+        yield bar
+
+
 def start_from_unigrams(model: Network, ids: torch.Tensor) -> None:
-    """Gives a new network the distribution of single tokens in `ids`: nothing needs to be learned but what context adds."""
+    """Gives a new network the distribution of single tokens in `ids`, so that it only needs to learn what context adds."""
     counts = torch.bincount(ids, minlength=model.architecture.vocab_size)
     with torch.no_grad():
         model.decoder.bias.copy_(torch.log(counts.clamp(min=1) / counts.sum()))

@@ -1,37 +1,18 @@
-"""Networks without memory, to compare those with memory with: the last `context` tokens alone predict the next one.
+"""Networks without memory, for comparison with recurrent ones: only the last `context` tokens predict the next one.
 
-`cbow` is the mean of their vectors and an affine layer (Mikolov et al. 2013, turned from the middle word to the next);
+`cbow` is the mean of their vectors and an affine layer (Mikolov et al. 2013, with the next word in place of the middle one);
 `ffn` keeps their order: their vectors side by side and a tanh layer (Bengio et al. 2003). Both end in an affine output layer.
-They are used as `RnnLm` is; their state is the last `context` - 1 ids, before any text those of the padding token.
+They are used like `RnnLm`; their state is the last `context` - 1 ids, which before any text are those of the padding token.
 """
 
 from __future__ import annotations
-
-import dataclasses
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from .errors import InputError
-from .model import Architecture, Dropouts, State
-
-WINDOW_CELLS = ("cbow", "ffn")
-
-
-@dataclasses.dataclass(frozen=True)
-class WindowArchitecture(Architecture):
-    """The shape of a network that reads a window; `hidden_sizes` has one entry."""
-
-    context: int  # tokens that predict the next one
-    pad: int  # id that stands where a text has no token yet
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.hidden_sizes) != 1:
-            raise InputError(f"a `{self.cell}` network has one hidden layer, found sizes {self.hidden_sizes}")
-        if self.context < 1:
-            raise InputError(f"a context must be positive, found {self.context}")
+from .architecture import WindowArchitecture
+from .model import Dropouts, State
 
 
 class WindowLm(nn.Module):
@@ -55,8 +36,8 @@ class WindowLm(nn.Module):
     def forward(self, ids: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """Reads `ids`. Logits are `decoder` of the outputs: the loss decides which of them to compute.
 
-        In training every window of the text is read as the beginning of one: with the state carried on, padding would be
-        met once an epoch, and what follows the first few tokens of a text never learnt.
+        In training every window is read as the beginning of a text. If the state were carried on, padding would occur once an
+        epoch, and the network would not learn what follows the first few tokens of a text.
         """
         before = self.zero_state(ids.shape[1]) if self.training else state
         seen = torch.cat([before[0], ids])

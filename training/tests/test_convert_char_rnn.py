@@ -7,11 +7,10 @@ import pickle
 
 import numpy
 import pytest
-import torch
 
 import convert
 from conftest import refusal, run
-from rnnlm.convert import tensor_bundle
+from rnnlm.convert import char_rnn, tensor_bundle
 from rnnlm.errors import InputError
 from served import assert_served_alike
 
@@ -37,7 +36,7 @@ def as_ml5(checkpoint: pathlib.Path, folder: pathlib.Path) -> dict[str, dict[str
     for name, tensor in tensor_bundle.read(tensor_bundle.find(checkpoint)).items():
         if "Adam" not in name and "power" not in name:
             manifest[name] = {"filename": name.replace("/", "_"), "shape": list(tensor.shape)}
-            (folder / name.replace("/", "_")).write_bytes(tensor.numpy().astype("<f4").tobytes())
+            (folder / name.replace("/", "_")).write_bytes(tensor.astype("<f4").tobytes())
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "vocab.json").write_text(json.dumps({char: k for k, char in enumerate(CHARS)}))
     return manifest
@@ -48,6 +47,44 @@ def test_checkpoint_of_tensorflow(server_binary, tmp_path, cell):
     folder, ids, probs = checkpoint(tmp_path, cell)
     run(convert, folder, tmp_path / "model")
     assert_served_alike(server_binary, tmp_path / "model", ids, probs)
+
+
+@pytest.mark.parametrize("place", ["", "model.ckpt-7"], ids=["folder", "file"])
+def test_checkpoint_in_the_first_format_of_tensorflow(server_binary, tmp_path, place):
+    """`data/char-rnn-v1` holds the variables of `data/char-rnn-lstm`."""
+    folder, ids, probs = checkpoint(tmp_path, "lstm")
+    for path in [*folder.glob("model.ckpt*"), folder / "checkpoint"]:
+        path.unlink()
+    for path in (DATA / "char-rnn-v1").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    run(convert, folder / place, tmp_path / "model")
+    assert_served_alike(server_binary, tmp_path / "model", ids, probs)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_variables_before_tensorflow_1_0_had_other_names(cell):
+    named = tensor_bundle.read(tensor_bundle.find(DATA / f"char-rnn-{cell}"))
+    classes = {"basic_lstm_cell": "BasicLSTMCell", "gru_cell": "GRUCell", "basic_rnn_cell": "BasicRNNCell"}
+    older = {}
+    for name, tensor in named.items():
+        for old, new in [("multi_rnn_cell/cell_", "MultiRNNCell/Cell"), *classes.items(), ("gates", "Gates"), ("candidate", "Candidate")]:
+            name = name.replace(old, new)
+        older[name.replace("kernel", "Linear/Matrix").replace("bias", "Linear/Bias")] = tensor
+    expected, found = (char_rnn.network(variables).tensors(numpy.dtype("f4")) for variables in (named, older))
+    assert older.keys() != named.keys()
+    assert expected.keys() == found.keys() and all(numpy.array_equal(expected[name], found[name]) for name in expected)
+
+
+def test_damaged_checkpoints_in_the_first_format_are_refused(tmp_path):
+    whole = (DATA / "char-rnn-v1/model.ckpt-7").read_bytes()
+    path = tmp_path / "model.ckpt-7"
+    (tmp_path / "chars_vocab.pkl").write_bytes(pickle.dumps((tuple(CHARS), {char: k for k, char in enumerate(CHARS)}), protocol=2))
+    for place in range(0, len(whole) - 8, 131):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(InputError):
+            run(convert, path, tmp_path / f"model-{place}")
+    path.write_bytes(whole[200:])
+    assert refusal(convert, path, tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["model.ckpt-7", "model.ckpt-7.index"])
@@ -158,4 +195,4 @@ def test_tensors_of_a_table_with_many_blocks(tmp_path):
     (tmp_path / "x.index").write_bytes(file + top + b"\0\0\0\0\0" + footer)
     (tmp_path / "x.data-00000-of-00001").write_bytes(numpy.arange(200, dtype="<f4").tobytes())
     tensors = tensor_bundle.read(tmp_path / "x.index")
-    assert torch.equal(torch.cat(list(tensors.values())), torch.arange(200.0))
+    assert numpy.array_equal(numpy.concatenate(list(tensors.values())), numpy.arange(200.0))

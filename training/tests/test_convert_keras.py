@@ -1,4 +1,4 @@
-"""Models that Keras built and saved, against what Keras computes."""
+"""Models that Keras built and saved, against Keras's own numbers."""
 
 import collections
 import json
@@ -38,14 +38,14 @@ RECURRENT = {
 
 
 def randomised(model: keras.Model, seed: int) -> keras.Model:
-    """Weights of the size that trained ones have."""
+    """Weights as large as trained ones."""
     numbers = np.random.default_rng(seed)
     model.set_weights([numbers.normal(0, 0.8, weight.shape) for weight in model.get_weights()])
     return model
 
 
 def save(model: keras.Model, path: pathlib.Path) -> pathlib.Path:
-    """The model in the form of the path's ending, and its words beside it."""
+    """Saves the model in the form that the path's suffix names, with its words beside it."""
     model.save(path)
     (path.parent / "words.txt").write_text("\n".join(WORDS) + "\n")
     return path
@@ -74,39 +74,40 @@ def test_functional_with_a_softmax_of_its_own(server_binary, tmp_path, suffix):
     assert_served_alike(server_binary, tmp_path / "model", IDS, probabilities(model, IDS))
 
 
-def test_characters_as_one_hot_vectors_in_windows(server_binary, tmp_path):
-    chars = " etaon\n"
+def test_characters_as_one_hot_vectors_with_the_state_carried_on(server_binary, tmp_path):
     model = randomised(keras.Sequential([layers.Input((None, V)), layers.LSTM(6), layers.Dense(V, activation="softmax")]), seed=3)
-    (tmp_path / "chars.json").write_text(json.dumps({char: k for k, char in enumerate(chars)}))
-    run(convert, save(model, tmp_path / "model.keras"), tmp_path / "model", "--vocab", tmp_path / "chars.json")
+    (tmp_path / "chars.json").write_text(json.dumps({char: k for k, char in enumerate(" etaon\n")}))
+    run(convert, save(model, tmp_path / "model.keras"), tmp_path / "model", "--vocab", tmp_path / "chars.json", "--window", "none")
     assert json.loads((tmp_path / "model/config.json").read_text())["tokenizer"]["kind"] == "char"
-    assert "zero state" in (tmp_path / "model/README.md").read_text()
+    assert "carries the state from token to token, as --window none asked" in (tmp_path / "model/README.md").read_text()
     windows = [np.eye(V)[None, IDS[: k + 1]] for k in range(len(IDS))]
     probs = [keras.ops.convert_to_numpy(model(window))[0] for window in windows]
     assert_served_alike(server_binary, tmp_path / "model", IDS, np.array(probs))
 
 
 class Tokenizer:
-    """That of Keras 2, for its pickle."""
+    """The class of Keras 2, for its pickle."""
 
     def __init__(self, config: dict[str, object]) -> None:
         self.__dict__ |= config
         self.word_docs = collections.defaultdict(int, the=3)
 
 
-@pytest.mark.parametrize("form", ["json", "pickle"])
+@pytest.mark.parametrize("form", ["json", "json in json", "word_index", "pickle"])
 def test_words_of_a_keras_tokenizer(server_binary, tmp_path, form):
-    """What Keras 2 writes: ids from 1 on, marks that become spaces, lower case."""
+    """What Keras 2 writes: ids from 1 on, filters that become spaces, lower case."""
     word_index = {"<OOV>": 1, "the": 2, "sea": 3, "ship": 4, "sails": 5, "home": 6, "rare": 7}
     config = {"num_words": V, "filters": '!",.\t\n', "lower": True, "char_level": False, "oov_token": "<OOV>", "word_index": json.dumps(word_index)}
-    if form == "json":
-        (tmp_path / "tokenizer.json").write_text(json.dumps({"class_name": "Tokenizer", "config": config}))
+    path = tmp_path / "tokens.json"
+    whole = json.dumps({"class_name": "Tokenizer", "config": config})
+    if form == "pickle":
+        path = write(tmp_path / "tokenizer.pickle", "")
+        path.write_bytes(pickle.dumps(Tokenizer(config | {"word_index": word_index})))
     else:
-        (tmp_path / "tokenizer.pickle").write_bytes(pickle.dumps(Tokenizer(config | {"word_index": word_index})))
-    model = randomised(keras.Sequential([layers.Input((None,)), layers.Embedding(V, 5, mask_zero=True), layers.LSTM(6), layers.Dense(V, activation="softmax")]), seed=4)
-    run(convert, save(model, tmp_path / "model.keras"), tmp_path / "model", "--vocab", tmp_path / f"tokenizer.{form}")
+        write(path, {"json": whole, "json in json": json.dumps(whole), "word_index": json.dumps(config | {"word_index": word_index})}[form])
+    model = randomised(chain(layers.LSTM(6, return_sequences=True)), seed=4)
+    run(convert, save(model, tmp_path / "model.keras"), tmp_path / "model", "--vocab", path)
     assert output(server_binary, "tokenize", "--model", tmp_path / "model", write(tmp_path / "text", "The sea, the RARE ship!")).split() == list("23214")
-    assert "`mask_zero`" in (tmp_path / "model/README.md").read_text()
 
 
 def write(path: pathlib.Path, text: str) -> pathlib.Path:
@@ -124,12 +125,12 @@ def chain(*between: object, dense: object = None) -> keras.Model:
     [
         (lambda: chain(layers.LSTM(6, recurrent_activation="hard_sigmoid")), "`recurrent_activation` of the LSTM layer `lstm"),
         (lambda: chain(layers.GRU(6, activation="relu")), "`activation` of the GRU layer `gru"),
-        (lambda: chain(layers.SimpleRNN(6, activation="elu")), "is `elu`, expected `tanh` or `relu` or `sigmoid`"),
+        (lambda: chain(layers.SimpleRNN(6, activation="elu")), "is `elu`; expected `tanh` or `relu` or `sigmoid`"),
         (lambda: chain(layers.LSTM(6, go_backwards=True)), "`go_backwards`"),
         (lambda: chain(layers.Bidirectional(layers.LSTM(6))), "Bidirectional"),
         (lambda: chain(layers.LSTM(6, return_sequences=True), layers.GRU(6)), "expected one kind"),
         (lambda: chain(layers.LSTM(6), layers.Dense(8, activation="relu")), "after `dense"),
-        (lambda: chain(layers.LSTM(6), dense=layers.Dense(V, activation="sigmoid")), "is `sigmoid`, expected `softmax` or `linear`"),
+        (lambda: chain(layers.LSTM(6), dense=layers.Dense(V, activation="sigmoid")), "is `sigmoid`; expected `softmax` or `linear`"),
         (lambda: chain(layers.GlobalAveragePooling1D()), "GlobalAveragePooling1D"),
         (lambda: chain(layers.SimpleRNN(6, activation="sigmoid", return_sequences=True), layers.SimpleRNN(6)), "expected one kind"),
     ],

@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional
 
 from rnnlm import loss
+from rnnlm.architecture import Architecture
 from rnnlm.candidates import CandidateSampler
-from rnnlm.model import Architecture, RnnLm
+from rnnlm.model import RnnLm
 from rnnlm.network import build
 from rnnlm.scoring import perplexity_by_context, score_text
 from rnnlm.tokenizer import Rule, Tokenizer

@@ -1,4 +1,4 @@
-"""Exported graphs against PyTorch, run by ONNX Runtime: any steps, any batch, in one piece or in parts."""
+"""Exported graphs in ONNX Runtime against PyTorch: any number of steps, any batch, in one piece or in parts."""
 
 import json
 
@@ -12,21 +12,28 @@ import evaluate
 import export
 import train
 from conftest import TINY, refusal, run
-from rnnlm import folder
-from rnnlm.onnx_recurrent import state_pairs, to_bytes
-from rnnlm.model import Architecture, RnnLm
+from rnnlm import reading
+from rnnlm.architecture import Architecture
+from rnnlm.model import RnnLm, stored_weights
+from rnnlm.onnx_recurrent import state_pairs
+from rnnlm.weights_file import Storage, Weights
 
 LAYERS = {"one": (6,), "alike": (6, 6, 6), "unlike": (5, 7, 6)}
 VOCAB_SIZE = 9
 
 
 def network(cell: str, hidden_sizes: tuple[int, ...], tie_weights: bool) -> RnnLm:
-    """A small network with large random weights, biases too."""
+    """A small network with large random weights and biases."""
     torch.manual_seed(6)
     model = RnnLm(Architecture(cell, VOCAB_SIZE, 6, hidden_sizes, tie_weights))
     for weight in model.parameters():
         torch.nn.init.uniform_(weight, -0.8, 0.8)
     return model.eval()
+
+
+def graph_of(model: RnnLm) -> bytes:
+    """The file of a network."""
+    return Weights(model.architecture, {name: weight.numpy() for name, weight in stored_weights(model).items()}).file(Storage("onnx", "f32")).data
 
 
 def flat(model: RnnLm, state: list) -> dict[str, numpy.ndarray]:
@@ -43,7 +50,7 @@ def flat(model: RnnLm, state: list) -> dict[str, numpy.ndarray]:
 @torch.no_grad()
 def test_graph_computes_what_the_network_does(cell, tie_weights, layers):
     model = network(cell, LAYERS[layers], tie_weights)
-    session = onnxruntime.InferenceSession(to_bytes(model, torch.float32))
+    session = onnxruntime.InferenceSession(graph_of(model))
     pairs = state_pairs(model.architecture)
     for steps, batch in [(1, 1), (5, 3), (1, 4), (7, 1)]:
         state = [torch.randn(1, batch, size) for size in LAYERS[layers]]
@@ -58,8 +65,8 @@ def test_graph_computes_what_the_network_does(cell, tie_weights, layers):
 
 
 def test_names_and_weights_are_as_documented():
-    file = to_bytes(network("lstm", (6, 6), tie_weights=True), torch.float32)
-    assert file == to_bytes(network("lstm", (6, 6), tie_weights=True), torch.float32), "the same network, the same bytes"
+    file = graph_of(network("lstm", (6, 6), tie_weights=True))
+    assert file == graph_of(network("lstm", (6, 6), tie_weights=True)), "the same network, the same bytes"
     model = onnx.load_from_string(file)
     assert [opset.version for opset in model.opset_import] == [17]
     described = {value.name: [place.dim_param or place.dim_value for place in value.type.tensor_type.shape.dim] for value in (*model.graph.input, *model.graph.output)}
@@ -76,7 +83,7 @@ def test_names_and_weights_are_as_documented():
 def test_exported_folder_is_measured_and_read_back(corpus, tmp_path, capsys, cell, dtype):
     run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--cell", cell, "--hidden-sizes", 6, 8, "--tie-weights", "--steps", 20)
     arguments = [tmp_path / "run/best.pt", tmp_path / "model", "--test", tmp_path / "run/test.txt"]
-    assert "in f32 or f16, which every run-time reads, found bf16" in refusal(export, *arguments, "--format", "onnx", "--dtype", "bf16")
+    assert "as f32 or f16, which every runtime reads; found bf16" in refusal(export, *arguments, "--format", "onnx", "--dtype", "bf16")
     assert not (tmp_path / "model").exists()
     run(export, *arguments, "--format", "onnx", "--dtype", dtype)
     assert {path.name for path in (tmp_path / "model").iterdir()} == {"config.json", "model.onnx", "vocab.txt", "README.md"}
@@ -93,5 +100,5 @@ def test_weights_survive_the_order_of_gates(tmp_path, corpus):
     run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--steps", 2)
     for format in ("safetensors", "onnx"):
         run(export, tmp_path / "run/last.pt", tmp_path / format, "--test", corpus, "--format", format)
-    one, other = (folder.read(tmp_path / format)[0].state_dict() for format in ("safetensors", "onnx"))
+    one, other = (reading.read(tmp_path / format)[0].state_dict() for format in ("safetensors", "onnx"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -1,4 +1,4 @@
-"""Networks that read a window: what they compute, and that the graph that is served computes it too."""
+"""Networks that read a window: what they compute, and that the exported graph computes the same."""
 
 import json
 
@@ -12,7 +12,7 @@ import evaluate
 import export
 import train
 from conftest import TINY, refusal, run
-from rnnlm import folder
+from rnnlm import reading
 from rnnlm.network import build
 from test_commands import same
 
@@ -58,7 +58,7 @@ def test_exported_graph_computes_what_the_network_does(corpus, tmp_path, capsys,
     window = 3 if "--context" in arguments else 5
     assert manifest["onnx"] == {"tokens": "tokens", "logits": "logits", "window": window, "pad": "<eos>"}
     assert "architecture" not in manifest
-    model, tokenizer = folder.read(tmp_path / "model")
+    model, tokenizer = reading.read(tmp_path / "model")
     ids = torch.randint(len(tokenizer.vocabulary), (50, window))
     with torch.no_grad():
         outputs, _ = model(ids.t(), model.zero_state(50))
@@ -90,8 +90,7 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(corpus, tmp_path, cell
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--hidden-sizes", "8", "8"], "a `cbow` network has one hidden layer, found sizes (8, 8)"),
-        (["--context", "0"], "a context must be positive, found 0"),
+        (["--hidden-sizes", "8", "8"], "a `cbow` network has one hidden layer: found sizes (8, 8)"),
         (["--recurrent-dropout", "0.1"], "which a `cbow` network lacks"),
         (["--tie-weights", "--hidden-sizes", "9"], "tied weights"),
         (["--tokenizer", "rule.json"], "a `cbow` network needs `initial_tokens`"),
@@ -107,13 +106,13 @@ def test_bad_arguments_are_refused(corpus, tmp_path, monkeypatch, arguments, mes
 def test_a_context_of_a_network_with_memory_is_a_usage_error(corpus, tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--context", 3, "--steps", 1)
-    assert caught.value.code == 2 and "--context is of the cells cbow and ffn, found lstm" in capsys.readouterr().err
+    assert caught.value.code == 2 and "--context is for the cells cbow and ffn; found lstm" in capsys.readouterr().err
 
 
 def test_bf16_graphs_and_foreign_graphs_are_refused(corpus, tmp_path):
     run(train, "--out", tmp_path / "run", "--train", corpus, *TINY, "--cell", "ffn", "--steps", 2)
     arguments = [tmp_path / "run/last.pt", tmp_path / "model", "--test", corpus]
-    assert "in f32 or f16, which every run-time reads, found bf16" in refusal(export, *arguments, "--dtype", "bf16")
+    assert "as f32 or f16, which every runtime reads; found bf16" in refusal(export, *arguments, "--dtype", "bf16")
     assert "is served as a graph" in refusal(export, *arguments, "--format", "safetensors")
     assert not (tmp_path / "model").exists()
     run(export, *arguments)
@@ -121,6 +120,6 @@ def test_bf16_graphs_and_foreign_graphs_are_refused(corpus, tmp_path):
     file = onnx.load(path)
     file.graph.name = "main_graph"
     onnx.save(file, path)
-    assert "holds the graph `main_graph`, expected one that export.py made" in refusal(evaluate, tmp_path / "model", corpus)
+    assert "and no RNN, GRU or LSTM" in refusal(evaluate, tmp_path / "model", corpus)
     path.write_bytes(b"not a graph")
     assert "cannot be read as ONNX" in refusal(evaluate, tmp_path / "model", corpus)

@@ -1,15 +1,15 @@
-//! `architecture`: what the manifest says of the network, in full for a safetensors file, in part for an ONNX graph.
+//! `architecture`: the network of a manifest, in full for a safetensors file, in part for an ONNX graph.
 
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
-use super::{Network, cell};
+use super::cell;
 use crate::error::{Error, Result};
 use crate::lm::Cell;
 use crate::rnn::{self, GruForm};
 
-/// The keys that are there.
+/// The keys of `architecture` that were found.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct KnownArchitecture {
@@ -28,22 +28,14 @@ pub struct KnownArchitecture {
     pub gru_linear_before_reset: Option<bool>,
 }
 
-/// Where the output layer's weights come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputWeights {
-    /// A tensor of their own, `decoder.weight`.
-    Own,
-    /// The embedding, `encoder.weight` (Press & Wolf 2017).
-    Tied,
-}
-
-impl OutputWeights {
-    pub(in crate::catalog) fn name(self) -> &'static str {
-        match self {
-            OutputWeights::Own => "own",
-            OutputWeights::Tied => "tied",
-        }
-    }
+/// The network of a safetensors file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredNetwork {
+    /// Sizes, cell and form.
+    pub architecture: rnn::Architecture,
+    /// Whether the output layer's weights are the embedding, `encoder.weight` (Press & Wolf 2017), and not a tensor of
+    /// their own, `decoder.weight`.
+    pub tie_weights: bool,
 }
 
 impl KnownArchitecture {
@@ -52,7 +44,7 @@ impl KnownArchitecture {
         self.hidden_sizes.as_deref().map(sizes)
     }
 
-    /// The first key that is there beside `vocab_size`.
+    /// The first key that was found besides `vocab_size`.
     pub(in crate::catalog) fn beyond_vocab_size(&self) -> Option<&'static str> {
         [
             ("cell", self.cell.is_some()),
@@ -62,18 +54,18 @@ impl KnownArchitecture {
             ("gru_linear_before_reset", self.gru_linear_before_reset.is_some()),
         ]
         .into_iter()
-        .find_map(|(key, is_there)| is_there.then_some(key))
+        .find_map(|(key, was_found)| was_found.then_some(key))
     }
 
-    /// The network of a safetensors file.
-    pub(super) fn declared(self) -> Result<Network> {
+    /// The network, where the manifest describes all of it.
+    pub(super) fn declared(self) -> Result<DeclaredNetwork> {
         let cell = required("cell", self.cell)?;
         let vocab_size = size(required("vocab_size", self.vocab_size)?);
         let embedding_size = size(required("embedding_size", self.embedding_size)?);
         let hidden_sizes = sizes(&required("hidden_sizes", self.hidden_sizes)?);
         let Some(&last) = hidden_sizes.last() else {
             return Err(Error::load(
-                "`architecture.hidden_sizes` is empty, expected the units of each layer",
+                "`architecture.hidden_sizes` is empty, expected the number of units of each layer",
             ));
         };
         let tie_weights = self.tie_weights.unwrap_or(false);
@@ -87,17 +79,15 @@ impl KnownArchitecture {
             None | Some(true) => GruForm::ResetAfter,
             Some(false) => GruForm::ResetBefore,
         };
-        Ok(Network::Declared {
-            architecture: rnn::Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form },
-            output_weights: if tie_weights { OutputWeights::Tied } else { OutputWeights::Own },
-        })
+        let architecture = rnn::Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form };
+        Ok(DeclaredNetwork { architecture, tie_weights })
     }
 }
 
 fn required<T>(key: &str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| {
         Error::load(format!(
-            "`architecture.{key}` is missing; a `.safetensors` file does not say what it holds"
+            "`architecture.{key}` is missing; a `.safetensors` file does not describe its network"
         ))
     })
 }

@@ -1,4 +1,4 @@
-//! `onnx`: what the manifest says of a graph, where detection is not enough.
+//! `onnx`: what a manifest says about a graph where detection is not enough.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use crate::onnx::Hints;
 
-/// What is known of a graph beforehand.
+/// What the manifest says about a graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GraphSpec {
-    /// Must agree with the graph, but for `gru_linear_before_reset`, which is in force in place of what the graph says.
+    /// Must agree with the graph, except for `gru_linear_before_reset`, which overrides it.
     pub architecture: KnownArchitecture,
     /// See [`Hints::tokens`].
     pub tokens: Option<String>,
@@ -23,12 +23,12 @@ pub struct GraphSpec {
     pub logits: Option<String>,
     /// See [`Hints::window`].
     pub window: Option<usize>,
-    /// The entry of [`Hints::pad`].
+    /// The vocabulary entry for [`Hints::pad`].
     pub pad: Option<String>,
 }
 
 impl GraphSpec {
-    /// The same, with `pad` as an id.
+    /// The hints for the reader, with `pad` as an id.
     pub fn hints(&self, pad: Option<TokenId>) -> Hints {
         let Self { architecture, tokens, state, logits, window, .. } = self.clone();
         let gru_linear_before_reset = architecture.gru_linear_before_reset;
@@ -60,7 +60,7 @@ impl Onnx {
         }
         if window.is_some() && !state.is_empty() {
             return Err(Error::load(
-                "`onnx.window` and `onnx.state` are both there; a window is for a graph without a state",
+                "`onnx.window` and `onnx.state` were both found; a window is for graphs without state",
             ));
         }
         let window = window.map(|window| window.get() as usize);

@@ -1,10 +1,10 @@
 //! Folders with an ONNX file: what their manifests may say, and what is wrong with the others.
 
-use super::super::{Manifest, Network, inspect, load_folder};
+use super::super::{Manifest, NetworkSpec, inspect, load_folder};
 use super::*;
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::lm::{Backend, Logits, Row, Scratch, State};
-use crate::rnn::Kernel;
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnx/files");
 
@@ -50,7 +50,7 @@ fn a_manifest_may_leave_all_to_the_graph() {
     assert!(served.understanding.is_some_and(|understanding| understanding.not_lowered.is_none()));
     assert_eq!(loaded(RESIDUAL, |_| ()).unwrap().model.info().backend, Backend::Tract);
     let json = manifest().to_string();
-    assert!(matches!(Manifest::parse(json.as_bytes()).unwrap().network, Network::Graph(_)));
+    assert!(matches!(Manifest::parse(json.as_bytes()).unwrap().network, NetworkSpec::Graph(_)));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn what_a_manifest_says_of_the_network_must_be_so() {
     let right = json!({"cell": "lstm", "vocab_size": 11, "embedding_size": 4, "hidden_sizes": [5], "tie_weights": false});
     assert!(loaded(LSTM, |manifest| manifest["architecture"] = right).is_ok());
     for (key, value, expected) in [
-        ("cell", json!("gru"), "`architecture.cell` is `gru`, expected `lstm`, as the graph has it"),
+        ("cell", json!("gru"), "`architecture.cell` is `gru`, expected `lstm`, as in the graph"),
         ("vocab_size", json!(12), "`architecture.vocab_size` is 12, expected 11"),
         ("embedding_size", json!(5), "`architecture.embedding_size` is 5, expected 4"),
         ("hidden_sizes", json!([5, 5]), "`architecture.hidden_sizes` is [5, 5], expected [5]"),
@@ -66,14 +66,17 @@ fn what_a_manifest_says_of_the_network_must_be_so() {
         (
             "gru_linear_before_reset",
             json!(true),
-            "`architecture.gru_linear_before_reset` is there, but the graph's cell is `lstm`",
+            "`architecture.gru_linear_before_reset` was found, but the graph's cell is `lstm`",
         ),
     ] {
         let message = refusal(LSTM, |manifest| manifest["architecture"] = json!({key: value}));
         assert!(message.starts_with(&format!("`model.onnx`: {expected}")), "{message}");
     }
     let message = refusal(RESIDUAL, |manifest| manifest["architecture"] = json!({"cell": "lstm"}));
-    assert!(message.contains("`architecture.cell` is there, but the graph is run as it is"), "{message}");
+    assert!(
+        message.contains("`architecture.cell` was found, but the graph's network is not recognised"),
+        "{message}"
+    );
     let overridden = json!({"gru_linear_before_reset": true});
     let message = refusal(RESIDUAL, |manifest| manifest["architecture"] = overridden);
     assert!(message.contains("`gru_linear_before_reset` is overridden"), "{message}");

@@ -1,10 +1,11 @@
 //! Wrong manifests and vocabularies, each with what is said about it.
 
-use super::super::{Manifest, Network, OutputWeights, load_folder};
+use super::super::{DeclaredNetwork, Manifest, NetworkSpec, load_folder};
 use super::*;
 use crate::error::ErrorKind;
-use crate::rnn::{GruForm, Kernel};
-use crate::text::Kind;
+use crate::kernels::Kernel;
+use crate::rnn::GruForm;
+use crate::text::TokenizerKind;
 
 /// What loading the folder is refused with, after `change`.
 fn refusal(change: impl FnOnce(&mut Folder)) -> String {
@@ -29,12 +30,12 @@ fn a_manifest_with_all_keys_is_read() {
     });
     let manifest = Manifest::parse(json.to_string().as_bytes()).unwrap();
     assert_eq!((manifest.weights.as_str(), manifest.tokenizer_file.as_str()), ("w.safetensors", "v.txt"));
-    let Network::Declared { architecture, output_weights } = manifest.network else {
+    let NetworkSpec::Declared(DeclaredNetwork { architecture, tie_weights }) = manifest.network else {
         panic!("{:?}", manifest.network);
     };
-    assert_eq!((architecture.gru_form, output_weights), (GruForm::ResetBefore, OutputWeights::Tied));
+    assert_eq!((architecture.gru_form, tie_weights), (GruForm::ResetBefore, true));
     assert_eq!(architecture.hidden_sizes, [3, 4]);
-    assert_eq!((manifest.tokenizer.kind, manifest.tokenizer.lowercase), (Kind::Word, true));
+    assert_eq!((manifest.tokenizer.kind, manifest.tokenizer.lowercase), (TokenizerKind::Word, true));
     assert_eq!(manifest.tokenizer.replace.len(), 2);
     assert_eq!(manifest.initial_tokens, ["e"]);
 }
@@ -60,7 +61,7 @@ fn wrong_keys_are_named_with_what_was_found_and_expected() {
         (
             "/onnx",
             json!({"window": 4}),
-            "`config.json`: `onnx` is there, but `weights` is `model.safetensors`, expected an `.onnx` file",
+            "`config.json`: `onnx` was found, but `weights` is `model.safetensors`, expected an `.onnx` file",
         ),
         (
             "/weights",
@@ -128,12 +129,12 @@ fn wrong_tokenizers_are_named_with_what_was_found_and_expected() {
         (
             "/tokenizer/pattern",
             json!("x"),
-            "`tokenizer` with `vocab.txt`: `pattern` is there, but `kind` is `whitespace`",
+            "`tokenizer` with `vocab.txt`: `pattern` is set although `kind` is `whitespace`",
         ),
         (
             "/tokenizer/unk",
             json!("<u>"),
-            "`tokenizer` with `vocab.txt`: `unk` is `<u>`, which the vocabulary does not have",
+            "`tokenizer` with `vocab.txt`: `unk` is `<u>`, which is not in the vocabulary",
         ),
     ]);
 }

@@ -1,18 +1,13 @@
 //! Folders that load: what is served, under which name, and which one is meant where none is named.
 
-use super::super::{Catalog, OnFailure, Plan, Served, load_folder};
+use super::super::{Catalog, Selection, Served, load_folder};
 use super::*;
 use crate::error::ErrorKind;
+use crate::kernels::Kernel;
 use crate::lm::{Joint, Logits, Row, Scratch, State};
-use crate::rnn::Kernel;
 
-fn plan(models: &Path) -> Plan {
-    Plan {
-        models: models.to_owned(),
-        default_model: None,
-        on_failure: OnFailure::Skip,
-        kernel: Kernel::Portable,
-    }
+fn selection(models: &Path) -> Selection {
+    Selection { models: models.to_owned(), default_model: None, strict: false, kernel: Kernel::Portable }
 }
 
 /// A folder of model folders with these names.
@@ -92,10 +87,10 @@ fn the_identity_follows_weights_and_architecture_alone() {
 fn one_folder_or_a_folder_of_them() {
     let place = models(&["sea", "air"]);
     std::fs::create_dir(place.path().join("notes")).unwrap();
-    let all = Catalog::load(&plan(place.path())).unwrap();
+    let all = Catalog::load(&selection(place.path())).unwrap();
     assert_eq!(all.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["air", "sea"]);
     assert!(all.failures().is_empty());
-    let one = Catalog::load(&plan(&place.path().join("sea/."))).unwrap();
+    let one = Catalog::load(&selection(&place.path().join("sea/."))).unwrap();
     assert_eq!(one.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["sea"]);
 }
 
@@ -104,25 +99,25 @@ fn the_default_is_the_one_asked_for_or_classics_or_the_first() {
     let with_classics = models(&["sea", "air", "classics"]);
     let without = models(&["sea", "air"]);
     let default = |place: &TempDir, name: Option<&str>| {
-        let plan = Plan { default_model: name.map(str::to_owned), ..plan(place.path()) };
-        Catalog::load(&plan).map(|catalog| catalog.get(None).unwrap().name.clone())
+        let selection = Selection { default_model: name.map(str::to_owned), ..selection(place.path()) };
+        Catalog::load(&selection).map(|catalog| catalog.get(None).unwrap().name.clone())
     };
     assert_eq!(&*default(&with_classics, None).unwrap(), "classics");
     assert_eq!(&*default(&without, None).unwrap(), "air");
     assert_eq!(&*default(&with_classics, Some("sea")).unwrap(), "sea");
     let error = default(&without, Some("classics")).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Config);
-    assert_eq!(error.message, "the default model `classics` is not there; there are `air`, `sea`");
+    assert_eq!(error.message, "the default model `classics` was not found; the models are `air`, `sea`");
 }
 
 #[test]
 fn an_unknown_model_is_answered_with_those_there_are() {
     let place = models(&["sea", "air"]);
-    let catalog = Catalog::load(&plan(place.path())).unwrap();
+    let catalog = Catalog::load(&selection(place.path())).unwrap();
     assert_eq!(&*catalog.get(Some("sea")).unwrap().name, "sea");
     let error = catalog.get(Some("land")).err().unwrap();
     assert_eq!(error.kind, ErrorKind::ModelNotFound);
-    assert_eq!(error.message, "no model `land`; there are `air`, `sea`");
+    assert_eq!(error.message, "no model `land`; the models are `air`, `sea`");
 }
 
 #[test]
@@ -132,7 +127,7 @@ fn a_folder_that_fails_is_reported_and_skipped_unless_all_must_load() {
     std::fs::create_dir(place.path().join("bare")).unwrap();
     std::fs::write(place.path().join("bare/model.onnx"), "").unwrap();
 
-    let catalog = Catalog::load(&plan(place.path())).unwrap();
+    let catalog = Catalog::load(&selection(place.path())).unwrap();
     assert_eq!(catalog.iter().count(), 1);
     let failures: Vec<String> = catalog
         .failures()
@@ -151,7 +146,7 @@ fn a_folder_that_fails_is_reported_and_skipped_unless_all_must_load() {
         failures[1]
     );
 
-    let error = Catalog::load(&Plan { on_failure: OnFailure::Refuse, ..plan(place.path()) }).err().unwrap();
+    let error = Catalog::load(&Selection { strict: true, ..selection(place.path()) }).err().unwrap();
     assert_eq!(error.kind, ErrorKind::Load);
     assert!(
         error.message.contains("bare`: `model.onnx` has no manifest")
@@ -163,9 +158,9 @@ fn a_folder_that_fails_is_reported_and_skipped_unless_all_must_load() {
 #[test]
 fn nothing_to_serve_is_a_failure() {
     let place = temporary();
-    let error = Catalog::load(&plan(place.path())).err().unwrap();
+    let error = Catalog::load(&selection(place.path())).err().unwrap();
     assert!(error.message.starts_with("no model in `"), "{error}");
-    let error = Catalog::load(&plan(&place.path().join("nowhere"))).err().unwrap();
+    let error = Catalog::load(&selection(&place.path().join("nowhere"))).err().unwrap();
     assert!(error.message.starts_with("cannot read the models in `"), "{error}");
     assert_eq!(Catalog::new(Vec::new(), None).err().unwrap().kind, ErrorKind::Config);
 }

@@ -3,11 +3,12 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 
-use super::super::{OutputWeights, load_folder, read_weights};
+use super::super::{DeclaredNetwork, load_folder, read_weights};
 use super::*;
 use crate::error::Error;
+use crate::kernels::Kernel;
 use crate::lm::{Cell, Dtype as Stored};
-use crate::rnn::{Architecture, GruForm, Kernel};
+use crate::rnn::{Architecture, GruForm, Values};
 
 fn refusal(change: impl FnOnce(&mut Folder)) -> String {
     let mut folder = Folder::new();
@@ -32,7 +33,7 @@ fn wrong_shapes_types_and_names_are_named_with_what_was_found_and_expected() {
     let table: [(Change, &str); 7] = [
         (
             |folder| folder.tensors.retain(|tensor| tensor.name != "decoder.weight"),
-            "`model.safetensors`: tensor `decoder.weight` is missing, expected it with the shape [4, 2]",
+            "`model.safetensors`: tensor `decoder.weight` is missing, expected one of shape [4, 2]",
         ),
         (
             |folder| *folder.tensor("encoder.weight") = Tensor::f32("encoder.weight", &[5, 3]),
@@ -48,7 +49,7 @@ fn wrong_shapes_types_and_names_are_named_with_what_was_found_and_expected() {
         ),
         (
             |folder| folder.tensors.push(Tensor::f32("rnn.weight_ih_l1", &[8, 2])),
-            "`model.safetensors`: tensor `rnn.weight_ih_l1` is there, but `architecture` has no such tensor",
+            "`model.safetensors`: tensor `rnn.weight_ih_l1` was found, but `architecture` has no such tensor",
         ),
         (
             |folder| *folder.key("/architecture/cell") = json!("gru"),
@@ -61,7 +62,7 @@ fn wrong_shapes_types_and_names_are_named_with_what_was_found_and_expected() {
                 *folder.tensor("encoder.weight") = Tensor::f32("encoder.weight", &[4, 2]);
                 *folder.tensor("rnn.weight_ih_l0") = Tensor::f32("rnn.weight_ih_l0", &[8, 2]);
             },
-            "`model.safetensors`: tensor `decoder.weight` is there, but `architecture.tie_weights` is true",
+            "`model.safetensors`: tensor `decoder.weight` was found, but `architecture.tie_weights` is true",
         ),
     ];
     for (change, expected) in table {
@@ -82,7 +83,8 @@ fn numbers_that_are_not_finite_are_refused() {
 #[test]
 fn damaged_and_lying_files_are_refused() {
     let whole = file_of(&Folder::new().tensors);
-    let (len, expected) = (whole.len(), "`model.safetensors`: not a safetensors file: ");
+    let len = whole.len();
+    let expected = "`model.safetensors`: not a safetensors file: ";
     let info = |dtype: &str, shape: &str, start: usize, end: usize| {
         format!(r#"{{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [{start}, {end}]}}"#)
     };
@@ -138,14 +140,15 @@ fn header_len(file: &[u8]) -> u64 {
 }
 
 /// An Elman network whose embedding is as wide as `values`, in `dtype`; everything else zero.
-fn embedding(values: &[u16], dtype: Dtype) -> Result<(Vec<f32>, Stored), Error> {
+fn embedding(values: &[u16], dtype: Dtype) -> Result<Values, Error> {
     let zeros = |name: &str, shape: &[usize]| Tensor {
         name: name.into(),
         dtype,
         shape: shape.to_owned(),
         data: vec![0; 2 * shape.iter().product::<usize>()],
     };
-    let (width, hidden) = (values.len(), 1);
+    let width = values.len();
+    let hidden = 1;
     let mut tensors = vec![
         zeros("encoder.weight", &[1, width]),
         zeros("rnn.weight_ih_l0", &[hidden, width]),
@@ -160,18 +163,18 @@ fn embedding(values: &[u16], dtype: Dtype) -> Result<(Vec<f32>, Stored), Error> 
         hidden_sizes: vec![hidden],
         gru_form: GruForm::default(),
     };
-    read_weights(&file_of(&tensors), &architecture, OutputWeights::Own)
-        .map(|(weights, stored)| (weights.embedding, stored))
+    let network = DeclaredNetwork { architecture, tie_weights: false };
+    read_weights(&file_of(&tensors), &network).map(|weights| weights.embedding)
 }
 
 #[test]
 fn every_half_and_bfloat_is_widened_exactly() {
     let all: Vec<u16> = (0..=u16::MAX).collect();
-    let (halves, stored) = embedding(&all, Dtype::F16).unwrap();
-    assert_eq!(stored, Stored::F16);
-    let (bfloats, stored) = embedding(&all, Dtype::BF16).unwrap();
-    assert_eq!(stored, Stored::Bf16);
-    for ((&bits, half), bfloat) in all.iter().zip(halves).zip(bfloats) {
+    let halves = embedding(&all, Dtype::F16).unwrap();
+    assert_eq!(halves.dtype(), Stored::F16);
+    let bfloats = embedding(&all, Dtype::BF16).unwrap();
+    assert_eq!(bfloats.dtype(), Stored::Bf16);
+    for ((&bits, half), bfloat) in all.iter().zip(halves.widened()).zip(bfloats.widened()) {
         if f16::from_bits(bits).is_finite() {
             assert_eq!(
                 f16::from_f32(half).to_bits(),
@@ -189,7 +192,8 @@ fn every_half_and_bfloat_is_widened_exactly() {
 /// IEEE 754 binary16, by its definition.
 fn value_of_half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let exponent = i32::from(bits >> 10 & 31);
+    let fraction = f64::from(bits & 1023);
     sign * match exponent {
         0 => fraction * libm::ldexp(1.0, -24),
         _ => (1.0 + fraction / 1024.0) * libm::ldexp(1.0, exponent - 15),
@@ -207,6 +211,17 @@ fn tensors_of_several_types_count_as_the_widest() {
     assert_eq!(served.model.info().weights_dtype, Stored::F32);
 }
 
+fn small_lstm() -> DeclaredNetwork {
+    let architecture = Architecture {
+        cell: Cell::Lstm,
+        vocab_size: 4,
+        embedding_size: 3,
+        hidden_sizes: vec![2],
+        gru_form: GruForm::default(),
+    };
+    DeclaredNetwork { architecture, tie_weights: false }
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(at in any::<prop::sample::Index>(), with in prop::collection::vec(any::<u8>(), 0..16), len in 0usize..16) {
@@ -214,17 +229,11 @@ proptest! {
         let mut file = file_of(&folder.tensors);
         let at = at.index(file.len());
         file.splice(at..(at + len).min(file.len()), with);
-        let architecture = Architecture {
-            cell: Cell::Lstm, vocab_size: 4, embedding_size: 3, hidden_sizes: vec![2], gru_form: GruForm::default(),
-        };
-        let _ = read_weights(&file, &architecture, OutputWeights::Own);
+        let _ = read_weights(&file, &small_lstm());
     }
 
     #[test]
     fn no_header_panics(header in r#"(?:[{}\[\],:"0-9]|"dtype"|"F32"|"I4"|"shape"|"data_offsets"|\PC){0,30}"#, len in 0usize..64) {
-        let architecture = Architecture {
-            cell: Cell::Lstm, vocab_size: 4, embedding_size: 3, hidden_sizes: vec![2], gru_form: GruForm::default(),
-        };
-        prop_assert!(read_weights(&lying(&header, len), &architecture, OutputWeights::Own).is_err());
+        prop_assert!(read_weights(&lying(&header, len), &small_lstm()).is_err());
     }
 }

@@ -4,11 +4,10 @@ mod page;
 
 use serde::Serialize;
 
-use crate::catalog::{
-    Draft, Fitting, GraphSpec, Inspection, Manifest, Network, OutputWeights, Served, TensorHead,
-};
-use crate::http::OnnxGraph;
+use crate::api::onnx::OnnxGraph;
+use crate::catalog::{Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, Served, TensorHead};
 use crate::lm::Cell;
+use crate::service::onnx_graph;
 
 /// All that there is to say. What could not be read is absent.
 #[derive(Debug, Serialize)]
@@ -114,7 +113,7 @@ impl Report {
             error: error.map(|error| error.message),
             model: served.as_ref().map(Model::from),
             manifest: manifest.map(ManifestSays::from),
-            onnx: understanding.as_ref().map(OnnxGraph::from),
+            onnx: understanding.as_ref().map(onnx_graph),
             draft,
             fitting,
             tensors: tensors.into_iter().map(Tensor::from).collect(),
@@ -144,19 +143,20 @@ impl From<Manifest> for ManifestSays {
     fn from(manifest: Manifest) -> Self {
         let Manifest { weights, network, tokenizer_file, tokenizer, initial_tokens } = manifest;
         let (architecture, onnx) = match network {
-            Network::Declared { architecture, output_weights } => {
+            NetworkSpec::Declared(network) => {
+                let architecture = network.architecture;
                 let gru_linear_before_reset = architecture.gru_linear_before_reset();
                 let architecture = Architecture {
                     cell: architecture.cell.name(),
                     vocab_size: architecture.vocab_size,
                     embedding_size: architecture.embedding_size,
                     hidden_sizes: architecture.hidden_sizes,
-                    tie_weights: output_weights == OutputWeights::Tied,
+                    tie_weights: network.tie_weights,
                     gru_linear_before_reset,
                 };
                 (Some(architecture), None)
             }
-            Network::Graph(spec) => (None, Some(Onnx::from(spec))),
+            NetworkSpec::Graph(spec) => (None, Some(Onnx::from(spec))),
         };
         Self {
             weights,
@@ -186,8 +186,7 @@ impl From<GraphSpec> for Onnx {
 
 impl From<Fitting> for FittingArchitecture {
     fn from(fitting: Fitting) -> Self {
-        let Fitting { cells, vocab_size, embedding_size, hidden_sizes, output_weights } = fitting;
-        let tie_weights = output_weights == OutputWeights::Tied;
+        let Fitting { cells, vocab_size, embedding_size, hidden_sizes, tie_weights } = fitting;
         let cells = cells.into_iter().map(Cell::name).collect();
         Self { cells, vocab_size, embedding_size, hidden_sizes, tie_weights }
     }

@@ -211,7 +211,7 @@ impl Folder {
 }
 
 fn product(shape: &[usize]) -> Result<usize, Why> {
-    elements(shape).ok_or_else(|| format!("the shape {shape:?} is larger than any memory"))
+    elements(shape).ok_or_else(|| format!("the shape {shape:?} is larger than any machine's memory"))
 }
 
 fn same(from: &Constants<'_>) -> Result<Arc<Tensor>, Why> {
@@ -221,7 +221,7 @@ fn same(from: &Constants<'_>) -> Result<Arc<Tensor>, Why> {
 /// The value of a `Constant`.
 fn constant(node: &Node) -> Result<Arc<Tensor>, Why> {
     let [(name, value)] = node.attributes.as_slice() else {
-        return Err(format!("found {} attributes, expected the value alone", node.attributes.len()));
+        return Err(format!("found {} attributes, expected only the value", node.attributes.len()));
     };
     Ok(match (name.as_str(), value) {
         ("value", Attribute::Tensor(tensor)) => Arc::clone(tensor),

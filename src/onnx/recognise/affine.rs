@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::Known;
 use super::axes::{Along, Axis, Part};
 use super::tokens::along_features;
-use super::value::{Content, Flow, Head, Scale, Value};
+use super::value::{Content, Flow, Head, Value};
 use crate::onnx::fold::Why;
 use crate::onnx::graph::Attribute;
+use crate::onnx::scores::Scores;
 use crate::onnx::tensor::{Data, Tensor};
 
 /// A constant matrix.
@@ -50,7 +51,7 @@ impl Matrix {
     }
 }
 
-/// The transpose of a matrix of so many `columns`.
+/// The transpose of a matrix with this number of `columns`.
 pub(super) fn transposed(matrix: &Tensor, columns: usize) -> Result<Tensor, Why> {
     let values = matrix.as_floats().ok_or("its matrix is no matrix of floats")?;
     let rows = values.len() / columns.max(1);
@@ -73,7 +74,7 @@ pub(super) fn product(flow: &Flow, matrix: Matrix) -> Result<Flow, Why> {
         Content::OneHot => Content::Row(matrix.in_out(columns)?),
         Content::Hidden(layer) => {
             let head = Head { layer: *layer, weights: matrix.out_in(columns)?, bias: None };
-            Content::Output(Arc::new(head), Scale::Logits)
+            Content::Output(Arc::new(head), Scores::Logits)
         }
         other => return Err(format!("it multiplies {}, which a known network does not", other.describe())),
     };
@@ -212,11 +213,11 @@ fn scaled(flow: &Flow, factor: Factor) -> Result<Flow, Why> {
     };
     let content = match &flow.content {
         Content::Row(table) => Content::Row(each(table)?),
-        Content::Output(head, Scale::Logits) => {
+        Content::Output(head, Scores::Logits) => {
             let bias = head.bias.as_ref();
             let bias = bias.map(|bias| bias.iter().map(|&value| factor.apply(value)).collect());
             let head = Head { layer: head.layer, weights: each(&head.weights)?, bias };
-            Content::Output(Arc::new(head), Scale::Logits)
+            Content::Output(Arc::new(head), Scores::Logits)
         }
         other => return Err(format!("it multiplies {}, which a known network does not", other.describe())),
     };
@@ -241,13 +242,13 @@ pub(super) fn shifted(flow: &Flow, constant: &Tensor, sign: impl Fn(f32) -> f32)
             let sums = rows.flat_map(|row| row.iter().zip(&shift).map(|(value, shift)| value + shift));
             Content::Row(Arc::new(Tensor::floats(table.shape.clone(), sums.collect())))
         }
-        Content::Output(head, Scale::Logits) => {
+        Content::Output(head, Scores::Logits) => {
             let bias = match &head.bias {
                 Some(bias) => bias.iter().zip(&shift).map(|(bias, shift)| bias + shift).collect(),
                 None => shift,
             };
             let head = Head { layer: head.layer, weights: head.weights.clone(), bias: Some(bias) };
-            Content::Output(Arc::new(head), Scale::Logits)
+            Content::Output(Arc::new(head), Scores::Logits)
         }
         other => return Err(format!("it adds to {}, which a known network does not", other.describe())),
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::axes::{self, Along, Axis, Part, Size, Wanted};
-use super::value::{Carried, Content, Flow, Form, Input, Position, Sizes, Value, Vector, exact_below};
+use super::value::{Carried, Content, Flow, Form, MovedInput, Position, Sizes, Value, Vector, exact_below};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, axis_of, cast, flatten_axis, permutation, target_type};
 use crate::onnx::graph::{Attribute, Element};
@@ -78,7 +78,7 @@ impl Found<'_> {
         match (moved, &flow.content) {
             (Ok(flow), _) => Ok(Value::Flow(flow)),
             // Which elements of a state these are does not matter: the engine keeps its own.
-            (Err(_), Content::Input(Input { index, form: Form::Raw, .. })) => {
+            (Err(_), Content::Input(MovedInput { index, form: Form::Raw, .. })) => {
                 moves_elements(known)?;
                 Ok(Value::State([*index].into()))
             }
@@ -217,7 +217,7 @@ pub(super) fn as_state(value: &Value) -> Option<BTreeSet<usize>> {
     match value {
         Value::Zeros => Some(BTreeSet::new()),
         Value::State(inputs) => Some(inputs.clone()),
-        Value::Flow(Flow { content: Content::Input(Input { index, form: Form::Raw, .. }), .. }) => {
+        Value::Flow(Flow { content: Content::Input(MovedInput { index, form: Form::Raw, .. }), .. }) => {
             Some([*index].into())
         }
         _ => None,
@@ -291,9 +291,9 @@ fn cast_flow(flow: &Flow, to: Element) -> Result<Flow, Why> {
     let refused = || format!("it casts {} to {to}", flow.content.describe());
     let content = match &flow.content {
         // 0 and 1 are numbers of every type.
-        Content::Input(Input { form: Form::Truth(_), .. }) => flow.content.clone(),
+        Content::Input(MovedInput { form: Form::Truth(_), .. }) => flow.content.clone(),
         Content::Input(input) => {
-            Content::Input(Input { exact_below: input.exact_below.min(exact_below(to)), ..*input })
+            Content::Input(MovedInput { exact_below: input.exact_below.min(exact_below(to)), ..*input })
         }
         Content::Row(table) if table.as_ints().is_some() => Content::Row(cast(table, to)?.into()),
         Content::OneHot => Content::OneHot,

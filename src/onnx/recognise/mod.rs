@@ -1,14 +1,14 @@
-//! Which network a graph is: one pass over its nodes that keeps, for every tensor, what is known of it.
+//! Recognises the network in a graph, in one pass over its nodes that records what is known of every tensor.
 //!
 //! The pass knows `ids -> table or one-hot -> recurrent layers -> affine -> softmax` and the glue that exporters put
-//! between these. Every node is either understood, down to what runs along each axis of its result, or makes that
-//! result unknown, with the node's name and the reason. Nothing is skipped: a graph whose logits come out known is the network
+//! between these. Every node is either understood, down to what runs along each axis of its result, or its
+//! result is unknown, with the node's name and the reason. Nothing is skipped: a graph whose logits are known at the end is the network
 //! that was found, for any number of positions and rows.
 
 mod affine;
 mod axes;
-mod damage;
 mod glue;
+mod negative_ids;
 mod network;
 mod quantised;
 mod recurrent;
@@ -16,7 +16,7 @@ mod sizes;
 mod softmax;
 mod tokens;
 mod value;
-mod wrap;
+mod weight_shapes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,12 +24,13 @@ use std::sync::Arc;
 use super::allow::Recurrent;
 use super::fold::{Constants, Folder, Why};
 use super::graph::{Dim, Graph, Node};
+use super::scores::Scores;
 use super::tensor::RANK_MAX;
 use crate::error::{Error, Result};
 use axes::{Along, Part};
-use value::{Content, Flow, Form, Input, Position, Value, Vector, exact_below};
+use value::{Carried, Content, Flow, Form, MovedInput, Position, Value, exact_below};
 
-pub(super) use network::{FoundLayer, Network, Source};
+pub(super) use network::{FoundLayer, FoundNetwork, LayerInput};
 
 /// What the pass found out.
 pub(super) struct Found<'g> {
@@ -43,7 +44,7 @@ pub(super) struct Found<'g> {
     starts: Vec<Start>,
     /// The input with token ids, once an embedding was found.
     tokens: Option<usize>,
-    /// A node that no run-time here computes right.
+    /// The refusal of a node that no runtime here computes correctly.
     refused: Option<Error>,
     quantised_count: usize,
 }
@@ -52,8 +53,7 @@ pub(super) struct Found<'g> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Start {
     input: usize,
-    layer: usize,
-    vector: Vector,
+    carried: Carried,
 }
 
 /// A node with what is known of its inputs.
@@ -125,7 +125,7 @@ fn input_flow(graph: &Graph, index: usize, shape: &[Dim]) -> Value {
             Dim::Symbol(_) | Dim::Unknown => part(None),
         }
     };
-    let content = Content::Input(Input { index, exact_below: exact_below(element), form: Form::Raw });
+    let content = Content::Input(MovedInput { index, exact_below: exact_below(element), form: Form::Raw });
     Value::Flow(Flow { axes: shape.iter().enumerate().map(axis).collect(), content, position: Position::All })
 }
 
@@ -212,7 +212,7 @@ impl<'g> Found<'g> {
     /// A standard operator with an input that is no constant.
     fn standard(&mut self, known: &Known<'_>) -> Result<Vec<Value>, Why> {
         let one = |value: Value| vec![value];
-        if let Some(value) = wrap::wrapped(known)? {
+        if let Some(value) = negative_ids::decided(known)? {
             return Ok(one(value));
         }
         Ok(match known.node.op.as_str() {
@@ -223,8 +223,8 @@ impl<'g> Found<'g> {
             "Gemm" => one(affine::gemm(known)?),
             "Add" | "Sub" | "Mul" | "Div" => one(affine::elementwise(known)?),
             "DequantizeLinear" => one(quantised::rows(known)?),
-            "Softmax" => one(softmax::softmax(known, self.graph.opset, value::Scale::Probabilities)?),
-            "LogSoftmax" => one(softmax::softmax(known, self.graph.opset, value::Scale::LogProbabilities)?),
+            "Softmax" => one(softmax::softmax(known, self.graph.opset, Scores::Probabilities)?),
+            "LogSoftmax" => one(softmax::softmax(known, self.graph.opset, Scores::LogProbabilities)?),
             "Log" => one(softmax::log(known)?),
             _ => self.glue(known)?,
         })

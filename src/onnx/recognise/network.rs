@@ -1,11 +1,11 @@
-//! What the pass found: the network between the token ids and the logits, and what the other inputs and outputs are.
+//! The result of the pass: the network between the token ids and the logits, and the meaning of the other inputs and outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Found;
 use super::axes::{Along, Axis};
 use super::value::{Carried, Content, Flow, Head, Position, Value, Vector};
-use super::{Found, Start};
 use crate::lm::Cell;
 use crate::onnx::fold::Why;
 use crate::onnx::graph::Port;
@@ -23,7 +23,7 @@ pub(in crate::onnx) struct FoundLayer {
     pub(in crate::onnx) gru_form: GruForm,
     pub(in crate::onnx) hidden_size: usize,
     pub(in crate::onnx) input_size: usize,
-    pub(in crate::onnx) source: Source,
+    pub(in crate::onnx) source: LayerInput,
     /// `[1, gates * hidden, input]`.
     pub(in crate::onnx) w: Arc<Tensor>,
     /// `[1, gates * hidden, hidden]`.
@@ -34,7 +34,7 @@ pub(in crate::onnx) struct FoundLayer {
 
 /// What a layer reads.
 #[derive(Clone, Debug)]
-pub(in crate::onnx) enum Source {
+pub(in crate::onnx) enum LayerInput {
     /// The token's row of a table `[vocab, features]`.
     Table(Arc<Tensor>),
     OneHot {
@@ -46,9 +46,9 @@ pub(in crate::onnx) enum Source {
 
 /// `embedding -> recurrent layers -> affine`, as a graph has it.
 #[derive(Clone, Debug)]
-pub(in crate::onnx) struct Network {
+pub(in crate::onnx) struct FoundNetwork {
     /// The embedding: a table or one-hot.
-    pub(in crate::onnx) embedding: Source,
+    pub(in crate::onnx) embedding: LayerInput,
     /// The first layer first.
     pub(in crate::onnx) layers: Vec<FoundLayer>,
     /// `[vocab, hidden]`.
@@ -62,7 +62,7 @@ impl Found<'_> {
     ///
     /// # Errors
     /// The node or output that is not understood.
-    pub(in crate::onnx) fn network(&self, logits: Option<&str>) -> Result<Network, Why> {
+    pub(in crate::onnx) fn network(&self, logits: Option<&str>) -> Result<FoundNetwork, Why> {
         const OPSET_MIN: i64 = 7;
 
         if self.graph.opset < OPSET_MIN {
@@ -71,7 +71,8 @@ impl Found<'_> {
         }
         let head = self.head(logits)?;
         if let Some(start) = self.starts.iter().find(|start| self.tokens == Some(start.input)) {
-            let (name, layer) = (&self.graph.inputs[start.input].name, &self.layers[start.layer].node);
+            let (name, layer) =
+                (&self.graph.inputs[start.input].name, &self.layers[start.carried.layer].node);
             return Err(format!("`{name}` has both token ids and the state of node `{layer}`"));
         }
         let mut layers = Vec::new();
@@ -80,12 +81,12 @@ impl Found<'_> {
             let layer = &self.layers[at];
             layers.push(layer.clone());
             match &layer.source {
-                Source::Layer(before) => at = *before,
+                LayerInput::Layer(before) => at = *before,
                 source => break source.clone(),
             }
         };
         layers.reverse();
-        Ok(Network { embedding, layers, output: head.weights.clone(), output_bias: head.bias.clone() })
+        Ok(FoundNetwork { embedding, layers, output: head.weights.clone(), output_bias: head.bias.clone() })
     }
 
     fn head(&self, logits: Option<&str>) -> Result<Arc<Head>, Why> {
@@ -120,7 +121,7 @@ impl Found<'_> {
     pub(in crate::onnx) fn inputs(&self) -> Vec<PortUse> {
         let mut started: BTreeMap<usize, BTreeSet<Carried>> = BTreeMap::new();
         for start in &self.starts {
-            started.entry(start.input).or_default().insert(start.carried());
+            started.entry(start.input).or_default().insert(start.carried);
         }
         let outputs = self.graph.outputs.iter().rev();
         let ends: BTreeMap<BTreeSet<Carried>, &str> =
@@ -144,13 +145,13 @@ impl Found<'_> {
         let role = |port: &Port| {
             let carried = self.carried_by(port);
             match self.value(port) {
-                Value::Flow(Flow { content: Content::Output(_, scale), position, .. }) => {
+                Value::Flow(Flow { content: Content::Output(_, scores), position, .. }) => {
                     let which = match position {
                         Position::All => "",
                         Position::First => " after the first position",
                         Position::Last => " after the last position",
                     };
-                    format!("{}{which}, {}", scale.name(), self.shape(self.value(port)))
+                    format!("{}{which}, {}", scores.name(), self.shape(self.value(port)))
                 }
                 _ if !carried.is_empty() => format!("state {}", names(&carried)),
                 _ => "not used".into(),
@@ -178,12 +179,6 @@ impl Found<'_> {
         };
         let axes: Vec<String> = flow.axes.iter().map(axis).collect();
         format!("[{}]", axes.join(", "))
-    }
-}
-
-impl Start {
-    fn carried(&self) -> Carried {
-        Carried { layer: self.layer, vector: self.vector }
     }
 }
 

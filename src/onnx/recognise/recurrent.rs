@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::axes::{Along, Axis, Part, Size};
-use super::damage::consistent;
 use super::glue::as_state;
-use super::network::{FoundLayer, Source};
+use super::network::{FoundLayer, LayerInput};
 use super::tokens::along_features;
 use super::value::{Carried, Content, Flow, Position, Sizes, Value, Vector};
+use super::weight_shapes::consistent;
 use super::{Found, Known, Start};
 use crate::lm::Cell;
 use crate::onnx::allow::{Activation, Recurrent, input, refusal};
@@ -56,8 +56,10 @@ impl Found<'_> {
         let layer = self.layer(known, kind, &inputs)?;
         self.set_time(&inputs)?;
         let at = self.layers.len();
-        self.start(known, at, (input::INITIAL_H, Vector::H))?;
-        self.start(known, at, (input::INITIAL_C, Vector::C))?;
+        let initial_h = Carried { layer: at, vector: Vector::H };
+        self.start(known.optional(input::INITIAL_H), initial_h)?;
+        let initial_c = Carried { layer: at, vector: Vector::C };
+        self.start(known.optional(input::INITIAL_C), initial_c)?;
         let values = outputs(&inputs, at, layer.hidden_size);
         self.layers.push(layer);
         Ok(values)
@@ -67,9 +69,9 @@ impl Found<'_> {
     fn layer(&mut self, known: &Known<'_>, kind: Recurrent, inputs: &Inputs<'_>) -> Result<FoundLayer, Why> {
         let node = known.node;
         let source = match &inputs.flow.content {
-            Content::OneHot => Source::OneHot { vocab_size: inputs.features },
-            Content::Row(table) => Source::Table(table.clone()),
-            Content::Hidden(layer) => Source::Layer(*layer),
+            Content::OneHot => LayerInput::OneHot { vocab_size: inputs.features },
+            Content::Row(table) => LayerInput::Table(table.clone()),
+            Content::Hidden(layer) => LayerInput::Layer(*layer),
             other => return Err(format!("it reads {}, expected an embedding or a layer", other.describe())),
         };
         let cell = match kind {
@@ -153,14 +155,9 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Checks that a layer starts from zeros or from what callers feed.
-    fn start(
-        &mut self,
-        known: &Known<'_>,
-        layer: usize,
-        (index, vector): (usize, Vector),
-    ) -> Result<(), Why> {
-        let Some(value) = known.optional(index) else { return Ok(()) };
+    /// Checks that a vector of a layer starts from zeros or from what callers feed.
+    fn start(&mut self, value: Option<&Value>, carried: Carried) -> Result<(), Why> {
+        let Some(value) = value else { return Ok(()) };
         if value.is_zeros() {
             return Ok(());
         }
@@ -168,7 +165,7 @@ impl Found<'_> {
             Value::Constant(_) => "it starts from a constant that is not zeros".to_owned(),
             other => format!("it starts from {}, expected zeros or an input", other.describe()),
         })?;
-        self.starts.extend(inputs.into_iter().map(|input| Start { input, layer, vector }));
+        self.starts.extend(inputs.into_iter().map(|input| Start { input, carried }));
         Ok(())
     }
 }

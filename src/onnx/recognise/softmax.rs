@@ -2,12 +2,13 @@
 
 use super::Known;
 use super::axes::Axis;
-use super::value::{Content, Flow, Scale, Value};
+use super::value::{Content, Flow, Value};
 use crate::onnx::fold::{Why, axis_of};
+use crate::onnx::scores::Scores;
 
-/// `Softmax` or `LogSoftmax`, which make `scale` of logits.
-pub(super) fn softmax(known: &Known<'_>, opset: i64, scale: Scale) -> Result<Value, Why> {
-    let Value::Flow(Flow { axes, content: Content::Output(head, Scale::Logits), position }) =
+/// `Softmax` or `LogSoftmax`, which make `scores` of logits.
+pub(super) fn softmax(known: &Known<'_>, opset: i64, scores: Scores) -> Result<Value, Why> {
+    let Value::Flow(Flow { axes, content: Content::Output(head, Scores::Logits), position }) =
         known.value(0)?
     else {
         return Err(format!("it is of {}, expected logits", known.value(0)?.describe()));
@@ -21,15 +22,15 @@ pub(super) fn softmax(known: &Known<'_>, opset: i64, scale: Scale) -> Result<Val
     if !matches!(parts.as_slice(), [part] if part.along == super::Along::Features) {
         return Err(format!("it runs over axis {axis}, which is not the vocabulary's"));
     }
-    let content = Content::Output(head.clone(), scale);
+    let content = Content::Output(head.clone(), scores);
     Ok(Value::Flow(Flow { axes: axes.clone(), content, position: *position }))
 }
 
 /// `Log` of probabilities.
 pub(super) fn log(known: &Known<'_>) -> Result<Value, Why> {
     match known.value(0)? {
-        Value::Flow(Flow { axes, content: Content::Output(head, Scale::Probabilities), position }) => {
-            let content = Content::Output(head.clone(), Scale::LogProbabilities);
+        Value::Flow(Flow { axes, content: Content::Output(head, Scores::Probabilities), position }) => {
+            let content = Content::Output(head.clone(), Scores::LogProbabilities);
             Ok(Value::Flow(Flow { axes: axes.clone(), content, position: *position }))
         }
         other => Err(format!("it is of {}, expected probabilities", other.describe())),

@@ -1,7 +1,7 @@
 //! Token ids and what they select: a row of a table, or a place in a one-hot vector.
 
 use super::axes::{Along, Part};
-use super::value::{Content, Flow, Form, Input, Value};
+use super::value::{Content, Flow, Form, MovedInput, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, axis_of};
 use crate::onnx::tensor::{Data, Tensor};
@@ -54,7 +54,7 @@ impl Found<'_> {
 
     /// Checks that `ids` are one input, whole, in types that have every id below `vocab`.
     fn take_ids(&mut self, ids: &Flow, vocab: usize) -> Result<(), Why> {
-        let Content::Input(Input { index, exact_below, form: Form::Raw | Form::Ids, .. }) = ids.content
+        let Content::Input(MovedInput { index, exact_below, form: Form::Raw | Form::Ids, .. }) = ids.content
         else {
             return Err(format!("it selects by {}, expected token ids", ids.content.describe()));
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::axes::{Axis, Size};
 use crate::onnx::graph::Element;
+use crate::onnx::scores::Scores;
 use crate::onnx::tensor::{Data, Tensor};
 
 /// A tensor of the graph, as far as it is understood.
@@ -68,7 +69,7 @@ pub(super) enum Position {
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// An element of an input.
-    Input(Input),
+    Input(MovedInput),
     /// A 1 at the token's place.
     OneHot,
     /// The token's row of a table `[vocab, features]`.
@@ -76,12 +77,12 @@ pub(super) enum Content {
     /// The h of a layer.
     Hidden(usize),
     /// What the output layer makes.
-    Output(Arc<Head>, Scale),
+    Output(Arc<Head>, Scores),
 }
 
 /// An input that has only been moved and cast.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Input {
+pub(super) struct MovedInput {
     pub(super) index: usize,
     /// The integers from 0 to below this one have come through every cast.
     pub(super) exact_below: i64,
@@ -110,14 +111,6 @@ pub(super) struct Head {
     pub(super) weights: Arc<Tensor>,
     /// `[vocab]`.
     pub(super) bias: Option<Vec<f32>>,
-}
-
-/// What an output's numbers are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scale {
-    Logits,
-    Probabilities,
-    LogProbabilities,
 }
 
 /// The parts of a product in integers (operators `DynamicQuantizeLinear` and `MatMulInteger`); `id` tells which quantised tensor.
@@ -209,17 +202,7 @@ impl Content {
             Content::OneHot => "one-hot token ids".into(),
             Content::Row(_) => "the embedding".into(),
             Content::Hidden(layer) => format!("h of layer {layer}"),
-            Content::Output(_, scale) => scale.name().into(),
-        }
-    }
-}
-
-impl Scale {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Scale::Logits => "logits",
-            Scale::Probabilities => "probabilities",
-            Scale::LogProbabilities => "log-probabilities",
+            Content::Output(_, scores) => scores.name().into(),
         }
     }
 }

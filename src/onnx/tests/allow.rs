@@ -1,6 +1,6 @@
-//! The white list of recurrent nodes.
+//! The allowlist of recurrent nodes.
 
-use tract_onnx::pb;
+use crate::onnx::file::schema as pb;
 
 use super::{Model, float, floats, int, ints, nested, network, node, says, text, texts};
 
@@ -61,7 +61,7 @@ fn a_recurrent_node_inside_another_is_looked_at_too() {
 #[test]
 fn functions_and_operators_that_share_a_name_are_refused() {
     let mut model = network("LSTM", &[]);
-    let function = pb::FunctionProto { name: Some("Twice".into()), ..Default::default() };
+    let function = pb::FunctionProto { name: "Twice".into(), ..Default::default() };
     model.0.functions.push(function);
     model.node("Twice", "y -> twice", &[]);
     says(model.lowered(), &["node `twice`", "inline_local_functions"]);

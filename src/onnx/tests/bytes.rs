@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use crate::onnx::file::schema as pb;
 use proptest::prelude::*;
-use tract_onnx::pb;
 
 use super::{EMBEDDING, VOCAB, counted, floats, network};
+use crate::onnx::file::{decode, read_graph};
 use crate::onnx::graph::Graph;
-use crate::onnx::reader::{decode, read_graph};
 use crate::onnx::recognise::recognise;
 
 /// All that is done to a file before anything runs.
@@ -58,9 +58,9 @@ fn shapes_are_believed_after_their_bytes() {
         |shape: &[i64]| pb::TensorProto { float_data: vec![], raw_data: vec![0; 8], ..floats(shape, &[]) };
     refused(with(floats(&[1 << 31], &[1.0])), "tensor `other`: found 1 elements, expected 2147483648");
     refused(with(raw(&[1 << 20, 1 << 20])), "tensor `other`");
-    refused(with(raw(&[i64::MAX, 4])), "larger than any memory");
-    refused(with(raw(&[0, i64::MAX, 4])), "larger than any memory");
-    refused(with(raw(&[-1])), "below 0");
+    refused(with(raw(&[i64::MAX, 4])), "larger than any machine's memory");
+    refused(with(raw(&[0, i64::MAX, 4])), "larger than any machine's memory");
+    refused(with(raw(&[-1])), "a negative size");
     refused(with(raw(&[1; 17])), "17 dimensions");
     refused(with(pb::TensorProto { data_type: 11, ..raw(&[2]) }), "found 8 bytes, expected 16 for f64 [2]");
     assert!(with(raw(&[2])).is_ok());
@@ -84,7 +84,7 @@ fn names_must_be_written_once_and_before_they_are_read() {
     let message = cycle.read().unwrap_err().message;
     assert!(message.contains("cycle") && (message.contains("`a`") || message.contains("`b`")), "{message}");
     let mut twice = network("LSTM", &[]);
-    refused(twice.node("Identity", "h -> y", &[]).read(), "node `y` writes `y`, which is there already");
+    refused(twice.node("Identity", "h -> y", &[]).read(), "node `y` writes `y`, which already exists");
     let mut unwritten = network("LSTM", &[]);
     refused(unwritten.node("Identity", "nothing -> z", &[]).read(), "node `z` reads `nothing`");
     let mut missing = network("LSTM", &[]);
@@ -107,7 +107,7 @@ fn external(location: &str, length: usize) -> Vec<u8> {
     let mut model = network("LSTM", &[]);
     let encoder = &mut model.graph().initializer[0];
     encoder.float_data.clear();
-    encoder.data_location = Some(1);
+    encoder.data_location = 1;
     let entry = |key: &str, value: String| pb::StringStringEntryProto { key: key.into(), value };
     encoder.external_data = vec![
         entry("location", location.into()),
@@ -136,7 +136,7 @@ fn external_data_stays_in_the_folder() {
     assert_eq!(graph.constants["encoder"].as_floats().unwrap(), expected);
     let absolute = place.path().join("outside.bin");
     for location in ["../outside.bin", absolute.to_str().unwrap(), "", "a/../../outside.bin"] {
-        refused(read(location, len), "outside of the model's folder");
+        refused(read(location, len), "outside the model's folder");
     }
     refused(read("data.bin", len + 4), "expected 84");
     refused(read("missing.bin", len), "`missing.bin`");
@@ -147,7 +147,7 @@ fn external_data_stays_in_the_folder() {
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("../outside.bin", folder.join("link")).unwrap();
-        refused(read("link", len), "outside of the model's folder");
+        refused(read("link", len), "outside the model's folder");
     }
 }
 
@@ -157,8 +157,7 @@ fn external_data_is_not_multiplied() {
     fs::write(place.path().join("data.bin"), [0u8; 400]).unwrap();
     let mut model = network("LSTM", &[]);
     let location = pb::StringStringEntryProto { key: "location".into(), value: "data.bin".into() };
-    let all =
-        pb::TensorProto { data_location: Some(1), external_data: vec![location], ..floats(&[100], &[]) };
+    let all = pb::TensorProto { data_location: 1, external_data: vec![location], ..floats(&[100], &[]) };
     let path = place.path().join("model.onnx");
     for (copy, is_read) in [("one", true), ("two", true), ("three", false)] {
         model.constant(copy, all.clone());

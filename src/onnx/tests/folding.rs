@@ -1,6 +1,6 @@
 //! Operators over constants, and the room that they may take.
 
-use tract_onnx::pb;
+use crate::onnx::file::schema as pb;
 
 use super::{Model, floats, int, int_list};
 use crate::onnx::fold::{Constants, Folder};

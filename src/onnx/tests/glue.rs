@@ -153,7 +153,7 @@ fn constant_factors_become_weights() {
     model.graph().output.clear();
     model.constant("temperature", super::floats(&[], &[0.5]));
     model.node("Div", "y temperature -> z", &[]).output("z");
-    assert_eq!(model.lowered().unwrap().weights.output.unwrap()[..2], [800.0, 814.0]);
+    assert_eq!(model.lowered().unwrap().weights.output.unwrap().widened()[..2], [800.0, 814.0]);
     model.graph().initializer.last_mut().unwrap().float_data = vec![0.0];
     says(model.lowered(), &["node `z`", "factor is 0"]);
 }

@@ -8,17 +8,14 @@ mod layers;
 
 use std::path::Path;
 
-use prost::Message;
-use tract_onnx::pb;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_shape_proto::Dimension;
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
-
+use super::file::schema::{AttributeType, Dimension};
+use super::file::{self, schema as pb};
 use super::graph::Graph;
 use super::lower::{Lowered, lower};
 use super::recognise::recognise;
-use super::{Hints, allow as white_list, reader};
+use super::{Hints, allow as allowlist};
 use crate::error::Result;
+use prost::Message;
 
 /// A model file in the making.
 #[derive(Clone)]
@@ -38,22 +35,13 @@ impl Model {
     /// An input; a size of 0 is one that callers choose.
     fn input(&mut self, name: &str, (element, shape): (i32, &[i64])) -> &mut Self {
         let dim = |(axis, &size): (usize, &i64)| Dimension {
-            value: Some(if size > 0 {
-                DimValue::DimValue(size)
-            } else {
-                DimValue::DimParam(format!("{name}{axis}"))
-            }),
-            ..Default::default()
+            dim_value: (size > 0).then_some(size),
+            dim_param: (size == 0).then(|| format!("{name}{axis}")),
         };
         let shape = pb::TensorShapeProto { dim: shape.iter().enumerate().map(dim).collect() };
-        let tensor = pb::type_proto::Tensor { elem_type: element, shape: Some(shape) };
-        let kind =
-            pb::TypeProto { value: Some(pb::type_proto::Value::TensorType(tensor)), ..Default::default() };
-        self.graph().input.push(pb::ValueInfoProto {
-            name: name.into(),
-            r#type: Some(kind),
-            ..Default::default()
-        });
+        let tensor = pb::TensorType { elem_type: element, shape: Some(shape) };
+        let r#type = Some(pb::TypeProto { tensor_type: Some(tensor) });
+        self.graph().input.push(pb::ValueInfoProto { name: name.into(), r#type });
         self
     }
 
@@ -78,13 +66,13 @@ impl Model {
     }
 
     fn read(&self) -> Result<Graph> {
-        reader::decode(self.bytes(), Path::new("/nowhere"))
+        file::decode(self.bytes(), Path::new("/nowhere"))
     }
 
     /// The network, as the engine takes it; else why it is refused or not lowered.
     fn lowered(&self) -> Result<Lowered, String> {
         let graph = self.read().map_err(|error| error.message)?;
-        white_list::check(&graph).map_err(|error| error.message)?;
+        allowlist::check(&graph).map_err(|error| error.message)?;
         let found = recognise(&graph).map_err(|error| error.message)?;
         lower(&found.network(None)?, &Hints::default())
     }
@@ -159,7 +147,7 @@ fn texts(name: &str, values: &[&str]) -> pb::AttributeProto {
 
 fn nested(name: &str, nodes: Vec<pb::NodeProto>) -> pb::AttributeProto {
     let graph = pb::GraphProto { node: nodes, ..Default::default() };
-    pb::AttributeProto { g: Some(graph), ..attribute(name, AttributeType::Graph) }
+    pb::AttributeProto { g: Some(Box::new(graph)), ..attribute(name, AttributeType::Graph) }
 }
 
 const VOCAB: i64 = 7;

@@ -1,13 +1,14 @@
 """Model folders out of what other programs trained.
 
-Reading order: source (what is found and how it is told), network and tensors (what it becomes), then the sources: torch_models
-over torch_files and pickles, keras_models over keras_files, char_rnn over tensor_bundle, dlfs2; last vocabularies and card.
+Reading order: source (what is found, and how it is recognised), network and tensors (what it becomes), windows and masking (how it
+reads), then the sources: torch_models and torch_char_models over torch_files and pickles, keras_models over keras_files, textgenrnn,
+char_rnn over tensor_bundle and slice_tables (both over leveldb_table), britz over npz_files, dlfs2; last vocabularies and card.
 """
 
 from __future__ import annotations
 
 from ..errors import InputError
-from . import char_rnn, dlfs2, keras_models, torch_models
+from . import britz, char_rnn, dlfs2, keras_models, textgenrnn, torch_char_models, torch_models
 from .source import Reader, Source
 
 # In the order in which they are asked whether a source is theirs.
@@ -17,10 +18,14 @@ READERS: dict[str, Reader] = {
         torch_models.AWD_LSTM,
         torch_models.ICEFALL,
         torch_models.ESPNET,
+        torch_char_models.SPRO,
+        torch_char_models.UDACITY,
         torch_models.WORD_LANGUAGE_MODEL,
         keras_models.READER,
+        textgenrnn.READER,
         char_rnn.READER,
         char_rnn.ML5_READER,
+        britz.READER,
         dlfs2.READER,
     )
 }

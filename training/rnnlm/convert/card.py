@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from .network import Network
+from .textgenrnn_network import AttentionNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,30 +13,28 @@ class Card:
     """What a card says."""
 
     name: str
-    what: str  # it was
+    what: str  # the program that trained it
     source: str  # file name
     dtype: str
     kind: str  # of the tokenizer
     command: str
     notes: tuple[str, ...]
 
-    def text(self, network: Network) -> str:
+    def text(self, network: Network | AttentionNetwork) -> str:
         """Markdown."""
-        shape = network.shape()
-        sizes = " + ".join(map(str, shape["hidden_sizes"]))
-        tied = ", tied with the output layer" if shape["tie_weights"] else ""
-        count = network.parameter_count
+        sizes = " + ".join(map(str, network.hidden_sizes))
+        tied = ", tied with the output layer" if network.tie_weights else ""
         notes = "".join(f"- {note}\n" for note in self.notes) + ("\n" if self.notes else "")
         return f"""# {self.name}
 
-A recurrent neural network language model for `rnnlm-server`, converted from `{self.source}`, {self.what}.
+A recurrent neural network language model for `rnnlm-server`, converted from `{self.source}` ({self.what}).
 
 | | |
 |---|---|
-| cell | {shape["cell"]}, hidden units {sizes} |
-| embedding | {shape["embedding_size"]}{tied} |
-| vocabulary | {shape["vocab_size"]:,} entries, tokenizer kind `{self.kind}` |
-| parameters | {count:,}, stored as {self.dtype} |
+| cell | {network.cell}, hidden units {sizes} |
+| embedding | {network.embedding_size}{tied} |
+| vocabulary | {network.vocab_size:,} entries, tokenizer kind `{self.kind}` |
+| parameters | {network.parameter_count:,}, stored as {self.dtype} |
 
     {self.command}
 
@@ -45,5 +44,5 @@ Not measured. `rnnlm-server score --model {self.name} test.txt` prints perplexit
 
 ## Data and licence
 
-Those of the model it was converted from.
+Those of the source.
 """

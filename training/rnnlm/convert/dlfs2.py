@@ -1,4 +1,4 @@
-"""Pickles of "Deep Learning from Scratch 2" (Saito 2018): `save_params` of Rnnlm, BetterRnnlm and what readers build likewise.
+"""Pickles of "Deep Learning from Scratch 2" (Saito 2018): `save_params` of Rnnlm, BetterRnnlm and models built like them.
 
 A list of arrays in the order of the layers: the embedding `[V, D]`; `Wx [in, G*H]`, `Wh [H, G*H]` and, where there is one,
 `b [G*H]` of each recurrent layer; the output `[H, V]` and its bias. An LSTM's gates are f, g, i, o. A GRU's are z, r, h with
@@ -8,7 +8,6 @@ the reset gate before the product, and its z weighs the candidate: h = (1 - z) h
 from __future__ import annotations
 
 import numpy
-import torch
 
 from ..errors import InputError
 from .network import GATES, Layer, Network, cell_of, in_order, with_update_gate_inverted
@@ -24,12 +23,12 @@ def read(source: Source, _: str | None) -> Converted:
     arrays = parameters(source.content)
     shapes = [array.shape for array in arrays] or type(source.content).__name__
     if len(arrays) < 5 or [len(shape) for shape in (shapes[0], *shapes[-2:])] != [2, 2, 1]:
-        raise InputError(f"`{source.path}` is not the parameter list of {WHAT}: found {shapes}, expected an embedding, layers, an output and its bias")
-    embedding, *rest, output, output_bias = [torch.from_numpy(array.astype(numpy.float32)) for array in arrays]
+        raise InputError(f"`{source.path}` is not the parameter list of {WHAT}: found the shapes {shapes}, expected an embedding, layers, an output and its bias")
+    embedding, *rest, output, output_bias = [array.astype(numpy.float32) for array in arrays]
     layers = []
     while rest:
         if len(rest) < 2 or rest[0].ndim != 2 or rest[1].ndim != 2:
-            raise InputError(f"`{source.path}` holds {shapes}, expected each layer as `Wx [in, G*H]`, `Wh [H, G*H]` and perhaps `b [G*H]`")
+            raise InputError(f"`{source.path}` holds the shapes {shapes}; expected each layer as `Wx [in, G*H]`, `Wh [H, G*H]` and perhaps `b [G*H]`")
         w_ih, w_hh, *rest = rest
         bias, rest = (rest[0], rest[1:]) if rest and rest[0].ndim == 1 else (None, rest)
         layers.append(layer(w_ih.T, w_hh.T, bias))
@@ -37,11 +36,11 @@ def read(source: Source, _: str | None) -> Converted:
     return Converted(Network(cell, embedding, layers, output.T, output_bias, gru_linear_before_reset=False))
 
 
-def layer(w_ih: torch.Tensor, w_hh: torch.Tensor, bias: torch.Tensor | None) -> Layer:
-    """One layer, gates along the first axis, in the order and the sense of the server."""
+def layer(w_ih: numpy.ndarray, w_hh: numpy.ndarray, bias: numpy.ndarray | None) -> Layer:
+    """One layer, with gates along the first axis, in the order and with the meaning that the server expects."""
     order = ORDERS.get(Layer(w_ih, w_hh).gate_count, GATES[1])
 
-    def converted(weight: torch.Tensor) -> torch.Tensor:
+    def converted(weight: numpy.ndarray) -> numpy.ndarray:
         weight = in_order(weight, order)
         return with_update_gate_inverted(weight) if order == ORDERS[3] else weight
 
@@ -49,7 +48,7 @@ def layer(w_ih: torch.Tensor, w_hh: torch.Tensor, bias: torch.Tensor | None) -> 
 
 
 def parameters(content: object) -> list[numpy.ndarray]:
-    """The arrays of a list of arrays, none of anything else."""
+    """The arrays of a list of arrays; no arrays of any other value."""
     listed = isinstance(content, (list, tuple)) and all(isinstance(array, Array) for array in content)
     return [array.values for array in content] if listed else []
 

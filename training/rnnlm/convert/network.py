@@ -1,26 +1,27 @@
-"""A network as the server stores it, and the other orders in which its numbers are found. Knows no file."""
+"""A network as the server stores it, and the other orders in which its numbers are found. Knows no file format."""
 
 from __future__ import annotations
 
 import dataclasses
 
-import torch
+import numpy
 
+from ..architecture import Architecture, WindowArchitecture, stored_shapes
 from ..errors import InputError
+from ..weights_file import DTYPES, Storage, Weights, WeightsFile
 
 # Gates of a recurrent layer by their number, in the order of PyTorch and of the server.
 GATES = {1: "h", 3: "rzn", 4: "ifgo"}
-CELLS = {"rnn_tanh": 1, "rnn_relu": 1, "rnn_sigmoid": 1, "gru": 3, "lstm": 4}
 
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
     """`w_ih [G*H, in]`, `w_hh [G*H, H]` and the biases `[G*H]`, gates in the order of `GATES`."""
 
-    w_ih: torch.Tensor
-    w_hh: torch.Tensor
-    b_ih: torch.Tensor | None = None
-    b_hh: torch.Tensor | None = None
+    w_ih: numpy.ndarray
+    w_hh: numpy.ndarray
+    b_ih: numpy.ndarray | None = None
+    b_hh: numpy.ndarray | None = None
 
     @property
     def hidden_size(self) -> int:
@@ -28,9 +29,17 @@ class Layer:
 
     @property
     def gate_count(self) -> int:
-        """4 for an LSTM, 3 for a GRU, 1 for a plain layer; 0 where the shapes are no layer's."""
+        """4 for an LSTM, 3 for a GRU, 1 for a plain layer; 0 where the shapes are not those of a layer."""
         count, rest = divmod(self.w_hh.shape[0], max(self.hidden_size, 1))
         return count if self.w_hh.ndim == 2 and rest == 0 and count in GATES else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """How many tokens a network reads for each prediction, from a zero state, and the id that stands before the first."""
+
+    context: int
+    pad: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +47,10 @@ class Network:
     """Embedding `[V, E]`, layers, output `[V, H]` and its bias `[V]`. An output equal to the embedding is stored once."""
 
     cell: str
-    embedding: torch.Tensor
+    embedding: numpy.ndarray
     layers: list[Layer]
-    output: torch.Tensor
-    output_bias: torch.Tensor | None
+    output: numpy.ndarray
+    output_bias: numpy.ndarray | None
     gru_linear_before_reset: bool = True
 
     @property
@@ -50,65 +59,75 @@ class Network:
 
     @property
     def tie_weights(self) -> bool:
-        return self.output.shape == self.embedding.shape and torch.equal(self.output, self.embedding)
+        return self.output.shape == self.embedding.shape and numpy.array_equal(self.output, self.embedding)
+
+    @property
+    def embedding_size(self) -> int:
+        return self.embedding.shape[1]
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        return tuple(layer.hidden_size for layer in self.layers)
 
     @property
     def parameter_count(self) -> int:
-        return sum(tensor.numel() for tensor in self.weights(torch.float32).values())
+        return sum(tensor.size for tensor in self.tensors(DTYPES["f32"]).values())
 
-    def shape(self) -> dict[str, object]:
-        """The manifest's `architecture`."""
-        shape = {
+    def shape(self, window: Window | None = None) -> Architecture:
+        """The architecture."""
+        sizes = {
             "cell": self.cell,
             "vocab_size": self.vocab_size,
-            "embedding_size": self.embedding.shape[1],
-            "hidden_sizes": [layer.hidden_size for layer in self.layers],
+            "embedding_size": self.embedding_size,
+            "hidden_sizes": self.hidden_sizes,
             "tie_weights": self.tie_weights,
+            "gru_linear_before_reset": self.gru_linear_before_reset if self.cell == "gru" else True,
         }
-        return shape | ({"gru_linear_before_reset": self.gru_linear_before_reset} if self.cell == "gru" else {})
+        return WindowArchitecture(**sizes, context=window.context, pad=window.pad) if window else Architecture(**sizes)
 
-    def weights(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-        """The tensors under the names that the server reads; shapes that do not fit and numbers that are not finite are refused."""
+    def tensors(self, dtype: numpy.dtype) -> dict[str, numpy.ndarray]:
+        """The float32 tensors under the names that the server reads, to be stored as `dtype`; wrong shapes and numbers that are not finite are refused."""
         tensors = {"encoder.weight": self.embedding, "decoder.bias": self.output_bias}
-        shapes = {"encoder.weight": (self.vocab_size, self.embedding.shape[1]), "decoder.bias": (self.vocab_size,)}
-        width = self.embedding.shape[1]
         for k, layer in enumerate(self.layers):
-            rows = CELLS[self.cell] * layer.hidden_size
-            names = {f"rnn.weight_ih_l{k}": (rows, width), f"rnn.weight_hh_l{k}": (rows, layer.hidden_size)}
-            names |= {f"rnn.bias_ih_l{k}": (rows,), f"rnn.bias_hh_l{k}": (rows,)}
-            tensors |= dict(zip(names, (layer.w_ih, layer.w_hh, layer.b_ih, layer.b_hh)))
-            shapes |= names
-            width = layer.hidden_size
-        shapes["decoder.weight"] = (self.vocab_size, width)
+            tensors |= {f"rnn.weight_ih_l{k}": layer.w_ih, f"rnn.weight_hh_l{k}": layer.w_hh}
+            tensors |= {f"rnn.bias_ih_l{k}": layer.b_ih, f"rnn.bias_hh_l{k}": layer.b_hh}
         if not self.tie_weights:
             tensors["decoder.weight"] = self.output
-        stored = {name: tensor.to(dtype) for name, tensor in tensors.items() if tensor is not None}
+        stored = {name: numpy.ascontiguousarray(tensor, numpy.float32) for name, tensor in tensors.items() if tensor is not None}
+        shapes = stored_shapes(self.shape())
         for name, tensor in stored.items():
-            if tuple(tensor.shape) != shapes[name]:
-                raise InputError(f"what becomes the tensor `{name}` has the shape {tuple(tensor.shape)}, expected {shapes[name]}")
-            if not tensor.isfinite().all():
+            if tensor.shape != shapes[name]:
+                raise InputError(f"what becomes the tensor `{name}` has the shape {tensor.shape}; expected {shapes[name]}")
+            with numpy.errstate(over="ignore"):
+                rounded = tensor.astype(dtype).astype(numpy.float32)
+            if not numpy.isfinite(rounded).all():
                 raise InputError(f"what becomes the tensor `{name}` holds a number that is not finite as {dtype}")
         return stored
 
+    def file(self, dtype: str, window: Window | None, pad: str | None) -> WeightsFile:
+        """The file: safetensors, or a graph that reads a window, before whose first token stands the entry `pad`."""
+        shape = self.shape(window)
+        return Weights(shape, self.tensors(DTYPES[dtype]), pad).file(Storage.of(shape, None, dtype))
 
-def in_order(weight: torch.Tensor, found: str) -> torch.Tensor:
-    """Gates along the first axis, there in the order `found` (letters of `GATES`), in the order of the server."""
-    gates = dict(zip(found, weight.chunk(len(found))))
-    return torch.cat([gates[letter] for letter in GATES[len(found)]])
+
+def in_order(weight: numpy.ndarray, found: str) -> numpy.ndarray:
+    """Gates along the first axis, given in the order `found` (letters of `GATES`), in the order of the server."""
+    gates = dict(zip(found, numpy.array_split(weight, len(found))))
+    return numpy.concatenate([gates[letter] for letter in GATES[len(found)]])
 
 
-def with_update_gate_inverted(weight: torch.Tensor) -> torch.Tensor:
+def with_update_gate_inverted(weight: numpy.ndarray) -> numpy.ndarray:
     """For a GRU whose z weighs the candidate, not the past: 1 - sigmoid(x) = sigmoid(-x). Gates are r, z, n."""
-    r, z, n = weight.chunk(3)
-    return torch.cat([r, -z, n])
+    r, z, n = numpy.array_split(weight, 3)
+    return numpy.concatenate([r, -z, n])
 
 
 def cell_of(layers: list[Layer], plain: str | None) -> str:
-    """The cell by the number of gates. `plain` says which activation a plain layer has, which no shape can tell."""
+    """The cell by the number of gates. `plain` says which activation a plain layer has, because shapes cannot tell."""
     counts = {layer.gate_count for layer in layers}
     if len(counts) != 1 or 0 in counts:
-        shapes = ", ".join(str(tuple(layer.w_hh.shape)) for layer in layers)
-        raise InputError(f"recurrent weights of the shapes {shapes or 'none'}, expected layers of one kind with 4 H, 3 H or H rows and H columns")
+        shapes = ", ".join(str(layer.w_hh.shape) for layer in layers)
+        raise InputError(f"the recurrent weights have the shapes {shapes or 'none'}; expected layers of one kind with 4 H, 3 H or H rows and H columns")
     count = counts.pop()
     if count == 1 and plain is None:
         raise InputError("the weights are those of a plain RNN and do not say its activation: name it with --cell rnn_tanh or --cell rnn_relu")

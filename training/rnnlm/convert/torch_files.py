@@ -1,7 +1,7 @@
 """Files of `torch.save`, old and new, read without `torch.load`: it would run what the file names, or refuse whole modules.
 
-New files (since PyTorch 1.6) are zip archives with `data.pkl` and one member a storage; older ones are a row of pickles
-with the storages behind them.
+New files (since PyTorch 1.6) are zip archives with `data.pkl` and one member a storage; older ones are a sequence of pickles
+followed by the storages. PyTorch is not needed to read them: tensors become arrays.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import struct
 import zipfile
 from typing import BinaryIO
 
-import torch
+import ml_dtypes
+import numpy
 
 from ..errors import InputError
 from . import pickles
@@ -23,39 +24,45 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_HEAD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 STORAGES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
+    "FloatStorage": numpy.dtype(numpy.float32),
+    "DoubleStorage": numpy.dtype(numpy.float64),
+    "HalfStorage": numpy.dtype(numpy.float16),
+    "BFloat16Storage": numpy.dtype(ml_dtypes.bfloat16),
+    "LongStorage": numpy.dtype(numpy.int64),
+    "IntStorage": numpy.dtype(numpy.int32),
+    "ShortStorage": numpy.dtype(numpy.int16),
+    "CharStorage": numpy.dtype(numpy.int8),
+    "ByteStorage": numpy.dtype(numpy.uint8),
+    "BoolStorage": numpy.dtype(numpy.bool_),
 }
 
-# Classes whose attributes are wanted, wherever they were defined, and what is saved beside them.
+# Classes whose attributes are wanted, wherever they were defined, and classes that are saved beside them.
 INERT_CLASSES = {
     "RNNModel", "TransformerModel", "PositionalEncoding", "WeightDrop", "LockedDropout", "SplitCrossEntropyLoss",
-    "Corpus", "Dictionary", "Namespace", "PosixPath", "WindowsPath",
+    "CharRNN", "Corpus", "Dictionary", "Namespace", "PosixPath", "WindowsPath",
 }  # fmt: skip
 INERT_MODULES = ("torch.nn.modules.", "torch.nn.parallel.", "torch.nn.backends.", "torch.nn._functions.", "torch.optim.")
-# A bound method is saved as a call of `getattr`. AWD-LSTM has one, and nobody needs it.
-INERT_NAMES = {("builtins", "getattr"), ("torch", "device")} | {("torch", str(dtype).removeprefix("torch.")) for dtype in STORAGES.values()}
+# A bound method is saved as a call of `getattr`. AWD-LSTM has one, which is not needed.
+INERT_NAMES = {("builtins", "getattr"), ("torch", "device")} | {("torch", str(dtype)) for dtype in STORAGES.values()}
 
 
 def is_inert(module: str, name: str) -> bool:
     return name in INERT_CLASSES or module.startswith(INERT_MODULES) or (module, name) in INERT_NAMES
 
 
-def strided(storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> torch.Tensor:
-    """A tensor out of its storage; PyTorch checks that it lies within."""
-    return storage.as_strided(size, stride, offset)
+def strided(storage: numpy.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> numpy.ndarray:
+    """A tensor out of its storage, within which it must lie: NumPy does not check that."""
+    if len(size) != len(stride) or min((offset, *size, *stride)) < 0:
+        raise ValueError(f"a tensor has the sizes {size}, the strides {stride} and the offset {offset}")
+    count = offset + sum((length - 1) * step for length, step in zip(size, stride)) + 1 if all(size) else offset
+    if count > len(storage):
+        raise ValueError(f"a tensor needs {count} numbers of a storage that has {len(storage)}")
+    steps = [step * storage.itemsize for step in stride]
+    return numpy.lib.stride_tricks.as_strided(storage[offset:], size, steps, writeable=False)
 
 
 def first(value: object, *_: object) -> object:
-    """A parameter is its tensor."""
+    """The first argument: a parameter is its tensor."""
     return value
 
 
@@ -73,34 +80,35 @@ for _module in ("torch", "torch.cuda", "torch.storage"):
 
 @dataclasses.dataclass(frozen=True)
 class TorchFile:
-    """What was saved, its tensors by name as a `state_dict` has them, and what only a whole module says."""
+    """The saved value, its tensors by name as in a `state_dict`, and what only a whole module says."""
 
     value: object
-    tensors: dict[str, torch.Tensor]
+    module: object  # what holds the tensors: inert, or a dictionary
+    tensors: dict[str, numpy.ndarray]
     mode: str | None  # of the recurrent layers, for example `RNN_RELU`
 
 
 def read(path: pathlib.Path) -> TorchFile:
-    """Reads a checkpoint: a module, a `state_dict`, or either inside what a training script keeps around it."""
+    """Reads a checkpoint: a module, a `state_dict`, or either inside the containers of a training script."""
     return pickles.guarded(path, lambda: _named(path, read_value(path)))
 
 
 def _named(path: pathlib.Path, value: object) -> TorchFile:
     module = unwrapped(value)
     tensors = module_tensors(module) if isinstance(module, Inert) else module
-    if not isinstance(tensors, dict) or not any(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+    if not isinstance(tensors, dict) or not any(isinstance(tensor, numpy.ndarray) for tensor in tensors.values()):
         raise InputError(f"`{path}` holds no PyTorch module and no state_dict, found {type(value).__name__}")
-    named = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
-    return TorchFile(value, named, recurrent_mode(module))
+    named = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items() if isinstance(tensor, numpy.ndarray)}
+    return TorchFile(value, module, named, recurrent_mode(module))
 
 
 def read_value(path: pathlib.Path) -> object:
-    """Whatever `torch.save` was given, classes inert."""
+    """The value that `torch.save` was given; classes are inert."""
     return pickles.guarded(path, lambda: _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path))
 
 
 class Unpickler(pickles.Unpickler):
-    """Storages are kept outside the pickle; `storage` finds them."""
+    """Storages are kept outside of the pickle, where `storage` finds them."""
 
     def __init__(self, file: BinaryIO, path: pathlib.Path, storage=None) -> None:
         super().__init__(file, path, ALLOWED, is_inert)
@@ -108,26 +116,26 @@ class Unpickler(pickles.Unpickler):
 
     def persistent_load(self, saved: object) -> object:
         match saved:
-            case ("storage", torch.dtype() as dtype, key, _, int(count)) | ("storage", torch.dtype() as dtype, key, _, int(count), None):
+            case ("storage", numpy.dtype() as dtype, key, _, int(count)) | ("storage", numpy.dtype() as dtype, key, _, int(count), None):
                 return self.storage(dtype, str(key), count)
-            case ("module", source, *_):  # a class with its source, which nobody runs
+            case ("module", source, *_):  # a class with its source, which is not run
                 return source
-        raise InputError(f"`{self.path}` keeps {saved!r} outside its pickle, expected storages alone")
+        raise InputError(f"`{self.path}` keeps {saved!r} outside of its pickle; only storages are expected there")
 
 
 def _read_zip(path: pathlib.Path) -> object:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if any(name.endswith("constants.pkl") for name in names):
-            raise InputError(f"`{path}` is a TorchScript archive, which holds code: save the module's state_dict in its place")
+            raise InputError(f"`{path}` is a TorchScript archive, which holds code: save the module's state_dict instead")
         folder = next((name.removesuffix("data.pkl") for name in names if name.endswith("data.pkl")), None)
         if folder is None:
-            raise InputError(f"`{path}` is a zip archive without `data.pkl`, expected what `torch.save` writes")
+            raise InputError(f"`{path}` is a zip archive without `data.pkl`; expected what `torch.save` writes")
         if folder + "byteorder" in names and archive.read(folder + "byteorder") != b"little":
-            raise InputError(f"`{path}` was written on a big-endian machine, expected little-endian numbers")
-        storages: dict[str, torch.Tensor] = {}
+            raise InputError(f"`{path}` was written on a big-endian machine; expected little-endian numbers")
+        storages: dict[str, numpy.ndarray] = {}
 
-        def storage(dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
+        def storage(dtype: numpy.dtype, key: str, count: int) -> numpy.ndarray:
             if key not in storages:
                 storages[key] = numbers(archive.read(f"{folder}data/{key}"), dtype, count)
             return storages[key]
@@ -139,16 +147,16 @@ def _read_zip(path: pathlib.Path) -> object:
 def _read_legacy(path: pathlib.Path) -> object:
     with path.open("rb") as file:
         if Unpickler(file, path).load() != LEGACY_MAGIC:
-            raise InputError(f"`{path}` is no file of `torch.save`")
+            raise InputError(f"`{path}` is not a file of `torch.save`")
         Unpickler(file, path).load()  # the version of the format
         Unpickler(file, path).load()  # the sizes of C's types
-        storages: dict[str, torch.Tensor] = {}
+        storages: dict[str, numpy.ndarray] = {}
 
-        def storage(dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
-            # Tensors are made before the numbers are read: they fill in below.
-            return storages.setdefault(key, torch.zeros(bounded(count, dtype), dtype=dtype))
+        def storage(dtype: numpy.dtype, key: str, count: int) -> numpy.ndarray:
+            # The tensors are created before the numbers are read, which fill them below.
+            return storages.setdefault(key, numpy.zeros(bounded(count, dtype), dtype))
 
-        def bounded(count: int, dtype: torch.dtype) -> int:
+        def bounded(count: int, dtype: numpy.dtype) -> int:
             if not 0 <= count * dtype.itemsize <= path.stat().st_size:
                 raise InputError(f"`{path}` claims a storage of {count} numbers, more than the file can hold")
             return count
@@ -158,16 +166,16 @@ def _read_legacy(path: pathlib.Path) -> object:
             target = storages[str(key)]
             (count,) = struct.unpack("<q", file.read(8))
             if count != len(target):
-                raise InputError(f"`{path}` has {count} numbers in the storage `{key}`, expected {len(target)}")
-            target.copy_(numbers(file.read(count * target.itemsize), target.dtype, count))
+                raise InputError(f"`{path}` has {count} numbers in the storage `{key}`; expected {len(target)}")
+            target[:] = numbers(file.read(count * target.itemsize), target.dtype, count)
         return value
 
 
-def numbers(data: bytes, dtype: torch.dtype, count: int) -> torch.Tensor:
+def numbers(data: bytes, dtype: numpy.dtype, count: int) -> numpy.ndarray:
     """Raw little-endian numbers as a tensor `[count]`."""
     if len(data) < count * dtype.itemsize:
         raise ValueError(f"a tensor's storage has {len(data)} bytes, expected {count * dtype.itemsize}")
-    return torch.frombuffer(bytearray(data), dtype=dtype, count=count) if count else torch.zeros(0, dtype=dtype)
+    return numpy.frombuffer(data, dtype, count)
 
 
 def unwrapped(value: object) -> object:
@@ -181,8 +189,8 @@ def unwrapped(value: object) -> object:
     return value
 
 
-def module_tensors(module: Inert, prefix: str = "") -> dict[str, torch.Tensor]:
-    """What the module's `state_dict` would be."""
+def module_tensors(module: Inert, prefix: str = "") -> dict[str, numpy.ndarray]:
+    """The tensors that the module's `state_dict` would have."""
     tensors = {}
     for kind in ("_parameters", "_buffers"):
         tensors |= {prefix + name: tensor for name, tensor in (module.get(kind) or {}).items() if tensor is not None}

@@ -1,9 +1,9 @@
-"""Writes the checkpoints of char-rnn that the tests read, with TensorFlow's own cells, and the probabilities they give.
+"""Writes the checkpoints of char-rnn that the tests read, with TensorFlow's own cells, and the probabilities that they yield.
 
     python training/tests/data/char_rnn.py          # needs tensorflow 2.21 and no other of this repository's packages
 
-The graph is that of a char-rnn: an embedding, two cells, a softmax, Adam's moments beside them. Its variables get numbers of
-the size that trained ones have, so that a gate in the wrong place shows.
+The graph is that of a char-rnn: an embedding, two cells, a softmax, and Adam's moments. Its variables get numbers of the size that
+trained ones have, so that a gate in the wrong place shows. `char-rnn-v1` is the LSTM again in TensorFlow's first format.
 """
 
 import json
@@ -49,9 +49,20 @@ def write(session, name, numbers):
     tf.train.Saver().save(session, str(folder / "model.ckpt"), global_step=7, write_meta_graph=False, latest_filename="unwanted")
     (folder / "unwanted").unlink()
     (folder / "checkpoint").write_text('model_checkpoint_path: "/somewhere/else/model.ckpt-7"\n')
+    if name == "lstm":
+        write_first_format(session)
     probs = session.run(tf.nn.softmax(logits))
     rows = ",\n".join(json.dumps([round(float(value), 9) for value in row]) for row in probs)
     (folder / "probs.json").write_text(f'{{"ids": {IDS}, "probs": [\n{rows}\n]}}\n')
+
+
+def write_first_format(session):
+    folder = pathlib.Path(__file__).with_name("char-rnn-v1")
+    folder.mkdir(exist_ok=True)
+    saver = tf.train.Saver(write_version=tf.train.SaverDef.V1)
+    saver.save(session, str(folder / "model.ckpt"), global_step=7, write_meta_graph=False, latest_filename="unwanted")
+    (folder / "unwanted").unlink()
+    (folder / "checkpoint").write_text('model_checkpoint_path: "/somewhere/else/model.ckpt-7"\n')
 
 
 if __name__ == "__main__":

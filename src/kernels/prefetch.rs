@@ -1,0 +1,45 @@
+//! Fetching weights before they are needed.
+
+use std::ops::Range;
+
+use super::packed::Line;
+
+/// Fetches a share of the lines after a slab while many tiles use the slab.
+///
+/// Only then: a single tile reads all weights in one stream, which the processor's own prefetcher follows better (measured: up to
+/// twice as fast, from 26 MB on); many tiles read one slab repeatedly, and the stream stops in between.
+#[derive(Clone, Copy)]
+pub(crate) struct Prefetch {
+    next: *const u8,
+    cache_lines: usize,
+}
+
+const CACHE_LINE: usize = 64;
+const PER_LINE: usize = size_of::<Line>() / CACHE_LINE;
+
+impl Prefetch {
+    /// The share of the lines after `slab`, as many as it has itself, that the first of the remaining `tiles` fetches.
+    #[inline(always)]
+    pub(crate) fn after(slab: &[Line], tiles: Range<usize>) -> Self {
+        // The first four tiles fetch a quarter each; fewer share all of it.
+        let cache_lines = match tiles.end {
+            1 => 0,
+            _ if tiles.start >= PER_LINE => 0,
+            all => PER_LINE.div_ceil(all),
+        };
+        let start = slab.as_ptr_range().end.cast::<u8>();
+        Self { next: start.wrapping_add(tiles.start * cache_lines * slab.len() * CACHE_LINE), cache_lines }
+    }
+
+    /// Fetches the part that belongs to step `k` of the depth.
+    #[inline(always)]
+    pub(crate) fn line(&self, k: usize) {
+        #[cfg(target_arch = "x86_64")]
+        for line in 0..self.cache_lines {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            let address = self.next.wrapping_add((k * self.cache_lines + line) * CACHE_LINE);
+            // SAFETY: SSE is in the baseline of x86-64, and prefetching has no effect on memory, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) };
+        }
+    }
+}

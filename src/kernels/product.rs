@@ -1,0 +1,131 @@
+//! Activations times packed weights: a run spends nearly all its time here.
+//!
+//! Every output is one chain of multiply-adds in order of depth, starting from the bias or from the sum that is there
+//! already, whatever the number of rows and the shape of the tile. So a row's numbers do not depend on its neighbours,
+//! and a chain that is interrupted and resumed gives the same bits as one that is not.
+
+use super::isa::{Isa, Task};
+use super::matrix::{Rows, RowsMut};
+use super::packed::{Line, PANEL, Packed};
+use super::prefetch::Prefetch;
+
+/// `c[i, j] = start[i, j] + sum over k of a[i, k] * w[k, j]`, `c` being `[a.count, w.columns()]`.
+pub(crate) struct Product<'a> {
+    /// Activations, `[rows, depth]`.
+    pub(crate) a: Rows<'a>,
+    /// Weights.
+    pub(crate) w: &'a Packed,
+    /// What every sum starts from.
+    pub(crate) start: Start<'a>,
+    /// The sums. Padding columns are written too.
+    pub(crate) c: RowsMut<'a>,
+}
+
+/// What a sum starts from.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// A value for each column, `[columns]`, padding included.
+    Bias(&'a [f32]),
+    /// The sum that `c` holds.
+    Resume,
+}
+
+impl Task for Product<'_> {
+    type Output = ();
+
+    /// Goes through the panels, through each panel slab by slab, and for each slab through all rows: weights are fetched
+    /// from memory once, and from the nearest cache for every tile except the first.
+    #[inline(always)]
+    fn run<I: Isa>(mut self, isa: I) {
+        let tiles = self.a.count.div_ceil(I::ROWS);
+        for panel in 0..self.w.panels() {
+            // A single tile uses the weights once: without slabs it keeps its sums in registers.
+            let slab_max = if tiles > 1 { SLAB_MAX } else { self.w.depth() };
+            for (index, lines) in self.w.panel(panel).chunks(slab_max).enumerate() {
+                self.slab(isa, Slab { lines, panel, depth: index * slab_max }, tiles);
+            }
+        }
+    }
+}
+
+/// Lines that one tile goes through before the next tile does: 16 KiB, half of the smallest first-level cache.
+const SLAB_MAX: usize = 64;
+
+/// A part of a panel's depth.
+struct Slab<'a> {
+    lines: &'a [Line],
+    panel: usize,
+    /// The index of the input value by which the first line is multiplied.
+    depth: usize,
+}
+
+impl Product<'_> {
+    #[inline(always)]
+    fn slab<I: Isa>(&mut self, isa: I, slab: Slab<'_>, tiles: usize) {
+        let column = slab.panel * PANEL;
+        let mut first = 0;
+        for index in 0..tiles {
+            // Balanced: eight rows are 4 + 4, not 6 + 2.
+            let rows = (self.a.count - first).div_ceil(tiles - index);
+            isa.tile(&mut Tile {
+                rows,
+                a: &self.a.values[first * self.a.stride + slab.depth..],
+                a_stride: self.a.stride,
+                lines: slab.lines,
+                start: match self.start {
+                    Start::Bias(bias) if slab.depth == 0 => Start::Bias(&bias[column..][..PANEL]),
+                    _ => Start::Resume,
+                },
+                c: &mut self.c.values[first * self.c.stride + column..],
+                c_stride: self.c.stride,
+                prefetch: Prefetch::after(slab.lines, index..tiles),
+            });
+            first += rows;
+        }
+    }
+}
+
+/// A few rows times a slab.
+pub(crate) struct Tile<'a> {
+    pub(crate) rows: usize,
+    a: &'a [f32],
+    a_stride: usize,
+    lines: &'a [Line],
+    start: Start<'a>,
+    c: &'a mut [f32],
+    c_stride: usize,
+    prefetch: Prefetch,
+}
+
+/// Multiplies `ROWS` rows by the `VECTORS` registers of columns of the slab from `column` on, with all sums in registers.
+#[inline(always)]
+pub(crate) fn tile<I: Isa, const ROWS: usize, const VECTORS: usize>(isa: I, t: &mut Tile<'_>, column: usize) {
+    let depth = t.lines.len();
+    // All slices have one known length, so the inner loop checks no bounds.
+    let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &t.a[r * t.a_stride..][..depth]);
+    let mut sums = [[isa.splat(0.0); VECTORS]; ROWS];
+    for (r, sums) in sums.iter_mut().enumerate() {
+        let start = match t.start {
+            Start::Bias(bias) => &bias[column..][..VECTORS * I::LANES],
+            Start::Resume => &t.c[r * t.c_stride + column..][..VECTORS * I::LANES],
+        };
+        *sums = std::array::from_fn(|v| isa.load(&start[v * I::LANES..]));
+    }
+    for (k, line) in t.lines.iter().enumerate() {
+        t.prefetch.line(k);
+        let weights = &line.0[column..][..VECTORS * I::LANES];
+        let weights: [I::Vector; VECTORS] = std::array::from_fn(|v| isa.load(&weights[v * I::LANES..]));
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let x = isa.splat(row[k]);
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = isa.mul_add(x, weights, *sum);
+            }
+        }
+    }
+    for (r, sums) in sums.into_iter().enumerate() {
+        let c = &mut t.c[r * t.c_stride + column..][..VECTORS * I::LANES];
+        for (v, sum) in sums.into_iter().enumerate() {
+            isa.store(sum, &mut c[v * I::LANES..]);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What a manifest says about a graph that the graph itself does not.
+
+use crate::lm::TokenId;
+
+/// The key `onnx` of a manifest, and what else it says of a graph.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// The input that takes token ids.
+    pub tokens: Option<String>,
+    /// The state: names of inputs, each with the output that it is fed from.
+    pub state: Vec<(String, String)>,
+    /// The output with logits, probabilities or their logarithms.
+    pub logits: Option<String>,
+    /// How many of the last ids a graph without a state reads at once.
+    pub window: Option<usize>,
+    /// What stands in a window before the first token.
+    pub pad: Option<TokenId>,
+    /// In force in place of every GRU node's `linear_before_reset`.
+    pub gru_linear_before_reset: Option<bool>,
+}

@@ -1,0 +1,67 @@
+//! Calls into tract: its panics become errors, and its errors one line of text.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+use tract_onnx::prelude::*;
+
+/// Runs `work`; a panic becomes an error, and prints nothing.
+pub(super) fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+    thread_local! {
+        static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+
+    // The usual hook would print a message, and with a backtrace take longer than the load.
+    HOOK.call_once(|| {
+        let usual = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !IS_GUARDED.get() {
+                usual(panic);
+            }
+        }));
+    });
+    IS_GUARDED.set(true);
+    // What `work` leaves half done belongs to it alone: run states are fresh, and programs are immutable.
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_GUARDED.set(false);
+    match done {
+        Ok(done) => done.map_err(|error| said(&error)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(format!("it panicked: {}", short(text)))
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+pub(super) fn said(error: &TractError) -> String {
+    short(&format!("{error:#}"))
+}
+
+/// Errors of tract can hold a whole node.
+fn short(text: &str) -> String {
+    const CHARS_MAX: usize = 400;
+
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{} ...", &line[..end]),
+        None => line.trim_end_matches('.').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_on_one_line() {
+        let found = guarded::<()>(|| panic!("range end\n  index {} out of range.", 4));
+        assert_eq!(found.unwrap_err(), "it panicked: range end index 4 out of range");
+        let found = guarded::<()>(|| Err(TractError::msg("inner").context("outer")));
+        assert_eq!(found.unwrap_err(), "outer: inner");
+        assert!(short(&"x".repeat(1000)).len() < 500);
+    }
+}

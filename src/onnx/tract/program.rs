@@ -1,0 +1,249 @@
+//! A graph compiled by tract for inputs of one shape.
+//!
+//! Every run has a fresh run state, because one that is reused keeps what its loops remember, from one session to the next
+//! (sonos/tract#2629).
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
+
+use super::guard::{guarded, said};
+use super::interface::Interface;
+use crate::error::{Error, Result};
+use crate::lm::TokenId;
+use crate::onnx::graph::{Dim, Element, Graph, Port};
+
+/// A graph whose sizes are all known. It holds no state: no run sees what another leaves behind.
+pub(super) struct Program {
+    runnable: Arc<TypedRunnableModel>,
+    /// In the graph's order.
+    feeds: Vec<Feed>,
+    logits_shape: Vec<usize>,
+}
+
+/// What a run gives.
+pub(super) struct Outputs {
+    /// As the graph has them: logits, or probabilities; of one position or of several, the last one last.
+    pub(super) logits: Vec<f32>,
+    /// `[state_len]`.
+    pub(super) state: Vec<f32>,
+}
+
+/// What an input is fed.
+struct Feed {
+    datum: DatumType,
+    shape: Vec<usize>,
+    source: FeedSource,
+}
+
+enum FeedSource {
+    Tokens,
+    /// These values of the state.
+    State(Range<usize>),
+}
+
+/// What a program is compiled from.
+pub(super) struct Source<'a> {
+    pub(super) path: &'a Path,
+    pub(super) graph: &'a Graph,
+    pub(super) interface: &'a Interface,
+    /// The shape of the ids.
+    pub(super) tokens: &'a [usize],
+}
+
+/// Bounds a state, in values.
+const STATE_MAX: usize = 1 << 24;
+
+/// The operators that tract implements; it may ignore attributes of theirs.
+pub(super) fn operators() -> BTreeSet<String> {
+    tract_onnx::onnx().op_register.0.into_keys().collect()
+}
+
+impl Program {
+    /// Compiles a graph for ids of one shape, and a state of one sequence.
+    ///
+    /// # Errors
+    /// `Load` with what tract says.
+    pub(super) fn compile(source: &Source<'_>) -> Result<Self> {
+        let Source { path, graph, interface, .. } = *source;
+        let feeds = feeds(source)?;
+        let shapes: Vec<_> = feeds.iter().map(|feed| (feed.datum, feed.shape.clone())).collect();
+        let outputs: Vec<usize> =
+            [interface.logits].into_iter().chain(interface.states.iter().map(|pair| pair.output)).collect();
+        let runnable = guarded(|| {
+            let mut model = tract_onnx::onnx()
+                .with_ignore_output_shapes(true)
+                .with_ignore_value_info(true)
+                .model_for_path(path)?;
+            for (index, (datum, shape)) in shapes.into_iter().enumerate() {
+                model.set_input_fact(index, InferenceFact::dt_shape(datum, shape))?;
+            }
+            model.analyse(false)?;
+            check_weights(&model)?;
+            let outlets = model.output_outlets()?.to_vec();
+            let outlets: Vec<OutletId> = outputs.iter().map(|&output| outlets[output]).collect();
+            model.select_output_outlets(&outlets)?;
+            model.into_optimized()?.into_runnable()
+        });
+        let runnable = runnable.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
+        for (index, pair) in interface.states.iter().enumerate() {
+            let found = concrete(&runnable, index + 1)?;
+            let expected = &feeds[pair.input].shape;
+            if found != *expected {
+                let output = &graph.outputs[pair.output].name;
+                let state = &graph.inputs[pair.input].name;
+                return Err(Error::load(format!(
+                    "the output `{output}` has the shape {found:?}, expected {expected:?} as the state `{state}`"
+                )));
+            }
+        }
+        Ok(Self { logits_shape: concrete(&runnable, 0)?, runnable, feeds })
+    }
+
+    /// Values of a state.
+    pub(super) fn state_len(&self) -> usize {
+        let ends = self.feeds.iter().map(|feed| match &feed.source {
+            FeedSource::Tokens => 0,
+            FeedSource::State(values) => values.end,
+        });
+        ends.max().unwrap_or(0)
+    }
+
+    /// The shape of [`Outputs::logits`].
+    pub(super) fn logits_shape(&self) -> &[usize] {
+        &self.logits_shape
+    }
+
+    /// Reads `ids`, whose number the program was compiled for, from the state `state` `[state_len]`.
+    ///
+    /// # Errors
+    /// What tract says.
+    pub(super) fn run(&self, ids: &[TokenId], state: &[f32]) -> Result<Outputs, String> {
+        guarded(|| {
+            let inputs = self.feeds.iter().map(|feed| feed.value(ids, state));
+            let outputs = self.runnable.run(inputs.collect::<TractResult<_>>()?)?;
+            let mut next = Vec::with_capacity(state.len());
+            for output in &outputs[1..] {
+                next.extend(floats(output)?);
+            }
+            Ok(Outputs { logits: floats(&outputs[0])?, state: next })
+        })
+    }
+}
+
+impl Feed {
+    fn value(&self, ids: &[TokenId], state: &[f32]) -> TractResult<TValue> {
+        fn of<T: Datum + Copy>(shape: &[usize], values: impl Iterator<Item = T>) -> TractResult<Tensor> {
+            Tensor::from_shape(shape, &values.collect::<Vec<T>>())
+        }
+        let ids = ids.iter().copied();
+        let tensor = match (&self.source, self.datum) {
+            (FeedSource::Tokens, DatumType::I64) => of(&self.shape, ids.map(i64::from))?,
+            // Ids are below the vocabulary's size, which is checked to be exact in each of these types.
+            (FeedSource::Tokens, DatumType::I32) => of(&self.shape, ids.map(|id| id as i32))?,
+            (FeedSource::Tokens, DatumType::F32) => of(&self.shape, ids.map(|id| id as f32))?,
+            (FeedSource::Tokens, _) => of(&self.shape, ids.map(f64::from))?,
+            (FeedSource::State(values), datum) => {
+                let values = Tensor::from_shape(&self.shape, &state[values.clone()])?;
+                values.cast_to_dt(datum)?.into_owned()
+            }
+        };
+        Ok(tensor.into_tvalue())
+    }
+}
+
+/// What each input is fed. The values of states follow each other in the order of the inputs.
+fn feeds(source: &Source<'_>) -> Result<Vec<Feed>> {
+    let mut end = 0usize;
+    let mut feeds = Vec::new();
+    for (index, port) in source.graph.inputs.iter().enumerate() {
+        let datum = datum(port)?;
+        if index == source.interface.tokens {
+            feeds.push(Feed { datum, shape: source.tokens.to_vec(), source: FeedSource::Tokens });
+            continue;
+        }
+        let shape = one_sequence(port)?;
+        let start = end;
+        let len = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
+        let after = len.and_then(|len| len.checked_add(start)).filter(|&after| after <= STATE_MAX);
+        end = after.ok_or_else(|| {
+            Error::load(format!("the state `{port}` is too large; the maximum is {STATE_MAX} values in all"))
+        })?;
+        feeds.push(Feed { datum, shape, source: FeedSource::State(start..end) });
+    }
+    Ok(feeds)
+}
+
+/// The shape of a state with one sequence in it.
+fn one_sequence(port: &Port) -> Result<Vec<usize>> {
+    let Some(shape) = &port.shape else {
+        return Err(Error::load(format!("the state `{}` has no shape, expected one", port.name)));
+    };
+    let size = |dim: &Dim| match dim {
+        Dim::Fixed(size) => *size,
+        Dim::Symbol(_) | Dim::Unknown => 1,
+    };
+    Ok(shape.iter().map(size).collect())
+}
+
+fn datum(port: &Port) -> Result<DatumType> {
+    Ok(match port.element {
+        Element::F32 => DatumType::F32,
+        Element::F16 => DatumType::F16,
+        Element::F64 => DatumType::F64,
+        Element::I64 => DatumType::I64,
+        Element::I32 => DatumType::I32,
+        _ => {
+            return Err(Error::load(format!(
+                "the input `{port}` has a type that cannot be fed; expected i64, i32, f16, f32 or f64"
+            )));
+        }
+    })
+}
+
+fn concrete(runnable: &Arc<TypedRunnableModel>, output: usize) -> Result<Vec<usize>> {
+    let fact = runnable.model().output_fact(output).map_err(|error| Error::load(said(&error)))?;
+    fact.shape.as_concrete().map(<[usize]>::to_vec).ok_or_else(|| {
+        Error::load(format!("the shape of an output is not known before it runs, found {:?}", fact.shape))
+    })
+}
+
+fn floats(value: &TValue) -> TractResult<Vec<f32>> {
+    Ok(value.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+}
+
+/// Refuses a recurrent node whose weights are not of the sizes that its input and its operator ask for: tract does not look.
+fn check_weights(model: &InferenceModel) -> TractResult<()> {
+    for node in model.nodes() {
+        let gates = match &*node.op.name() {
+            "RNN" => 1,
+            "GRU" => 3,
+            "LSTM" => 4,
+            _ => continue,
+        };
+        let shape = |slot: usize| -> TractResult<Vec<i64>> {
+            let Some(&input) = node.inputs.get(slot) else { return Ok(Vec::new()) };
+            let dims = model.outlet_fact(input)?.shape.concretize();
+            let sizes: Result<Vec<i64>, _> = dims.unwrap_or_default().iter().map(TDim::to_i64).collect();
+            Ok(sizes?)
+        };
+        let (x, w, r) = (shape(0)?, shape(1)?, shape(2)?);
+        let fits = match (&x[..], &w[..], &r[..]) {
+            (&[_, _, features], &[_, rows, width], &[_, r_rows, hidden]) => {
+                features == width && rows == r_rows && rows == gates * hidden
+            }
+            _ => false,
+        };
+        if !fits {
+            let name = &node.name;
+            return Err(TractError::msg(format!(
+                "node `{name}`: its input is {x:?}, its `W` {w:?} and its `R` {r:?}, which do not belong together"
+            )));
+        }
+    }
+    Ok(())
+}

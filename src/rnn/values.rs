@@ -1,0 +1,152 @@
+//! The numbers of one tensor, in the type that their file stores them in.
+
+use std::ops::Range;
+
+use half::{bf16, f16};
+
+use crate::kernels::Packed;
+use crate::lm::Dtype;
+
+/// The values of a tensor, row-major, as stored. Widening them to `f32` is exact.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// IEEE single precision.
+    F32(Vec<f32>),
+    /// IEEE half precision.
+    F16(Vec<f16>),
+    /// bfloat16.
+    Bf16(Vec<bf16>),
+}
+
+impl Values {
+    /// `values` in the type `stored` where it holds each of them exactly; otherwise as they are.
+    ///
+    /// For readers that compute on widened numbers: what they left alone is stored as it was.
+    pub fn narrowed(values: Vec<f32>, stored: Dtype) -> Self {
+        let is_exact =
+            |narrow: fn(f32) -> f32| values.iter().all(|&value| narrow(value).to_bits() == value.to_bits());
+        match stored {
+            Dtype::F16 if is_exact(|value| f16::from_f32(value).to_f32()) => {
+                Self::F16(values.into_iter().map(f16::from_f32).collect())
+            }
+            Dtype::Bf16 if is_exact(|value| bf16::from_f32(value).to_f32()) => {
+                Self::Bf16(values.into_iter().map(bf16::from_f32).collect())
+            }
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => Self::F32(values),
+        }
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F16(values) => values.len(),
+            Self::Bf16(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The type.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Self::F32(_) => Dtype::F32,
+            Self::F16(_) => Dtype::F16,
+            Self::Bf16(_) => Dtype::Bf16,
+        }
+    }
+
+    /// All values as `f32`.
+    pub fn widened(self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values,
+            Self::F16(values) => values.into_iter().map(f16::to_f32).collect(),
+            Self::Bf16(values) => values.into_iter().map(bf16::to_f32).collect(),
+        }
+    }
+
+    /// The value at `index`, as `f32`.
+    pub fn get(&self, index: usize) -> f32 {
+        match self {
+            Self::F32(values) => values[index],
+            Self::F16(values) => values[index].to_f32(),
+            Self::Bf16(values) => values[index].to_f32(),
+        }
+    }
+
+    /// The index of the first value that is NaN or infinite.
+    pub(super) fn first_not_finite(&self) -> Option<usize> {
+        match self {
+            Self::F32(values) => values.iter().position(|value| !value.is_finite()),
+            Self::F16(values) => values.iter().position(|value| !value.is_finite()),
+            Self::Bf16(values) => values.iter().position(|value| !value.is_finite()),
+        }
+    }
+
+    /// Writes the values of `range` to `copy`, as `f32`.
+    pub(super) fn copy_range(&self, range: Range<usize>, copy: &mut [f32]) {
+        match self {
+            Self::F32(values) => copy.copy_from_slice(&values[range]),
+            Self::F16(values) => widen(&values[range], copy, f16::to_f32),
+            Self::Bf16(values) => widen(&values[range], copy, bf16::to_f32),
+        }
+    }
+
+    /// Packs a matrix `[columns, depth]`: each of `blocks`, a range of columns, begins at a panel of its own.
+    pub(super) fn pack(&self, depth: usize, blocks: &[Range<usize>]) -> Packed {
+        match self {
+            Self::F32(values) => Packed::new(depth, &cut(values, depth, blocks), |value| value),
+            Self::F16(values) => Packed::new(depth, &cut(values, depth, blocks), f16::to_f32),
+            Self::Bf16(values) => Packed::new(depth, &cut(values, depth, blocks), bf16::to_f32),
+        }
+    }
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self::F32(values)
+    }
+}
+
+/// The rows of `blocks` of a matrix whose rows are `width` values.
+fn cut<'a, T>(values: &'a [T], width: usize, blocks: &[Range<usize>]) -> Vec<&'a [T]> {
+    blocks.iter().map(|block| &values[block.start * width..block.end * width]).collect()
+}
+
+fn widen<T: Copy>(values: &[T], copy: &mut [f32], value: fn(T) -> f32) {
+    for (copy, &narrow) in copy.iter_mut().zip(values) {
+        *copy = value(narrow);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrower_type_is_taken_only_where_it_holds_every_value() {
+        let coarse = vec![1.0, -0.0, 0.5, f32::MIN_POSITIVE];
+        assert_eq!(Values::narrowed(coarse.clone(), Dtype::Bf16).dtype(), Dtype::Bf16);
+        assert_eq!(
+            Values::narrowed(coarse.clone(), Dtype::F16).dtype(),
+            Dtype::F32,
+            "below the range of f16"
+        );
+        assert_eq!(Values::narrowed(vec![1.0 + 1.0 / 512.0], Dtype::Bf16).dtype(), Dtype::F32);
+        assert_eq!(Values::narrowed(vec![1.0 + 1.0 / 512.0], Dtype::F16).dtype(), Dtype::F16);
+        assert_eq!(Values::narrowed(coarse.clone(), Dtype::F32), Values::F32(coarse));
+    }
+
+    #[test]
+    fn narrowed_values_are_the_same_numbers() {
+        let values = vec![1.0, -0.0, 0.5, 65_504.0];
+        for stored in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            let narrowed = Values::narrowed(values.clone(), stored);
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(narrowed.widened()), bits(values.clone()), "{stored:?}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The distribution that the filters make of one row of logits, and the inverse of its cumulative distribution function.
+//!
+//! Tokens are ranked by the model's logit, the largest first; ties are broken by the lower id. Temperature never changes that
+//! ranking, and every filter keeps its first tokens, so only as many tokens are sorted as a filter or a draw needs.
+//! Sums run in rank order in f64 (sums over the whole vocabulary: in the order of `lm::reduce`), so equal logits give equal draws.
+
+use super::{Filters, NothingLeft};
+use crate::lm::top_k::{Ranking, top_k};
+use crate::lm::{TokenId, math, reduce};
+
+/// A filtered distribution: the tokens that may be drawn, and the weight of each.
+///
+/// A weight is a probability that is not normalised: the most likely token of the vocabulary weighs 1.
+pub(super) struct Filtered {
+    softmax: Softmax,
+    support: Support,
+}
+
+/// The tokens that may be drawn.
+enum Support {
+    /// All tokens that are not ruled out.
+    All,
+    /// These tokens, most likely first; never empty.
+    Ranked(Vec<TokenId>),
+}
+
+impl Filtered {
+    /// Applies all filters but the first to `logits`, in which the tokens that are ruled out are `-inf`.
+    pub(super) fn new(filters: &Filters, logits: &[f32]) -> Result<Self, NothingLeft> {
+        let max = reduce::max(logits);
+        if max == f32::NEG_INFINITY {
+            return Err(NothingLeft);
+        }
+        let softmax = Softmax { max, temperature: filters.temperature };
+        let weight = |token| softmax.weight(logits, token);
+        let support = match (filters.top_k, filters.top_p, filters.min_p) {
+            (None, None, 0.0) => Support::All,
+            (Some(k), None, 0.0) => Support::Ranked(top_k(logits, k)),
+            (Some(k), ..) => {
+                let ranked = top_k(logits, k);
+                let mass = ranked.iter().copied().map(weight).sum();
+                Support::Ranked(Thresholds::new(filters, mass).truncate(ranked.into_iter(), weight))
+            }
+            (None, ..) => {
+                let thresholds = Thresholds::new(filters, softmax.mass(logits));
+                Support::Ranked(thresholds.truncate(Ranking::new(logits), weight))
+            }
+        };
+        Ok(Self { softmax, support })
+    }
+
+    /// The first token in rank order at which the cumulative probability exceeds `u`, in `[0, 1)`.
+    /// `logits` are those given to [`Self::new`].
+    pub(super) fn quantile(&self, logits: &[f32], u: f64) -> TokenId {
+        let weight = |token| self.softmax.weight(logits, token);
+        match &self.support {
+            Support::All => first_above(u * self.softmax.mass(logits), Ranking::new(logits), weight),
+            Support::Ranked(tokens) => {
+                let mass: f64 = tokens.iter().copied().map(weight).sum();
+                first_above(u * mass, tokens.iter().copied(), weight)
+            }
+        }
+    }
+
+    /// Overwrites the logits given to [`Self::new`] with those of this distribution: shifted so that the largest is 0 and divided
+    /// by the temperature, or `-inf` for a token that is not in the support.
+    pub(super) fn write(&self, logits: &mut [f32]) {
+        match &self.support {
+            Support::All => logits.iter_mut().for_each(|logit| *logit = self.softmax.scaled(*logit)),
+            Support::Ranked(tokens) => {
+                let kept: Vec<f32> =
+                    tokens.iter().map(|&token| self.softmax.scaled(logits[token as usize])).collect();
+                logits.fill(f32::NEG_INFINITY);
+                for (&token, logit) in tokens.iter().zip(kept) {
+                    logits[token as usize] = logit;
+                }
+            }
+        }
+    }
+}
+
+/// The token at which the running sum of weights first exceeds `target`. If rounding keeps the whole sum at or below `target`,
+/// it is the last token whose weight is not 0.
+fn first_above(
+    target: f64,
+    ranked: impl Iterator<Item = TokenId>,
+    weight: impl Fn(TokenId) -> f64,
+) -> TokenId {
+    let mut reached = 0.0;
+    let mut drawn = 0;
+    for token in ranked {
+        let weight = weight(token);
+        if weight == 0.0 {
+            break; // The tokens that follow weigh no more.
+        }
+        reached += weight;
+        drawn = token;
+        if reached > target {
+            break;
+        }
+    }
+    drawn
+}
+
+/// Where `top_p` and `min_p` truncate the ranking.
+struct Thresholds {
+    /// A token is kept while the tokens before it weigh less than this.
+    mass_max: f64,
+    /// A token is kept while it weighs at least this.
+    weight_min: f64,
+}
+
+impl Thresholds {
+    /// The thresholds for tokens whose weights sum to `mass`.
+    fn new(filters: &Filters, mass: f64) -> Self {
+        Self {
+            mass_max: filters.top_p.map_or(f64::INFINITY, |share| share * mass),
+            weight_min: filters.min_p,
+        }
+    }
+
+    fn truncate(
+        &self,
+        ranked: impl Iterator<Item = TokenId>,
+        weight: impl Fn(TokenId) -> f64,
+    ) -> Vec<TokenId> {
+        let mut before = 0.0;
+        let keep = |&token: &TokenId| {
+            let weight = weight(token);
+            let keep = before < self.mass_max && weight >= self.weight_min;
+            before += weight;
+            keep
+        };
+        ranked.take_while(keep).collect()
+    }
+}
+
+/// Softmax at a temperature, without the normalisation. The largest logit is subtracted first, so that no weight exceeds 1 and
+/// none overflows at any temperature.
+#[derive(Clone, Copy)]
+struct Softmax {
+    max: f32,
+    temperature: f32,
+}
+
+impl Softmax {
+    #[inline(always)]
+    fn scaled(&self, logit: f32) -> f32 {
+        (logit - self.max) / self.temperature
+    }
+
+    fn weight(&self, logits: &[f32], token: TokenId) -> f64 {
+        f64::from(math::exp(self.scaled(logits[token as usize])))
+    }
+
+    /// The sum of all weights.
+    fn mass(&self, logits: &[f32]) -> f64 {
+        reduce::sum(logits, |logit| math::exp(self.scaled(logit)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lm::test_logits::{gaussian, logits_with_ties};
+    use crate::sampling::FilterSpec;
+
+    fn filters(spec: FilterSpec) -> Filters {
+        Filters::new(spec).unwrap()
+    }
+
+    fn kept(spec: FilterSpec, logits: &[f32]) -> Vec<TokenId> {
+        match Filtered::new(&filters(spec), logits).unwrap().support {
+            Support::All => top_k(logits, logits.len()),
+            Support::Ranked(tokens) => tokens,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_draw_equals_one_from_a_full_sort(
+            logits in logits_with_ties(1..2500),
+            temperature in prop_oneof![Just(1.0), 0.01..100.0f64],
+            us in prop::collection::vec(prop_oneof![0.0..1.0f64, Just(0.0), Just(1.0f64.next_down())], 8),
+        ) {
+            prop_assume!(logits.iter().any(|&logit| logit > f32::NEG_INFINITY));
+            let spec = FilterSpec { temperature, ..Default::default() };
+            let filtered = Filtered::new(&filters(spec), &logits).unwrap();
+            let sorted = top_k(&logits, logits.len());
+            let mass = filtered.softmax.mass(&logits);
+            let weight = |token| filtered.softmax.weight(&logits, token);
+            for u in us {
+                let drawn = first_above(u * mass, sorted.iter().copied(), weight);
+                prop_assert_eq!(filtered.quantile(&logits, u), drawn);
+            }
+        }
+
+        /// `top_p` and `min_p` walk the ranking lazily without `top_k`, and a sorted list with it.
+        #[test]
+        fn thresholds_keep_the_same_tokens_of_a_lazy_ranking_and_of_a_sorted_list(
+            logits in logits_with_ties(1..2500),
+            temperature in 0.1..10.0f64,
+            top_p in 0.01..0.999f64,
+            min_p in prop_oneof![Just(0.0), 0.0..0.2f64],
+        ) {
+            prop_assume!(logits.iter().any(|&logit| logit > f32::NEG_INFINITY));
+            let spec = FilterSpec { temperature, top_p, min_p, ..Default::default() };
+            let lazy = kept(spec.clone(), &logits);
+            let listed = kept(FilterSpec { top_k: Some(logits.len()), ..spec }, &logits);
+            // The two sum the mass in different orders, so they may differ by a token where the sum meets the threshold.
+            let common = lazy.len().min(listed.len());
+            prop_assert_eq!(&lazy[..common], &listed[..common]);
+            if lazy.len() != listed.len() {
+                let softmax = Softmax { max: reduce::max(&logits), temperature: temperature as f32 };
+                let mass: f64 = lazy[..common].iter().map(|&token| softmax.weight(&logits, token)).sum();
+                prop_assert!((mass / softmax.mass(&logits) - top_p).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn the_loosest_value_of_a_filter_keeps_all_tokens_and_the_tightest_keeps_one() {
+        let logits = gaussian(3, 20_000, 3.0);
+        let all = top_k(&logits, logits.len());
+        assert_eq!(kept(FilterSpec::default(), &logits), all);
+        assert_eq!(kept(FilterSpec { top_k: Some(20_000), top_p: 1.0, ..Default::default() }, &logits), all);
+        assert_eq!(kept(FilterSpec { top_p: 1e-300, ..Default::default() }, &logits), all[..1]);
+        assert_eq!(kept(FilterSpec { min_p: 1.0, ..Default::default() }, &logits), all[..1]);
+        assert_eq!(kept(FilterSpec { top_k: Some(1), ..Default::default() }, &logits), all[..1]);
+    }
+
+    #[test]
+    fn each_filter_sees_only_the_tokens_that_earlier_filters_kept() {
+        // Probabilities 0.4, 0.3, 0.2, 0.1.
+        let logits = [0.4f32, 0.3, 0.2, 0.1].map(libm::logf);
+        let spec = FilterSpec::default;
+        assert_eq!(kept(FilterSpec { top_p: 0.65, ..spec() }, &logits), [0, 1]);
+        // Of the two tokens that top_k keeps, the first has probability 4/7.
+        assert_eq!(kept(FilterSpec { top_k: Some(2), top_p: 0.5, ..spec() }, &logits), [0]);
+        // At temperature 1/2 the first token has probability 16/30.
+        assert_eq!(kept(FilterSpec { temperature: 0.5, top_p: 0.5, ..spec() }, &logits), [0]);
+        // At temperature 1/2 the second token is 9/16 as likely as the first, instead of 3/4.
+        assert_eq!(kept(FilterSpec { temperature: 0.5, min_p: 0.6, ..spec() }, &logits), [0]);
+        assert_eq!(kept(FilterSpec { min_p: 0.6, ..spec() }, &logits), [0, 1]);
+    }
+
+    #[test]
+    fn draws_from_extreme_logits_and_temperatures_are_correct() {
+        let logits = [-1e30, 1e30, f32::MAX, f32::MIN, f32::MAX];
+        for temperature in [0.0, 1e-45, 1e-30, 1.0, 100.0] {
+            let spec = FilterSpec { temperature, ..Default::default() };
+            let filtered = Filtered::new(&filters(spec), &logits).unwrap();
+            assert_eq!(filtered.quantile(&logits, 0.0), 2);
+            // Tokens 2 and 4 tie. Greedy takes the lower id; at any other temperature both have probability 1/2.
+            let last = if temperature == 0.0 { 2 } else { 4 };
+            assert_eq!(filtered.quantile(&logits, 1.0f64.next_down()), last);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The program's options: help, wrong usage, and the precedence of the sources that set them.
+
+use crate::harness::program::{Ended, program};
+
+fn run(args: &[&str], environment: &[(&str, &str)]) -> Ended {
+    Ended::run(program().args(args).envs(environment.iter().copied()))
+}
+
+/// The exit code and the message on stderr.
+fn failed(args: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
+    let ended = run(args, environment);
+    assert!(ended.stdout.is_empty(), "{args:?}: errors are not printed on stdout");
+    (ended.code.expect("the program exits by itself"), ended.stderr)
+}
+
+#[test]
+fn help_and_version_are_printed_on_stdout() {
+    let version = run(&["--version"], &[]).succeeded();
+    assert_eq!(version, concat!("rnnlm-server ", env!("CARGO_PKG_VERSION"), "\n"));
+    let help = run(&["serve", "--help"], &[]).succeeded();
+    for part in ["--session-ttl", "[env: RNNLM_SESSION_TTL]", "[default: 1h]"] {
+        assert!(help.contains(part), "`{part}` is missing from\n{help}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_64_and_one_line() {
+    for args in [
+        &["--weights", "f32"][..],
+        &["serve", "--max-batch", "none"],
+        &["sevre"],
+        &["next"],
+        &["healthcheck", "--url", "ftp://example.org"],
+        &["--config", "/nowhere.toml"],
+        &["--max-text", "1GiB"],
+    ] {
+        let (code, message) = failed(args, &[]);
+        assert_eq!(code, 64, "{args:?}: {message}");
+        assert_eq!(message.lines().count(), 1, "{args:?}: {message}");
+    }
+}
+
+/// `healthcheck` reads the whole configuration and then fails, with exit code 1, to reach an address where no server listens. So
+/// an exit code of 1 means that the configuration was accepted.
+#[test]
+fn the_environment_overrides_the_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let with_file = ("RNNLM_CONFIG", file.path().to_str().unwrap());
+    let here = ("RNNLM_LISTEN", "127.0.0.1:1");
+    std::fs::write(file.path(), "max-batch = 'none'\n").unwrap();
+    let (code, message) = failed(&["healthcheck"], &[with_file, here]);
+    assert_eq!(code, 64, "{message}");
+    assert!(message.contains("--max-batch") && message.contains(with_file.1), "{message}");
+    let (code, message) = failed(&["healthcheck"], &[with_file, here, ("RNNLM_MAX_BATCH", "8")]);
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains("http://127.0.0.1:1/health"), "{message}");
+}
+
+#[test]
+fn the_command_line_overrides_the_environment() {
+    let environment = [("RNNLM_HEALTHCHECK_URL", "ftp://example.org")];
+    assert_eq!(failed(&["healthcheck"], &environment).0, 64);
+    assert_eq!(failed(&["healthcheck", "--url", "http://127.0.0.1:1"], &environment).0, 1);
+}

@@ -1,0 +1,263 @@
+//! Random schedules of admit, park, resume, cancel, fail, deadline, chunk and tile sizes.
+
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rnnlm_server::engine::Start;
+use rnnlm_server::engine::jobs::{GenerationEvent, NextQuery, ReadingPlan, Scored, Vector};
+use rnnlm_server::kernels::Kernel;
+use rnnlm_server::lm::fake::Fake;
+use rnnlm_server::lm::{Cell, Model, TokenId};
+use rnnlm_server::rnn::{Architecture, GruForm};
+use rnnlm_server::session::Snapshot;
+
+use super::beam::Search;
+use super::fragile::Fragile;
+use super::given::{Given, Target, Work, token};
+use super::solo;
+use super::world::{Cut, Draws, World};
+use crate::harness::network::{Biases, Shape};
+
+const VOCAB: TokenId = 40;
+/// The scripted model's numbers stop being finite on reading this.
+pub(crate) const NAN: TokenId = 38;
+/// Reading this panics.
+pub(crate) const PANIC: TokenId = 39;
+const SESSIONS: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Read {
+        session: usize,
+        tokens: Vec<TokenId>,
+        scored: bool,
+        branches: Vec<Vec<TokenId>>,
+        target: Target,
+    },
+    Generate {
+        session: usize,
+        draws: Draws,
+        target: Target,
+    },
+    Search {
+        session: usize,
+        search: Search,
+        target: Target,
+    },
+    Turns(usize),
+    /// Takes what the reader of a job has, at most so many.
+    Take(usize, usize),
+    Drop(usize),
+    Advance(u64),
+}
+
+fn tokens(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<TokenId>> {
+    prop::collection::vec(prop_oneof![60 => 0..NAN, 1 => Just(NAN), 1 => Just(PANIC)], len)
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let branches = prop::collection::vec(tokens(1..6), 0..4);
+    let read = (0..SESSIONS, tokens(0..30), any::<bool>(), branches, targets());
+    let read = read.prop_map(|(session, tokens, scored, branches, target)| {
+        // A session is advanced by one row that reads something.
+        let target = if tokens.is_empty() { Target::Copy } else { target };
+        Op::Read { session, tokens, scored, branches, target }
+    });
+    let deadline = prop::option::weighted(0.2, (1..4u64).prop_map(Duration::from_secs));
+    let draws = (tokens(0..12), any::<u64>(), 1..20usize, 1..4usize, deadline).prop_map(
+        |(prompt, seed, len, events_max, deadline)| Draws { prompt, seed, len, events_max, deadline },
+    );
+    let generate = (0..SESSIONS, draws, targets()).prop_map(|(session, draws, target)| Op::Generate {
+        session,
+        draws,
+        target,
+    });
+    let searches = (tokens(0..12), 1..5usize, 1..6usize);
+    let searches = searches.prop_map(|(prompt, width, len)| Search { prompt, width, len });
+    let search = (0..SESSIONS, searches, targets());
+    let search = search.prop_map(|(session, search, target)| Op::Search { session, search, target });
+    let op = prop_oneof![
+        2 => read,
+        3 => generate,
+        2 => search,
+        6 => (1..5usize).prop_map(Op::Turns),
+        6 => (any::<usize>(), 1..8usize).prop_map(|(job, count)| Op::Take(job, count)),
+        1 => any::<usize>().prop_map(Op::Drop),
+        1 => (1..4u64).prop_map(Op::Advance),
+    ];
+    prop::collection::vec(op, 1..60)
+}
+
+fn targets() -> impl Strategy<Value = Target> {
+    prop_oneof![Just(Target::Session), Just(Target::Copy)]
+}
+
+fn cuts() -> impl Strategy<Value = Cut> {
+    let logits_bytes = prop_oneof![Just(0), Just(200), Just(1 << 20)];
+    // A state of the scripted model has 12 bytes, one of the network up to 120.
+    let state_bytes = prop_oneof![0..500usize, Just(1 << 20)];
+    (1..7usize, state_bytes, 1..9usize, 0..3u64, logits_bytes, 1..4usize).prop_map(
+        |(rows_max, state_bytes_max, turn_steps, idle_after, logits_bytes_max, parked_max)| Cut {
+            rows_max,
+            state_bytes_max,
+            turn_steps,
+            idle_after: Duration::from_secs(idle_after),
+            logits_bytes_max,
+            parked_max,
+        },
+    )
+}
+
+fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
+    let mut world = World::new(model.clone(), SESSIONS, cut);
+    let mut given: Vec<Given> = Vec::new();
+    for op in ops {
+        match op {
+            Op::Read { session, tokens, scored, branches, target } => {
+                let Some((start, snapshot)) = start(&world, session, target) else { continue };
+                let plan = ReadingPlan {
+                    tokens: tokens.into(),
+                    scored: if scored { Scored::Yes } else { Scored::No },
+                    branches: branches.into_iter().map(Into::into).collect(),
+                    next: Some(query()),
+                    ..Default::default()
+                };
+                let reader = Some(world.read(start, plan.clone()));
+                given.push(Given {
+                    session,
+                    target,
+                    start: snapshot,
+                    work: Work::Reading { plan, reader, result: None },
+                });
+            }
+            Op::Generate { session, draws, target } => {
+                let Some((start, snapshot)) = start(&world, session, target) else { continue };
+                let reader = Some(world.generate((start, &snapshot), &draws));
+                let work = Work::Generation { draws, reader, events: Vec::new() };
+                given.push(Given { session, target, start: snapshot, work });
+            }
+            Op::Search { session, search, target } => {
+                let Some((start, snapshot)) = start(&world, session, target) else { continue };
+                let reader = Some(world.search(start, search.clone()));
+                let work = Work::Search { search, reader, found: None };
+                given.push(Given { session, target, start: snapshot, work });
+            }
+            Op::Turns(count) => (0..count).for_each(|_| _ = world.engine.turn()),
+            Op::Take(job, count) if !given.is_empty() => {
+                let job = job % given.len();
+                given[job].take(count);
+            }
+            Op::Drop(job) if !given.is_empty() => {
+                let job = job % given.len();
+                given[job].drop_reader();
+            }
+            Op::Take(..) | Op::Drop(_) => {}
+            Op::Advance(seconds) => world.clock.advance(Duration::from_secs(seconds)),
+        }
+    }
+    for _ in 0..10_000 {
+        world.run();
+        given.iter_mut().for_each(|job| job.take(usize::MAX));
+        if given.iter().all(Given::is_over) && world.engine.active_jobs() == 0 {
+            break;
+        }
+    }
+    check(&world, &given);
+}
+
+fn start(world: &World, session: usize, target: Target) -> Option<(Start, Snapshot)> {
+    if target == Target::Session {
+        return world.lease(session);
+    }
+    let snapshot = world.snapshot(session);
+    Some((Start::Copy(snapshot.clone()), snapshot))
+}
+
+fn query() -> NextQuery {
+    NextQuery { top_k: 3, hidden: Vec::new(), candidates: Vec::new(), vector: Vector::Include, filters: None }
+}
+
+/// Nothing is left behind, every answer is that of a run alone, and every session holds what it has read and nothing else.
+fn check(world: &World, given: &[Given]) {
+    assert_eq!((world.engine.active_jobs(), world.inbox.waiting(), world.inbox.load()), (0, 0, 0));
+    let stats = world.sessions.stats();
+    assert_eq!(stats.busy, 0);
+    let model = &*world.model;
+    given.iter().for_each(|job| job.check(model));
+    for session in 0..SESSIONS {
+        let writes: Vec<&Given> =
+            given.iter().filter(|job| job.target == Target::Session && job.session == session).collect();
+        for (index, write) in writes.iter().enumerate() {
+            let end =
+                writes.get(index + 1).map_or_else(|| world.snapshot(session), |next| next.start.clone());
+            check_write(model, write, &end);
+        }
+    }
+}
+
+fn check_write(model: &dyn Model, write: &Given, end: &Snapshot) {
+    let whole = write.whole(model);
+    let read = (end.position - write.start.position) as usize;
+    let state =
+        solo::read(model, &write.start.state, &whole[..read]).expect("what was read alone was read here");
+    assert_eq!(end.state, state, "the session stands where its {read} tokens lead");
+    if let Work::Generation { draws, events, .. } = &write.work {
+        let seen: Vec<TokenId> = events.iter().filter_map(token).collect();
+        // A last token on which the model fails was seen and cannot be read.
+        let unreadable = seen.last().is_some_and(|token| [NAN, PANIC].contains(token));
+        let held = seen.len() - usize::from(unreadable);
+        assert!(held == 0 || read >= draws.prompt.len() + held, "{read} tokens read, {seen:?} seen");
+        if let Some(GenerationEvent::Done(finished)) = events.last() {
+            assert_eq!(finished.position, Some(end.position));
+            assert_eq!(read, draws.prompt.len() + finished.token_count);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(400), ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_job_answers_as_if_alone_on_the_scripted_model(ops in ops(), cut in cuts()) {
+        QUIET.call_once(keep_wanted_panics_quiet);
+        let model: Arc<dyn Model> = Arc::new(Fake::new(VOCAB as usize).nan_on(NAN).panic_on(PANIC));
+        run(&model, &cut, ops);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(60), ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_job_answers_as_if_alone_on_a_network(ops in ops(), cut in cuts(), cell in prop::sample::select(&Cell::ALL[..])) {
+        let architecture = Architecture {
+            cell,
+            vocab_size: VOCAB as usize,
+            embedding_size: 5,
+            hidden_sizes: vec![9, 6],
+            gru_form: GruForm::ResetAfter,
+        };
+        let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
+        let kernel = Kernel::choose(None).expect("some kernel runs everywhere");
+        QUIET.call_once(keep_wanted_panics_quiet);
+        run(&(Arc::new(Fragile { network: shape.build(kernel), panic_on: PANIC }) as Arc<dyn Model>), &cut, ops);
+    }
+}
+
+/// `PROPTEST_CASES` of them, or the usual number.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
+static QUIET: Once = Once::new();
+
+/// The models' panics are part of the test: their traces would bury a failure.
+fn keep_wanted_panics_quiet() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload_as_str().is_some_and(|message| message.contains("was told to panic")) {
+            report(panic);
+        }
+    }));
+}

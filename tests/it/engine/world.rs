@@ -1,0 +1,202 @@
+//! An engine without a thread, sessions, a clock that stands still, and the jobs that a test has handed in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rnnlm_server::clock::Clock;
+use rnnlm_server::engine::jobs::{
+    Generation, GenerationEvent, GenerationPlan, LastToken, Reading, ReadingFailure, ReadingPlan,
+    ReadingResult,
+};
+use rnnlm_server::engine::{
+    Engine, EngineLimits, Inbox, InboxLimits, Reader, RowPlan, Start, Submission, Turn,
+};
+use rnnlm_server::error::Result;
+use rnnlm_server::lm::{Joint, Model, Tail, TokenId};
+use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
+use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
+
+use super::beam::{Beam, Found, Search};
+
+pub(crate) struct World {
+    pub(crate) model: Arc<dyn Model>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) ids: Vec<SessionId>,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) engine: Engine,
+    tokenizer: Arc<Tokenizer>,
+}
+
+/// How the engine is cut.
+#[derive(Clone, Debug)]
+pub(crate) struct Cut {
+    pub(crate) rows_max: usize,
+    pub(crate) state_bytes_max: usize,
+    pub(crate) turn_steps: usize,
+    pub(crate) idle_after: Duration,
+    pub(crate) logits_bytes_max: usize,
+    pub(crate) parked_max: usize,
+}
+
+impl Default for Cut {
+    fn default() -> Self {
+        Self {
+            rows_max: 8,
+            state_bytes_max: 1 << 20,
+            turn_steps: 8,
+            idle_after: Duration::ZERO,
+            logits_bytes_max: 1 << 20,
+            parked_max: 8,
+        }
+    }
+}
+
+/// What a generation is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Draws {
+    pub(crate) prompt: Vec<TokenId>,
+    pub(crate) seed: u64,
+    pub(crate) len: usize,
+    pub(crate) events_max: usize,
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl Draws {
+    pub(crate) fn sampler(&self) -> Sampler {
+        Sampler::Multinomial { seed: self.seed, choice: 0 }
+    }
+}
+
+pub(crate) const STALL: Duration = Duration::from_secs(5);
+
+impl World {
+    /// `sessions` sessions at the start of `model`.
+    pub(crate) fn new(model: Arc<dyn Model>, sessions_count: usize, cut: &Cut) -> Self {
+        let clock = Clock::manual();
+        let inbox = Arc::new(Inbox::new(InboxLimits { jobs_max: 1000, bytes_max: 1 << 20 }));
+        let limits = EngineLimits {
+            rows_max: cut.rows_max,
+            state_bytes_max: cut.state_bytes_max,
+            turn_steps: cut.turn_steps,
+            turn_steps_idle: 2 * cut.turn_steps,
+            idle_after: cut.idle_after,
+            logits_bytes_max: cut.logits_bytes_max,
+            parked_max: cut.parked_max,
+            stall_timeout: STALL,
+        };
+        let engine = Engine::new(inbox.clone(), limits, clock.clone(), Arc::new(()));
+        let limits = SessionLimits {
+            sessions_max: 100,
+            bytes_max: 1 << 24,
+            ttl: Duration::from_secs(3600),
+            evict: Evict::Lru,
+            gone_ttl: Duration::from_secs(3600),
+            gone_max: 100,
+        };
+        let sessions = Sessions::new(limits, clock.clone());
+        let snapshot = Snapshot {
+            state: model.zero_state(),
+            identity: "weights".into(),
+            position: 0,
+            tail: Tail::default(),
+        };
+        let ids = (0..sessions_count).map(|_| {
+            let new = NewSession {
+                id: None,
+                model: "model".into(),
+                snapshot: snapshot.clone(),
+                ttl: None,
+                on_existing: OnExisting::Refuse,
+            };
+            sessions.create(new).expect("there is room").id
+        });
+        let ids = ids.collect();
+        let words: Vec<String> = (0..model.info().vocab_size).map(|id| format!("w{id}")).collect();
+        let tokenizer =
+            Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes());
+        let tokenizer = Arc::new(tokenizer.expect("the words are distinct"));
+        Self { model, sessions, ids, clock, inbox, engine, tokenizer }
+    }
+
+    /// The session with this number as a start, and how it stands; nothing while it is busy.
+    pub(crate) fn lease(&self, session: usize) -> Option<(Start, Snapshot)> {
+        let lease = self.sessions.lease(&self.ids[session], None).ok()?;
+        let snapshot = lease.snapshot.clone();
+        Some((Start::Session(lease), snapshot))
+    }
+
+    /// How the session with this number stands.
+    pub(crate) fn snapshot(&self, session: usize) -> Snapshot {
+        self.sessions.read(&self.ids[session]).expect("nobody has closed it").1
+    }
+
+    pub(crate) fn read(
+        &self,
+        start: Start,
+        plan: ReadingPlan,
+    ) -> Reader<Result<ReadingResult, ReadingFailure>> {
+        let (job, plans, reader) = Reading::new(plan);
+        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
+    }
+
+    pub(crate) fn generate(&self, (start, at): (Start, &Snapshot), draws: &Draws) -> Reader<GenerationEvent> {
+        let last_token = if matches!(start, Start::Session(_)) { LastToken::Read } else { LastToken::Skip };
+        let (job, plans, reader) = Generation::new(GenerationPlan {
+            prompt: draws.prompt.as_slice().into(),
+            joint: Joint::Closed,
+            sampler: draws.sampler(),
+            filters: filters(),
+            position: at.position + draws.prompt.len() as u64,
+            tokens_max: draws.len,
+            eos: None,
+            stops: Vec::new(),
+            decoder: self.tokenizer.decoder(&Tail::default()),
+            last_token,
+            alternatives: 0,
+            events_max: draws.events_max,
+        });
+        let deadline = draws.deadline.map(|after| self.clock.now() + after);
+        self.submit(Submission { job: Box::new(job), deadline, ..self.submission(start, plans) }, reader)
+    }
+
+    pub(crate) fn search(&self, start: Start, search: Search) -> Reader<Result<Found>> {
+        let (job, plans, reader) = Beam::new(search);
+        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
+    }
+
+    /// Takes turns until nothing can run.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..100_000 {
+            if self.engine.turn() != Turn::Ran {
+                return;
+            }
+        }
+        panic!("the engine does not come to rest");
+    }
+
+    /// All of a submission but the job.
+    pub(crate) fn submission(&self, start: Start, plans: Vec<RowPlan>) -> Submission {
+        // The job is put in by the caller.
+        let (job, _, _) = Reading::new(ReadingPlan::default());
+        Submission {
+            name: "model".into(),
+            identity: "weights".into(),
+            model: self.model.clone(),
+            start,
+            plans,
+            job: Box::new(job),
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Reader<T> {
+        assert!(self.inbox.push(submission).is_ok(), "the inbox has room");
+        reader.telling(self.inbox.clone())
+    }
+}
+
+pub(crate) fn filters() -> Filters {
+    Filters::new(FilterSpec::default()).expect("the values are in range")
+}

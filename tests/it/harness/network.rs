@@ -1,0 +1,111 @@
+//! Networks whose weights come from a counter, so that they are the same on every machine and need no file.
+
+use proptest::prelude::*;
+use rnnlm_server::kernels::Kernel;
+use rnnlm_server::lm::{Cell, TokenId};
+use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
+
+/// What a network is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) architecture: Architecture,
+    /// Whether the output layer shares the weights of the embedding.
+    pub(crate) tied_output: bool,
+    pub(crate) biases: Biases,
+    pub(crate) seed: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Biases {
+    Both,
+    InputOnly,
+    None,
+}
+
+impl Shape {
+    /// The weights, uniform in `-1/sqrt(hidden)..1/sqrt(hidden)` as PyTorch initialises them.
+    pub(crate) fn weights(&self) -> Weights {
+        let Architecture { cell, vocab_size, embedding_size, hidden_sizes, .. } = &self.architecture;
+        let mut random = Counter { key: self.seed, next: 0 };
+        let embedding = random.values(vocab_size * embedding_size, 1.0);
+        let mut input = *embedding_size;
+        let mut layers = Vec::new();
+        for &hidden in hidden_sizes {
+            let bound = 1.0 / (hidden as f32).sqrt();
+            let columns = cell.gates() * hidden;
+            let w_ih = random.values(columns * input, bound);
+            let w_hh = random.values(columns * hidden, bound);
+            let b_ih = (!matches!(self.biases, Biases::None)).then(|| random.values(columns, bound));
+            let b_hh = matches!(self.biases, Biases::Both).then(|| random.values(columns, bound));
+            layers.push(LayerWeights { w_ih, w_hh, b_ih, b_hh });
+            input = hidden;
+        }
+        let bound = 1.0 / (input as f32).sqrt();
+        let output = (!self.tied_output).then(|| random.values(vocab_size * input, bound));
+        let output_bias = (!matches!(self.biases, Biases::None)).then(|| random.values(*vocab_size, bound));
+        Weights { embedding, layers, output, output_bias }
+    }
+
+    /// The network, packed for `kernel`.
+    pub(crate) fn build(&self, kernel: Kernel) -> Rnn {
+        Rnn::new(&self.architecture, self.weights(), kernel).expect("weights of the right shapes")
+    }
+
+    /// `len` tokens of the vocabulary, which depend on `key`.
+    pub(crate) fn tokens(&self, key: u64, len: usize) -> Vec<TokenId> {
+        let vocab_size = self.architecture.vocab_size as u64;
+        let mut random = Counter { key: self.seed ^ key.rotate_left(32), next: 0 };
+        (0..len).map(|_| (random.word() % vocab_size) as TokenId).collect()
+    }
+}
+
+/// Every cell, in every form that it has.
+pub(crate) const CELLS: [(Cell, GruForm); 6] = [
+    (Cell::RnnTanh, GruForm::ResetAfter),
+    (Cell::RnnRelu, GruForm::ResetAfter),
+    (Cell::RnnSigmoid, GruForm::ResetAfter),
+    (Cell::Gru, GruForm::ResetAfter),
+    (Cell::Gru, GruForm::ResetBefore),
+    (Cell::Lstm, GruForm::ResetAfter),
+];
+
+/// Small networks of every kind, with sizes around the widths of vectors and panels.
+pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
+    let size = || prop_oneof![1usize..20, 60usize..70, 125usize..140];
+    let biases = prop_oneof![Just(Biases::Both), Just(Biases::InputOnly), Just(Biases::None)];
+    let layers = (size(), prop::collection::vec(size(), 1..4));
+    (prop::sample::select(&CELLS[..]), 1usize..150, layers, any::<bool>(), biases, any::<u64>()).prop_map(
+        |((cell, gru_form), vocab_size, (embedding_size, mut hidden_sizes), tied_output, biases, seed)| {
+            if tied_output {
+                *hidden_sizes.last_mut().expect("at least one layer") = embedding_size;
+            }
+            let architecture = Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form };
+            Shape { architecture, tied_output, biases, seed }
+        },
+    )
+}
+
+/// A counter-based random number generator. It computes with integers, except for the last steps, which are exact.
+pub(crate) struct Counter {
+    pub(crate) key: u64,
+    pub(crate) next: u64,
+}
+
+impl Counter {
+    pub(crate) fn word(&mut self) -> u64 {
+        self.next += 1;
+        mix(self.key.wrapping_add(self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    fn values(&mut self, len: usize, bound: f32) -> Values {
+        let uniform = |_| ((self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0) * bound;
+        (0..len).map(uniform).collect::<Vec<f32>>().into()
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+pub(crate) fn mix(x: u64) -> u64 {
+    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}

@@ -1,0 +1,60 @@
+//! The program as a child process, and its exit code and output.
+
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// The path of the program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_rnnlm-server");
+
+/// A command that runs the program with an empty environment and empty standard input, and captures what it prints.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The exit code and the output of the program.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None` if a signal ended the program.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Runs a command from [`program`] until it exits.
+    pub(crate) fn run(command: &mut Command) -> Self {
+        Self::of(command.spawn().expect("the binary was built for this test"))
+    }
+
+    /// Waits until a child of [`program`] exits.
+    pub(crate) fn of(child: Child) -> Self {
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program prints UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Checks that the program succeeded, and returns what it printed.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    /// Checks that the program succeeded, and returns the JSON that it printed on one line.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        let printed = self.succeeded();
+        assert_eq!(printed.matches('\n').count(), 1, "{printed}");
+        serde_json::from_str(&printed).unwrap()
+    }
+
+    /// Checks that the program failed with `code`, and returns the one-line message on stderr.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32) -> String {
+        assert_eq!((self.code, self.stderr.lines().count()), (Some(code), 1), "{self:?}");
+        self.stderr
+    }
+}

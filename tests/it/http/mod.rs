@@ -1,0 +1,14 @@
+//! The service over a real socket, laid out like its URLs. The tests send requests to small models, whose weights come from a
+//! counter, and compare whole answers.
+
+mod errors;
+mod events;
+mod gate;
+mod generate;
+mod next;
+#[cfg(feature = "onnx")]
+mod onnx;
+mod ops;
+mod score;
+mod sessions;
+mod stream;

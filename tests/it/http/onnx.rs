@@ -1,0 +1,130 @@
+//! Models from ONNX files: lowered to the native engine, run as they are with a state, and run on a window of the last ids.
+//! Clients see no difference between them.
+
+use serde_json::{Value, json};
+
+use crate::harness::models::{graph, words};
+use crate::harness::server::{Server, Setup};
+
+const LOWERED: &str = "lstm-1-layout0-tb";
+const STATEFUL: &str = "lstm-residual";
+const WINDOWED: &str = "cbow-5";
+const ALL: [&str; 3] = [LOWERED, STATEFUL, WINDOWED];
+
+async fn server() -> Server {
+    let models = vec![
+        words(),
+        graph(&format!("by_hand/{LOWERED}.onnx"), &json!({})),
+        graph(&format!("unrecognised/{STATEFUL}.onnx"), &json!({})),
+        graph(&format!("windows/{WINDOWED}.onnx"), &json!({"pad": "<eos>"})),
+    ];
+    Setup::over(models).start().await
+}
+
+#[tokio::test]
+async fn the_description_of_a_model_says_how_its_graph_was_understood() {
+    let server = server().await;
+    let model = |name: &'static str| {
+        let server = &server;
+        async move { server.get(&format!("/v1/models/{name}")).await.expect(200) }
+    };
+    assert!(model("words").await.get("onnx").is_none(), "a model from safetensors has no graph");
+
+    let lowered = model(LOWERED).await;
+    assert_eq!((&lowered["backend"], &lowered["cell"]), (&json!("native"), &json!("lstm")));
+    let onnx = &lowered["onnx"];
+    assert_eq!((&onnx["not_lowered"], &onnx["warnings"]), (&Value::Null, &json!([])));
+    assert_eq!(onnx["network"]["hidden_sizes"], lowered["hidden_sizes"]);
+    assert_eq!(onnx["layers"][0]["op"], "LSTM");
+
+    let stateful = model(STATEFUL).await;
+    assert_eq!((&stateful["backend"], &stateful["cell"]), (&json!("tract"), &Value::Null));
+    let onnx = &stateful["onnx"];
+    assert!(onnx["not_lowered"].as_str().is_some_and(|why| why.contains("residual0")), "{onnx}");
+    assert_eq!(onnx["network"], Value::Null);
+    let role = |ports: &Value, name: &str| {
+        let port = ports.as_array().unwrap().iter().find(|port| port["name"] == name);
+        port.unwrap_or_else(|| panic!("no `{name}` in {ports}"))["role"].clone()
+    };
+    assert_eq!(role(&onnx["inputs"], "x"), "token ids, one at a time");
+    assert_eq!(role(&onnx["inputs"], "c0_in"), "state, from `c0_out`");
+    assert_eq!(role(&onnx["outputs"], "y"), "logits");
+    assert_eq!(role(&onnx["outputs"], "h0_out"), "state, into `h0_in`");
+    // The state twice over, and the last id.
+    assert_eq!(stateful["state_bytes"], json!((2 * 10 + 1) * 4));
+
+    let windowed = model(WINDOWED).await;
+    assert_eq!((&windowed["backend"], &windowed["state_bytes"]), (&json!("tract"), &json!(5 * 4)));
+    assert_eq!(role(&windowed["onnx"]["inputs"], "x"), "the last 5 token ids");
+}
+
+#[tokio::test]
+async fn a_text_read_in_pieces_gives_the_state_of_the_text_read_at_once() {
+    let server = server().await;
+    for model in ALL {
+        let whole = server
+            .post("/v1/next", json!({"model": model, "text": "the old man and the sea", "full": true}))
+            .await;
+        let whole = whole.expect(200);
+        server
+            .post("/v1/sessions", json!({"id": model, "model": model, "text": "the old"}))
+            .await
+            .expect(201);
+        server.post(&format!("/v1/sessions/{model}/append"), json!({"text": "man"})).await.expect(200);
+        let before =
+            server.post(&format!("/v1/sessions/{model}/next"), json!({"full": true})).await.expect(200);
+        let what_if = json!({"text": "and the sea", "full": true});
+        let ahead = server.post(&format!("/v1/sessions/{model}/next"), what_if).await.expect(200);
+        assert_eq!(
+            ahead["logprobs"], whole["logprobs"],
+            "{model}: a question reads ahead on a copy of the state"
+        );
+        let again =
+            server.post(&format!("/v1/sessions/{model}/next"), json!({"full": true})).await.expect(200);
+        assert_eq!(again, before, "{model}: a question does not move the session");
+        server
+            .post(&format!("/v1/sessions/{model}/append"), json!({"text": "and the sea"}))
+            .await
+            .expect(200);
+        let after =
+            server.post(&format!("/v1/sessions/{model}/next"), json!({"full": true})).await.expect(200);
+        assert_eq!(after["logprobs"], whole["logprobs"], "{model}: read in pieces");
+        let fork = json!({"id": format!("{model}-fork")});
+        server.post(&format!("/v1/sessions/{model}/fork"), fork).await.expect(201);
+        server.post(&format!("/v1/sessions/{model}/reset"), json!({})).await.expect(200);
+        let fork = server.post(&format!("/v1/sessions/{model}-fork/next"), json!({"full": true})).await;
+        assert_eq!(
+            fork.expect(200)["logprobs"],
+            whole["logprobs"],
+            "{model}: a reset does not change the fork"
+        );
+        let start =
+            server.post(&format!("/v1/sessions/{model}/next"), json!({"full": true})).await.expect(200);
+        let fresh = server.post("/v1/next", json!({"model": model, "full": true})).await.expect(200);
+        assert_eq!(
+            start["logprobs"], fresh["logprobs"],
+            "{model}: a reset session is at the start of the model"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_score_lists_the_log_probabilities_that_next_gives() {
+    let server = server().await;
+    for model in ALL {
+        let text = ["old", "man", "of", "the", "stars"];
+        let request = json!({"model": model, "text": text.join(" "), "token_logprobs": true});
+        let score = server.post("/v1/score", request).await.expect(200);
+        let scored = score["results"][0]["token_logprobs"].as_array().unwrap();
+        assert_eq!(scored.len(), text.len());
+        for (index, token) in scored.iter().enumerate() {
+            let request =
+                json!({"model": model, "text": text[..index].join(" "), "candidates": [text[index]]});
+            let next = server.post("/v1/next", request).await.expect(200);
+            assert_eq!(next["candidates"][0]["logprob"], token["logprob"], "{model}: {token}");
+        }
+        let seeded = json!({"model": model, "text": "the old man", "max_tokens": 12, "seed": 3});
+        let first = server.post("/v1/generate", seeded.clone()).await.expect(200);
+        assert_eq!(server.post("/v1/generate", seeded).await.expect(200), first, "{model}");
+    }
+}

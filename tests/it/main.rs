@@ -1,0 +1,17 @@
+//! The integration tests, in one binary: everything that is tested from outside of a module, one folder an area.
+//!
+//! `cargo test --release --test it http::` runs one area. What two areas use is in `harness`; the files that the tests read
+//! are beside this folder, in `tests/data`, `tests/golden` and `tests/onnx`.
+
+#![allow(clippy::unwrap_used, reason = "a helper that panics is how a test fails")]
+
+mod cli;
+mod docs;
+mod engine;
+mod harness;
+mod http;
+#[cfg(feature = "onnx")]
+mod onnx;
+mod rnn;
+mod shipped_models;
+mod tidy;

@@ -1,0 +1,74 @@
+//! What becomes of a file: lowered, run by tract, or refused by the name of what is at fault.
+
+use rnnlm_server::error::{Error, ErrorKind};
+use rnnlm_server::lm::Backend;
+use rnnlm_server::onnx::Loaded;
+
+use super::fixtures::{Case, Outcome, WITHOUT_TRACT, cases, each, kernel};
+
+#[test]
+fn the_matrix_is_whole() {
+    let cases = cases();
+    let files = cases.iter().filter(|case| !case.path.components().any(|part| part.as_os_str() == "hostile"));
+    assert!(files.count() >= 120, "fewer files than the matrix needs");
+    let native = [Outcome::Lowered, Outcome::Warned, Outcome::Refused];
+    let by_tract: &[Outcome] =
+        if cfg!(feature = "tract") { &[Outcome::Tract, Outcome::Windowed] } else { &[] };
+    for &outcome in native.iter().chain(by_tract) {
+        assert!(cases.iter().any(|case| case.outcome == outcome), "no file is {outcome:?}");
+    }
+    for case in cases.iter().filter(|case| case.outcome != Outcome::Refused) {
+        assert!(!case.sequences.is_empty(), "{}: served, and nothing to compare with", case.name);
+    }
+}
+
+#[test]
+fn every_file_becomes_what_it_should() {
+    each(
+        |_| true,
+        |case| match (case.outcome, case.load(kernel())) {
+            (Outcome::Refused, Ok(_)) => Err(format!("served, expected a refusal that says `{}`", case.says)),
+            (Outcome::Refused, Err(error)) => refused(case, &error),
+            (_, Err(error)) => Err(format!("refused: {error}")),
+            (Outcome::Lowered | Outcome::Warned, Ok(loaded)) => lowered(case, &loaded),
+            (Outcome::Tract | Outcome::Windowed, Ok(loaded)) => not_lowered(&loaded),
+        },
+    );
+}
+
+fn refused(case: &Case, error: &Error) -> Result<(), String> {
+    let is_expected = |part: &str| error.message.contains(part);
+    let says = is_expected(&case.says) || (!cfg!(feature = "tract") && is_expected(WITHOUT_TRACT));
+    if error.kind != ErrorKind::Load || !says {
+        return Err(format!(
+            "found {:?} `{}`, expected Load with `{}`",
+            error.kind, error.message, case.says
+        ));
+    }
+    let message = &error.message;
+    let well_formed = !message.is_empty() && !message.contains('\n') && !message.ends_with('.');
+    well_formed.then_some(()).ok_or_else(|| format!("a message of another form: `{message}`"))
+}
+
+fn lowered(case: &Case, loaded: &Loaded) -> Result<(), String> {
+    let (info, understanding) = (loaded.model.info(), &loaded.understanding);
+    if let Some(why) = &understanding.not_lowered {
+        return Err(format!("not lowered: {why}"));
+    }
+    let sizes: Vec<_> = understanding.layers.iter().map(|layer| layer.hidden_size).collect();
+    if info.backend != Backend::Native || info.cell.is_none() || sizes != info.hidden_sizes {
+        return Err(format!("layers of {sizes:?} were found, the model is {info:?}"));
+    }
+    let warnings = &understanding.warnings;
+    let expected = match case.outcome {
+        Outcome::Warned => warnings.iter().any(|warning| warning.contains(&case.says)),
+        _ => warnings.is_empty(),
+    };
+    expected.then_some(()).ok_or_else(|| format!("warnings {warnings:?}, expected `{}`", case.says))
+}
+
+fn not_lowered(loaded: &Loaded) -> Result<(), String> {
+    let why = loaded.understanding.not_lowered.as_deref().ok_or("lowered, expected tract")?;
+    let expected = !why.is_empty() && loaded.model.info().backend == Backend::Tract;
+    expected.then_some(()).ok_or_else(|| format!("not lowered for `{why}`, and {:?}", loaded.model.info()))
+}

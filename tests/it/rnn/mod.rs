@@ -1,0 +1,7 @@
+//! The native engine, compared with a scalar reference, with PyTorch, and with itself.
+
+mod failing;
+mod fingerprint;
+mod golden;
+mod invariants;
+mod reference;

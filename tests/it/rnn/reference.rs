@@ -1,0 +1,188 @@
+//! The network as a scalar loop of multiply-adds, which every kernel must equal bit for bit.
+
+use proptest::prelude::*;
+use rnnlm_server::kernels::Kernel;
+use rnnlm_server::lm::math::{sigmoid, tanh};
+use rnnlm_server::lm::{Cell, Logits, TokenId};
+use rnnlm_server::rnn::{Architecture, GruForm, Values};
+
+use crate::harness::network::{Shape, shapes};
+use crate::harness::rows::{Ask, kernels, run};
+
+/// `x * weight + sum`.
+type MulAdd = fn(f32, f32, f32) -> f32;
+
+fn fused(x: f32, weight: f32, sum: f32) -> f32 {
+    x.mul_add(weight, sum)
+}
+
+fn unfused(x: f32, weight: f32, sum: f32) -> f32 {
+    x * weight + sum
+}
+
+/// The reference network. Its order of summation is the contract: the bias, then the input by rising index, then the recurrent
+/// product.
+struct Reference {
+    architecture: Architecture,
+    embedding: Vec<f32>,
+    layers: Vec<Layer>,
+    output: Vec<f32>,
+    output_bias: Vec<f32>,
+    mul_add: MulAdd,
+}
+
+/// The weights of a layer, widened; absent biases are zeros.
+struct Layer {
+    w_ih: Vec<f32>,
+    w_hh: Vec<f32>,
+    b_ih: Vec<f32>,
+    b_hh: Vec<f32>,
+}
+
+impl Reference {
+    fn new(shape: &Shape, mul_add: MulAdd) -> Self {
+        let architecture = shape.architecture.clone();
+        let weights = shape.weights();
+        let or_zeros = |bias: Option<Values>, len| bias.map_or_else(|| vec![0.0; len], Values::widened);
+        let layers = weights.layers.into_iter().zip(&architecture.hidden_sizes).map(|(layer, &hidden)| {
+            let columns = architecture.cell.gates() * hidden;
+            Layer {
+                w_ih: layer.w_ih.widened(),
+                w_hh: layer.w_hh.widened(),
+                b_ih: or_zeros(layer.b_ih, columns),
+                b_hh: or_zeros(layer.b_hh, columns),
+            }
+        });
+        let layers = layers.collect();
+        let embedding = weights.embedding.widened();
+        let output = weights.output.map_or_else(|| embedding.clone(), Values::widened);
+        let output_bias = or_zeros(weights.output_bias, architecture.vocab_size);
+        Self { architecture, embedding, layers, output, output_bias, mul_add }
+    }
+
+    /// Reads a token into the state of all layers: h, and c for an LSTM.
+    fn read(&self, state: &mut [f32], token: TokenId) {
+        let Architecture { embedding_size, cell, hidden_sizes, .. } = &self.architecture;
+        let mut x = self.embedding[token as usize * embedding_size..][..*embedding_size].to_vec();
+        let mut rest = state;
+        for (layer, &hidden) in self.layers.iter().zip(hidden_sizes) {
+            let (own, tail) = std::mem::take(&mut rest).split_at_mut(cell.state_vectors() * hidden);
+            self.step(layer, &x, own);
+            x = own[..hidden].to_vec();
+            rest = tail;
+        }
+    }
+
+    /// Advances a layer's h and c.
+    fn step(&self, layer: &Layer, x: &[f32], state: &mut [f32]) {
+        let size = state.len() / self.architecture.cell.state_vectors();
+        let (h, c) = state.split_at_mut(size);
+        let before = h.to_vec();
+        let input = |column: usize, bias: f32| self.chain(bias, row(&layer.w_ih, column, x.len()), x);
+        let recurrent =
+            |column: usize, sum: f32, h: &[f32]| self.chain(sum, row(&layer.w_hh, column, size), h);
+        let bias = |column: usize| layer.b_ih[column] + layer.b_hh[column];
+        let gate = |column: usize| recurrent(column, input(column, bias(column)), &before);
+        match (self.architecture.cell, self.architecture.gru_form) {
+            (Cell::RnnTanh, _) => (0..size).for_each(|j| h[j] = tanh(gate(j))),
+            (Cell::RnnRelu, _) => (0..size).for_each(|j| h[j] = gate(j).max(0.0)),
+            (Cell::RnnSigmoid, _) => (0..size).for_each(|j| h[j] = sigmoid(gate(j))),
+            (Cell::Lstm, _) => {
+                for j in 0..size {
+                    let [i, f, g, o] = std::array::from_fn(|k| gate(k * size + j));
+                    c[j] = sigmoid(f) * c[j] + sigmoid(i) * tanh(g);
+                    h[j] = sigmoid(o) * tanh(c[j]);
+                }
+            }
+            (Cell::Gru, form) => {
+                let reset: Vec<f32> = (0..size).map(|j| sigmoid(gate(j)) * before[j]).collect();
+                for j in 0..size {
+                    let z = sigmoid(gate(size + j));
+                    let column = 2 * size + j;
+                    let n = match form {
+                        GruForm::ResetAfter => {
+                            let share = recurrent(column, layer.b_hh[column], &before);
+                            input(column, layer.b_ih[column]) + sigmoid(gate(j)) * share
+                        }
+                        GruForm::ResetBefore => recurrent(column, input(column, bias(column)), &reset),
+                    };
+                    h[j] = (1.0 - z) * tanh(n) + z * before[j];
+                }
+            }
+        }
+    }
+
+    fn logits(&self, state: &[f32]) -> Vec<f32> {
+        let Architecture { vocab_size, cell, hidden_sizes, .. } = &self.architecture;
+        let hidden = hidden_sizes[hidden_sizes.len() - 1];
+        let h = &state[state.len() - cell.state_vectors() * hidden..][..hidden];
+        let logit = |token| self.chain(self.output_bias[token], row(&self.output, token, hidden), h);
+        (0..*vocab_size).map(logit).collect()
+    }
+
+    fn chain(&self, start: f32, weights: &[f32], x: &[f32]) -> f32 {
+        x.iter().zip(weights).fold(start, |sum, (&x, &weight)| (self.mul_add)(x, weight, sum))
+    }
+}
+
+fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
+    &matrix[index * width..][..width]
+}
+
+/// The logits before each of `tokens`, read from the zero state, then the last state.
+fn expected(shape: &Shape, mul_add: MulAdd, tokens: &[TokenId]) -> Vec<f32> {
+    let reference = Reference::new(shape, mul_add);
+    let vectors = shape.architecture.cell.state_vectors();
+    let mut state = vec![0.0; shape.architecture.hidden_sizes.iter().sum::<usize>() * vectors];
+    let mut values = Vec::new();
+    for &token in tokens {
+        values.extend(reference.logits(&state));
+        reference.read(&mut state, token);
+    }
+    values.extend(state);
+    values
+}
+
+/// The same values from the network. The rows have different lengths, so that the number of rows in a step varies.
+fn found(shape: &Shape, kernel: Kernel, rows: &[Vec<TokenId>]) -> Vec<Vec<f32>> {
+    let model = shape.build(kernel);
+    let asks = rows.iter().map(|tokens| Ask::fresh(&model, tokens, Logits::Each)).collect();
+    run(&model, asks)
+        .into_iter()
+        .map(|answer| {
+            assert_eq!(answer.outcome, Ok(()));
+            let logits = answer.logits.iter().flat_map(|(_, logits)| logits);
+            logits.chain(answer.state.as_slice()).copied().collect()
+        })
+        .collect()
+}
+
+fn rows(shape: &Shape, count: usize) -> Vec<Vec<TokenId>> {
+    (0..count).map(|row| shape.tokens(row as u64, 1 + row % 4)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn every_kernel_equals_the_scalar_reference_bit_for_bit(shape in shapes(), count in 1usize..16) {
+        let rows = rows(&shape, count);
+        for kernel in kernels() {
+            let mul_add = if kernel.numerics() == "fma" { fused } else { unfused };
+            for (tokens, found) in rows.iter().zip(found(&shape, kernel, &rows)) {
+                let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                prop_assert_eq!(bits(found), bits(expected(&shape, mul_add, tokens)), "{}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
+    fn the_portable_kernel_agrees_with_the_fused_reference(shape in shapes(), count in 1usize..4) {
+        let rows = rows(&shape, count);
+        for (tokens, found) in rows.iter().zip(found(&shape, Kernel::Portable, &rows)) {
+            for (found, expected) in found.into_iter().zip(expected(&shape, fused, tokens)) {
+                prop_assert!((found - expected).abs() <= 1e-5 + 1e-5 * expected.abs(), "{found} {expected}");
+            }
+        }
+    }
+}

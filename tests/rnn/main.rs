@@ -1,9 +1,0 @@
-//! The native engine, seen from outside: against a scalar reference, against PyTorch, and against itself.
-
-mod failing;
-mod fingerprint;
-mod golden;
-mod harness;
-mod invariants;
-mod network;
-mod reference;

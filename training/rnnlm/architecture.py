@@ -1,0 +1,79 @@
+"""The shape of a network: what the manifest says of it, and what is known of its weights. Knows no tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .errors import InputError
+
+# Gates of a recurrent layer by cell: a layer of H units has weights of gates * H rows.
+GATE_COUNTS = {"rnn_tanh": 1, "rnn_relu": 1, "rnn_sigmoid": 1, "gru": 3, "lstm": 4}
+# Cells without memory: they read the last few tokens and nothing before them.
+WINDOW_CELLS = ("cbow", "ffn")
+CELLS = (*GATE_COUNTS, *WINDOW_CELLS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A network whose state is carried from token to token: the manifest's `architecture`."""
+
+    cell: str
+    vocab_size: int
+    embedding_size: int
+    hidden_sizes: tuple[int, ...]
+    tie_weights: bool
+    gru_linear_before_reset: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1 or self.embedding_size < 1:
+            raise InputError(f"sizes must be positive: found embedding size {self.embedding_size} and hidden sizes {self.hidden_sizes}")
+        if self.tie_weights and self.hidden_sizes[-1] != self.embedding_size:
+            raise InputError(
+                f"tied weights need a last layer as wide as the embedding: found a width of {self.hidden_sizes[-1]} and an embedding size of {self.embedding_size}"
+            )
+
+    def manifest(self) -> dict[str, object]:
+        """The manifest's `architecture`."""
+        values = dataclasses.asdict(self) | {"hidden_sizes": list(self.hidden_sizes)}
+        if self.cell != "gru":
+            del values["gru_linear_before_reset"]
+        return values
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WindowArchitecture(Architecture):
+    """A network that reads the last `context` tokens from a zero state, whatever came before them."""
+
+    context: int
+    pad: int  # the id that stands where a text has no token yet
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cell in WINDOW_CELLS and len(self.hidden_sizes) != 1:
+            raise InputError(f"a `{self.cell}` network has one hidden layer: found sizes {self.hidden_sizes}")
+        if self.context < 1:
+            raise InputError(f"a context must be positive: found {self.context}")
+        if not 0 <= self.pad < self.vocab_size:
+            raise InputError(f"the padding token has the id {self.pad}; the vocabulary has ids from 0 to {self.vocab_size - 1}")
+
+
+def described(values: dict[str, object]) -> Architecture:
+    """The architecture that `dataclasses.asdict` or a manifest describes; it has a window where `values` has a `context`."""
+    values = {**values, "hidden_sizes": tuple(values["hidden_sizes"])}
+    if values["cell"] not in CELLS:
+        raise InputError(f"cell `{values['cell']}` is not supported; supported cells are {', '.join(CELLS)}")
+    return WindowArchitecture(**values) if "context" in values else Architecture(**values)
+
+
+def stored_shapes(shape: Architecture) -> dict[str, tuple[int, ...]]:
+    """The shapes of a recurrent network's tensors by the names that the server reads. Biases may be absent from a file, a tied decoder weight is."""
+    vocabulary, width = shape.vocab_size, shape.embedding_size
+    shapes: dict[str, tuple[int, ...]] = {"encoder.weight": (vocabulary, width)}
+    for layer, hidden in enumerate(shape.hidden_sizes):
+        rows = GATE_COUNTS[shape.cell] * hidden
+        shapes |= {f"rnn.weight_ih_l{layer}": (rows, width), f"rnn.weight_hh_l{layer}": (rows, hidden)}
+        shapes |= {f"rnn.bias_ih_l{layer}": (rows,), f"rnn.bias_hh_l{layer}": (rows,)}
+        width = hidden
+    if not shape.tie_weights:
+        shapes["decoder.weight"] = (vocabulary, width)
+    return shapes | {"decoder.bias": (vocabulary,)}
