@@ -6,27 +6,28 @@ use std::sync::Arc;
 
 use super::active::{Active, bug, guarded};
 use super::choose::Share;
-use super::{Answer, BatchReport, Job, Tag};
+use super::{At, BatchReport, Job, Tag};
 use crate::error::Error;
 use crate::lm::{Logits, Model, Row, RowIndex, Scratch};
 
 /// What came of a share.
 pub(super) struct Outcome {
+    pub(super) share: Share,
     /// Whether the model has read the row's tokens; if not, the row's state is as it was.
     pub(super) read: Result<(), Error>,
-    /// The job's answer, if it saw the row's last logits.
-    pub(super) answer: Result<Option<Answer>, Error>,
+    /// Whether the job could make something of the logits that it was shown.
+    pub(super) looked: Result<(), Error>,
 }
 
-/// Runs the shares, which stand in the order of their jobs, as one batch, and lets each job see the logits that it asked for.
+/// Runs the shares, which stand in the order of their jobs and rows, as one batch, and shows each job the logits that it asked for.
 ///
 /// A panic is one row's bug: then each row runs again, alone, and only one whose own run panics fails.
 pub(super) fn run(active: &mut [Active], shares: &[Share], scratch: &mut Scratch) -> Vec<Outcome> {
     let mut batch = Batch::gather(active, shares);
     let together = batch.run(0..shares.len(), scratch);
-    let outcomes = (0..shares.len()).map(|row| {
+    let outcomes = shares.iter().enumerate().map(|(row, &share)| {
         let ran = if together.is_ok() { Ok(()) } else { batch.run(row..row + 1, scratch) };
-        batch.outcome(row, ran)
+        Outcome { share, read: batch.read(row, ran), looked: batch.looked(row) }
     });
     outcomes.collect()
 }
@@ -40,7 +41,7 @@ struct Batch<'a> {
     listeners: Vec<Listener>,
 }
 
-/// To whom a row's logits go, how far they have come, and what was said to them.
+/// To whom a row's logits go, and how far they have come.
 struct Listener {
     /// An index of [`Batch::jobs`].
     job: usize,
@@ -50,7 +51,7 @@ struct Listener {
     wanted: Logits,
     /// The first position whose logits the job has not seen.
     unheard: usize,
-    answer: Result<Option<Answer>, Error>,
+    looked: Result<(), Error>,
 }
 
 impl<'a> Batch<'a> {
@@ -59,20 +60,26 @@ impl<'a> Batch<'a> {
         let mut jobs: Vec<&mut dyn Job> = Vec::new();
         let mut rows = Vec::with_capacity(shares.len());
         let mut listeners = Vec::with_capacity(shares.len());
-        let mut rest = shares;
+        let mut left = shares.iter().peekable();
         for (index, Active { job, rows: own_rows, .. }) in active.iter_mut().enumerate() {
-            let own = rest.iter().take_while(|share| share.job == index).count();
-            let (own, later) = rest.split_at(own);
-            rest = later;
-            for (share, row) in own.iter().zip(own_rows.iter_mut()) {
-                let last = share.len == row.tokens().len();
-                let wanted = if row.logits == Logits::Last && !last { Logits::None } else { row.logits };
-                let (tag, read) = (row.tag, row.read);
-                listeners.push(Listener { job: jobs.len(), tag, read, wanted, unheard: 0, answer: Ok(None) });
-                let (state, tokens) = row.split(share.len);
+            let count_before = rows.len();
+            for (row_index, row) in own_rows.iter_mut().enumerate() {
+                let is_chosen = |share: &&Share| share.job == index && share.row == row_index;
+                let Some(share) = left.next_if(is_chosen) else { continue };
+                let is_last = share.len == row.tokens().len();
+                let wanted = if row.logits == Logits::Last && !is_last { Logits::None } else { row.logits };
+                listeners.push(Listener {
+                    job: jobs.len(),
+                    tag: row.tag,
+                    read: row.read,
+                    wanted,
+                    unheard: 0,
+                    looked: Ok(()),
+                });
+                let (state, tokens) = row.state_and_tokens(share.len);
                 rows.push(Row::new(state, tokens, wanted));
             }
-            if !own.is_empty() {
+            if rows.len() > count_before {
                 jobs.push(job.as_mut());
             }
         }
@@ -90,29 +97,33 @@ impl<'a> Batch<'a> {
         catch_unwind(run).map_err(|_| bug("running the model"))
     }
 
-    /// What came of a row whose last run ended as `ran` says.
-    fn outcome(&mut self, row: usize, ran: Result<(), Error>) -> Outcome {
-        let read = match &self.rows[row].outcome {
+    /// Whether a row has read its tokens, whose last run ended as `ran` says.
+    fn read(&self, row: usize, ran: Result<(), Error>) -> Result<(), Error> {
+        match &self.rows[row].outcome {
             Err(error) if ran.is_ok() => Err(Error::internal(error.to_string())),
             _ => ran,
-        };
-        Outcome { read, answer: std::mem::replace(&mut self.listeners[row].answer, Ok(None)) }
+        }
+    }
+
+    fn looked(&self, row: usize) -> Result<(), Error> {
+        self.listeners[row].looked.clone()
     }
 }
 
 impl Listener {
-    /// Lets the job see a row's logits. A row that runs again has the same logits, bit for bit: a job that has seen them and
-    /// moved on, drawn from them perhaps, must not do so twice.
+    /// Shows a row's logits to its job. A row that runs again has the same logits, bit for bit: a job that has kept something of
+    /// them, a sum perhaps, must not be shown them twice.
     fn hear(&mut self, jobs: &mut [&mut dyn Job], position: usize, logits: &mut [f32]) {
-        if position < self.unheard || self.answer.is_err() {
+        if position < self.unheard || self.looked.is_err() {
             return;
         }
         self.unheard = position + 1;
+        let at = match self.wanted {
+            Logits::Last => At::End,
+            Logits::Each | Logits::None => At::Before(self.read + position),
+        };
         let job = &mut jobs[self.job];
-        self.answer = guarded(|| match self.wanted {
-            Logits::Last => job.answer(self.tag, Some(logits)).map(Some),
-            Logits::Each | Logits::None => job.look(self.tag, self.read + position, logits).map(|()| None),
-        });
+        self.looked = guarded(|| job.look(self.tag, at, logits));
     }
 }
 

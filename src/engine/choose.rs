@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::EngineLimits;
 use super::active::Active;
+use super::row::Stage;
 use crate::lm::{Cost, Extent, Logits, ModelInfo};
 
 /// A row's share of a batch: the `row`-th row of the `job`-th job reads `len` tokens.
@@ -106,8 +107,9 @@ impl Wish {
     /// The rows of a job. They are short when all that the job has brought costs at most `short_max`, or when they read what
     /// the model itself has drawn.
     fn of(index: usize, job: &Active, short_max: u64) -> impl Iterator<Item = Self> + '_ {
-        let brief = job.plans_cost <= short_max;
-        job.rows.iter().enumerate().map(move |(row, one)| Self {
+        let brief = job.prompts_cost <= short_max;
+        let running = job.rows.iter().enumerate().filter(|(_, row)| row.stage == Stage::Running);
+        running.map(move |(row, one)| Self {
             share: Share { job: index, row, len: 0 },
             left: one.tokens().len(),
             logits: one.logits,

@@ -1,42 +1,32 @@
-//! What the engine is asked to do: a few rows from one state, and what to do with their logits.
+//! What the engine is asked to do: a few rows from one state, and who looks at their logits and decides.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::outlet::Flow;
+use super::rows::Rows;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Joint, Logits, Model, TokenId};
 use crate::session::{Lease, Snapshot};
 
-/// A job answers the logits of its rows; the engine does the rest.
+/// A job looks at the logits of its rows and decides what they read next; the engine does the rest.
 ///
-/// Every method is called on an engine thread and must be quick. What a job decides while a batch runs it keeps
-/// back until [`Self::settle`]: nothing leaves before the states that it rests on are committed.
+/// While a batch runs, the job is shown logits row by row, on borrowed memory, and keeps what it needs of them: a top-k, a draw, a sum.
+/// When the batch is committed, it decides for all of its rows together. What it sends then rests on committed states.
+///
+/// Every method is called on an engine thread and must be quick. A panic ends the job, and touches no other.
 pub trait Job: Send {
-    /// Looks at the logits before each token of a row that asked for [`Logits::Each`]; `index` counts the tokens of
-    /// the row's [`Plan`]. `logits` `[vocab_size]` may be overwritten.
+    /// Looks at logits `[vocab_size]` of a row, which may be overwritten. Each are shown once.
     ///
     /// # Errors
     /// An error ends the whole job.
-    fn look(&mut self, row: Tag, index: usize, logits: &mut [f32]) -> Result<()> {
-        let _ = (row, index, logits);
-        Ok(())
-    }
+    fn look(&mut self, row: Tag, at: At, logits: &mut [f32]) -> Result<()>;
 
-    /// Decides how a row goes on after the last token of its plan; `logits` `[vocab_size]` are there when the row asked
-    /// for [`Logits::Last`], and may be overwritten.
+    /// Decides what becomes of the rows that are ready, at least one of which was not when the job decided last.
     ///
     /// # Errors
-    /// An error ends the whole job.
-    fn answer(&mut self, row: Tag, logits: Option<&mut [f32]>) -> Result<Answer>;
-
-    /// The batch is committed: what was decided may leave.
-    fn settle(&mut self) {}
-
-    /// A row is done. What it has come to, unless that belongs to a session.
-    fn retire(&mut self, row: Tag, snapshot: Snapshot) {
-        let _ = (row, snapshot);
-    }
+    /// An error ends the whole job. So does holding every row, since nothing would ever happen again.
+    fn decide(&mut self, rows: &mut Rows<'_>) -> Result<()>;
 
     /// The job is over, and its session, if it held one, is free again and stands at `position`. The last word to the reader.
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>);
@@ -48,25 +38,18 @@ pub trait Job: Send {
 /// A job's own name for one of its rows.
 pub type Tag = usize;
 
-/// How a row goes on.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// Reads a token that the job has drawn from the logits.
-    Feed {
-        /// The token. The client may see it already: it is read even when the job is cancelled.
-        token: TokenId,
-        /// `Last` to go on, `None` when it is the end.
-        logits: Logits,
-    },
-    /// The row ends, and rows with these plans start from where it stands.
-    Split(Vec<Plan>),
-    /// The row ends.
-    Done,
+/// Where logits stand in what a row was given to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// Before the token of this index, which [`Logits::Each`] asks for.
+    Before(usize),
+    /// After the last token, which [`Logits::Last`] asks for.
+    End,
 }
 
 /// What a row reads, and which logits it wants.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct RowPlan {
     /// The job's name for the row.
     pub tag: Tag,
     /// What to read; may be empty.
@@ -116,9 +99,9 @@ pub struct Submission {
     pub model: Arc<dyn Model>,
     /// Where all rows start.
     pub start: Start,
-    /// The first rows.
-    pub plans: Vec<Plan>,
-    /// What answers their logits.
+    /// The first rows, of distinct tags.
+    pub plans: Vec<RowPlan>,
+    /// What looks at their logits.
     pub job: Box<dyn Job>,
     /// When the job ends unfinished.
     pub deadline: Option<Instant>,

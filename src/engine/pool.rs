@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::inbox::Gate;
 use super::{Engine, EngineLimits, Inbox, InboxLimits, Observer, Reader, Submission};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -71,11 +70,11 @@ impl Pool {
         let mut submission = submission;
         for inbox in inboxes {
             match inbox.push(submission) {
-                Ok(()) => return Ok(reader.waking(inbox.clone())),
+                Ok(()) => return Ok(reader.telling(inbox.clone())),
                 Err(refused) => submission = *refused,
             }
         }
-        if self.inboxes.iter().all(|inbox| inbox.gate() == Gate::Shut) {
+        if self.inboxes.iter().all(|inbox| inbox.is_shut()) {
             return Err(Error::new(ErrorKind::Draining, "the service is stopping and takes no new work"));
         }
         let stats = self.stats();

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::active::{self, Active};
+use super::bell::News;
 use super::choose::{self, Occasion, Share};
-use super::inbox::{Gate, Inbox};
+use super::inbox::{Inbox, Taken, Waiting, earlier};
 use super::outlet::Flow;
-use super::{Answer, Ending, Observer, batch};
+use super::parked::Parked;
+use super::{Ending, Observer, Submission, batch};
 use crate::clock::Clock;
-use crate::error::Error;
 use crate::lm::Scratch;
 
 /// A scheduler for all models, driven by [`Self::turn`]: by a thread of a [`Pool`](super::Pool), or by a test.
@@ -20,7 +21,14 @@ pub struct Engine {
     clock: Clock,
     observer: Arc<dyn Observer>,
     scratch: Scratch,
+    /// The jobs that have rows to run.
     active: Vec<Active>,
+    /// The jobs whose readers have no room.
+    parked: Parked,
+    /// The jobs that wait in the inbox.
+    waiting: Waiting,
+    /// Whether every job is to end.
+    is_stopping: bool,
     /// The model that ran last.
     last_model: Option<Arc<str>>,
     /// Turns that ran a batch.
@@ -72,6 +80,9 @@ impl Engine {
             observer,
             scratch,
             active: Vec::new(),
+            parked: Parked::default(),
+            waiting: Waiting::default(),
+            is_stopping: false,
             last_model: None,
             turns: 0,
             short_at: None,
@@ -81,7 +92,11 @@ impl Engine {
     /// Ends what is over, admits what waits, runs one batch of one model, and commits it.
     pub fn turn(&mut self) -> Turn {
         let now = self.clock.now();
-        self.end_jobs(now);
+        let news = self.inbox.news();
+        self.is_stopping |= news.tell_of(&[News::SHUT]);
+        self.look_at_active(now);
+        self.look_at_parked(news, now);
+        self.look_at_waiting(news, now);
         self.admit(now);
         let Some(model) = choose::next_model(&self.active, self.last_model.as_ref()) else {
             self.close_jobs();
@@ -91,14 +106,16 @@ impl Engine {
         self.observer.batch(&model, &batch::report(&self.active, &shares));
         let outcomes = batch::run(&mut self.active, &shares, &mut self.scratch);
         self.last_model = Some(model);
-        self.commit(&shares, outcomes);
+        for own in outcomes.chunk_by(|a, b| a.share.job == b.share.job) {
+            self.active[own[0].share.job].commit(own);
+        }
         self.close_jobs();
         Turn::Ran
     }
 
     /// Jobs that were admitted and have not ended.
     pub fn active_jobs(&self) -> usize {
-        self.active.len()
+        self.active.len() + self.parked.count()
     }
 
     /// Takes turns until the inbox is shut and every job has ended.
@@ -106,11 +123,12 @@ impl Engine {
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.turn())) {
                 Ok(Turn::Ran) => {}
-                Ok(Turn::Idle(until)) => self.inbox.wait(until),
+                Ok(Turn::Idle(until)) => self.inbox.wait(until, &self.clock),
                 Ok(Turn::Over) => return,
                 // The models' and the jobs' panics are caught where they happen: this is a bug of the engine itself. Nothing
                 // that was active can be trusted to go on; what comes next can.
                 Err(_) => {
+                    self.active.extend(self.parked.take_out(|_| true));
                     self.active.iter_mut().for_each(|job| job.fail(active::bug("the engine")));
                     self.close_jobs();
                 }
@@ -118,43 +136,95 @@ impl Engine {
         }
     }
 
-    /// The one cancel path: jobs whose reader is gone, whose time is up, who stalled, or who must make way for the stop.
-    fn end_jobs(&mut self, now: Instant) {
-        let gate = self.inbox.gate();
-        for job in self.active.iter_mut().filter(|job| !job.is_ending()) {
-            let flow = job.job.flow();
-            job.park(flow, now);
-            let stalled = job.parked_since.is_some_and(|since| now >= since + self.limits.stall_timeout);
-            if let Some(ending) =
-                ending(flow, if stalled { Time::Over } else { time(job.deadline, now) }, gate)
-            {
-                job.end(ending);
+    /// Ends active jobs whose reader is gone or whose time is up, all of them when the service stops, and parks those whose reader
+    /// has no room. Looking at a flow takes no lock.
+    fn look_at_active(&mut self, now: Instant) {
+        let is_stopping = self.is_stopping;
+        let full = self.active.extract_if(.., |job| {
+            if job.is_ending() {
+                return false;
             }
-        }
-        for waiting in self.inbox.take_ended(now) {
-            let ending = ending(waiting.job.flow(), time(waiting.deadline, now), gate);
-            drop(waiting.start);
-            self.inbox.left(1);
-            active::close(waiting.job, ending.unwrap_or(Ending::Cancelled), None);
+            let flow = job.job.flow();
+            match (Reasons { flow, is_late: is_late(job.deadline, now), is_stopping }).ending() {
+                Some(ending) => job.end(ending),
+                None => return flow == Flow::Full && !job.is_silent(),
+            }
+            false
+        });
+        for job in full {
+            self.parked.park(job, now, self.limits.stall_timeout);
         }
     }
 
-    /// First in, first out, while the batch has room. A job counts for at most half of it, and a parked one not at all.
+    /// The same for parked jobs, when one of their readers has told something or the time of one is up. What is no longer parked is active.
+    fn look_at_parked(&mut self, news: News, now: Instant) {
+        let is_due = is_late(self.parked.due(), now);
+        if !is_due && !news.tell_of(&[News::ROOM, News::GONE, News::SHUT]) {
+            return;
+        }
+        let is_stopping = self.is_stopping;
+        let back = self.parked.take_out(|parked| {
+            let flow = parked.job.job.flow();
+            match (Reasons { flow, is_late: parked.is_due(now), is_stopping }).ending() {
+                Some(ending) => parked.job.end(ending),
+                None => return flow != Flow::Full,
+            }
+            true
+        });
+        self.active.extend(back);
+    }
+
+    /// The same for jobs that wait, which never ran.
+    fn look_at_waiting(&mut self, news: News, now: Instant) {
+        if news.tell_of(&[News::JOB]) {
+            self.waiting = self.inbox.look();
+        }
+        let is_due = is_late(self.waiting.deadline, now);
+        if self.waiting.jobs == 0 || !is_due && !news.tell_of(&[News::GONE, News::SHUT]) {
+            return;
+        }
+        let Taken { jobs, left } = self.inbox.take_ended(now);
+        self.waiting = left;
+        for job in jobs {
+            let ending = self.reasons(&job, now).ending().unwrap_or(Ending::Cancelled);
+            self.refuse(job, ending);
+        }
+    }
+
+    fn reasons(&self, job: &Submission, now: Instant) -> Reasons {
+        Reasons { flow: job.job.flow(), is_late: is_late(job.deadline, now), is_stopping: self.is_stopping }
+    }
+
+    /// Ends a job that never ran.
+    fn refuse(&self, job: Submission, ending: Ending) {
+        let Submission { start, job, .. } = job;
+        // Its session is free before its reader hears of the end.
+        drop(start);
+        self.inbox.left(1);
+        active::close(job, ending, None);
+    }
+
+    /// First in, first out, while the batch has room. A job counts for at most half of it.
     fn admit(&mut self, now: Instant) {
         let EngineLimits { rows_max, state_bytes_max, parked_max, .. } = self.limits;
-        let weight = |job: &Active| match job.parked_since {
-            Some(_) => 0,
-            None => job.rows.len().min(rows_max.div_ceil(2)),
-        };
+        let weight = |job: &Active| job.rows.len().min(rows_max.div_ceil(2));
         let state_bytes = |job: &Active| weight(job) * job.model.info().state_bytes();
         let mut rows: usize = self.active.iter().map(weight).sum();
         let mut bytes: usize = self.active.iter().map(state_bytes).sum();
-        let parked = self.active.iter().filter(|job| job.parked_since.is_some()).count();
         // One job is always admitted, however large its states.
-        while rows < rows_max && (bytes == 0 || bytes < state_bytes_max) && parked < parked_max {
-            let Some(submission) = self.inbox.pop() else { return };
-            let mut job = Active::admit(submission, self.turns);
-            job.park(job.job.flow(), now);
+        while self.waiting.jobs > 0
+            && rows < rows_max
+            && (bytes == 0 || bytes < state_bytes_max)
+            && self.parked.count() < parked_max
+        {
+            let Taken { jobs, left } = self.inbox.pop();
+            self.waiting = left;
+            let Some(submission) = jobs else { return };
+            if let Some(ending) = self.reasons(&submission, now).ending() {
+                self.refuse(submission, ending);
+                continue;
+            }
+            let job = Active::admit(submission, self.turns);
             rows += weight(&job);
             bytes += state_bytes(&job);
             self.active.push(job);
@@ -164,7 +234,7 @@ impl Engine {
     /// The rows of `model` that run in this turn.
     fn choose(&mut self, model: &str, now: Instant) -> Vec<Share> {
         let expectant = self.short_at.is_some_and(|at| now < at + self.limits.idle_after);
-        let occasion = Occasion { model, expectant, crowded: self.inbox.waiting() > 0 };
+        let occasion = Occasion { model, expectant, crowded: self.waiting.jobs > 0 };
         let choice = choose::choose(&self.active, &occasion, &self.limits);
         if choice.shorts > 0 {
             self.short_at = Some(now);
@@ -174,76 +244,40 @@ impl Engine {
         choice.shares
     }
 
-    /// Counts what was read, and lets every row go on as its job has answered.
-    fn commit(&mut self, shares: &[Share], outcomes: Vec<batch::Outcome>) {
-        // From the last to the first, so that a row that leaves moves no row that is still to come.
-        for (share, outcome) in shares.iter().zip(outcomes).rev() {
-            let job = &mut self.active[share.job];
-            if share.row < job.rows.len() {
-                Self::commit_row(job, share, outcome).unwrap_or_else(|error| job.fail(error));
-            }
-        }
-        shares.chunk_by(|a, b| a.job == b.job).for_each(|own| {
-            self.active[own[0].job].settle();
-        });
-    }
-
-    fn commit_row(job: &mut Active, share: &Share, outcome: batch::Outcome) -> Result<(), Error> {
-        let row = &mut job.rows[share.row];
-        outcome.read?;
-        row.commit(share.len);
-        let answer = outcome.answer?;
-        if !row.tokens().is_empty() {
-            return Ok(());
-        }
-        match job.proceed(share.row, answer)? {
-            Answer::Feed { token, logits } => {
-                job.rows[share.row].feed(token, logits);
-                Ok(())
-            }
-            Answer::Split(plans) => job.split(share.row, plans),
-            Answer::Done => job.split(share.row, Vec::new()),
-        }
-    }
-
     fn close_jobs(&mut self) {
-        let mut index = 0;
-        while index < self.active.len() {
-            if self.active[index].rows.is_empty() {
-                self.inbox.left(1);
-                self.active.remove(index).close();
-            } else {
-                index += 1;
-            }
+        for job in self.active.extract_if(.., |job| job.rows.is_empty()) {
+            self.inbox.left(1);
+            job.close();
         }
     }
 
+    /// No job is active.
     fn idle(&self) -> Turn {
-        if self.active.is_empty() && self.inbox.gate() == Gate::Shut && self.inbox.waiting() == 0 {
+        if self.is_stopping && self.parked.count() == 0 && self.waiting.jobs == 0 {
             return Turn::Over;
         }
-        let stalls = self.active.iter().filter_map(|job| Some(job.parked_since? + self.limits.stall_timeout));
-        let deadlines = self.active.iter().filter_map(|job| job.deadline);
-        Turn::Idle(stalls.chain(deadlines).chain(self.inbox.next_deadline()).min())
+        Turn::Idle(earlier(self.parked.due(), self.waiting.deadline))
     }
 }
 
-/// Whether a job's time has come.
-#[derive(Clone, Copy, PartialEq)]
-enum Time {
-    Left,
-    Over,
+/// What speaks for ending a job early.
+struct Reasons {
+    flow: Flow,
+    is_late: bool,
+    is_stopping: bool,
 }
 
-fn time(deadline: Option<Instant>, now: Instant) -> Time {
-    if deadline.is_some_and(|at| at <= now) { Time::Over } else { Time::Left }
-}
-
-fn ending(flow: Flow, time: Time, gate: Gate) -> Option<Ending> {
-    match (flow, time, gate) {
-        (Flow::Gone, ..) => Some(Ending::Cancelled),
-        (_, Time::Over, _) => Some(Ending::TimedOut),
-        (_, _, Gate::Shut) => Some(Ending::Shutdown),
-        (_, Time::Left, Gate::Open) => None,
+impl Reasons {
+    fn ending(&self) -> Option<Ending> {
+        match self {
+            Self { flow: Flow::Gone, .. } => Some(Ending::Cancelled),
+            Self { is_late: true, .. } => Some(Ending::TimedOut),
+            Self { is_stopping: true, .. } => Some(Ending::Shutdown),
+            _ => None,
+        }
     }
+}
+
+fn is_late(deadline: Option<Instant>, now: Instant) -> bool {
+    deadline.is_some_and(|at| at <= now)
 }

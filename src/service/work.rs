@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Service;
 use crate::catalog::Served;
 use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
-use crate::engine::{Job, Plan, Reader, Start, Submission};
+use crate::engine::{Job, Reader, RowPlan, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Snapshot;
 use crate::telemetry::Rejected;
@@ -17,7 +17,7 @@ pub(super) struct Work<T> {
     pub(super) start: Start,
     pub(super) job: Box<dyn Job>,
     /// What the job's first rows read.
-    pub(super) plans: Vec<Plan>,
+    pub(super) plans: Vec<RowPlan>,
     /// Where the job's results come out.
     pub(super) reader: Reader<T>,
     /// The time allowed; the server's own if absent.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::stop::{Passed, StopStrings};
-use crate::engine::{Answer, Ending, Flow, Job, Outlet, Plan, Reader, Tag, outlet};
+use crate::engine::{At, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
 use crate::error::{Error, Result};
 use crate::lm::{Distribution, Joint, Logits, TokenId};
 use crate::sampling::{Filters, Sampler};
@@ -114,23 +114,26 @@ pub struct Generation {
     plan: GenerationPlan,
     stops: StopStrings,
     outlet: Outlet<GenerationEvent>,
-    staged: Option<TokenEvent>,
+    /// Drawn from the logits of this turn.
+    drawn: Option<TokenEvent>,
     token_count: usize,
     logprob: f64,
     finish: Option<Finish>,
 }
 
+const ROW: Tag = 0;
+
 impl Generation {
     /// The job, the plan of its row, and where its events will come out.
-    pub fn new(mut plan: GenerationPlan) -> (Self, Vec<Plan>, Reader<GenerationEvent>) {
+    pub fn new(mut plan: GenerationPlan) -> (Self, Vec<RowPlan>, Reader<GenerationEvent>) {
         let (outlet, reader) = outlet(plan.events_max);
         let rows =
-            vec![Plan { tag: 0, tokens: plan.prompt.clone(), joint: plan.joint, logits: Logits::Last }];
+            vec![RowPlan { tag: ROW, tokens: plan.prompt.clone(), joint: plan.joint, logits: Logits::Last }];
         let stops = StopStrings::new(std::mem::take(&mut plan.stops));
-        (Self { plan, stops, outlet, staged: None, token_count: 0, logprob: 0.0, finish: None }, rows, reader)
+        (Self { plan, stops, outlet, drawn: None, token_count: 0, logprob: 0.0, finish: None }, rows, reader)
     }
 
-    fn draw(&mut self, logits: &mut [f32]) -> Result<TokenId> {
+    fn draw(&mut self, logits: &mut [f32]) -> Result<TokenEvent> {
         let alternatives = self.alternatives(logits);
         let position = self.plan.position + self.token_count as u64;
         let drawn = self.plan.sampler.draw(&self.plan.filters, logits, position)?;
@@ -141,9 +144,7 @@ impl Generation {
         if self.finish.is_none() && self.token_count >= self.plan.tokens_max {
             self.finish = Some(Finish::Length);
         }
-        self.staged =
-            Some(TokenEvent { index, token: drawn.token, text, logprob: drawn.logprob, alternatives });
-        Ok(drawn.token)
+        Ok(TokenEvent { index, token: drawn.token, text, logprob: drawn.logprob, alternatives })
     }
 
     fn alternatives(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
@@ -171,26 +172,32 @@ impl Generation {
 }
 
 impl Job for Generation {
-    fn answer(&mut self, _row: Tag, logits: Option<&mut [f32]>) -> Result<Answer> {
-        // Without logits: the last token is read.
-        let Some(logits) = logits else { return Ok(Answer::Done) };
-        let token = self.draw(logits)?;
-        Ok(match (self.finish, self.plan.last_token) {
-            (None, _) => Answer::Feed { token, logits: Logits::Last },
-            (Some(_), LastToken::Read) => Answer::Feed { token, logits: Logits::None },
-            (Some(_), LastToken::Skip) => Answer::Done,
-        })
+    fn look(&mut self, _row: Tag, _at: At, logits: &mut [f32]) -> Result<()> {
+        self.drawn = Some(self.draw(logits)?);
+        Ok(())
     }
 
-    fn settle(&mut self) {
-        if let Some(event) = self.staged.take() {
+    fn decide(&mut self, rows: &mut Rows<'_>) -> Result<()> {
+        // Nothing was drawn where no logits were asked for: the last token is read.
+        let next = self.drawn.take().and_then(|event| {
+            let token = event.token;
             self.outlet.send(GenerationEvent::Token(event));
+            match (self.finish, self.plan.last_token) {
+                (None, _) => Some(Feed { from: ROW, token, logits: Logits::Last }),
+                (Some(_), LastToken::Read) => Some(Feed { from: ROW, token, logits: Logits::None }),
+                (Some(_), LastToken::Skip) => None,
+            }
+        });
+        match next {
+            Some(feed) => rows.feed(ROW, feed),
+            None => drop(rows.finish(ROW)),
         }
+        Ok(())
     }
 
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
         let Self { plan, stops, outlet, token_count, logprob, finish, .. } = *self;
-        outlet.send(match resolve(finish, ending, token_count) {
+        outlet.close(match resolve(finish, ending, token_count) {
             Ok(finish) => {
                 let text = if finish == Finish::Stop { String::new() } else { rest(plan.decoder, stops) };
                 GenerationEvent::Done(Finished { finish, text, token_count, logprob, position })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::next::{NextAnswer, NextQuery};
-use crate::engine::{Answer, Ending, Flow, Job, Outlet, Plan, Reader, Tag, outlet};
+use crate::engine::{At, Ending, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
 use crate::error::{Error, Result};
 use crate::lm::{Distribution, Joint, Logits, TokenId};
 use crate::session::Snapshot;
@@ -68,14 +68,14 @@ const MAIN: Tag = 0;
 
 impl Reading {
     /// The job, the plans of its first rows, and where its result will come out.
-    pub fn new(plan: ReadingPlan) -> (Self, Vec<Plan>, Reader<Result<ReadingResult, ReadingFailure>>) {
+    pub fn new(plan: ReadingPlan) -> (Self, Vec<RowPlan>, Reader<Result<ReadingResult, ReadingFailure>>) {
         let (outlet, reader) = outlet(1);
         let logits = match plan.scored {
             Scored::Yes => Logits::Each,
             Scored::No if plan.next.is_some() => Logits::Last,
             Scored::No => Logits::None,
         };
-        let rows = vec![Plan { tag: MAIN, tokens: plan.tokens.clone(), joint: plan.joint, logits }];
+        let rows = vec![RowPlan { tag: MAIN, tokens: plan.tokens.clone(), joint: plan.joint, logits }];
         let branches = plan.branches.iter().map(|branch| Vec::with_capacity(branch.len())).collect();
         let result =
             ReadingResult { logprobs: Vec::new(), branches, next: None, snapshot: None, position: None };
@@ -83,12 +83,12 @@ impl Reading {
     }
 
     /// What row 0 leads to, once its tokens are read: the branches, and the candidates if they are known.
-    fn rows_after_main(&self) -> Vec<Plan> {
+    fn rows_after_main(&self) -> Vec<RowPlan> {
         let candidates = self.plan.next.iter().flat_map(|next| &next.candidates);
         let rows = self.plan.branches.iter().chain(candidates).zip(1..);
         let needed = rows.filter(|(tokens, tag)| *tag <= self.plan.branches.len() || tokens.len() > 1);
         needed
-            .map(|(tokens, tag)| Plan {
+            .map(|(tokens, tag)| RowPlan {
                 tag,
                 tokens: tokens.clone(),
                 joint: Joint::Closed,
@@ -97,21 +97,29 @@ impl Reading {
             .collect()
     }
 
-    fn answer_main(&mut self, logits: Option<&mut [f32]>) -> Result<Answer> {
-        match (&self.plan.next, logits) {
+    /// Decides once row 0 has read its tokens.
+    fn decide_main(&mut self, rows: &mut Rows<'_>) {
+        if self.plan.next.is_some() && self.result.next.is_none() {
             // All were scored; what comes after them was not asked for yet.
-            (Some(_), None) if self.result.next.is_none() => Ok(Answer::Split(vec![Plan {
-                tag: MAIN,
-                tokens: Arc::default(),
-                joint: self.plan.joint,
-                logits: Logits::Last,
-            }])),
-            (Some(next), Some(logits)) => {
-                self.result.next = Some(next.answer(&next.view(logits)?));
-                Ok(Answer::Split(self.rows_after_main()))
-            }
-            _ => Ok(Answer::Split(self.rows_after_main())),
+            rows.read(
+                MAIN,
+                RowPlan { tag: MAIN, tokens: Arc::default(), joint: self.plan.joint, logits: Logits::Last },
+            );
+            return;
         }
+        self.rows_after_main().into_iter().for_each(|plan| rows.read(MAIN, plan));
+        self.result.snapshot = rows.finish(MAIN);
+    }
+
+    fn look_at_main(&mut self, at: At, logits: &mut [f32]) -> Result<()> {
+        match (at, &self.plan.next) {
+            (At::Before(index), _) => {
+                self.result.logprobs.push(Distribution::new(logits).logprob(self.plan.tokens[index]));
+            }
+            (At::End, Some(next)) => self.result.next = Some(next.answer(&next.view(logits)?)),
+            (At::End, None) => {}
+        }
+        Ok(())
     }
 
     fn score_candidate(&mut self, candidate: usize, index: usize, logits: &mut [f32]) -> Result<()> {
@@ -126,33 +134,34 @@ impl Reading {
 }
 
 impl Job for Reading {
-    fn look(&mut self, row: Tag, index: usize, logits: &mut [f32]) -> Result<()> {
+    fn look(&mut self, row: Tag, at: At, logits: &mut [f32]) -> Result<()> {
         let branches = self.plan.branches.len();
-        match row {
-            MAIN => self.result.logprobs.push(Distribution::new(logits).logprob(self.plan.tokens[index])),
-            row if row <= branches => {
+        match (row, at) {
+            (MAIN, at) => self.look_at_main(at, logits),
+            (row, At::Before(index)) if row <= branches => {
                 let token = self.plan.branches[row - 1][index];
                 self.result.branches[row - 1].push(Distribution::new(logits).logprob(token));
+                Ok(())
             }
-            row => return self.score_candidate(row - 1 - branches, index, logits),
+            (row, At::Before(index)) => self.score_candidate(row - 1 - branches, index, logits),
+            (_, At::End) => Ok(()),
+        }
+    }
+
+    fn decide(&mut self, rows: &mut Rows<'_>) -> Result<()> {
+        for row in rows.ready() {
+            match row {
+                MAIN => self.decide_main(rows),
+                row => drop(rows.finish(row)),
+            }
         }
         Ok(())
-    }
-
-    fn answer(&mut self, row: Tag, logits: Option<&mut [f32]>) -> Result<Answer> {
-        if row == MAIN { self.answer_main(logits) } else { Ok(Answer::Done) }
-    }
-
-    fn retire(&mut self, row: Tag, snapshot: Snapshot) {
-        if row == MAIN {
-            self.result.snapshot = Some(snapshot);
-        }
     }
 
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
         let Self { outlet, mut result, .. } = *self;
         result.position = position;
-        outlet.send(match ending.into_error() {
+        outlet.close(match ending.into_error() {
             None => Ok(result),
             Some(error) => Err(ReadingFailure { error, position }),
         });

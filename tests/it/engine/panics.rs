@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rnnlm_server::engine::jobs::{GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult, Scored};
-use rnnlm_server::engine::{Answer, Ending, Flow, Job, Outlet, Plan, Submission, Tag, Turn, outlet};
+use rnnlm_server::engine::{At, Ending, Flow, Job, Outlet, RowPlan, Rows, Submission, Tag, Turn, outlet};
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Joint, Logits, TokenId};
@@ -90,10 +90,9 @@ fn a_panic_of_the_model_fails_the_row_that_panics_alone() {
 fn a_panic_of_a_job_is_its_own() {
     let (mut reader, done) = run(|world| {
         let (outlet, reader) = outlet(1);
-        let plan = Plan { tag: 0, tokens: Arc::from([6; 3]), joint: Joint::Closed, logits: Logits::Last };
+        let plan = RowPlan { tag: 0, tokens: Arc::from([6; 3]), joint: Joint::Closed, logits: Logits::Last };
         let rest = world.submission(world.lease(OWN).unwrap().0, vec![plan]);
-        world.submit(Submission { job: Box::new(Faulty(outlet)), ..rest });
-        reader
+        world.submit(Submission { job: Box::new(Faulty(outlet)), ..rest }, reader)
     });
 
     let (ending, position) = reader.try_next().unwrap();
@@ -110,12 +109,16 @@ fn a_panic_of_a_job_is_its_own() {
 struct Faulty(Outlet<(Ending, Option<u64>)>);
 
 impl Job for Faulty {
-    fn answer(&mut self, _row: Tag, _logits: Option<&mut [f32]>) -> Result<Answer> {
+    fn look(&mut self, _row: Tag, _at: At, _logits: &mut [f32]) -> Result<()> {
         panic!("a bug in a job");
     }
 
+    fn decide(&mut self, _rows: &mut Rows<'_>) -> Result<()> {
+        unreachable!("it fails before")
+    }
+
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
-        self.0.send((ending, position));
+        self.0.close((ending, position));
     }
 
     fn flow(&self) -> Flow {

@@ -4,26 +4,26 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rnnlm_server::engine::jobs::{
-    Finish, GenerationEvent, NextQuery, ReadingFailure, ReadingPlan, ReadingResult, Scored, Vector,
-};
-use rnnlm_server::engine::{Reader, Start};
+use rnnlm_server::engine::Start;
+use rnnlm_server::engine::jobs::{GenerationEvent, NextQuery, ReadingPlan, Scored, Vector};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Cell, Model, TokenId};
 use rnnlm_server::rnn::{Architecture, GruForm};
 use rnnlm_server::session::Snapshot;
 
+use super::beam::Search;
 use super::fragile::Fragile;
+use super::given::{Given, Target, Work, token};
 use super::solo;
-use super::world::{Cut, Draws, World, filters};
+use super::world::{Cut, Draws, World};
 use crate::harness::network::{Biases, Shape};
 
 const VOCAB: TokenId = 40;
 /// The scripted model's numbers stop being finite on reading this.
-const NAN: TokenId = 38;
+pub(crate) const NAN: TokenId = 38;
 /// Reading this panics.
-const PANIC: TokenId = 39;
+pub(crate) const PANIC: TokenId = 39;
 const SESSIONS: usize = 3;
 
 #[derive(Clone, Debug)]
@@ -38,6 +38,11 @@ enum Op {
     Generate {
         session: usize,
         draws: Draws,
+        target: Target,
+    },
+    Search {
+        session: usize,
+        search: Search,
         target: Target,
     },
     Turns(usize),
@@ -68,9 +73,14 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         draws,
         target,
     });
+    let searches = (tokens(0..12), 1..5usize, 1..6usize);
+    let searches = searches.prop_map(|(prompt, width, len)| Search { prompt, width, len });
+    let search = (0..SESSIONS, searches, targets());
+    let search = search.prop_map(|(session, search, target)| Op::Search { session, search, target });
     let op = prop_oneof![
         2 => read,
         3 => generate,
+        2 => search,
         6 => (1..5usize).prop_map(Op::Turns),
         6 => (any::<usize>(), 1..8usize).prop_map(|(job, count)| Op::Take(job, count)),
         1 => any::<usize>().prop_map(Op::Drop),
@@ -97,142 +107,6 @@ fn cuts() -> impl Strategy<Value = Cut> {
             parked_max,
         },
     )
-}
-
-/// A job that was handed in, and what is known of it.
-struct Given {
-    session: usize,
-    target: Target,
-    start: Snapshot,
-    work: Work,
-}
-
-#[allow(clippy::large_enum_variant, reason = "a few dozen of them in a test")]
-enum Work {
-    Reading {
-        plan: ReadingPlan,
-        reader: Option<Reader<Result<ReadingResult, ReadingFailure>>>,
-        result: Option<Result<ReadingResult, ReadingFailure>>,
-    },
-    Generation {
-        draws: Draws,
-        reader: Option<Reader<GenerationEvent>>,
-        events: Vec<GenerationEvent>,
-    },
-}
-
-impl Given {
-    fn take(&mut self, count: usize) {
-        match &mut self.work {
-            Work::Reading { reader: Some(reader), result, .. } => {
-                *result = result.take().or_else(|| reader.try_next());
-            }
-            Work::Generation { reader: Some(reader), events, .. } => {
-                events.extend(std::iter::from_fn(|| reader.try_next()).take(count));
-            }
-            _ => {}
-        }
-    }
-
-    fn drop_reader(&mut self) {
-        match &mut self.work {
-            Work::Reading { reader, .. } => drop(reader.take()),
-            Work::Generation { reader, .. } => drop(reader.take()),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        match &self.work {
-            Work::Reading { reader, result, .. } => reader.is_none() || result.is_some(),
-            Work::Generation { reader, events, .. } => {
-                reader.is_none()
-                    || events.last().is_some_and(|event| !matches!(event, GenerationEvent::Token(_)))
-            }
-        }
-    }
-
-    /// All that the session would read if nothing ended the job early.
-    fn whole(&self, model: &dyn Model) -> Vec<TokenId> {
-        match &self.work {
-            Work::Reading { plan, .. } => plan.tokens.to_vec(),
-            Work::Generation { draws, .. } => {
-                let mut whole = draws.prompt.clone();
-                whole.extend(self.drawn(model, draws).iter().map(|(token, _)| token));
-                whole
-            }
-        }
-    }
-
-    fn drawn(&self, model: &dyn Model, draws: &Draws) -> Vec<(TokenId, f64)> {
-        let Some(state) = solo::read(model, &self.start.state, &draws.prompt) else { return Vec::new() };
-        let position = self.start.position + draws.prompt.len() as u64;
-        solo::generate(model, state, position, (draws.sampler(), &filters(), draws.len))
-    }
-
-    /// What came out is what comes out of a run alone.
-    fn check(&self, model: &dyn Model) {
-        match &self.work {
-            Work::Reading { plan, result: Some(Ok(result)), .. } => self.check_reading(model, plan, result),
-            Work::Reading { plan, result: Some(Err(failure)), .. } => {
-                check_failure(&failure.error.message, &[&plan.tokens, &*plan.branches.concat()].concat());
-            }
-            Work::Reading { result: None, .. } => {}
-            Work::Generation { draws, events, .. } => self.check_generation(model, draws, events),
-        }
-    }
-
-    fn check_reading(&self, model: &dyn Model, plan: &ReadingPlan, result: &ReadingResult) {
-        let state = solo::read(model, &self.start.state, &plan.tokens).expect("alone it would have failed");
-        if plan.scored == Scored::Yes {
-            assert_eq!(
-                Some(&result.logprobs),
-                solo::logprobs(model, &self.start.state, &plan.tokens).as_ref()
-            );
-        }
-        for (branch, logprobs) in plan.branches.iter().zip(&result.branches) {
-            assert_eq!(Some(logprobs), solo::logprobs(model, &state, branch).as_ref());
-        }
-        let next = result.next.as_ref().expect("it was asked for");
-        assert_eq!(next.logprobs, Some(solo::distribution(model, &state)));
-        match &result.snapshot {
-            Some(snapshot) => assert_eq!(snapshot.state, state),
-            None => assert_eq!(self.target, Target::Session, "what a copy has come to is given out"),
-        }
-    }
-
-    fn check_generation(&self, model: &dyn Model, draws: &Draws, events: &[GenerationEvent]) {
-        let alone = self.drawn(model, draws);
-        for (index, event) in events.iter().enumerate() {
-            match event {
-                GenerationEvent::Token(token) => {
-                    assert_eq!(
-                        (token.index, token.token, token.logprob),
-                        (index, alone[index].0, alone[index].1)
-                    );
-                }
-                GenerationEvent::Done(finished) => {
-                    assert_eq!(finished.token_count, index, "every token drawn was let out");
-                    assert_eq!(finished.finish == Finish::Length, index == draws.len);
-                    assert!(
-                        matches!(finished.finish, Finish::Length | Finish::Timeout),
-                        "{:?}",
-                        finished.finish
-                    );
-                }
-                GenerationEvent::Failed { error, .. } => {
-                    let last = index.checked_sub(1).map(|last| vec![alone[last].0]);
-                    check_failure(&error.message, last.as_ref().unwrap_or(&draws.prompt));
-                }
-            }
-        }
-    }
-}
-
-/// It failed by one of the tokens that it was reading, not by what was read beside it.
-fn check_failure(message: &str, reading: &[TokenId]) {
-    let by = |token, word| reading.contains(&token) && message.contains(word);
-    let wanted = by(NAN, "finite") || by(PANIC, "panicked") || message.contains("within its time");
-    assert!(wanted, "{message}, reading {reading:?}");
 }
 
 fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
@@ -263,6 +137,12 @@ fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
                 let work = Work::Generation { draws, reader, events: Vec::new() };
                 given.push(Given { session, target, start: snapshot, work });
             }
+            Op::Search { session, search, target } => {
+                let Some((start, snapshot)) = start(&world, session, target) else { continue };
+                let reader = Some(world.search(start, search.clone()));
+                let work = Work::Search { search, reader, found: None };
+                given.push(Given { session, target, start: snapshot, work });
+            }
             Op::Turns(count) => (0..count).for_each(|_| _ = world.engine.turn()),
             Op::Take(job, count) if !given.is_empty() => {
                 let job = job % given.len();
@@ -284,13 +164,6 @@ fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
         }
     }
     check(&world, &given);
-}
-
-/// What a job works on: its session, or a copy of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Target {
-    Session,
-    Copy,
 }
 
 fn start(world: &World, session: usize, target: Target) -> Option<(Start, Snapshot)> {
@@ -342,15 +215,8 @@ fn check_write(model: &dyn Model, write: &Given, end: &Snapshot) {
     }
 }
 
-fn token(event: &GenerationEvent) -> Option<TokenId> {
-    match event {
-        GenerationEvent::Token(token) => Some(token.token),
-        _ => None,
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(400), ..ProptestConfig::default() })]
 
     #[test]
     fn every_job_answers_as_if_alone_on_the_scripted_model(ops in ops(), cut in cuts()) {
@@ -361,7 +227,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(60), ..ProptestConfig::default() })]
 
     #[test]
     fn every_job_answers_as_if_alone_on_a_network(ops in ops(), cut in cuts(), cell in prop::sample::select(&Cell::ALL[..])) {
@@ -377,6 +243,11 @@ proptest! {
         QUIET.call_once(keep_wanted_panics_quiet);
         run(&(Arc::new(Fragile { network: shape.build(kernel), panic_on: PANIC }) as Arc<dyn Model>), &cut, ops);
     }
+}
+
+/// `PROPTEST_CASES` of them, or the usual number.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
 static QUIET: Once = Once::new();

@@ -56,7 +56,7 @@ fn step(model: &dyn Model, state: &mut State, token: TokenId) -> bool {
     catch_unwind(AssertUnwindSafe(run)).is_ok() && rows[0].outcome.is_ok()
 }
 
-fn logits(model: &dyn Model, state: &mut State) -> Vec<f32> {
+pub(crate) fn logits(model: &dyn Model, state: &mut State) -> Vec<f32> {
     let mut found = Vec::new();
     let mut rows = [Row::new(state, &[], Logits::Last)];
     model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, logits| found = logits.to_vec());

@@ -33,7 +33,7 @@ impl Watched {
     /// Takes one turn; the tokens of each of its rows.
     fn turn(&mut self) -> Vec<usize> {
         assert_eq!(self.world.engine.turn(), Turn::Ran);
-        self.runs.lock().unwrap().last().cloned().unwrap()
+        self.runs.lock().expect("no test panics here").last().cloned().expect("it ran")
     }
 
     /// A text of `len` tokens, each of them scored.

@@ -8,11 +8,16 @@ use rnnlm_server::engine::jobs::{
     Generation, GenerationEvent, GenerationPlan, LastToken, Reading, ReadingFailure, ReadingPlan,
     ReadingResult,
 };
-use rnnlm_server::engine::{Engine, EngineLimits, Inbox, InboxLimits, Reader, Start, Submission, Turn};
+use rnnlm_server::engine::{
+    Engine, EngineLimits, Inbox, InboxLimits, Reader, RowPlan, Start, Submission, Turn,
+};
+use rnnlm_server::error::Result;
 use rnnlm_server::lm::{Joint, Model, Tail, TokenId};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
 use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
+
+use super::beam::{Beam, Found, Search};
 
 pub(crate) struct World {
     pub(crate) model: Arc<dyn Model>,
@@ -133,8 +138,7 @@ impl World {
         plan: ReadingPlan,
     ) -> Reader<Result<ReadingResult, ReadingFailure>> {
         let (job, plans, reader) = Reading::new(plan);
-        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) });
-        reader
+        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
     }
 
     pub(crate) fn generate(&self, (start, at): (Start, &Snapshot), draws: &Draws) -> Reader<GenerationEvent> {
@@ -154,8 +158,12 @@ impl World {
             events_max: draws.events_max,
         });
         let deadline = draws.deadline.map(|after| self.clock.now() + after);
-        self.submit(Submission { job: Box::new(job), deadline, ..self.submission(start, plans) });
-        reader
+        self.submit(Submission { job: Box::new(job), deadline, ..self.submission(start, plans) }, reader)
+    }
+
+    pub(crate) fn search(&self, start: Start, search: Search) -> Reader<Result<Found>> {
+        let (job, plans, reader) = Beam::new(search);
+        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
     }
 
     /// Takes turns until nothing can run.
@@ -169,7 +177,7 @@ impl World {
     }
 
     /// All of a submission but the job.
-    pub(crate) fn submission(&self, start: Start, plans: Vec<rnnlm_server::engine::Plan>) -> Submission {
+    pub(crate) fn submission(&self, start: Start, plans: Vec<RowPlan>) -> Submission {
         // The job is put in by the caller.
         let (job, _, _) = Reading::new(ReadingPlan::default());
         Submission {
@@ -183,8 +191,9 @@ impl World {
         }
     }
 
-    pub(crate) fn submit(&self, submission: Submission) {
+    pub(crate) fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Reader<T> {
         assert!(self.inbox.push(submission).is_ok(), "the inbox has room");
+        reader.telling(self.inbox.clone())
     }
 }
 

@@ -1,0 +1,119 @@
+//! One sequence of a job between two turns: where it stands, and what it has yet to read.
+
+use std::sync::Arc;
+
+use super::{RowPlan, Tag};
+use crate::lm::{Joint, Logits, State, TokenId};
+use crate::session::{Lease, Snapshot};
+
+/// A row of an admitted job.
+pub(super) struct ActiveRow {
+    pub(super) tag: Tag,
+    pub(super) place: Place,
+    pub(super) pending: Pending,
+    /// Tokens of `pending` that are read and committed.
+    pub(super) read: usize,
+    pub(super) logits: Logits,
+    pub(super) stage: Stage,
+}
+
+/// How far a row has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has yet to run to the end of what it was given.
+    Running,
+    /// It waits for its job to decide.
+    Ready,
+    /// Its job has decided that it ends.
+    Finished,
+}
+
+/// Where a row's state lives.
+pub(super) enum Place {
+    /// In a session, which the row advances.
+    Session(Lease),
+    /// In the row alone.
+    Copy(Snapshot),
+}
+
+/// What a row has yet to read.
+pub(super) enum Pending {
+    /// Tokens that the request brought, and how the text stands after them.
+    Prompt(Arc<[TokenId]>, Joint),
+    /// A token that the job chose, which the client may see already.
+    Drawn([TokenId; 1]),
+}
+
+impl ActiveRow {
+    /// A row that has not run yet.
+    pub(super) fn new(plan: RowPlan, place: Place) -> Self {
+        let RowPlan { tag, tokens, joint, logits } = plan;
+        Self { tag, place, pending: Pending::Prompt(tokens, joint), read: 0, logits, stage: Stage::Running }
+    }
+
+    /// What it has yet to read.
+    pub(super) fn tokens(&self) -> &[TokenId] {
+        &self.pending.tokens()[self.read..]
+    }
+
+    /// Whether it reads what its job chose, so that somebody waits for what comes next.
+    pub(super) fn is_drawn(&self) -> bool {
+        matches!(self.pending, Pending::Drawn(_))
+    }
+
+    /// Whether running it produces nothing to send.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_drawn() && self.logits == Logits::None
+    }
+
+    /// Whether its session lacks a token that the client may have seen.
+    pub(super) fn owes_a_read(&self) -> bool {
+        self.stage == Stage::Running && self.is_drawn() && matches!(self.place, Place::Session(_))
+    }
+
+    /// The next `len` tokens, beside the state that will read them.
+    pub(super) fn state_and_tokens(&mut self, len: usize) -> (&mut State, &[TokenId]) {
+        (&mut self.place.snapshot_mut().state, &self.pending.tokens()[self.read..self.read + len])
+    }
+
+    /// Counts the next `len` tokens as read: the model has put the state after them in place.
+    pub(super) fn commit(&mut self, len: usize) {
+        let tokens = &self.pending.tokens()[self.read..self.read + len];
+        self.place.snapshot_mut().advance(tokens);
+        self.read += len;
+        if !self.tokens().is_empty() {
+            return;
+        }
+        self.stage = Stage::Ready;
+        if let Pending::Prompt(tokens, joint) = &self.pending
+            && !tokens.is_empty()
+        {
+            self.place.snapshot_mut().tail.joint = *joint;
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        match self {
+            Place::Session(lease) => &lease.snapshot,
+            Place::Copy(snapshot) => snapshot,
+        }
+    }
+
+    pub(super) fn snapshot_mut(&mut self) -> &mut Snapshot {
+        match self {
+            Place::Session(lease) => &mut lease.snapshot,
+            Place::Copy(snapshot) => snapshot,
+        }
+    }
+}
+
+impl Pending {
+    pub(super) fn tokens(&self) -> &[TokenId] {
+        match self {
+            Pending::Prompt(tokens, _) => tokens,
+            Pending::Drawn(token) => token,
+        }
+    }
+}

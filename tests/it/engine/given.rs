@@ -1,0 +1,201 @@
+//! A job of a random schedule: what it was asked, what came out of it, and what comes out of a run alone.
+
+use rnnlm_server::engine::Reader;
+use rnnlm_server::engine::jobs::{
+    Finish, GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult, Scored,
+};
+use rnnlm_server::error::Result;
+use rnnlm_server::lm::{Model, TokenId};
+use rnnlm_server::session::Snapshot;
+
+use super::beam::{Alone, Found, Search};
+use super::schedules::{NAN, PANIC};
+use super::solo;
+use super::world::{Draws, filters};
+
+/// A job that was handed in, and what is known of it.
+pub(crate) struct Given {
+    pub(crate) session: usize,
+    pub(crate) target: Target,
+    pub(crate) start: Snapshot,
+    pub(crate) work: Work,
+}
+
+#[allow(clippy::large_enum_variant, reason = "a few dozen of them in a test")]
+pub(crate) enum Work {
+    Reading {
+        plan: ReadingPlan,
+        reader: Option<Reader<Result<ReadingResult, ReadingFailure>>>,
+        result: Option<Result<ReadingResult, ReadingFailure>>,
+    },
+    Generation {
+        draws: Draws,
+        reader: Option<Reader<GenerationEvent>>,
+        events: Vec<GenerationEvent>,
+    },
+    Search {
+        search: Search,
+        reader: Option<Reader<Result<Found>>>,
+        found: Option<Result<Found>>,
+    },
+}
+
+impl Given {
+    pub(crate) fn take(&mut self, count: usize) {
+        match &mut self.work {
+            Work::Reading { reader: Some(reader), result, .. } => {
+                *result = result.take().or_else(|| reader.try_next());
+            }
+            Work::Generation { reader: Some(reader), events, .. } => {
+                events.extend(std::iter::from_fn(|| reader.try_next()).take(count));
+            }
+            Work::Search { reader: Some(reader), found, .. } => {
+                *found = found.take().or_else(|| reader.try_next());
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn drop_reader(&mut self) {
+        match &mut self.work {
+            Work::Reading { reader, .. } => drop(reader.take()),
+            Work::Generation { reader, .. } => drop(reader.take()),
+            Work::Search { reader, .. } => drop(reader.take()),
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        match &self.work {
+            Work::Reading { reader, result, .. } => reader.is_none() || result.is_some(),
+            Work::Search { reader, found, .. } => reader.is_none() || found.is_some(),
+            Work::Generation { reader, events, .. } => {
+                reader.is_none()
+                    || events.last().is_some_and(|event| !matches!(event, GenerationEvent::Token(_)))
+            }
+        }
+    }
+
+    /// All that the session would read if nothing ended the job early.
+    pub(crate) fn whole(&self, model: &dyn Model) -> Vec<TokenId> {
+        match &self.work {
+            Work::Reading { plan, .. } => plan.tokens.to_vec(),
+            Work::Generation { draws, .. } => {
+                let mut whole = draws.prompt.clone();
+                whole.extend(self.drawn(model, draws).iter().map(|(token, _)| token));
+                whole
+            }
+            Work::Search { search, .. } => {
+                let best = Alone::search(model, &self.start.state, search).found;
+                let best = best.map_or_else(Vec::new, |mut found| found.remove(0).tokens);
+                [&search.prompt[..], &best].concat()
+            }
+        }
+    }
+
+    fn drawn(&self, model: &dyn Model, draws: &Draws) -> Vec<(TokenId, f64)> {
+        let Some(state) = solo::read(model, &self.start.state, &draws.prompt) else { return Vec::new() };
+        let position = self.start.position + draws.prompt.len() as u64;
+        solo::generate(model, state, position, (draws.sampler(), &filters(), draws.len))
+    }
+
+    /// What came out is what comes out of a run alone.
+    pub(crate) fn check(&self, model: &dyn Model) {
+        match &self.work {
+            Work::Reading { plan, result: Some(Ok(result)), .. } => self.check_reading(model, plan, result),
+            Work::Reading { plan, result: Some(Err(failure)), .. } => {
+                check_failure(&failure.error.message, &[&plan.tokens, &*plan.branches.concat()].concat());
+            }
+            Work::Reading { result: None, .. } => {}
+            Work::Generation { draws, events, .. } => self.check_generation(model, draws, events),
+            Work::Search { search, found: Some(found), .. } => self.check_search(model, search, found),
+            Work::Search { found: None, .. } => {}
+        }
+    }
+
+    fn check_reading(&self, model: &dyn Model, plan: &ReadingPlan, result: &ReadingResult) {
+        let state = solo::read(model, &self.start.state, &plan.tokens).expect("alone it would have failed");
+        if plan.scored == Scored::Yes {
+            assert_eq!(
+                Some(&result.logprobs),
+                solo::logprobs(model, &self.start.state, &plan.tokens).as_ref()
+            );
+        }
+        for (branch, logprobs) in plan.branches.iter().zip(&result.branches) {
+            assert_eq!(Some(logprobs), solo::logprobs(model, &state, branch).as_ref());
+        }
+        let next = result.next.as_ref().expect("it was asked for");
+        assert_eq!(next.logprobs, Some(solo::distribution(model, &state)));
+        match &result.snapshot {
+            Some(snapshot) => assert_eq!(snapshot.state, state),
+            None => assert_eq!(self.target, Target::Session, "what a copy has come to is given out"),
+        }
+    }
+
+    fn check_search(&self, model: &dyn Model, search: &Search, found: &Result<Found>) {
+        let alone = Alone::search(model, &self.start.state, search);
+        match found {
+            Ok(found) => {
+                assert_eq!(Some(&found.best), alone.found.as_ref());
+                let read = self.whole(model);
+                match &found.snapshot {
+                    Some(snapshot) => {
+                        assert_eq!(
+                            Some(&snapshot.state),
+                            solo::read(model, &self.start.state, &read).as_ref()
+                        );
+                    }
+                    None => assert_eq!(self.target, Target::Session, "what a copy has come to is given out"),
+                }
+            }
+            Err(error) => check_failure(&error.message, &alone.read),
+        }
+    }
+
+    fn check_generation(&self, model: &dyn Model, draws: &Draws, events: &[GenerationEvent]) {
+        let alone = self.drawn(model, draws);
+        for (index, event) in events.iter().enumerate() {
+            match event {
+                GenerationEvent::Token(token) => {
+                    assert_eq!(
+                        (token.index, token.token, token.logprob),
+                        (index, alone[index].0, alone[index].1)
+                    );
+                }
+                GenerationEvent::Done(finished) => {
+                    assert_eq!(finished.token_count, index, "every token drawn was let out");
+                    assert_eq!(finished.finish == Finish::Length, index == draws.len);
+                    assert!(
+                        matches!(finished.finish, Finish::Length | Finish::Timeout),
+                        "{:?}",
+                        finished.finish
+                    );
+                }
+                GenerationEvent::Failed { error, .. } => {
+                    let last = index.checked_sub(1).map(|last| vec![alone[last].0]);
+                    check_failure(&error.message, last.as_ref().unwrap_or(&draws.prompt));
+                }
+            }
+        }
+    }
+}
+
+/// It failed by one of the tokens that it was reading, not by what was read beside it.
+fn check_failure(message: &str, reading: &[TokenId]) {
+    let by = |token, word| reading.contains(&token) && message.contains(word);
+    let wanted = by(NAN, "finite") || by(PANIC, "panicked") || message.contains("within its time");
+    assert!(wanted, "{message}, reading {reading:?}");
+}
+
+/// What a job works on: its session, or a copy of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Target {
+    Session,
+    Copy,
+}
+
+pub(crate) fn token(event: &GenerationEvent) -> Option<TokenId> {
+    match event {
+        GenerationEvent::Token(token) => Some(token.token),
+        _ => None,
+    }
+}
