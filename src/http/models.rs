@@ -36,6 +36,7 @@ pub(super) struct Model {
     /// Units of each layer, the first layer first.
     hidden_sizes: Vec<usize>,
     parameter_count: u64,
+    /// The type that the weights are held in; `f32` where matrices differ in theirs.
     weights_dtype: &'static str,
     /// What a session costs, its bookkeeping aside.
     state_bytes: usize,

@@ -7,6 +7,7 @@
 //! have, the vector instructions themselves, and prefetching. It knows rows and columns, but no cells and no models.
 
 mod current;
+mod element;
 mod isa;
 mod matrix;
 mod packed;
@@ -15,6 +16,7 @@ mod product;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use element::Element;
 pub(crate) use isa::{Isa, Task};
 pub(crate) use matrix::{Rows, RowsMut};
 pub(crate) use packed::{Packed, pad_columns};
@@ -27,7 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub enum Kernel {
     /// x86-64 with AVX-512F.
     Avx512,
-    /// x86-64 with AVX2 and FMA.
+    /// x86-64 with AVX2, FMA and F16C.
     Avx2,
     /// Whatever the build targets.
     Portable,
@@ -87,6 +89,7 @@ impl Kernel {
         #[cfg(target_arch = "x86_64")]
         let features = [
             ("fma", is_x86_feature_detected!("fma")),
+            ("f16c", is_x86_feature_detected!("f16c")),
             ("avx2", is_x86_feature_detected!("avx2")),
             ("avx512f", is_x86_feature_detected!("avx512f")),
         ];
@@ -99,7 +102,12 @@ impl Kernel {
     fn is_supported(self) -> bool {
         match self {
             Kernel::Avx512 => is_x86_feature_detected!("avx512f"),
-            Kernel::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            // Every processor with AVX2 so far has the other two.
+            Kernel::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
             Kernel::Portable => true,
         }
     }

@@ -5,6 +5,7 @@
 
 mod distribution;
 pub mod fake;
+mod load_options;
 mod logsumexp;
 pub mod math;
 mod model;
@@ -17,6 +18,7 @@ pub(crate) mod test_logits;
 pub(crate) mod top_k;
 
 pub use distribution::Distribution;
+pub use load_options::{LoadOptions, WeightsType};
 pub use logsumexp::LogSumExp;
 pub use model::{Backend, Cell, Dtype, Logits, Model, ModelInfo, Row, RowError, RowIndex, Sink};
 pub use scratch::Scratch;

@@ -110,9 +110,10 @@ pub struct ModelInfo {
     pub state_len: usize,
     /// Number of weights; tied ones count once.
     pub parameter_count: u64,
-    /// The type of the weights in their file; `F32` where they differ in theirs.
+    /// The type that the weights are held in; `F32` where they differ in theirs.
     pub weights_dtype: Dtype,
-    /// The type whose numbers are multiplied: part of a model's identity, since states are numbers of one type.
+    /// The type whose precision the numbers have: `F32` where they are those of the file, since widening changes none; otherwise
+    /// what they were rounded to. It is part of a model's identity, because states belong to numbers.
     pub effective_dtype: Dtype,
     /// What computes the model.
     pub backend: Backend,
@@ -166,7 +167,7 @@ impl Cell {
     }
 }
 
-/// The type of stored weights.
+/// A type of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     /// IEEE single precision.

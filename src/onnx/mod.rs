@@ -30,8 +30,7 @@ pub use port::{Dim, Element, Port};
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::Result;
-use crate::kernels::Kernel;
-use crate::lm::Model;
+use crate::lm::{LoadOptions, Model};
 use crate::rnn::Rnn;
 use graph::Graph;
 use lower::Lowered;
@@ -50,7 +49,7 @@ struct Candidate<'a> {
 ///
 /// # Errors
 /// `Load` when the file does not hold a graph.
-pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
+pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Examined> {
     let graph = file::read_graph(path)?;
     let mut understanding = Understanding::of(&graph, hints);
     let found = match allow::check(&graph).and_then(|()| recognise::recognise(&graph)) {
@@ -65,7 +64,7 @@ pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
             // The weights are in memory once from here on, before the engine packs them.
             drop(found);
             drop(graph);
-            Ok(native(lowered, understanding, kernel))
+            Ok(native(lowered, understanding, options))
         }
         Err(why) => {
             drop(found);
@@ -75,10 +74,10 @@ pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
     }
 }
 
-fn native(lowered: Lowered, mut understanding: Understanding, kernel: Kernel) -> Examined {
+fn native(lowered: Lowered, mut understanding: Understanding, options: LoadOptions) -> Examined {
     let Lowered { architecture, weights } = lowered;
     let tie_weights = weights.output.is_none();
-    let rnn = Rnn::new(&architecture, weights, kernel);
+    let rnn = Rnn::new(&architecture, weights, options);
     understanding.network = Some(GraphNetwork { architecture, tie_weights });
     Examined { model: rnn.map(|rnn| Arc::new(rnn) as Arc<dyn Model>), understanding }
 }

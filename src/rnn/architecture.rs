@@ -3,7 +3,7 @@
 //! Shapes and gate orders are PyTorch's; readers of other formats reorder.
 
 use super::values::Values;
-use crate::lm::{Cell, Dtype};
+use crate::lm::{Cell, Dtype, WeightsType};
 
 /// The sizes of `embedding -> recurrent layers -> affine`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,33 @@ impl Weights {
         match self.matrices().all(|matrix| matrix.dtype() == dtype) {
             true => dtype,
             false => Dtype::F32,
+        }
+    }
+
+    /// The type whose precision the numbers have after a conversion to `to`: see
+    /// [`ModelInfo::effective_dtype`](crate::lm::ModelInfo::effective_dtype).
+    pub(super) fn effective_dtype(&self, to: WeightsType) -> Dtype {
+        match to {
+            WeightsType::AsStored | WeightsType::F32 => Dtype::F32,
+            WeightsType::Bf16 if self.matrices().all(|matrix| matrix.dtype() == Dtype::Bf16) => Dtype::F32,
+            WeightsType::Bf16 => Dtype::Bf16,
+        }
+    }
+
+    /// The same weights with all matrices in the type `to`.
+    pub(super) fn converted(self, to: WeightsType) -> Self {
+        let Self { embedding, layers, output, output_bias } = self;
+        let layer = |layer: LayerWeights| LayerWeights {
+            w_ih: layer.w_ih.converted(to),
+            w_hh: layer.w_hh.converted(to),
+            b_ih: layer.b_ih,
+            b_hh: layer.b_hh,
+        };
+        Self {
+            embedding: embedding.converted(to),
+            layers: layers.into_iter().map(layer).collect(),
+            output: output.map(|output| output.converted(to)),
+            output_bias,
         }
     }
 

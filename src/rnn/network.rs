@@ -8,7 +8,7 @@ use super::validate::validate;
 use super::values::Values;
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::lm::{Backend, Dtype, Model, ModelInfo, Row, Scratch, Sink};
+use crate::lm::{Backend, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType};
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.
 ///
@@ -23,15 +23,23 @@ pub struct Rnn {
 }
 
 impl Rnn {
-    /// Checks and packs `weights`.
+    /// Checks `weights`, converts them to the type of `options`, and packs them.
     ///
     /// # Errors
     /// [`ErrorKind::Load`](crate::error::ErrorKind::Load) naming the tensor whose length does not follow from
     /// `architecture`, or that holds a number that is not finite.
-    pub fn new(architecture: &Architecture, weights: Weights, kernel: Kernel) -> Result<Self> {
+    pub fn new(
+        architecture: &Architecture,
+        weights: Weights,
+        options: impl Into<LoadOptions>,
+    ) -> Result<Self> {
+        let LoadOptions { kernel, weights: weights_type } = options.into();
+        let weights_type = weights_type.unwrap_or(WeightsType::AsStored);
         validate(architecture, &weights)?;
         let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, gru_form } = architecture;
         let parameter_count = weights.parameter_count();
+        let effective_dtype = weights.effective_dtype(weights_type);
+        let weights = weights.converted(weights_type);
         let weights_dtype = weights.dtype();
 
         let mut layers = Vec::new();
@@ -59,7 +67,7 @@ impl Rnn {
             state_len,
             parameter_count,
             weights_dtype,
-            effective_dtype: Dtype::F32,
+            effective_dtype,
             backend: Backend::Native,
         };
         Ok(Self { info, kernel, embedding, layers, output })

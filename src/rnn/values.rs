@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-use crate::kernels::Packed;
-use crate::lm::Dtype;
+use crate::kernels::{Element, Packed};
+use crate::lm::{Dtype, WeightsType};
 
 /// The values of a tensor, row-major, as stored. Widening them to `f32` is exact.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,20 @@ impl Values {
         }
     }
 
+    /// These values in the type `to`. What is beyond the range of `bf16` becomes its largest value.
+    pub(super) fn converted(self, to: WeightsType) -> Self {
+        match (to, self) {
+            (WeightsType::AsStored, values)
+            | (WeightsType::F32, values @ Self::F32(_))
+            | (WeightsType::Bf16, values @ Self::Bf16(_)) => values,
+            (WeightsType::F32, values) => Self::F32(values.widened()),
+            (WeightsType::Bf16, values) => {
+                let round = |value| bf16::from_f32(value).clamp(bf16::MIN, bf16::MAX);
+                Self::Bf16(values.widened().into_iter().map(round).collect())
+            }
+        }
+    }
+
     /// The value at `index`, as `f32`.
     pub fn get(&self, index: usize) -> f32 {
         match self {
@@ -90,17 +104,17 @@ impl Values {
     pub(super) fn copy_range(&self, range: Range<usize>, copy: &mut [f32]) {
         match self {
             Self::F32(values) => copy.copy_from_slice(&values[range]),
-            Self::F16(values) => widen(&values[range], copy, f16::to_f32),
-            Self::Bf16(values) => widen(&values[range], copy, bf16::to_f32),
+            Self::F16(values) => widen(&values[range], copy),
+            Self::Bf16(values) => widen(&values[range], copy),
         }
     }
 
     /// Packs a matrix `[columns, depth]`: each of `blocks`, a range of columns, begins at a panel of its own.
     pub(super) fn pack(&self, depth: usize, blocks: &[Range<usize>]) -> Packed {
         match self {
-            Self::F32(values) => Packed::new(depth, &cut(values, depth, blocks), |value| value),
-            Self::F16(values) => Packed::new(depth, &cut(values, depth, blocks), f16::to_f32),
-            Self::Bf16(values) => Packed::new(depth, &cut(values, depth, blocks), bf16::to_f32),
+            Self::F32(values) => Packed::new(depth, &cut(values, depth, blocks)),
+            Self::F16(values) => Packed::new(depth, &cut(values, depth, blocks)),
+            Self::Bf16(values) => Packed::new(depth, &cut(values, depth, blocks)),
         }
     }
 }
@@ -116,9 +130,9 @@ fn cut<'a, T>(values: &'a [T], width: usize, blocks: &[Range<usize>]) -> Vec<&'a
     blocks.iter().map(|block| &values[block.start * width..block.end * width]).collect()
 }
 
-fn widen<T: Copy>(values: &[T], copy: &mut [f32], value: fn(T) -> f32) {
-    for (copy, &narrow) in copy.iter_mut().zip(values) {
-        *copy = value(narrow);
+fn widen<T: Element>(values: &[T], copy: &mut [f32]) {
+    for (copy, &value) in copy.iter_mut().zip(values) {
+        *copy = value.widen();
     }
 }
 
@@ -138,6 +152,18 @@ mod tests {
         assert_eq!(Values::narrowed(vec![1.0 + 1.0 / 512.0], Dtype::Bf16).dtype(), Dtype::F32);
         assert_eq!(Values::narrowed(vec![1.0 + 1.0 / 512.0], Dtype::F16).dtype(), Dtype::F16);
         assert_eq!(Values::narrowed(coarse.clone(), Dtype::F32), Values::F32(coarse));
+    }
+
+    #[test]
+    fn rounding_to_bf16_is_to_nearest_and_keeps_numbers_finite() {
+        let values = Values::F32(vec![1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, f32::MAX, f32::MIN]);
+        let rounded = values.converted(WeightsType::Bf16);
+        let largest = bf16::MAX.to_f32();
+        assert_eq!(rounded.widened(), [1.0, 1.0 + 4.0 / 256.0, largest, -largest], "ties go to even");
+        let halves = Values::F16(vec![f16::from_f32(1.0 + 1.0 / 1024.0)]);
+        assert_eq!(halves.clone().converted(WeightsType::AsStored), halves);
+        assert_eq!(halves.clone().converted(WeightsType::Bf16), Values::Bf16(vec![bf16::ONE]));
+        assert_eq!(halves.converted(WeightsType::F32), Values::F32(vec![1.0 + 1.0 / 1024.0]));
     }
 
     #[test]

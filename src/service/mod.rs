@@ -43,6 +43,7 @@ use crate::engine::jobs::{Reading, ReadingPlan, ReadingResult};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Reader, Setup, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
+use crate::lm::LoadOptions;
 use crate::session::{Lease, NewSession, SessionLimits, Sessions, Snapshot};
 use crate::telemetry::{Metrics, Rejected};
 
@@ -117,7 +118,7 @@ impl Service {
             models: config.models.clone(),
             default_model: config.default_model.clone(),
             strict: config.strict,
-            kernel,
+            options: LoadOptions { kernel, weights: config.weights },
         })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");

@@ -25,7 +25,7 @@ pub struct ModelDescription {
     pub hidden_sizes: Vec<usize>,
     /// Number of weights.
     pub parameter_count: u64,
-    /// The type of the weights in their file.
+    /// The type that the weights are held in.
     pub weights_dtype: &'static str,
     /// Bytes of one sequence's state.
     pub state_bytes: usize,

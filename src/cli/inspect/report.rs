@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::catalog::{Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, Served, TensorHead};
 use crate::http::OnnxGraph;
-use crate::lm::Cell;
+use crate::lm::{Cell, WeightsType};
 
 /// All that there is to say. What could not be read is absent.
 #[derive(Debug, Serialize)]
@@ -45,6 +45,8 @@ struct Model {
 #[derive(Debug, Serialize)]
 struct ManifestSays {
     weights: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights_dtype: Option<&'static str>,
     /// Of a safetensors file. That of a graph is in the graph.
     #[serde(skip_serializing_if = "Option::is_none")]
     architecture: Option<Architecture>,
@@ -140,7 +142,7 @@ impl From<&Served> for Model {
 
 impl From<Manifest> for ManifestSays {
     fn from(manifest: Manifest) -> Self {
-        let Manifest { weights, network, tokenizer_file, tokenizer, initial_tokens } = manifest;
+        let Manifest { weights, weights_type, network, tokenizer_file, tokenizer, initial_tokens } = manifest;
         let (architecture, onnx) = match network {
             NetworkSpec::Declared(network) => {
                 let architecture = network.architecture;
@@ -159,6 +161,7 @@ impl From<Manifest> for ManifestSays {
         };
         Self {
             weights,
+            weights_dtype: weights_type.map(WeightsType::name),
             architecture,
             onnx,
             tokenizer: Tokenizer {

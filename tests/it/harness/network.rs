@@ -1,8 +1,7 @@
 //! Networks whose weights come from a counter: the same on every machine, without a file.
 
 use proptest::prelude::*;
-use rnnlm_server::kernels::Kernel;
-use rnnlm_server::lm::{Cell, TokenId};
+use rnnlm_server::lm::{Cell, LoadOptions, TokenId};
 use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
 
 /// What a network is made of.
@@ -51,9 +50,9 @@ impl Shape {
         Weights { embedding, layers, output, output_bias }
     }
 
-    /// The network, packed for `kernel`.
-    pub(crate) fn build(&self, kernel: Kernel) -> Rnn {
-        Rnn::new(&self.architecture, self.weights(), kernel).expect("weights of the right shapes")
+    /// The network, packed as `options` say; a kernel alone will do.
+    pub(crate) fn build(&self, options: impl Into<LoadOptions>) -> Rnn {
+        Rnn::new(&self.architecture, self.weights(), options).expect("weights of the right shapes")
     }
 
     /// `len` tokens of the vocabulary, by `key`.

@@ -5,3 +5,4 @@ mod fingerprint;
 mod golden;
 mod invariants;
 mod reference;
+mod weights_types;

@@ -1,0 +1,49 @@
+//! The choices at load that are not in a model's files: how weights are held in memory, and what they run on.
+
+use super::Dtype;
+use crate::kernels::Kernel;
+
+/// How models of the native engine are held, and what they run on. A [`Kernel`] alone stands for the defaults of the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// The instruction set.
+    pub kernel: Kernel,
+    /// The type that weights are held in; `None` is the manifest's, or else [`WeightsType::AsStored`].
+    pub weights: Option<WeightsType>,
+}
+
+impl From<Kernel> for LoadOptions {
+    fn from(kernel: Kernel) -> Self {
+        Self { kernel, weights: None }
+    }
+}
+
+/// The type that weight matrices are held in. Biases and states are always `f32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightsType {
+    /// That of the file.
+    AsStored,
+    /// Single precision; 16-bit weights are widened, which changes no number.
+    F32,
+    /// bfloat16; other weights are rounded to the nearest.
+    Bf16,
+}
+
+impl WeightsType {
+    /// All of them.
+    pub const ALL: [WeightsType; 3] = [WeightsType::AsStored, WeightsType::F32, WeightsType::Bf16];
+
+    /// The name in options and manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            WeightsType::AsStored => "as-stored",
+            WeightsType::F32 => Dtype::F32.name(),
+            WeightsType::Bf16 => Dtype::Bf16.name(),
+        }
+    }
+
+    /// The type of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+}
