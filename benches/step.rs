@@ -21,7 +21,7 @@ fn main() {
     divan::main();
 }
 
-/// 4.4 MB of weights in f32, half of it in bf16.
+/// 4.4 MB of weights in f32, half of that in bf16, a quarter in int8.
 #[divan::bench_group(min_time = 0.5)]
 mod lstm_1x100_vocab_10k {
     use super::*;
@@ -37,6 +37,11 @@ mod lstm_1x100_vocab_10k {
     }
 
     #[divan::bench(args = ROWS)]
+    fn step_int8(bencher: Bencher<'_, '_>, rows: usize) {
+        Case { network: lstm(100, 1), weights: WeightsType::Int8, len: 1 }.bench(bencher, rows);
+    }
+
+    #[divan::bench(args = ROWS)]
     fn prompt_64_f32(bencher: Bencher<'_, '_>, rows: usize) {
         Case { network: lstm(100, 1), weights: WeightsType::F32, len: 64 }.bench(bencher, rows);
     }
@@ -45,9 +50,14 @@ mod lstm_1x100_vocab_10k {
     fn prompt_64_bf16(bencher: Bencher<'_, '_>, rows: usize) {
         Case { network: lstm(100, 1), weights: WeightsType::Bf16, len: 64 }.bench(bencher, rows);
     }
+
+    #[divan::bench(args = ROWS)]
+    fn prompt_64_int8(bencher: Bencher<'_, '_>, rows: usize) {
+        Case { network: lstm(100, 1), weights: WeightsType::Int8, len: 64 }.bench(bencher, rows);
+    }
 }
 
-/// 53 MB of weights in f32, half of it in bf16.
+/// 53 MB of weights in f32, half of that in bf16, a quarter in int8.
 #[divan::bench_group(min_time = 0.5)]
 mod lstm_2x650_vocab_10k {
     use super::*;
@@ -63,6 +73,11 @@ mod lstm_2x650_vocab_10k {
     }
 
     #[divan::bench(args = ROWS)]
+    fn step_int8(bencher: Bencher<'_, '_>, rows: usize) {
+        Case { network: lstm(650, 2), weights: WeightsType::Int8, len: 1 }.bench(bencher, rows);
+    }
+
+    #[divan::bench(args = ROWS)]
     fn prompt_64_f32(bencher: Bencher<'_, '_>, rows: usize) {
         Case { network: lstm(650, 2), weights: WeightsType::F32, len: 64 }.bench(bencher, rows);
     }
@@ -70,6 +85,11 @@ mod lstm_2x650_vocab_10k {
     #[divan::bench(args = ROWS)]
     fn prompt_64_bf16(bencher: Bencher<'_, '_>, rows: usize) {
         Case { network: lstm(650, 2), weights: WeightsType::Bf16, len: 64 }.bench(bencher, rows);
+    }
+
+    #[divan::bench(args = ROWS)]
+    fn prompt_64_int8(bencher: Bencher<'_, '_>, rows: usize) {
+        Case { network: lstm(650, 2), weights: WeightsType::Int8, len: 64 }.bench(bencher, rows);
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod current;
 mod element;
+mod int8;
 mod isa;
 mod matrix;
 mod packed;
@@ -17,6 +18,7 @@ mod product;
 mod x86;
 
 pub(crate) use element::Element;
+pub(crate) use int8::{DEPTH_MAX, Int8Block, quantise};
 pub(crate) use isa::{Isa, Task};
 pub(crate) use matrix::{Rows, RowsMut};
 pub(crate) use packed::{Packed, pad_columns};
@@ -92,6 +94,8 @@ impl Kernel {
             ("f16c", is_x86_feature_detected!("f16c")),
             ("avx2", is_x86_feature_detected!("avx2")),
             ("avx512f", is_x86_feature_detected!("avx512f")),
+            ("avx512bw", is_x86_feature_detected!("avx512bw")),
+            ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
         ];
         #[cfg(not(target_arch = "x86_64"))]
         let features: [(&str, bool); 0] = [];

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use super::element::Element;
+use super::int8::{Int8Block, Int8Lines, Int8Product};
 
 /// Output columns of a panel.
 pub(crate) const PANEL: usize = 64;
@@ -28,6 +29,7 @@ pub(crate) enum Lines {
     F32(Vec<Line<f32>>),
     F16(Vec<Line<f16>>),
     Bf16(Vec<Line<bf16>>),
+    Int8(Int8Lines),
 }
 
 impl Packed {
@@ -48,6 +50,12 @@ impl Packed {
         Self { lines: T::lines(lines), depth, panels }
     }
 
+    /// Packs blocks of int8 weights, each of which begins at a panel of its own.
+    pub(crate) fn int8(depth: usize, blocks: &[Int8Block<'_>]) -> Self {
+        let panels = blocks.iter().map(|block| block.scales.len().div_ceil(PANEL)).sum();
+        Self { lines: Lines::Int8(Int8Lines::new(depth, blocks)), depth, panels }
+    }
+
     /// Values of one row of activations.
     pub(crate) fn depth(&self) -> usize {
         self.depth
@@ -58,8 +66,15 @@ impl Packed {
         self.panels * PANEL
     }
 
+    /// Values of working memory that a product takes for each row of activations.
+    pub(crate) fn room(&self) -> usize {
+        match &self.lines {
+            Lines::F32(_) | Lines::F16(_) | Lines::Bf16(_) => 0,
+            Lines::Int8(lines) => Int8Product::room(lines),
+        }
+    }
+
     /// The lines of all panels, `[panels, depth]`.
-    #[inline(always)]
     pub(crate) fn lines(&self) -> &Lines {
         &self.lines
     }
@@ -70,6 +85,7 @@ impl Packed {
             Lines::F32(lines) => self.widen_column(lines, column, weights),
             Lines::F16(lines) => self.widen_column(lines, column, weights),
             Lines::Bf16(lines) => self.widen_column(lines, column, weights),
+            Lines::Int8(lines) => lines.copy_column(column, weights),
         }
     }
 

@@ -4,7 +4,9 @@
 //! already, whatever the number of rows and the shape of the tile. So a row's numbers do not depend on its neighbours,
 //! and a chain that is interrupted and resumed gives the same bits as one that is not.
 
+use super::Kernel;
 use super::element::Element;
+use super::int8::Int8Product;
 use super::isa::{Isa, Task};
 use super::matrix::{Rows, RowsMut};
 use super::packed::{Line, Lines, PANEL, Packed};
@@ -20,6 +22,8 @@ pub(crate) struct Product<'a> {
     pub(crate) start: Start<'a>,
     /// The sums. Padding columns are written too.
     pub(crate) c: RowsMut<'a>,
+    /// Working memory: at least [`Packed::room`] values for each row.
+    pub(crate) room: &'a mut [f32],
 }
 
 /// What a sum starts from.
@@ -31,17 +35,22 @@ pub(crate) enum Start<'a> {
     Resume,
 }
 
-impl Task for Product<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
+impl Product<'_> {
+    /// Computes the product with the instructions of `kernel`.
+    pub(crate) fn run(self, kernel: Kernel) {
         match self.w.lines() {
-            Lines::F32(lines) => self.multiply(isa, lines),
-            Lines::F16(lines) => self.multiply(isa, lines),
-            Lines::Bf16(lines) => self.multiply(isa, lines),
+            Lines::F32(lines) => kernel.run(FloatProduct { lines, product: self }),
+            Lines::F16(lines) => kernel.run(FloatProduct { lines, product: self }),
+            Lines::Bf16(lines) => kernel.run(FloatProduct { lines, product: self }),
+            Lines::Int8(lines) => kernel.run_integers(Int8Product { lines, product: self }),
         }
     }
+}
+
+/// A product over weights of a float type.
+struct FloatProduct<'a, T> {
+    lines: &'a [Line<T>],
+    product: Product<'a>,
 }
 
 /// Lines that one tile goes through before the next tile does: 16 KiB, half of the smallest first-level cache.
@@ -55,20 +64,25 @@ struct Slab<'a, T> {
     depth: usize,
 }
 
-impl Product<'_> {
+impl<T: Element> Task for FloatProduct<'_, T> {
+    type Output = ();
+
     /// Goes through the panels, through each panel slab by slab, and for each slab through all rows: weights are fetched
     /// from memory once, and from the nearest cache for every tile except the first.
     #[inline(always)]
-    fn multiply<I: Isa, T: Element>(mut self, isa: I, lines: &[Line<T>]) {
+    fn run<I: Isa>(mut self, isa: I) {
+        let depth = self.product.w.depth();
         // A single tile uses the weights once: without slabs it keeps its sums in registers.
-        let slab_max = if self.a.count > I::ROWS { SLAB_MAX } else { self.w.depth() };
-        for (panel, lines) in lines.chunks_exact(self.w.depth()).enumerate() {
+        let slab_max = if self.product.a.count > I::ROWS { SLAB_MAX } else { depth };
+        for (panel, lines) in self.lines.chunks_exact(depth).enumerate() {
             for (index, lines) in lines.chunks(slab_max).enumerate() {
-                self.slab(isa, &Slab { lines, panel, depth: index * slab_max });
+                self.product.slab(isa, &Slab { lines, panel, depth: index * slab_max });
             }
         }
     }
+}
 
+impl Product<'_> {
     #[inline(always)]
     fn slab<I: Isa, T: Element>(&mut self, isa: I, slab: &Slab<'_, T>) {
         let tiles = self.a.count.div_ceil(I::ROWS);

@@ -27,11 +27,15 @@ pub enum WeightsType {
     F32,
     /// bfloat16; other weights are rounded to the nearest.
     Bf16,
+    /// int8, with a scale for each output column; activations are quantised too, row by row as they come. An embedding that is
+    /// only looked up stays as stored.
+    Int8,
 }
 
 impl WeightsType {
     /// All of them.
-    pub const ALL: [WeightsType; 3] = [WeightsType::AsStored, WeightsType::F32, WeightsType::Bf16];
+    pub const ALL: [WeightsType; 4] =
+        [WeightsType::AsStored, WeightsType::F32, WeightsType::Bf16, WeightsType::Int8];
 
     /// The name in options and manifests.
     pub fn name(self) -> &'static str {
@@ -39,6 +43,7 @@ impl WeightsType {
             WeightsType::AsStored => "as-stored",
             WeightsType::F32 => Dtype::F32.name(),
             WeightsType::Bf16 => Dtype::Bf16.name(),
+            WeightsType::Int8 => Dtype::Int8.name(),
         }
     }
 

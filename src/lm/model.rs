@@ -176,6 +176,8 @@ pub enum Dtype {
     F16,
     /// bfloat16: the upper half of an `f32`.
     Bf16,
+    /// Integers in `-127..=127`, with a scale for each output column.
+    Int8,
 }
 
 impl Dtype {
@@ -185,6 +187,7 @@ impl Dtype {
             Dtype::F32 => "f32",
             Dtype::F16 => "f16",
             Dtype::Bf16 => "bf16",
+            Dtype::Int8 => "int8",
         }
     }
 }

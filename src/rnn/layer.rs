@@ -38,6 +38,8 @@ pub(super) struct Memory<'a> {
     pub(super) gates: &'a mut [f32],
     /// At least `[rows, aux_columns]`.
     pub(super) aux: &'a mut [f32],
+    /// Working memory of the products: at least [`Layer::room`] of the chunk's largest product.
+    pub(super) room: &'a mut [f32],
     /// The layer's h, all blocks, `[rows + tokens, hidden]`; written.
     pub(super) output: &'a mut [f32],
     /// `[rows, state_len]`; the layer's part of it is read and advanced.
@@ -88,9 +90,14 @@ impl Layer {
         self.recurrence.aux_columns()
     }
 
+    /// Values of [`Memory::room`] that a product of one row takes.
+    pub(super) fn room(&self) -> usize {
+        self.w_ih.room().max(self.recurrence.room())
+    }
+
     /// Takes all rows of the chunk through all its steps.
     pub(super) fn run(&self, chunk: &Chunk, memory: Memory<'_>) {
-        let Memory { input, gates, aux, output, states, state_len } = memory;
+        let Memory { input, gates, aux, room, output, states, state_len } = memory;
         let kernel = self.kernel;
         let hidden = self.hidden;
         let columns = self.gate_columns();
@@ -98,12 +105,14 @@ impl Layer {
             let h = &states[row * state_len + self.state_offset..][..hidden];
             output[row * hidden..][..hidden].copy_from_slice(h);
         }
-        kernel.run(Product {
+        let product = Product {
             a: Rows { values: input, stride: self.input, count: chunk.tokens() },
             w: &self.w_ih,
             start: Start::Bias(&self.bias),
             c: RowsMut { values: gates, stride: columns, count: chunk.tokens() },
-        });
+            room,
+        };
+        product.run(kernel);
         for step in 0..chunk.steps() {
             let before = chunk.block(step);
             let here = chunk.block(step + 1);
@@ -118,6 +127,7 @@ impl Layer {
                     h_before: Rows { values: &past[before.start * hidden..], stride: hidden, count },
                     h: RowsMut { values: present, stride: hidden, count },
                     state: RowsMut { values: &mut states[self.state_offset..], stride: state_len, count },
+                    room,
                     hidden,
                 },
             );

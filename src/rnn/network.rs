@@ -4,11 +4,11 @@ use super::architecture::{Architecture, Weights};
 use super::layer::{Layer, LayerSpec};
 use super::output::{Output, OutputSpec};
 use super::run::Run;
-use super::validate::validate;
+use super::validate::{validate, validate_depths};
 use super::values::Values;
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::lm::{Backend, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType};
+use crate::lm::{Backend, Dtype, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType};
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.
 ///
@@ -39,7 +39,10 @@ impl Rnn {
         let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, gru_form } = architecture;
         let parameter_count = weights.parameter_count();
         let effective_dtype = weights.effective_dtype(weights_type);
-        let weights = weights.converted(weights_type);
+        let weights = weights.converted(architecture, weights_type);
+        if effective_dtype == Dtype::Int8 {
+            validate_depths(architecture)?;
+        }
         let weights_dtype = weights.dtype();
 
         let mut layers = Vec::new();

@@ -41,7 +41,7 @@ impl<'a, 'row> Run<'a, 'row> {
     pub(super) fn run(mut self, scratch: &mut Scratch, sink: &mut Sink<'_>) {
         let Some(&steps) = self.lens.first() else { return };
         let sizes = self.buffer_sizes(scratch);
-        let [states, mut vectors, mut next_vectors, gates, aux, tile_h, tile_logits] =
+        let [states, mut vectors, mut next_vectors, gates, aux, room, tile_h, tile_logits] =
             scratch.carve(sizes.lens());
         self.gather(states);
 
@@ -56,6 +56,7 @@ impl<'a, 'row> Run<'a, 'row> {
                         input: &vectors[chunk.rows() * layer.input()..],
                         gates,
                         aux,
+                        room,
                         output: next_vectors,
                         states,
                         state_len: sizes.state_len,
@@ -65,7 +66,7 @@ impl<'a, 'row> Run<'a, 'row> {
                 self.fail_vectors(&chunk, vectors, layer.hidden());
             }
             self.fail_states(&chunk, states);
-            let tile = TileBuffers { h: tile_h, logits: tile_logits, rows: sizes.tile_rows };
+            let tile = TileBuffers { h: tile_h, logits: tile_logits, room, rows: sizes.tile_rows };
             let wanted = self.wanted(&chunk);
             self.emit(Asked { vectors, wanted: &wanted }, tile, sink);
             start += chunk.steps();
@@ -87,6 +88,8 @@ impl<'a, 'row> Run<'a, 'row> {
         let chunk_tokens = tokens.min(fitting.max(rows));
         let wanted = |&row: &usize| self.rows[row].logits.positions(self.rows[row].tokens.len()).len();
         let wanted = self.order.iter().map(wanted).sum::<usize>().clamp(1, rows + chunk_tokens);
+        let tile_rows = scratch.tile_rows(network.output.columns()).min(wanted);
+        let room = chunk_tokens.max(rows) * widest(Layer::room);
         BufferSizes {
             rows,
             chunk_tokens,
@@ -94,7 +97,8 @@ impl<'a, 'row> Run<'a, 'row> {
             vector_width,
             gate_columns,
             aux_columns: widest(Layer::aux_columns),
-            tile_rows: scratch.tile_rows(network.output.columns()).min(wanted),
+            room: room.max(tile_rows * network.output.room()),
+            tile_rows,
             tile_columns: [network.output.hidden(), network.output.columns()],
         }
     }
@@ -200,14 +204,16 @@ struct BufferSizes {
     vector_width: usize,
     gate_columns: usize,
     aux_columns: usize,
+    /// Working memory of the largest product.
+    room: usize,
     tile_rows: usize,
     /// Values that a row of a tile takes, h and logits.
     tile_columns: [usize; 2],
 }
 
 impl BufferSizes {
-    /// States, two buffers of vectors, gates, aux, and a tile's h and logits.
-    fn lens(&self) -> [usize; 7] {
+    /// States, two buffers of vectors, gates, aux, the products' working memory, and a tile's h and logits.
+    fn lens(&self) -> [usize; 8] {
         let vectors = (self.rows + self.chunk_tokens) * self.vector_width;
         [
             self.rows * self.state_len,
@@ -215,6 +221,7 @@ impl BufferSizes {
             vectors,
             self.chunk_tokens * self.gate_columns,
             self.rows * self.aux_columns,
+            self.room,
             self.tile_rows * self.tile_columns[0],
             self.tile_rows * self.tile_columns[1],
         ]

@@ -71,7 +71,7 @@ fn wrong_keys_are_named_with_what_was_found_and_expected() {
         (
             "/weights_dtype",
             json!("f8"),
-            "`config.json`: `weights_dtype`: found `f8`, expected one of `as-stored`, `f32`, `bf16`",
+            "`config.json`: `weights_dtype`: found `f8`, expected one of `as-stored`, `f32`, `bf16`, `int8`",
         ),
         ("/initial_tokens", json!(["<s>"]), "`initial_tokens` has `<s>`, which the vocabulary does not have"),
         (

@@ -1,7 +1,7 @@
 //! Networks whose weights come from a counter: the same on every machine, without a file.
 
 use proptest::prelude::*;
-use rnnlm_server::lm::{Cell, LoadOptions, TokenId};
+use rnnlm_server::lm::{Cell, LoadOptions, TokenId, WeightsType};
 use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
 
 /// What a network is made of.
@@ -61,6 +61,11 @@ impl Shape {
         let mut random = Counter { key: self.seed ^ key.rotate_left(32), next: 0 };
         (0..len).map(|_| (random.word() % vocab_size) as TokenId).collect()
     }
+}
+
+/// Every type that weights can be held in.
+pub(crate) fn weights_types() -> impl Strategy<Value = WeightsType> {
+    prop::sample::select(&WeightsType::ALL[..])
 }
 
 /// Every cell in every form.

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
-use rnnlm_server::lm::{Logits, Model, Scratch, TokenId};
+use rnnlm_server::lm::{LoadOptions, Logits, Model, Scratch, TokenId, WeightsType};
 use rnnlm_server::rnn::Architecture;
 
-use crate::harness::network::{Biases, CELLS, OutputKind, Shape, shapes};
+use crate::harness::network::{Biases, CELLS, OutputKind, Shape, shapes, weights_types};
 use crate::harness::rows::{Answer, Ask, kernels, run, run_in};
 
 /// A row as these tests draw it.
@@ -28,10 +28,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn a_row_beside_others_gives_what_it_gives_alone(shape in shapes(), plans in plans(), tile_bytes in 0usize..4000) {
+    fn a_row_beside_others_gives_what_it_gives_alone(
+        (shape, weights) in (shapes(), weights_types()), plans in plans(), tile_bytes in 0usize..4000
+    ) {
         let tokens: Vec<_> = (0..).zip(&plans).map(|(key, plan)| shape.tokens(key, plan.len)).collect();
         for kernel in kernels() {
-            let model = shape.build(kernel);
+            let model = shape.build(LoadOptions { kernel, weights: Some(weights) });
             let together = run_in(&model, asks(&model, &tokens, &plans), &mut Scratch::new(tile_bytes));
             for (ask, answer) in asks(&model, &tokens, &plans).into_iter().zip(together) {
                 let positions: Vec<_> = answer.logits.iter().map(|(position, _)| *position).collect();
@@ -42,10 +44,12 @@ proptest! {
     }
 
     #[test]
-    fn tokens_in_pieces_give_what_they_give_at_once(shape in shapes(), len in 1usize..30, cuts in prop::collection::vec(1usize..9, 30)) {
+    fn tokens_in_pieces_give_what_they_give_at_once(
+        (shape, weights) in (shapes(), weights_types()), len in 1usize..30, cuts in prop::collection::vec(1usize..9, 30)
+    ) {
         let tokens = shape.tokens(0, len);
         for kernel in kernels() {
-            let model = shape.build(kernel);
+            let model = shape.build(LoadOptions { kernel, weights: Some(weights) });
             let whole = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Each)]).remove(0);
             let mut pieces = Answer { state: model.zero_state(), logits: Vec::new(), outcome: Ok(()) };
             let mut read = 0;
@@ -62,9 +66,9 @@ proptest! {
     }
 
     #[test]
-    fn the_next_tokens_logits_are_a_function_of_the_state(shape in shapes(), len in 0usize..9) {
+    fn the_next_tokens_logits_are_a_function_of_the_state(shape in shapes(), weights in weights_types(), len in 0usize..9) {
         let tokens = shape.tokens(0, len);
-        let model = shape.build(Kernel::Portable);
+        let model = shape.build(LoadOptions { kernel: Kernel::Portable, weights: Some(weights) });
         let after = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Last)]).remove(0);
         let ask = Ask { state: after.state.clone(), tokens: &[], logits: Logits::Last };
         let again = run(&model, vec![ask]).remove(0);
@@ -76,11 +80,12 @@ proptest! {
 /// Long enough that a run is cut into chunks inside.
 #[test]
 fn a_long_prompt_is_no_different_from_its_steps() {
-    for (cell, gru_form) in CELLS {
+    for ((cell, gru_form), weights) in CELLS.into_iter().zip(WeightsType::ALL.into_iter().cycle()) {
         let architecture =
             Architecture { cell, vocab_size: 5, embedding_size: 2, hidden_sizes: vec![3, 2], gru_form };
         let shape = Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 7 };
-        let model = shape.build(Kernel::choose(None).expect("a kernel for every processor"));
+        let kernel = Kernel::choose(None).expect("a kernel for every processor");
+        let model = shape.build(LoadOptions { kernel, weights: Some(weights) });
         let tokens: Vec<_> = [20_000, 15_000, 100, 0].map(|len| shape.tokens(len as u64, len)).into();
         let logits = [Logits::Last, Logits::Each, Logits::Last, Logits::Last];
         let asks = tokens.iter().zip(logits).map(|(tokens, logits)| Ask::fresh(&model, tokens, logits));

@@ -9,10 +9,20 @@ use rnnlm_server::rnn::{LayerWeights, Rnn, Values, Weights};
 use crate::harness::network::{Shape, shapes};
 use crate::harness::rows::{Answer, Ask, kernels, run};
 
-/// The network of `shape` with all matrices rounded to `stored`, as a file of that type has them.
+/// The network of `shape` with all matrices rounded, as a file of a type has them.
 struct Stored<'a> {
     shape: &'a Shape,
-    stored: Dtype,
+    round: Rounding,
+}
+
+type Rounding = fn(Vec<f32>) -> Values;
+
+fn to_f16(values: Vec<f32>) -> Values {
+    Values::F16(values.into_iter().map(f16::from_f32).collect())
+}
+
+fn to_bf16(values: Vec<f32>) -> Values {
+    Values::Bf16(values.into_iter().map(bf16::from_f32).collect())
 }
 
 impl Stored<'_> {
@@ -32,12 +42,7 @@ impl Stored<'_> {
     }
 
     fn rounded(&self, values: Values) -> Values {
-        let values = values.widened();
-        match self.stored {
-            Dtype::F32 => Values::F32(values),
-            Dtype::F16 => Values::F16(values.into_iter().map(f16::from_f32).collect()),
-            Dtype::Bf16 => Values::Bf16(values.into_iter().map(bf16::from_f32).collect()),
-        }
+        (self.round)(values.widened())
     }
 
     fn build(&self, kernel: Kernel, weights: WeightsType) -> Rnn {
@@ -57,8 +62,8 @@ proptest! {
 
     #[test]
     fn weights_of_16_bits_give_the_bits_of_the_same_numbers_in_f32(shape in shapes(), count in 1usize..16) {
-        for stored in [Dtype::F16, Dtype::Bf16] {
-            let network = Stored { shape: &shape, stored };
+        for (stored, round) in [(Dtype::F16, to_f16 as Rounding), (Dtype::Bf16, to_bf16)] {
+            let network = Stored { shape: &shape, round };
             for kernel in kernels() {
                 let narrow = network.build(kernel, WeightsType::AsStored);
                 let wide = network.build(kernel, WeightsType::F32);
@@ -72,8 +77,8 @@ proptest! {
 
     #[test]
     fn weights_rounded_at_load_are_those_of_a_file_that_was_rounded(shape in shapes()) {
-        let rounded = Stored { shape: &shape, stored: Dtype::F32 }.build(Kernel::Portable, WeightsType::Bf16);
-        let of_file = Stored { shape: &shape, stored: Dtype::Bf16 }.build(Kernel::Portable, WeightsType::AsStored);
+        let rounded = Stored { shape: &shape, round: Values::F32 }.build(Kernel::Portable, WeightsType::Bf16);
+        let of_file = Stored { shape: &shape, round: to_bf16 }.build(Kernel::Portable, WeightsType::AsStored);
         prop_assert_eq!(rounded.info().weights_dtype, Dtype::Bf16);
         prop_assert_eq!(rounded.info().effective_dtype, Dtype::Bf16);
         prop_assert_eq!(of_file.info().effective_dtype, Dtype::F32, "nothing was rounded");
