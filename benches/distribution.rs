@@ -1,4 +1,6 @@
-//! What turning logits into an answer costs, beside the step that made them: one thread, Gaussian-like logits.
+//! The cost of turning logits into an answer, to compare with the step that computed them: `cargo bench --bench distribution`.
+//!
+//! One thread; logits that are roughly normally distributed.
 
 use divan::Bencher;
 use rnnlm_server::lm::Distribution;
@@ -37,19 +39,19 @@ fn rank(bencher: Bencher<'_, '_>, vocab_size: usize) {
     bencher.bench(|| distribution.rank(17));
 }
 
-/// The model's logprob of the drawn token included.
+/// Includes the model's logprob of the drawn token.
 #[divan::bench(args = VOCAB_SIZES)]
 fn draw_unfiltered(bencher: Bencher<'_, '_>, vocab_size: usize) {
     draw(bencher, vocab_size, FilterSpec::default());
 }
 
-/// The model's logprob of the drawn token included.
+/// Includes the model's logprob of the drawn token.
 #[divan::bench(args = VOCAB_SIZES)]
 fn draw_top_k_40_top_p_95(bencher: Bencher<'_, '_>, vocab_size: usize) {
     draw(bencher, vocab_size, FilterSpec { top_k: Some(40), top_p: 0.95, ..Default::default() });
 }
 
-/// The model's logprob of the drawn token included.
+/// Includes the model's logprob of the drawn token.
 #[divan::bench(args = VOCAB_SIZES)]
 fn draw_top_p_90(bencher: Bencher<'_, '_>, vocab_size: usize) {
     draw(bencher, vocab_size, FilterSpec { top_p: 0.9, ..Default::default() });

@@ -1,7 +1,7 @@
-//! How long a step and a prompt take, by size of network, type of weights, rows and kernel: `cargo bench --bench step`.
+//! The time of a step and of a prompt, by size of the network, type of the weights, number of rows and kernel: `cargo bench --bench step`.
 //!
-//! One thread. A step reads one token in every row and computes every row's logits; a prompt reads 64 tokens and computes
-//! the last logits only. `RNNLM_KERNEL` chooses the kernel. Pin the process to a core for steady figures.
+//! One thread. A step reads one token in every row and computes the logits of every row; a prompt reads 64 tokens and computes
+//! only the last logits. `RNNLM_KERNEL` selects the kernel. Pin the process to a core to get stable figures.
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -9,7 +9,7 @@ use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, LoadOptions, Logits, Model, Row, Scratch, State, TokenId, WeightsType};
 use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
 
-use network::{Biases, OutputKind, Shape};
+use network::{Biases, Shape};
 
 #[path = "../tests/it/harness/network.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -101,10 +101,10 @@ fn lstm(size: usize, layers: usize) -> Shape {
         hidden_sizes: vec![size; layers],
         gru_form: GruForm::ResetAfter,
     };
-    Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 1 }
+    Shape { architecture, tied_output: false, biases: Biases::Both, seed: 1 }
 }
 
-/// What is measured, but for the number of rows.
+/// What is measured, except for the number of rows.
 struct Case {
     network: Shape,
     /// What its weights are converted to.
@@ -114,7 +114,8 @@ struct Case {
 }
 
 impl Case {
-    /// Reads `len` tokens in each of `rows` rows and takes their last logits, again and again from where they stand.
+    /// Reads `len` tokens in each of `rows` rows and computes their last logits; each run continues from the states of the previous
+    /// one.
     fn bench(&self, bencher: Bencher<'_, '_>, rows: usize) {
         let forced = std::env::var("RNNLM_KERNEL").ok();
         let kernel = Kernel::choose(forced.as_deref()).expect("a kernel of this processor");

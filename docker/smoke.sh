@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tries the container image as it is meant to be run: builds it (or takes the one named), starts it with a
-# read-only root and no capabilities, asks it for a distribution and a stream, and stops it.
+# Tests the container image the way it is meant to be run: builds it (or takes the one named), starts it with a
+# read-only root file system and without capabilities, requests a distribution and a stream, and stops it.
 #
 #   docker/smoke.sh [IMAGE]
 #
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly healthy_within_s=60
-readonly grace_s=30 # more than the server's own --shutdown-grace, as an orchestrator would set it
+readonly grace_s=30 # longer than the server's own --shutdown-grace, as an orchestrator would set it
 
 main() {
   answers=$(mktemp -d)
@@ -30,7 +30,7 @@ main() {
 
 build() {
   image=rnnlm-server:smoke
-  echo "building $image: minutes for the first time"
+  echo "building $image; the first build takes minutes"
   docker build --quiet --tag "$image" \
     --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)" \
     --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" . >/dev/null
@@ -49,8 +49,8 @@ becomes_healthy() {
   local health='' deadline=$((SECONDS + healthy_within_s)) begun=$SECONDS
   while [[ "$health" != healthy ]]; do
     health=$(docker inspect --format "$state" "$container")
-    [[ "$health" != *exited* ]] || fail "found the container $health, expected it to run"
-    ((SECONDS < deadline)) || fail "found it $health after $healthy_within_s s, expected healthy"
+    [[ "$health" != *exited* ]] || fail "the container is $health, expected it to run"
+    ((SECONDS < deadline)) || fail "the container is $health after $healthy_within_s s, expected healthy"
     sleep 0.2
   done
   said="after $((SECONDS - begun)) s"
@@ -59,12 +59,12 @@ becomes_healthy() {
 runs_without_privileges() {
   local status
   status=$(docker exec "$container" cat /proc/1/status)
-  grep -Eq '^Uid:\s+[1-9]' <<<"$status" || fail "found $(grep Uid: <<<"$status"), expected a user who is not root"
-  grep -Eq '^CapEff:\s+0+$' <<<"$status" || fail "found $(grep CapEff: <<<"$status"), expected no capability"
+  grep -Eq '^Uid:\s+[1-9]' <<<"$status" || fail "found $(grep Uid: <<<"$status"), expected a non-root user"
+  grep -Eq '^CapEff:\s+0+$' <<<"$status" || fail "found $(grep CapEff: <<<"$status"), expected no capabilities"
   if docker exec --user 0 "$container" touch /written 2>/dev/null; then
-    fail "found the root file system writable, expected read-only"
+    fail "the root file system is writable, expected read-only"
   fi
-  said="user $(awk '/^Uid:/ { print $2 }' <<<"$status"), no capability, read-only root"
+  said="user $(awk '/^Uid:/ { print $2 }' <<<"$status"), no capabilities, read-only root"
 }
 
 answers_a_distribution() {
@@ -111,19 +111,19 @@ stops_on_sigterm() {
   took_ms=$(($(date +%s%3N) - begun))
   exit_code=$(docker inspect --format '{{.State.ExitCode}}' "$container")
   ((exit_code == 0)) || fail "found exit code $exit_code, expected 0"
-  ((took_ms < grace_s * 1000)) || fail "found that it took $took_ms ms, expected less than the grace of $grace_s s"
+  ((took_ms < grace_s * 1000)) || fail "stopping took $took_ms ms, expected less than the grace period of $grace_s s"
   said="exit code 0 after $took_ms ms"
 }
 
-# Asks for a path with a body; leaves the answer in $answers/body.
+# Posts a body to a path and leaves the response in $answers/body.
 ask() {
   local status
   status=$(curl --silent --show-error --no-buffer --max-time 30 --output "$answers/body" --write-out '%{http_code}' \
-    --header 'Content-Type: application/json' --data "$2" "$url$1") || fail "no answer from $1"
+    --header 'Content-Type: application/json' --data "$2" "$url$1") || fail "no response from $1"
   [[ "$status" == 200 ]] || fail "found status $status from $1, expected 200: $(head -c 500 "$answers/body")"
 }
 
-# Runs one check and prints what it said.
+# Runs one check and prints its result.
 step() {
   said=
   "$1"

@@ -21,8 +21,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// A field's value is out of range or has the wrong type.
     InvalidValue,
-    /// The request has a field that requests of this kind do not have.
-    UnknownField,
     /// The request needs an input, and none was given.
     EmptyInput,
     /// No token has been read yet, so there is nothing to predict from.
@@ -47,10 +45,8 @@ pub enum ErrorKind {
     SessionBusy,
     /// The session's position is not the one that the request expects.
     PositionMismatch,
-    /// A state that other weights have made.
+    /// A state was made by other weights than those of the model.
     StateMismatch,
-    /// What this model or server cannot do.
-    NotSupported,
     /// The table of sessions is full.
     SessionsFull,
     /// The queue of waiting jobs is full.

@@ -11,17 +11,20 @@
 //! - [`catalog`]: model folders, each checked against its manifest, and the models by name.
 //! - [`session`]: the table of sessions: what each has read, who may write to it, and when it expires.
 //! - [`engine`]: the scheduler, which batches the rows of all jobs into turns.
+//! - [`api`]: the contract: the requests and answers of every use case, as plain data.
 //! - [`service`]: the use cases: each validates a request, runs it as jobs, and makes the answer of their results.
-//! - [`http`]: routes, layers, JSON, server-sent events and status codes.
+//! - [`http`]: routes, layers, the OpenAPI document, server-sent events and status codes.
 //! - [`cli`]: the subcommands.
 //! - [`config`]: every option and every limit, checked once.
 //! - [`telemetry`]: log lines and metrics.
-//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type.
+//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type; `digest` is a SHA-256 over fields.
 
+pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod digest;
 pub mod engine;
 pub mod error;
 pub mod http;

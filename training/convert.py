@@ -48,14 +48,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=pathlib.Path, help="checkpoint: a file or a folder")
     parser.add_argument("folder", type=pathlib.Path, help="new model folder")
-    parser.add_argument("--from", dest="reader", choices=("auto", *READERS), default="auto", help="the program that wrote the checkpoint; auto recognises it by its content")
+    parser.add_argument("--from", dest="reader", choices=("auto", *READERS), default="auto", help="the program that wrote the checkpoint; auto recognises it by its content (%(default)s)")
     vocabulary = parser.add_mutually_exclusive_group()
     vocabulary.add_argument("--vocab", type=pathlib.Path, help="vocabulary: text, JSON, pickle, or the folder of the training text; by default the one that lies with the checkpoint or in it")
     vocabulary.add_argument("--vocab-from-text", type=pathlib.Path, metavar="FILE", help="the text that a character model was trained on: its characters are the vocabulary")
-    parser.add_argument("--rule", choices=TEXT_RULES, default="sorted-set", help="how the program numbered the characters of --vocab-from-text")
+    parser.add_argument("--rule", choices=TEXT_RULES, default="sorted-set", help="how the program numbered the characters of --vocab-from-text (%(default)s)")
     parser.add_argument("--lowercase", action="store_true", help="the program lowercased the text of --vocab-from-text; the server will do so too")
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument("--vocabulary", metavar="KIND", help=f"how text is split: {', '.join(ENTRY_KINDS)}; by default what fits the entries")
@@ -63,7 +63,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cell", choices=("rnn_tanh", "rnn_relu"), help="activation of a plain RNN, where the checkpoint does not say it")
     parser.add_argument("--window", type=windows.parse_window, metavar="N|none", help="tokens that each prediction reads from a zero state, or none to carry the state on; by default what the checkpoint says")
     parser.add_argument("--pad", type=int, metavar="ID", help="id that stands before the first token of a window; by default 0")
-    parser.add_argument("--dtype", choices=weights_file.DTYPES, default="f32", help="type in which weights are stored; a network that reads a window takes f32 or f16")
+    parser.add_argument("--dtype", choices=weights_file.DTYPES, default="f32", help="type in which weights are stored; a network that reads a window takes f32 or f16 (%(default)s)")
     args = parser.parse_args(arguments)
     if args.lowercase and not args.vocab_from_text:
         parser.error("--lowercase says how the text of --vocab-from-text was read: add it, or give the rule with --tokenizer")

@@ -17,12 +17,12 @@ from rnnlm.scoring import perplexity_by_context, score_text
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path, help="model folder")
     parser.add_argument("text", type=pathlib.Path, help="UTF-8 text, plain or .xz")
     parser.add_argument("--contexts", default="", help="also measure tokens that are predicted from this many tokens before them and no more; comma-separated")
-    parser.add_argument("--every", type=bounds.whole(1, 10**9), default=1, help="measure limited contexts at every n-th token")
-    parser.add_argument("--threads", type=bounds.THREADS, default=1, help="CPU threads")
+    parser.add_argument("--every", type=bounds.whole(1, 10**9), default=1, help="measure limited contexts at every n-th token (%(default)s)")
+    parser.add_argument("--threads", type=bounds.THREADS, default=1, help="CPU threads (%(default)s)")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     contexts = parse_contexts(args.contexts)

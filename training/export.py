@@ -16,15 +16,15 @@ from rnnlm.scoring import Score, score_text
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=pathlib.Path, help="best.pt or last.pt of a run, or the run's folder")
     parser.add_argument("folder", type=pathlib.Path, help="new model folder")
     parser.add_argument("--test", type=pathlib.Path, help="text on which the card's figures are measured (default: test.txt beside the checkpoint, which train.py kept back)")
     parser.add_argument("--format", choices=weights_file.FORMATS, help="safetensors, or an ONNX graph that other runtimes read too (default: safetensors, but onnx for a network that reads a window)")
-    parser.add_argument("--dtype", choices=weights_file.DTYPES, default="f32", help="type in which weights are stored; ONNX takes f32 or f16")
+    parser.add_argument("--dtype", choices=weights_file.DTYPES, default="f32", help="type in which weights are stored; ONNX takes f32 or f16 (%(default)s)")
     parser.add_argument("--data", default="Not stated.", help="a sentence about the text, for the card")
     parser.add_argument("--licence", default="Not stated.", help="a sentence about the licence, for the card")
-    parser.add_argument("--threads", type=bounds.THREADS, default=1, help="CPU threads")
+    parser.add_argument("--threads", type=bounds.THREADS, default=1, help="CPU threads (%(default)s)")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     folder.refuse_existing(args.folder)

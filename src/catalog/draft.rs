@@ -10,7 +10,7 @@ use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use crate::onnx::{Hints, Understanding};
-use crate::text::{Kind, Tokenizer, TokenizerSpec};
+use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 /// A draft of a manifest, its keys in the order of the documentation.
 #[derive(Debug, Serialize)]
@@ -68,7 +68,7 @@ impl Draft {
         let bos = marked("sos_id", &BOS).or_else(|| marked("bos_id", &[]));
         let pad = marked("pad_id", &PAD).or_else(|| bos.clone()).or_else(|| eos.clone());
         let has_line_ends = found.tokenizer.as_ref().is_some_and(|tokenizer| tokenizer.id_of("\n").is_some());
-        let newline = eos.clone().filter(|_| found.kind == Kind::Whitespace && !has_line_ends);
+        let newline = eos.clone().filter(|_| found.kind == TokenizerKind::Whitespace && !has_line_ends);
         let onnx = understanding.interface.clone().map(|interface| {
             let Hints { tokens, state, logits, window, .. } = interface;
             let pad = window.map(|_| pad.unwrap_or_else(|| found.entry(0).unwrap_or_else(|| PAD[0].into())));
@@ -104,7 +104,7 @@ impl Draft {
 
 /// The vocabulary beside a graph, or the file where one is expected.
 struct Found {
-    kind: Kind,
+    kind: TokenizerKind,
     file: &'static str,
     tokenizer: Option<Tokenizer>,
 }
@@ -113,30 +113,31 @@ impl Found {
     fn beside(folder: &Path) -> Self {
         const LINES: &str = "vocab.txt";
 
-        let open = |kind: Kind, file: &'static str| {
+        let open = |kind: TokenizerKind, file: &'static str| {
             let bytes = std::fs::read(folder.join(file)).ok()?;
             let tokenizer = Tokenizer::new(&TokenizerSpec::new(kind), &bytes).ok()?;
             Some(Self { kind, file, tokenizer: Some(tokenizer) })
         };
-        let lines = open(Kind::Whitespace, LINES).map(|found| Self { kind: found.kind_of_lines(), ..found });
-        lines.or_else(|| open(Kind::HuggingFace, "tokenizer.json")).unwrap_or(Self {
-            kind: Kind::Whitespace,
+        let lines =
+            open(TokenizerKind::Whitespace, LINES).map(|found| Self { kind: found.kind_of_lines(), ..found });
+        lines.or_else(|| open(TokenizerKind::HuggingFace, "tokenizer.json")).unwrap_or(Self {
+            kind: TokenizerKind::Whitespace,
             file: LINES,
             tokenizer: None,
         })
     }
 
     /// `Char` where all entries except special ones are single characters.
-    fn kind_of_lines(&self) -> Kind {
-        let Some(tokenizer) = &self.tokenizer else { return Kind::Whitespace };
+    fn kind_of_lines(&self) -> TokenizerKind {
+        let Some(tokenizer) = &self.tokenizer else { return TokenizerKind::Whitespace };
         let is_special = |entry: &str| {
             let ends = (entry.chars().next(), entry.chars().next_back());
             entry.len() > 2 && matches!(ends, (Some('<'), Some('>')) | (Some('['), Some(']')))
         };
         let mut entries = (0..tokenizer.vocab_size()).map(|id| tokenizer.entry(id as TokenId));
         match entries.all(|entry| entry.chars().count() <= 1 || is_special(entry)) {
-            true => Kind::Char,
-            false => Kind::Whitespace,
+            true => TokenizerKind::Char,
+            false => TokenizerKind::Whitespace,
         }
     }
 

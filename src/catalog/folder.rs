@@ -9,7 +9,7 @@ use super::network::{Computed, Source};
 use crate::error::{Error, Result};
 use crate::lm::{Joint, LoadOptions, Logits, Model, Row, Scratch, State, Tail, TokenId};
 use crate::onnx::Understanding;
-use crate::text::{Kind, Tokenizer, visible};
+use crate::text::{Tokenizer, TokenizerKind, escape_invisible};
 
 /// A model with everything that is needed to serve it.
 #[derive(Clone)]
@@ -137,8 +137,10 @@ pub(super) fn load_tokenizer(folder: &Path, manifest: &Manifest) -> Result<Token
     let file = &manifest.tokenizer_file;
     let bytes = read(folder, file).map_err(|error| {
         let holds = match manifest.tokenizer.kind {
-            Kind::HuggingFace => "a Hugging Face `tokenizer.json`",
-            Kind::Whitespace | Kind::Word | Kind::Char => "one token a line, line number = id",
+            TokenizerKind::HuggingFace => "a Hugging Face `tokenizer.json`",
+            TokenizerKind::Whitespace | TokenizerKind::Word | TokenizerKind::Char => {
+                "one token a line, line number = id"
+            }
         };
         Error::load(format!("{error}; `tokenizer.file` names it, expected {holds}"))
     })?;
@@ -151,13 +153,13 @@ fn check_fit(tokenizer: &Tokenizer, manifest: &Manifest, expected: usize) -> Res
     let found = tokenizer.vocab_size();
     let fits = match tokenizer.kind() {
         // Training tools often pad the output layer to a multiple of 8 or 64.
-        Kind::HuggingFace => found <= expected,
-        Kind::Whitespace | Kind::Word | Kind::Char => found == expected,
+        TokenizerKind::HuggingFace => found <= expected,
+        TokenizerKind::Whitespace | TokenizerKind::Word | TokenizerKind::Char => found == expected,
     };
     if fits {
         return Ok(());
     }
-    let more = if tokenizer.kind() == Kind::HuggingFace { " at most" } else { "" };
+    let more = if tokenizer.kind() == TokenizerKind::HuggingFace { " at most" } else { "" };
     let by = match manifest.network {
         NetworkSpec::Declared(_) => "`architecture.vocab_size`".to_owned(),
         NetworkSpec::Graph(_) => format!("the logits of `{}`", manifest.weights),
@@ -171,7 +173,7 @@ fn initial_tokens(manifest: &Manifest, tokenizer: &Tokenizer) -> Result<Vec<Toke
         let unknown = || {
             Error::load(format!(
                 "`initial_tokens` has `{}`, which the vocabulary does not have",
-                visible(entry)
+                escape_invisible(entry)
             ))
         };
         tokenizer.id_of(entry).ok_or_else(unknown)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
 use crate::lm::{Cell, WeightsType};
-use crate::text::{Kind, TokenizerSpec};
+use crate::text::{TokenizerKind, TokenizerSpec};
 
 pub use architecture::{DeclaredNetwork, KnownArchitecture};
 pub use graph::GraphSpec;
@@ -88,7 +88,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Tokenizer {
     #[serde(deserialize_with = "kind")]
-    kind: Kind,
+    kind: TokenizerKind,
     file: String,
     unk: Option<String>,
     eos: Option<String>,
@@ -158,8 +158,8 @@ fn weights_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Wei
     one_of(deserializer, &WeightsType::ALL, WeightsType::name).map(Some)
 }
 
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
-    one_of(deserializer, &Kind::ALL, Kind::name)
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TokenizerKind, D::Error> {
+    one_of(deserializer, &TokenizerKind::ALL, TokenizerKind::name)
 }
 
 fn one_of<'de, D, T: Copy>(deserializer: D, all: &[T], name: fn(T) -> &'static str) -> Result<T, D::Error>

@@ -18,8 +18,6 @@ pub use inspect::{Fitting, Inspection, TensorHead, inspect};
 pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 pub use weights::read_weights;
 
-pub use crate::onnx::{GraphLayer, GraphNetwork, PortUse as GraphPort, Understanding};
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::LoadOptions;
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::folder::{load_tokenizer, read};
 use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 use super::weights::read_weights;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::lm::{Cell, Dtype, LoadOptions, Model};
 use crate::onnx::{self, Hints, Understanding};
 use crate::rnn::{GruForm, Rnn};
-use crate::text::{Digest, Tokenizer, visible};
+use crate::text::{Tokenizer, escape_invisible};
 
 /// A model, before its name and its first state are known.
 pub(super) struct Computed {
@@ -81,7 +82,7 @@ impl Source<'_> {
 fn hints(spec: &GraphSpec, tokenizer: &Tokenizer) -> Result<Hints> {
     let id = |entry: &String| {
         let unknown = || {
-            let entry = visible(entry);
+            let entry = escape_invisible(entry);
             Error::load(format!("`onnx.pad` is `{entry}`, which the vocabulary does not have"))
         };
         tokenizer.id_of(entry).ok_or_else(unknown)

@@ -1,24 +1,25 @@
-//! How a command fails: what is printed, and the exit code.
+//! How a command fails: what it prints, and the exit code.
 
 use std::io::{self, ErrorKind as IoErrorKind, Write, stderr};
 use std::process::ExitCode;
 
 use crate::config::{self, Unparsed};
 use crate::error::{Error, ErrorKind};
+use crate::service::WriteFailure;
 
-/// What a command comes to.
+/// The outcome of a command.
 pub(super) type Outcome<T = ()> = Result<T, Failure>;
 
 /// Why a command ended early.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// A question about the program: the answer is not a failure.
+    /// Help or version: not a failure.
     Shown(clap::Error),
     /// Wrong usage or configuration.
     Usage(String),
     /// The work failed.
     Failed(String),
-    /// Whoever read the output has seen enough, as in `rnnlm-server score - | head`.
+    /// The reader of the output has closed it, as in `rnnlm-server score - | head`.
     PipeClosed,
 }
 
@@ -26,9 +27,9 @@ pub(super) enum Failure {
 const USAGE: u8 = 64;
 
 impl Failure {
-    /// Says why on stderr, in one line, and gives the exit code.
+    /// Prints the reason to stderr, in one line, and returns the exit code.
     pub(super) fn report(&self) -> ExitCode {
-        // Whether anybody can hear it changes nothing.
+        // If stderr is closed there is nobody to tell.
         match self {
             Self::Shown(text) => {
                 let _ = text.print();
@@ -51,10 +52,16 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error.kind {
             ErrorKind::Config => Self::Usage(error.message),
-            // A field of the request is an option here; what the text itself holds is named by none.
+            // A field of the request is an option here. An error in the text itself names no field.
             ErrorKind::InvalidValue if error.param.is_some() => Self::Usage(error.message),
             _ => Self::Failed(error.message),
         }
+    }
+}
+
+impl From<WriteFailure> for Failure {
+    fn from(failure: WriteFailure) -> Self {
+        failure.error.into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `generate`: how a text goes on.
+//! `generate`: continues a text.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
@@ -8,47 +8,50 @@ use super::failure::{Failure, Outcome};
 use super::input::ModelArg;
 use super::json;
 use super::local::Local;
-use crate::http::{Generated, Tokens};
-use crate::service::{Commit, GenerateRequest, Generating, Input, SamplingSpec, Source, Step, Unknown};
+use crate::api::generate::GenerateRequest;
+use crate::api::prompt::Prompt;
+use crate::api::sampling::Sampling;
+use crate::api::stream::StreamEvent;
+use crate::service::Generating;
 
 #[derive(Args)]
 pub(super) struct GenerateArgs {
     #[command(flatten)]
     pub model: ModelArg,
 
-    /// The text to continue; the start of the model if it is left out
+    /// The text to continue; without one, the start of the model
     #[arg(value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub text: String,
 
-    /// Tokens to generate at most
+    /// Maximum number of tokens to generate
     #[arg(long, value_name = "N", default_value = "64")]
     pub max_tokens: usize,
 
-    /// How evenly tokens are drawn; 0 always takes the most likely
+    /// Temperature of the draws; 0 always draws the most likely token
     #[arg(long, value_name = "T", default_value = "1.0", allow_negative_numbers = true)]
     pub temperature: f64,
 
-    /// Draw from the N most likely tokens only
+    /// Draw only from the N most likely tokens
     #[arg(long, value_name = "N")]
     pub top_k: Option<usize>,
 
-    /// Draw from the most likely tokens that together have probability P only, 0 to 1
+    /// Draw only from the smallest set of most likely tokens with probability P
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
 
-    /// Draw from tokens at least P times as likely as the most likely only, 0 to 1
+    /// Draw only from tokens at least P times as probable as the most likely one
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub min_p: Option<f64>,
 
-    /// The seed of the draws, 0 to 2^53 - 1; made up and printed to stderr if it is left out
+    /// Seed of the draws, 0 to 2^53 - 1; without one, a seed is chosen and printed to stderr
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
 
-    /// End before this string; may be given several times
+    /// End the text before this string; can be given several times
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
 
-    /// Let unknown tokens be drawn
+    /// Allow the unknown token to be drawn
     #[arg(long)]
     pub allow_unknown: bool,
 
@@ -62,53 +65,47 @@ pub(super) fn run(args: &GenerateArgs) -> Outcome {
     local.block_on(async {
         let generating = local.service.generate(request(args)).await?;
         match args.json {
-            true => collect(generating).await,
+            true => json::print(&mut stdout().lock(), generating.whole().await?),
             false => stream(generating, args).await,
         }
     })
 }
 
 fn request(args: &GenerateArgs) -> GenerateRequest {
+    let default = Sampling::default();
     GenerateRequest {
-        source: Source::Model(None),
-        input: Input::Text(args.text.clone()),
-        tokens_max: args.max_tokens,
-        sampling: SamplingSpec {
+        prompt: Prompt { text: Some(args.text.clone()), ..Prompt::default() },
+        sampling: Sampling {
             temperature: args.temperature,
             top_k: args.top_k,
-            top_p: args.top_p,
-            min_p: args.min_p,
-            banned: Vec::new(),
-            unknown: if args.allow_unknown { Unknown::Allowed } else { Unknown::RuledOut },
+            top_p: args.top_p.unwrap_or(default.top_p),
+            min_p: args.min_p.unwrap_or(default.min_p),
+            allow_unknown: args.allow_unknown,
+            ..default
         },
+        max_tokens: args.max_tokens,
         seed: args.seed,
-        stops: args.stop.clone(),
-        stop_at_eos: None,
-        commit: Commit::Leave,
-        expected_position: None,
-        alternatives: 0,
-        timeout: None,
+        stop: args.stop.clone(),
+        ..GenerateRequest::default()
     }
-}
-
-async fn collect(generating: Generating) -> Outcome {
-    let answer = Generated::collect(generating, Tokens::Ids).await;
-    let answer = answer.map_err(|error| Failure::Failed(error.body().error.message))?;
-    json::print(&mut stdout().lock(), answer)
 }
 
 /// Prints each piece of text as it comes. Whoever closes the output ends the generation.
-async fn stream(mut generating: Generating, args: &GenerateArgs) -> Outcome {
-    // Greedy text needs no seed to be had again.
-    if args.seed.is_none() && args.temperature != 0.0 {
-        writeln!(stderr(), "seed {}", generating.seed)?;
-    }
+async fn stream(generating: Generating, args: &GenerateArgs) -> Outcome {
+    let mut events = generating.events().await?;
     let mut out = stdout().lock();
-    while let Some(step) = generating.next().await {
-        match step {
-            Step::Token(token) => write!(out, "{}", token.shown)?,
-            Step::Done(finished) => write!(out, "{}", finished.text)?,
-            Step::Failed { error, .. } => return Err(error.into()),
+    while let Some(event) = events.next().await {
+        match event {
+            // A greedy text needs no seed to be repeated.
+            StreamEvent::Start(start) if args.seed.is_none() && args.temperature != 0.0 => {
+                writeln!(stderr(), "seed {}", start.seed)?;
+            }
+            StreamEvent::Start(_) => {}
+            StreamEvent::Token(token) => write!(out, "{}", token.token.token.text)?,
+            StreamEvent::Done(done) => {
+                done.choices.iter().try_for_each(|choice| write!(out, "{}", choice.text))?;
+            }
+            StreamEvent::Error(failed) => return Err(Failure::Failed(failed.error.message)),
         }
         out.flush()?;
     }

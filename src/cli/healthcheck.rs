@@ -1,4 +1,4 @@
-//! `healthcheck`: asks a running service whether it is ready. An image without curl checks itself with it.
+//! `healthcheck`: asks a running server whether it is ready, so that an image without curl can check itself.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -11,15 +11,15 @@ use crate::config::Config;
 
 #[derive(Args)]
 pub(super) struct HealthcheckArgs {
-    /// The address to ask, `http` only; by default `/health` at the address of `--listen`
+    /// The URL to ask, `http` only; by default `/health` at the address of `serve --listen`
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 }
 
-/// A service that takes longer is not healthy; Docker gives up after 30 s by default.
+/// A server that takes longer is not healthy. Docker gives up after 30 s by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is read of the answer: the status is in its first line.
+/// How much of the answer is read: the status is in its first line.
 const ANSWER_BYTES_MAX: u64 = 16 << 10;
 
 pub(super) fn run(args: &HealthcheckArgs) -> Outcome {
@@ -36,7 +36,7 @@ pub(super) fn run(args: &HealthcheckArgs) -> Outcome {
     }
 }
 
-/// Whom to ask, and for what.
+/// Where to ask, and for what.
 #[derive(Debug, PartialEq)]
 struct Target {
     /// `host:port`.
@@ -46,9 +46,8 @@ struct Target {
 
 impl Target {
     fn parse(url: &str) -> Outcome<Self> {
-        let wrong = || {
-            Failure::Usage(format!("`--url` is `{url}`; expected one like `http://127.0.0.1:8080/health`"))
-        };
+        let wrong =
+            || Failure::Usage(format!("`--url` is `{url}`; it must be like `http://127.0.0.1:8080/health`"));
         let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
         let (host, path) = rest.split_once('/').unwrap_or((rest, "health"));
         let printable = rest.bytes().all(|byte| byte.is_ascii_graphic());
@@ -61,7 +60,7 @@ impl Target {
         Ok(Self { authority, path: format!("/{path}") })
     }
 
-    /// The service of this configuration: one that listens everywhere is asked at home.
+    /// The server of this configuration. One that listens on all interfaces is asked on the loopback interface.
     fn own(mut listen: SocketAddr) -> Self {
         if listen.ip().is_unspecified() {
             listen.set_ip(if listen.is_ipv4() {
@@ -81,7 +80,7 @@ impl Target {
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         let mut chunk = [0; 1024];
-        // Read piece by piece, so that a server that drips bytes does not outlast the deadline.
+        // Read piece by piece, so that a server that sends byte by byte does not outlast the deadline.
         while (answer.len() as u64) < ANSWER_BYTES_MAX {
             stream.set_read_timeout(Some(left(deadline)?))?;
             match stream.read(&mut chunk)? {
@@ -122,7 +121,7 @@ fn status(answer: &str) -> Option<u16> {
     answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
 }
 
-/// What the service says is wrong.
+/// The reason that the server gives.
 fn reason(answer: &str) -> String {
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_service_is_healthy() {
+    fn a_ready_server_is_healthy() {
         let (url, served) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         check(url).unwrap();
         assert!(served.join().unwrap().starts_with("GET /health HTTP/1.1\r\nhost: 127.0.0.1:"));
@@ -165,10 +164,10 @@ mod tests {
     #[test]
     fn any_other_answer_is_a_failure_that_says_why() {
         let (url, _) = answering(
-            "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":{\"message\":\"the models are still being loaded\"}}",
+            "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":{\"message\":\"the server is still loading its models\"}}",
         );
         let Err(Failure::Failed(message)) = check(url) else { panic!("503 is not healthy") };
-        assert!(message.contains("503: the models are still being loaded"), "{message}");
+        assert!(message.contains("503: the server is still loading its models"), "{message}");
         let (url, _) = answering("SSH-2.0\r\n");
         assert!(matches!(check(url), Err(Failure::Failed(_))));
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_read_and_an_address_of_all_interfaces_is_asked_at_home() {
+    fn urls_are_read_and_all_interfaces_become_the_loopback_interface() {
         let target = |url: &str| Target::parse(url).unwrap().to_string();
         assert_eq!(target("http://localhost:8080/readyz"), "http://localhost:8080/readyz");
         assert_eq!(target("http://example.org"), "http://example.org:80/health");

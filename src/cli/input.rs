@@ -1,4 +1,4 @@
-//! What the commands share: which model, and where the text comes from.
+//! Arguments that commands share: the model, and the text.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, stdin};
@@ -19,7 +19,7 @@ pub(super) struct ModelArg {
 /// A text to read.
 #[derive(Args)]
 pub(super) struct TextArg {
-    /// A UTF-8 file; `-` is stdin
+    /// A UTF-8 file, or `-` for stdin
     #[arg(value_name = "FILE|-")]
     pub file: PathBuf,
 }
@@ -43,10 +43,10 @@ impl TextArg {
     }
 }
 
-/// The line `number`, from 1, of a text.
+/// The line `number` of a text, counted from 1.
 pub(super) fn utf8_line(line: Vec<u8>, number: usize) -> Outcome<String> {
     String::from_utf8(line).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::Failed(format!("byte {at} of line {number} is not UTF-8, expected UTF-8"))
+        Failure::Failed(format!("line {number} is not UTF-8 at byte {at}; it must be UTF-8"))
     })
 }

@@ -1,4 +1,4 @@
-//! `inspect`: how a model folder or file is understood.
+//! `inspect`: what is understood of a model folder or file.
 
 mod report;
 
@@ -30,7 +30,7 @@ pub(super) struct InspectArgs {
     pub write_manifest: bool,
 }
 
-/// Prints all that was understood, and then fails if it is not enough to serve a folder.
+/// Prints all that was understood, and then fails if the folder cannot be served.
 pub(super) fn run(args: &InspectArgs) -> Outcome {
     let config = Config::from_environment()?;
     let kernel = Kernel::choose(config.engine.kernel.forced())?;

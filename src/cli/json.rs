@@ -1,4 +1,4 @@
-//! `--json`: what the route of the same name answers, by the same types.
+//! `--json`: the answer of the route with the same name, by the same types.
 
 use std::io::Write;
 

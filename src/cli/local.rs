@@ -1,4 +1,4 @@
-//! One model folder served to this process alone: what the commands that work on a model stand on.
+//! One model folder, served to this process alone, for the commands that work on a model.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,23 +7,24 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::failure::{Failure, Outcome};
 use super::input::ModelArg;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::Service;
 
-/// The service over one folder, and the thread that waits for its answers.
+/// The use cases over one folder, and the runtime that waits for their answers.
 ///
-/// Ctrl-C is left to the system, which ends the process: nothing has to be put away, and a shell sees by the signal that its loop
-/// is to end too.
+/// Ctrl-C is left to the system, which ends the process: there is nothing to clean up, and a shell loop sees the signal and ends
+/// too.
 pub(super) struct Local {
     /// The use cases.
     pub(super) service: Arc<Service>,
     runtime: Runtime,
 }
 
-/// Nobody else waits for this process: it takes the time that it takes.
+/// Nobody else waits for this process, so it may take any time.
 const TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What `serve --max-tokens` keeps one client from taking, the owner of the machine may have.
+/// `serve --max-tokens` protects a server from its clients; here the user owns the machine.
 const TOKENS_MAX: usize = 1 << 40;
 
 impl Local {
@@ -31,15 +32,17 @@ impl Local {
     pub(super) fn open(model: &ModelArg) -> Outcome<Self> {
         let mut config = Config::from_environment()?;
         config.models.clone_from(&model.folder);
-        (config.default_model, config.strict) = (None, true);
-        (config.http.request_timeout, config.limits.max_tokens) = (TIMEOUT, TOKENS_MAX);
-        let service = Service::load(&config, &Arc::default())?;
+        config.default_model = None;
+        config.strict = true;
+        config.http.request_timeout = TIMEOUT;
+        config.limits.max_tokens = TOKENS_MAX;
+        let service = Service::load(&config, &Arc::default(), Clock::system())?;
         let names: Vec<String> =
             service.catalog().iter().map(|served| format!("`{}`", served.name)).collect();
         if names.len() > 1 {
             let folder = model.folder.display();
             let message = format!(
-                "`--model {folder}` holds the models {}, expected the folder of one",
+                "`--model {folder}` has the models {}; it must be the folder of one",
                 names.join(", ")
             );
             return Err(Failure::Usage(message));

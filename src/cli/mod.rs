@@ -1,6 +1,6 @@
-//! The command line: one file a subcommand, each an arguments' type and a `run`.
+//! The command line: one file for each subcommand, with the type of its arguments and a `run`.
 //!
-//! Results go to stdout, everything else to stderr. The process ends with 0, 1 for a failure, or 64 for wrong usage or configuration.
+//! Results go to stdout, everything else to stderr. The exit code is 0, 1 for a failure, or 64 for wrong usage or configuration.
 
 mod failure;
 mod generate;
@@ -28,7 +28,7 @@ use failure::Outcome;
 #[command(
     name = "rnnlm-server",
     version,
-    after_help = "Without a command, it serves: `rnnlm-server --help` lists commands, `rnnlm-server serve --help` options."
+    after_help = "Without a command, `serve` is run; `rnnlm-server serve --help` lists its options."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -37,19 +37,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve models over HTTP (what is done when no command is given)
+    /// Serve models over HTTP (the default command)
     Serve(Box<Config>),
-    /// Print what comes next after a text, and with what probability
+    /// Print the most likely next tokens after a text, with their probabilities
     Next(next::NextArgs),
-    /// Continue a text; the continuation streams to stdout
+    /// Continue a text, streaming the continuation to stdout
     Generate(generate::GenerateArgs),
     /// Print how likely a text is: log-probability, perplexity, bits per character
     Score(score::ScoreArgs),
-    /// Print the token ids of a text, one line for a line
+    /// Print the token ids of a text, one line for each line
     Tokenize(tokenize::TokenizeArgs),
-    /// Print how a model folder or file is understood
+    /// Print what is understood of a model folder or file
     Inspect(inspect::InspectArgs),
-    /// Ask a running service whether it is ready; exit 0 if it is
+    /// Check whether a running server is ready; exit with 0 if it is
     Healthcheck(healthcheck::HealthcheckArgs),
 }
 
@@ -70,7 +70,7 @@ fn parse(mut args: Vec<OsString>) -> Outcome<Command> {
     Ok(Cli::from_arg_matches(&matches)?.command)
 }
 
-/// Whether the first argument decides what is done: a command, or a question that clap answers.
+/// Whether the first argument is a command, or a request for help or version that clap answers.
 fn begins_with_command(args: &[OsString]) -> bool {
     let asks = ["-h", "--help", "-V", "--version"];
     args.get(1)

@@ -1,6 +1,7 @@
-//! `next`: what comes next after a text.
+//! `next`: the most likely next tokens after a text.
 
-use std::io::{self, IsTerminal, Write, stdout};
+use std::fmt;
+use std::io::{IsTerminal, Write, stdout};
 
 use clap::Args;
 
@@ -8,19 +9,19 @@ use super::failure::Outcome;
 use super::input::ModelArg;
 use super::json;
 use super::local::Local;
-use crate::http::NextAnswer;
-use crate::service::{Input, NextRequest, NextResponse, Query, Source, ViewedToken};
+use crate::api::next::{NextQuery, NextReply, NextResponse};
+use crate::api::question::{RankedToken, Shown};
 
 #[derive(Args)]
 pub(super) struct NextArgs {
     #[command(flatten)]
     pub model: ModelArg,
 
-    /// The text so far; the start of the model if it is left out
+    /// The text so far; without one, the start of the model
     #[arg(value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub text: String,
 
-    /// Tokens to list, the most likely first
+    /// Number of most likely tokens to list
     #[arg(long, value_name = "N", default_value = "10")]
     pub top_k: usize,
 
@@ -31,63 +32,58 @@ pub(super) struct NextArgs {
 
 pub(super) fn run(args: &NextArgs) -> Outcome {
     let local = Local::open(&args.model)?;
-    let response = local.block_on(local.service.next(NextRequest {
-        source: Source::Model(None),
-        input: Input::Text(args.text.clone()),
-        query: Query { top_k: args.top_k, ..Query::default() },
-    }))?;
+    let query = NextQuery {
+        text: Some(args.text.clone()),
+        shown: Shown { top_k: args.top_k, ..Shown::default() },
+        ..NextQuery::default()
+    };
+    let reply = local.block_on(local.service.next(query.into()))?;
     let mut out = stdout().lock();
-    if args.json {
-        return json::print(&mut out, NextAnswer::from(response));
+    match &reply {
+        NextReply::One(response) if !args.json => {
+            let table = Table { response, draws_bars: out.is_terminal() };
+            Ok(write!(out, "{table}")?)
+        }
+        reply => json::print(&mut out, reply),
     }
-    let bars = if out.is_terminal() { Bars::Shown } else { Bars::Omitted };
-    print_table(&mut out, &response, bars)?;
-    Ok(())
 }
 
-/// Whether probabilities are drawn too: a program that reads the table has no use for them.
-#[derive(Clone, Copy, PartialEq)]
-enum Bars {
-    Shown,
-    Omitted,
+/// The answer for people. Bars are drawn on a terminal only: a program that reads the table has no use for them.
+struct Table<'a> {
+    response: &'a NextResponse,
+    draws_bars: bool,
 }
 
 /// Columns of the longest bar.
 const BAR_COLUMNS: f64 = 32.0;
 
-fn print_table(out: &mut impl Write, response: &NextResponse, bars: Bars) -> io::Result<()> {
-    let next = &response.next;
-    writeln!(out, "rank      prob    logprob  token")?;
-    let longest = next.distribution.first().map_or(1.0, prob);
-    for viewed in &next.distribution {
-        let rank = viewed.ranked.rank;
-        write!(out, "{rank:>4}  {:>8.4}  {:>9.4}  ", prob(viewed), viewed.ranked.logprob)?;
-        match bars {
-            Bars::Shown => {
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NextResponse { position, unknown_count, next, .. } = self.response;
+        writeln!(f, "rank      prob    logprob  token")?;
+        let longest = next.distribution.first().map_or(1.0, |token| token.prob);
+        for token in &next.distribution {
+            let RankedToken { rank, prob, logprob, .. } = token;
+            write!(f, "{rank:>4}  {prob:>8.4}  {logprob:>9.4}  ")?;
+            if self.draws_bars {
                 let columns = BAR_COLUMNS as usize;
-                writeln!(out, "{:<columns$}  {}", bar(prob(viewed) / longest), shown(viewed))?;
+                write!(f, "{:<columns$}  ", bar(prob / longest))?;
             }
-            Bars::Omitted => writeln!(out, "{}", shown(viewed))?,
+            writeln!(f, "{}", shown(token))?;
         }
+        writeln!(
+            f,
+            "\nposition {position}, {unknown_count} unknown, entropy {:.4} nats, listed {:.2} %",
+            next.entropy,
+            100.0 * next.top_mass,
+        )
     }
-    writeln!(
-        out,
-        "\nposition {}, {} unknown, entropy {:.4} nats, listed {:.2} %",
-        response.position,
-        response.unknown_count,
-        next.entropy,
-        100.0 * next.top_mass,
-    )
-}
-
-fn prob(viewed: &ViewedToken) -> f64 {
-    libm::exp(viewed.ranked.logprob)
 }
 
 /// What the token adds to the text, in quotes; the vocabulary's entry where it adds nothing of its own.
-fn shown(viewed: &ViewedToken) -> String {
-    match viewed.token.text.as_str() {
-        "" => viewed.token.entry.escape_debug().to_string(),
+fn shown(ranked: &RankedToken) -> String {
+    match ranked.token.text.as_str() {
+        "" => ranked.token.token.escape_debug().to_string(),
         text => format!("{text:?}"),
     }
 }

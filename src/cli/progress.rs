@@ -1,10 +1,10 @@
-//! How far a command has come with its file: a bar on stderr, where that is a terminal.
+//! A command's progress through its file: a bar on stderr, if that is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::input::TextArg;
 
-/// A bar that goes away when it is dropped: what stays on the screen are results.
+/// A bar that is removed when it is dropped, so that only results stay on the screen.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
@@ -14,7 +14,7 @@ impl Progress {
             Some(bytes) => (ProgressBar::new(bytes), "{bar:32} {bytes}/{total_bytes}  {msg}  {eta} left"),
             None => (ProgressBar::no_length(), "{spinner} {bytes}  {msg}  {elapsed}"),
         };
-        let style = ProgressStyle::with_template(template).expect("the template is written here");
+        let style = ProgressStyle::with_template(template).expect("bug: the template is valid");
         Self(bar.with_style(style))
     }
 
@@ -25,7 +25,7 @@ impl Progress {
         self.0.inc(bytes as u64);
     }
 
-    /// Runs `print` with the bar out of its way.
+    /// Runs `print` while the bar is hidden.
     pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)
     }

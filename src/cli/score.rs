@@ -12,8 +12,9 @@ use super::input::{ModelArg, TextArg};
 use super::json;
 use super::local::Local;
 use super::progress::Progress;
-use crate::http::Scored;
-use crate::service::{AddEos, ScoreResponse, ScoredToken, TextScorer, TokenLogprobs};
+use crate::api::score::{ScoreResponse, ScoreTextQuery, Scoring};
+use crate::api::tokens::ScoredToken;
+use crate::service::TextScorer;
 
 #[derive(Args)]
 pub(super) struct ScoreArgs {
@@ -23,15 +24,15 @@ pub(super) struct ScoreArgs {
     #[command(flatten)]
     pub text: TextArg,
 
-    /// Score every line alone, from the start of the model, instead of the whole as one text
+    /// Score each line on its own, from the start of the model, instead of the file as one text
     #[arg(long)]
     pub lines: bool,
 
-    /// Score the end of the text too
+    /// Score the end-of-text token too
     #[arg(long)]
     pub add_eos: bool,
 
-    /// Print the log-probability of every token
+    /// Print the log-probability of each token
     #[arg(long)]
     pub token_logprobs: bool,
 
@@ -41,12 +42,8 @@ pub(super) struct ScoreArgs {
 }
 
 impl ScoreArgs {
-    fn add_eos(&self) -> AddEos {
-        if self.add_eos { AddEos::Yes } else { AddEos::No }
-    }
-
-    fn each(&self) -> TokenLogprobs {
-        if self.token_logprobs { TokenLogprobs::Include } else { TokenLogprobs::Omit }
+    fn scoring(&self) -> Scoring {
+        Scoring { add_eos: self.add_eos, token_logprobs: self.token_logprobs }
     }
 }
 
@@ -58,7 +55,7 @@ pub(super) fn run(args: &ScoreArgs) -> Outcome {
     }?;
     let mut out = stdout().lock();
     if args.json {
-        return json::print(&mut out, Scored::from(scored));
+        return json::print(&mut out, scored);
     }
     if args.lines || args.token_logprobs {
         writeln!(out)?;
@@ -66,12 +63,12 @@ pub(super) fn run(args: &ScoreArgs) -> Outcome {
     Ok(report::print_summary(&mut out, &scored.total)?)
 }
 
-/// The file as one text, read in pieces. Memory grows only where every token is wanted in one JSON document.
+/// The file as one text, read in pieces. Memory grows only if every token is wanted in one JSON document.
 async fn score_text(local: &Local, args: &ScoreArgs) -> Outcome<ScoreResponse> {
-    let mut scorer = TextScorer::new(&local.service, None, (args.add_eos(), args.each()))?;
+    let query = ScoreTextQuery { model: None, scoring: args.scoring() };
+    let mut scorer = TextScorer::new(&local.service, &query)?;
     let mut text = args.text.open()?;
     let progress = Progress::new(&args.text);
-    let mut kept = Vec::new();
     loop {
         let piece = text.fill_buf()?;
         let len = piece.len();
@@ -81,24 +78,18 @@ async fn score_text(local: &Local, args: &ScoreArgs) -> Outcome<ScoreResponse> {
         scorer.push(piece).await?;
         text.consume(len);
         progress.advance(len, scorer.token_count());
-        show_tokens(args, &progress, (scorer.take_tokens(), &mut kept))?;
+        if !args.json {
+            show_tokens(&progress, &scorer.take_tokens())?;
+        }
     }
-    let mut result = scorer.finish().await?;
-    show_tokens(args, &progress, (scorer.take_tokens(), &mut kept))?;
-    let total = result.clone();
-    result.tokens = (args.json && args.token_logprobs).then_some(kept);
-    Ok(ScoreResponse { model: scorer.model().clone(), results: vec![result], total })
+    let scored = scorer.finish().await?;
+    if !args.json {
+        let mut last = scored.results.iter().filter_map(|score| score.token_logprobs.as_deref());
+        last.try_for_each(|tokens| show_tokens(&progress, tokens))?;
+    }
+    Ok(scored)
 }
 
-/// Prints tokens as they come, or keeps them for the document at the end.
-fn show_tokens(
-    args: &ScoreArgs,
-    progress: &Progress,
-    (mut tokens, kept): (Vec<ScoredToken>, &mut Vec<ScoredToken>),
-) -> Outcome {
-    if args.json {
-        kept.append(&mut tokens);
-        return Ok(());
-    }
-    Ok(progress.suspend(|| report::print_tokens(&mut stdout().lock(), &tokens))?)
+fn show_tokens(progress: &Progress, tokens: &[ScoredToken]) -> Outcome {
+    Ok(progress.suspend(|| report::print_tokens(&mut stdout().lock(), tokens))?)
 }

@@ -1,4 +1,4 @@
-//! `serve`: the service, from its configuration to its end.
+//! `serve`: runs the server from its configuration to its end.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::failure::{Failure, Outcome};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, App, Shutdown};
 use crate::service::Service;
@@ -22,7 +23,7 @@ pub(super) fn run(config: Config) -> Outcome {
     telemetry::init(config.log);
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(config));
-    // A signal may come while models are being loaded: nobody waits for them any more.
+    // A signal may have come while models were being loaded: the process does not wait for them.
     runtime.shutdown_background();
     outcome
 }
@@ -33,22 +34,23 @@ async fn serve(config: Config) -> Outcome {
         .await
         .map_err(|error| Failure::Failed(format!("cannot listen on `{}`: {error}", config.listen)))?;
     let address = listener.local_addr()?;
-    let app = App::new(config, Arc::default());
-    // Probes are answered from the start; the rest once the models are there.
+    let app = App::new(config, Clock::system());
+    // Probes are answered from the start, everything else once the models are loaded.
     tokio::select! {
         failed = load(app.clone(), address) => failed.map(|never| match never {}),
         () = http::serve(listener, app.clone(), shutdown) => Ok(()),
     }
 }
 
-/// Loads the models and opens the doors. Only ever returns a failure.
+/// Loads the models and makes the server ready. Only ever returns a failure.
 async fn load(app: Arc<App>, address: SocketAddr) -> Outcome<Infallible> {
     let loading = app.clone();
-    let service = spawn_blocking(move || Service::load(&loading.config, &loading.metrics))
-        .await
-        .map_err(|error| Failure::Failed(format!("loading the models met a bug: {error}")))??;
+    let load = move || Service::load(&loading.config, &loading.metrics, loading.clock.clone());
+    let service = spawn_blocking(load).await.map_err(|error| {
+        Failure::Failed(format!("internal error: loading the models panicked: {error}"))
+    })??;
     app.ready(service);
-    // One who started the service and closed its output still wants it to serve.
+    // A server whose output was closed still serves.
     let _ = writeln!(stdout(), "listening on http://{address}").and_then(|()| stdout().flush());
     pending().await
 }
@@ -56,14 +58,15 @@ async fn load(app: Arc<App>, address: SocketAddr) -> Outcome<Infallible> {
 /// SIGTERM and SIGINT, each as a message.
 fn signals() -> Outcome<Shutdown> {
     let (sender, shutdown) = mpsc::channel(2);
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            // Two say everything; more are ignored.
+            // The channel holds two; more signals are ignored.
             let _ = sender.try_send(());
         }
     });

@@ -1,4 +1,4 @@
-//! `tokenize`: the token ids of a text, one line for a line.
+//! `tokenize`: the token ids of a text, one line for each line.
 
 use std::io::{self, BufRead, BufWriter, Write, stdout};
 
@@ -17,18 +17,20 @@ pub(super) struct TokenizeArgs {
     pub text: TextArg,
 }
 
-/// Bytes from which on a text is cut: what rules do at a line's beginning may depend on the line before, so that no line can
-/// be read alone.
+/// Length from which on a text is cut. Lines cannot be read one by one, because a rule may depend on the line before.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// All ids together are those of the file.
+/// Prints the ids of the file, with a line for each line of the file.
 pub(super) fn run(args: &TokenizeArgs) -> Outcome {
     let local = Local::open(&args.model)?;
     let mut text = args.text.open()?;
     let mut printer =
         Printer { local: &local, out: BufWriter::new(stdout().lock()), line: 1, is_empty: true };
-    let (mut line, mut number, mut is_ended) = (Vec::new(), 0, true);
-    let (mut held, mut cut_from) = (String::new(), PIECE_BYTES);
+    let mut line = Vec::new();
+    let mut number = 0;
+    let mut is_ended = true;
+    let mut held = String::new();
+    let mut cut_from = PIECE_BYTES;
     while text.read_until(b'\n', &mut line)? > 0 {
         number += 1;
         is_ended = line.ends_with(b"\n");
@@ -37,7 +39,7 @@ pub(super) fn run(args: &TokenizeArgs) -> Outcome {
             continue;
         }
         let Some(cut) = local.service.catalog().default().tokenizer.cut(&held) else {
-            // Doubled: else every line would search a text without a place to cut from its start.
+            // Doubled: otherwise each line would search a text without a place to cut from its start.
             cut_from = held.len() * 2;
             continue;
         };
@@ -52,7 +54,7 @@ pub(super) fn run(args: &TokenizeArgs) -> Outcome {
     Ok(printer.out.flush()?)
 }
 
-/// Prints ids, and ends a line where the text does.
+/// Prints ids, and ends a line where the text ends one.
 struct Printer<'l, W> {
     local: &'l Local,
     out: W,
@@ -76,7 +78,7 @@ impl<W: Write> Printer<'_, W> {
         let ends = piece.chars().enumerate().filter(|&(_, c)| c == '\n').map(|(at, _)| at);
         let mut ends = ends.peekable();
         for (&token, span) in encoding.tokens.iter().zip(&encoding.spans) {
-            // What stands for characters of two lines belongs to the second, but a line end to its own.
+            // A token that spans two lines belongs to the second, except for a line end, which belongs to its own.
             let is_line_end = Some(token) == tokenizer.newline();
             let at = if is_line_end { span.start } else { span.end.saturating_sub(1) };
             while ends.next_if(|&end| end < at).is_some() {
@@ -90,7 +92,8 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn end_line(&mut self) -> io::Result<()> {
-        (self.line, self.is_empty) = (self.line + 1, true);
+        self.line += 1;
+        self.is_empty = true;
         writeln!(self.out)
     }
 }

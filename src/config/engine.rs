@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::values::{Bytes, bytes, count, duration, threads};
+use super::values::{Bytes, bytes, count, duration, duration_or_zero, threads};
 
 /// How much work is accepted, and how it is divided into turns.
 #[derive(Args, Clone, Debug)]
@@ -26,13 +26,17 @@ pub struct EngineOptions {
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
     pub max_batch_state: Bytes,
 
-    /// Prompt tokens that one turn reads while another row generates: less keeps streams smooth
-    #[arg(long, value_name = "TOKENS", default_value = "64", value_parser = count())]
-    pub prompt_chunk: usize,
+    /// Work of one turn beside streams and short requests, in steps of theirs: 2 lets long prompts and texts double the time of a step
+    #[arg(long, value_name = "STEPS", default_value = "2", value_parser = count())]
+    pub turn_steps: usize,
 
-    /// Prompt tokens that one turn reads while no row generates: more keeps the cores busy
-    #[arg(long, value_name = "TOKENS", default_value = "2048", value_parser = count())]
-    pub prompt_chunk_idle: usize,
+    /// Work of one turn while nobody waits for anything short, in steps of one row: more keeps the cores busy, less answers the next short request sooner
+    #[arg(long, value_name = "STEPS", default_value = "16", value_parser = count())]
+    pub turn_steps_idle: usize,
+
+    /// How long after a stream or a short request turns stay small, because more are likely to come
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]
+    pub turn_idle_after: Duration,
 
     /// Maximum number of waiting jobs; a request beyond it is answered with 429
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]

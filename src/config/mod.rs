@@ -128,10 +128,10 @@ impl Config {
                 Bytes(largest_prompt),
             )));
         }
-        if engine.prompt_chunk > engine.prompt_chunk_idle {
+        if engine.turn_steps > engine.turn_steps_idle {
             return Err(config_error(format!(
-                "`--prompt-chunk` is {}; expected at most `--prompt-chunk-idle`, which is {}",
-                engine.prompt_chunk, engine.prompt_chunk_idle
+                "`--turn-steps` is {}; expected at most `--turn-steps-idle`, which is {}",
+                engine.turn_steps, engine.turn_steps_idle
             )));
         }
         if limits.max_text.0 > self.http.max_body.0 {

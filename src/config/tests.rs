@@ -80,7 +80,7 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
         (["--cors-origins", "example.org"], ["--cors-origins", "example.org", "expected `*`"]),
         (["--max-text", "1GiB"], ["--max-text", "1GiB", "--max-body"]),
         (["--queue-bytes-max", "1KiB"], ["--queue-bytes-max", "1KiB", "--max-prompt-tokens"]),
-        (["--prompt-chunk", "4096"], ["--prompt-chunk", "4096", "--prompt-chunk-idle"]),
+        (["--turn-steps", "32"], ["--turn-steps", "32", "--turn-steps-idle"]),
     ] {
         let message = message(&args);
         for part in parts {

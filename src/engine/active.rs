@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::outlet::Flow;
 use super::{Answer, Ending, Job, Plan, Start, Submission, Tag};
 use crate::error::{Error, ErrorKind};
-use crate::lm::{Joint, Logits, Model, State, TokenId};
+use crate::lm::{Extent, Joint, Logits, Model, State, TokenId};
 use crate::session::{Lease, Snapshot};
 
 /// An admitted job.
@@ -16,6 +16,10 @@ pub(super) struct Active {
     pub(super) model: Arc<dyn Model>,
     pub(super) job: Box<dyn Job>,
     pub(super) rows: Vec<ActiveRow>,
+    /// What all that its rows were given to read costs.
+    pub(super) plans_cost: u64,
+    /// The turn in which it ran last, or was admitted.
+    pub(super) last_turn: u64,
     pub(super) deadline: Option<Instant>,
     /// Since when its reader has no room.
     pub(super) parked_since: Option<Instant>,
@@ -50,7 +54,7 @@ pub(super) enum Pending {
 }
 
 impl Active {
-    pub(super) fn admit(submission: Submission) -> Self {
+    pub(super) fn admit(submission: Submission, turn: u64) -> Self {
         let Submission { name, identity: _, model, start, plans, job, deadline } = submission;
         let places = match start {
             Start::Session(lease) => {
@@ -60,7 +64,29 @@ impl Active {
             Start::Copy(snapshot) => plans.iter().map(|_| Place::Copy(snapshot.clone())).collect(),
         };
         let rows = plans.into_iter().zip(places).map(|(plan, place)| ActiveRow::new(plan, place)).collect();
-        Self { name, model, job, rows, deadline, parked_since: None, ending: None, lease: None }
+        let mut active = Self {
+            name,
+            model,
+            job,
+            rows,
+            plans_cost: 0,
+            last_turn: turn,
+            deadline,
+            parked_since: None,
+            ending: None,
+            lease: None,
+        };
+        active.count_cost();
+        active
+    }
+
+    /// Counts anew what its rows were given to read.
+    fn count_cost(&mut self) {
+        let extent = self.rows.iter().fold(Extent::default(), |extent, row| {
+            let len = row.pending.tokens().len();
+            extent.and_row(len, row.logits.positions(len).len())
+        });
+        self.plans_cost = self.model.cost().of(extent);
     }
 
     /// Whether its rows may run now: its reader has room, or nothing more will be said to it.
@@ -120,7 +146,11 @@ impl Active {
     pub(super) fn split(&mut self, index: usize, plans: Vec<Plan>) -> Result<(), Error> {
         let row = self.rows.swap_remove(index);
         let snapshot = row.place.snapshot().clone();
-        self.rows.extend(plans.into_iter().map(|plan| ActiveRow::new(plan, Place::Copy(snapshot.clone()))));
+        if !plans.is_empty() {
+            self.rows
+                .extend(plans.into_iter().map(|plan| ActiveRow::new(plan, Place::Copy(snapshot.clone()))));
+            self.count_cost();
+        }
         self.retire(row)
     }
 

@@ -1,21 +1,14 @@
-//! One batch: which rows run together, how much each reads, and the run itself.
+//! One batch: the run of the rows that were chosen, and what their jobs saw of it.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::active::{Active, bug, guarded};
-use super::{Answer, BatchReport, EngineLimits, Job, Tag};
+use super::choose::Share;
+use super::{Answer, BatchReport, Job, Tag};
 use crate::error::Error;
 use crate::lm::{Logits, Model, Row, RowIndex, Scratch};
-
-/// A row's share of a batch: the `row`-th row of the `job`-th job reads `len` tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) job: usize,
-    pub(super) row: usize,
-    pub(super) len: usize,
-}
 
 /// What came of a share.
 pub(super) struct Outcome {
@@ -23,52 +16,6 @@ pub(super) struct Outcome {
     pub(super) read: Result<(), Error>,
     /// The job's answer, if it saw the row's last logits.
     pub(super) answer: Result<Option<Answer>, Error>,
-}
-
-/// The rows of a turn.
-pub(super) struct Choice {
-    /// In the order of the jobs.
-    pub(super) shares: Vec<Share>,
-    /// The job with which the next turn should begin.
-    pub(super) next_first: usize,
-}
-
-/// The model whose turn it is, by name: the next after `last` of those with rows to run, in a circle.
-pub(super) fn next_model(active: &[Active], last: Option<&Arc<str>>) -> Option<Arc<str>> {
-    let names = || active.iter().filter(|job| job.runnable()).map(|job| &job.name);
-    let after = names().filter(|name| last.is_some_and(|last| *name > last)).min();
-    after.or_else(|| names().min()).cloned()
-}
-
-/// Chooses the rows of `model` that run in this turn, beginning with the job `first`, and what each reads.
-///
-/// While several jobs want to run, one takes at most half of the batch. A row that decodes reads its one token; the rows that
-/// read prompts share the turn's budget, small while anything decodes.
-pub(super) fn choose(active: &[Active], model: &str, first: usize, limits: &EngineLimits) -> Choice {
-    let wanting: Vec<usize> = (0..active.len())
-        .map(|offset| (first + offset) % active.len())
-        .filter(|&job| *active[job].name == *model && active[job].runnable())
-        .collect();
-    let state_bytes = wanting.first().map_or(0, |&job| active[job].model.info().state_bytes());
-    let rows_max = limits.rows_max.min(limits.state_bytes_max / state_bytes.max(1)).max(1);
-    let rows_each_max = if wanting.len() > 1 { rows_max.div_ceil(2) } else { rows_max };
-    let mut shares: Vec<Share> = wanting
-        .into_iter()
-        .flat_map(|job| {
-            (0..active[job].rows.len().min(rows_each_max)).map(move |row| Share { job, row, len: 0 })
-        })
-        .take(rows_max)
-        .collect();
-
-    let row = |share: &Share| &active[share.job].rows[share.row];
-    let decodes = shares.iter().any(|share| row(share).is_drawn());
-    let prompts = shares.iter().filter(|share| row(share).tokens().len() > 1).count();
-    let budget = if decodes { limits.prompt_tokens_beside_decode } else { limits.prompt_tokens_alone };
-    let chunk_max = (budget / prompts.max(1)).max(1);
-    shares.iter_mut().for_each(|share| share.len = row(share).tokens().len().min(chunk_max));
-    let next_first = shares.last().map_or(0, |last| last.job + 1);
-    shares.sort_unstable_by_key(|share| (share.job, share.row));
-    Choice { shares, next_first }
 }
 
 /// Runs the shares, which stand in the order of their jobs, as one batch, and lets each job see the logits that it asked for.

@@ -9,6 +9,7 @@
 
 mod active;
 mod batch;
+mod choose;
 mod inbox;
 mod job;
 pub mod jobs;

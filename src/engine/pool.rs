@@ -122,8 +122,9 @@ mod tests {
         let limits = EngineLimits {
             rows_max: 4,
             state_bytes_max: 1 << 20,
-            prompt_tokens_alone: 8,
-            prompt_tokens_beside_decode: 8,
+            turn_steps: 2,
+            turn_steps_idle: 8,
+            idle_after: Duration::ZERO,
             logits_bytes_max: 1 << 20,
             parked_max: 4,
             stall_timeout: Duration::from_secs(5),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::active::{self, Active};
+use super::choose::{self, Occasion, Share};
 use super::inbox::{Gate, Inbox};
 use super::outlet::Flow;
 use super::{Answer, Ending, Observer, batch};
@@ -22,8 +23,10 @@ pub struct Engine {
     active: Vec<Active>,
     /// The model that ran last.
     last_model: Option<Arc<str>>,
-    /// The job with which the next batch begins, so that all come round when not all fit.
-    first: usize,
+    /// Turns that ran a batch.
+    turns: u64,
+    /// When something short ran last.
+    short_at: Option<Instant>,
 }
 
 /// What a turn may hold.
@@ -33,10 +36,12 @@ pub struct EngineLimits {
     pub rows_max: usize,
     /// Most bytes of the states of rows that run together; one row always runs.
     pub state_bytes_max: usize,
-    /// Most tokens of prompts in a turn in which nothing decodes.
-    pub prompt_tokens_alone: usize,
-    /// Most tokens of prompts in a turn beside rows that decode, which wait for them.
-    pub prompt_tokens_beside_decode: usize,
+    /// What a turn may cost beside rows that somebody waits for, in bare steps of those rows.
+    pub turn_steps: usize,
+    /// What a turn may cost while nobody waits for anything short, in bare steps of one row.
+    pub turn_steps_idle: usize,
+    /// How long after something short ran more of its kind is expected.
+    pub idle_after: Duration,
     /// Most bytes of logits alive at once.
     pub logits_bytes_max: usize,
     /// Most jobs that may stand parked; while so many do, none is admitted.
@@ -60,7 +65,17 @@ impl Engine {
     /// An idle engine behind `inbox`.
     pub fn new(inbox: Arc<Inbox>, limits: EngineLimits, clock: Clock, observer: Arc<dyn Observer>) -> Self {
         let scratch = Scratch::new(limits.logits_bytes_max);
-        Self { inbox, limits, clock, observer, scratch, active: Vec::new(), last_model: None, first: 0 }
+        Self {
+            inbox,
+            limits,
+            clock,
+            observer,
+            scratch,
+            active: Vec::new(),
+            last_model: None,
+            turns: 0,
+            short_at: None,
+        }
     }
 
     /// Ends what is over, admits what waits, runs one batch of one model, and commits it.
@@ -68,15 +83,13 @@ impl Engine {
         let now = self.clock.now();
         self.end_jobs(now);
         self.admit(now);
-        let Some(model) = batch::next_model(&self.active, self.last_model.as_ref()) else {
+        let Some(model) = choose::next_model(&self.active, self.last_model.as_ref()) else {
             self.close_jobs();
             return self.idle();
         };
-        let batch::Choice { shares, next_first } =
-            batch::choose(&self.active, &model, self.first, &self.limits);
+        let shares = self.choose(&model, now);
         self.observer.batch(&model, &batch::report(&self.active, &shares));
         let outcomes = batch::run(&mut self.active, &shares, &mut self.scratch);
-        self.first = next_first;
         self.last_model = Some(model);
         self.commit(&shares, outcomes);
         self.close_jobs();
@@ -140,7 +153,7 @@ impl Engine {
         // One job is always admitted, however large its states.
         while rows < rows_max && (bytes == 0 || bytes < state_bytes_max) && parked < parked_max {
             let Some(submission) = self.inbox.pop() else { return };
-            let mut job = Active::admit(submission);
+            let mut job = Active::admit(submission, self.turns);
             job.park(job.job.flow(), now);
             rows += weight(&job);
             bytes += state_bytes(&job);
@@ -148,8 +161,21 @@ impl Engine {
         }
     }
 
+    /// The rows of `model` that run in this turn.
+    fn choose(&mut self, model: &str, now: Instant) -> Vec<Share> {
+        let expectant = self.short_at.is_some_and(|at| now < at + self.limits.idle_after);
+        let occasion = Occasion { model, expectant, crowded: self.inbox.waiting() > 0 };
+        let choice = choose::choose(&self.active, &occasion, &self.limits);
+        if choice.shorts > 0 {
+            self.short_at = Some(now);
+        }
+        self.turns += 1;
+        choice.shares.iter().for_each(|share| self.active[share.job].last_turn = self.turns);
+        choice.shares
+    }
+
     /// Counts what was read, and lets every row go on as its job has answered.
-    fn commit(&mut self, shares: &[batch::Share], outcomes: Vec<batch::Outcome>) {
+    fn commit(&mut self, shares: &[Share], outcomes: Vec<batch::Outcome>) {
         // From the last to the first, so that a row that leaves moves no row that is still to come.
         for (share, outcome) in shares.iter().zip(outcomes).rev() {
             let job = &mut self.active[share.job];
@@ -162,7 +188,7 @@ impl Engine {
         });
     }
 
-    fn commit_row(job: &mut Active, share: &batch::Share, outcome: batch::Outcome) -> Result<(), Error> {
+    fn commit_row(job: &mut Active, share: &Share, outcome: batch::Outcome) -> Result<(), Error> {
         let row = &mut job.rows[share.row];
         outcome.read?;
         row.commit(share.len);
@@ -186,8 +212,6 @@ impl Engine {
             if self.active[index].rows.is_empty() {
                 self.inbox.left(1);
                 self.active.remove(index).close();
-                // The order of those that stay, and with it whose turn is next, is kept.
-                self.first -= usize::from(index < self.first);
             } else {
                 index += 1;
             }

@@ -1,10 +1,13 @@
-//! What every handler is given, and the phases of the service's life.
+//! What every handler is given, and the phases of the server's life.
 
 use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
 use tokio::sync::watch;
 
-use super::error::{ApiError, ApiResult, Code};
+use super::error::{ApiError, ApiResult};
+use crate::api::error::ErrorCode;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::Service;
 use crate::telemetry::{Metrics, Rejected};
@@ -13,70 +16,78 @@ use crate::telemetry::{Metrics, Rejected};
 pub struct App {
     /// Every limit.
     pub config: Config,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// What requests are timed with.
+    pub clock: Clock,
     service: OnceLock<Arc<Service>>,
+    document: Bytes,
     phase: watch::Sender<Phase>,
     open: watch::Sender<usize>,
 }
 
-/// The phases of the service's life, in their order.
+/// The phases of the server's life, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Models are being loaded.
     Loading,
     /// Requests are answered.
     Ready,
-    /// New requests are refused, open ones go on.
+    /// New requests are refused, open ones continue.
     Draining,
 }
 
 impl App {
-    /// A service that is still loading.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (phase, open) = (watch::Sender::new(Phase::Loading), watch::Sender::new(0));
-        Arc::new(Self { config, metrics, service: OnceLock::new(), phase, open })
+    /// A server that is still loading.
+    pub fn new(config: Config, clock: Clock) -> Arc<Self> {
+        let document = super::document(&config).to_string().into();
+        let phase = watch::Sender::new(Phase::Loading);
+        let open = watch::Sender::new(0);
+        let metrics = Arc::default();
+        Arc::new(Self { config, metrics, clock, service: OnceLock::new(), document, phase, open })
     }
 
-    /// Requests are answered from here on, unless the service is already being stopped.
+    /// Requests are answered from now on, unless the server is already shutting down.
     pub fn ready(&self, service: Arc<Service>) {
-        assert!(self.service.set(service).is_ok(), "a service becomes ready once: a second time is a bug");
+        assert!(self.service.set(service).is_ok(), "bug: a server becomes ready twice");
         self.enter(Phase::Ready);
     }
 
-    /// New requests are refused from here on.
+    /// New requests are refused from now on.
     pub fn drain(&self) {
         self.enter(Phase::Draining);
     }
 
-    /// The phase now.
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// The phase, to be waited for.
+    /// The phase, to wait for.
     pub fn phase_watch(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 
-    /// The use cases; an error while models are being loaded.
+    /// The use cases. Fails while models are being loaded.
     pub fn service(&self) -> ApiResult<&Arc<Service>> {
         self.service.get().ok_or_else(|| refusal(Phase::Loading))
     }
 
-    /// Counts one request as open until the answer is dropped, or refuses it.
+    /// The OpenAPI document, as JSON.
+    pub fn document(&self) -> Bytes {
+        self.document.clone()
+    }
+
+    /// Counts one request as open until the returned value is dropped, or refuses it.
     pub fn admit(self: &Arc<Self>) -> ApiResult<Admitted> {
-        // Counted before the phase is read: else a drain that begins in between would not wait for it.
+        // Counted before the phase is read: otherwise a drain that begins in between would not wait for the request.
         self.open.send_modify(|open| *open += 1);
         let admitted = Admitted(self.clone());
         match self.phase() {
             Phase::Ready => Ok(admitted),
             phase => {
-                self.metrics.rejected(if phase == Phase::Loading {
-                    Rejected::Loading
-                } else {
-                    Rejected::Draining
-                });
+                let reason = if phase == Phase::Loading { Rejected::Loading } else { Rejected::Draining };
+                self.metrics.rejected(reason);
                 Err(refusal(phase))
             }
         }
@@ -89,7 +100,7 @@ impl App {
 
     /// Returns when no request is open.
     pub async fn idle(&self) {
-        // The sender is ours: the wait cannot fail.
+        // The wait cannot fail, because `self` holds the sender.
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
@@ -102,7 +113,7 @@ impl App {
     }
 }
 
-/// A request that is open as long as this lives.
+/// A request, which is open until this is dropped.
 pub struct Admitted(Arc<App>);
 
 impl Drop for Admitted {
@@ -111,11 +122,11 @@ impl Drop for Admitted {
     }
 }
 
-/// Why nothing but probes is answered in `phase`, which is not [`Phase::Ready`].
+/// The error of requests that are refused in `phase`, which is not [`Phase::Ready`].
 pub(super) fn refusal(phase: Phase) -> ApiError {
     match phase {
-        Phase::Loading => ApiError::new(Code::Loading, "the models are still being loaded"),
-        _ => ApiError::new(Code::Draining, "the service is stopping and takes no new requests"),
+        Phase::Loading => ApiError::new(ErrorCode::Loading, "the server is still loading its models"),
+        _ => ApiError::new(ErrorCode::Draining, "the server is shutting down and accepts no new requests"),
     }
 }
 
@@ -126,21 +137,21 @@ mod tests {
 
     #[test]
     fn requests_are_admitted_between_loading_and_draining_only() {
-        let app = App::new(Config::default(), Arc::default());
-        assert_eq!(app.admit().err().unwrap().code(), Code::Loading);
+        let app = App::new(Config::default(), Clock::system());
+        assert_eq!(app.admit().err().unwrap().code(), ErrorCode::Loading);
         app.ready(service());
         let admitted = app.admit().unwrap();
         assert_eq!(app.open(), 1);
         app.drain();
-        assert_eq!(app.admit().err().unwrap().code(), Code::Draining);
+        assert_eq!(app.admit().err().unwrap().code(), ErrorCode::Draining);
         assert_eq!(app.open(), 1, "a refused request is not open");
         drop(admitted);
         assert_eq!(app.open(), 0);
     }
 
     #[test]
-    fn loading_that_ends_during_a_drain_does_not_open_the_doors() {
-        let app = App::new(Config::default(), Arc::default());
+    fn loading_that_ends_during_a_drain_does_not_make_the_server_ready() {
+        let app = App::new(Config::default(), Clock::system());
         app.drain();
         app.ready(service());
         assert_eq!(app.phase(), Phase::Draining);

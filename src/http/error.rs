@@ -1,22 +1,18 @@
-//! The one place that turns a failure into a status, a code and headers.
-
-use std::borrow::Cow;
+//! The one place that turns a failure into a status and headers.
 
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use crate::error::{Error, ErrorKind};
+use crate::api::error::{ErrorBody, ErrorCode, ErrorDetail};
+use crate::error::Error;
+use crate::service::{self, WriteFailure};
 
 /// A failed request, as its client sees it.
 #[derive(Clone, Debug)]
 pub struct ApiError {
-    code: Code,
-    message: Cow<'static, str>,
-    param: Option<String>,
+    detail: ErrorDetail,
     retry: Retry,
     /// Where the session stands that a failed write had begun to move.
     position: Option<u64>,
@@ -24,107 +20,6 @@ pub struct ApiError {
 
 /// `Result` with an answerable error.
 pub type ApiResult<T, E = ApiError> = Result<T, E>;
-
-/// What went wrong, for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
-    /// The body is not JSON.
-    InvalidJson,
-    /// A field that no request of this kind has.
-    UnknownField,
-    /// A field of the wrong type or out of its range.
-    InvalidValue,
-    /// Something to read was needed and nothing was given.
-    EmptyInput,
-    /// Nothing was read yet, so there is nothing to predict from.
-    EmptyContext,
-    /// A word outside the vocabulary of a model without an unknown token.
-    UnknownToken,
-    /// A token id outside the vocabulary.
-    TokenOutOfRange,
-    /// The input is over its limit.
-    TextTooLong,
-    /// The body is not said to be JSON.
-    UnsupportedMediaType,
-    /// The body is over its limit.
-    BodyTooLarge,
-    /// No such route.
-    RouteNotFound,
-    /// The route does not take this method.
-    MethodNotAllowed,
-    /// No such model.
-    ModelNotFound,
-    /// No such session.
-    SessionNotFound,
-    /// The session outlived its time to live.
-    SessionExpired,
-    /// The session made room for others.
-    SessionEvicted,
-    /// A session of this id is there already.
-    SessionExists,
-    /// A write is running on the session.
-    SessionBusy,
-    /// The session does not stand at `expected_position`.
-    PositionMismatch,
-    /// The state was made by other weights than those of the model.
-    StateMismatch,
-    /// What this model or server cannot do.
-    NotSupported,
-    /// No room for another session.
-    SessionsFull,
-    /// No room for another job.
-    QueueFull,
-    /// The models are still being loaded.
-    Loading,
-    /// The service is stopping.
-    Draining,
-    /// The time allowed ran out.
-    Timeout,
-    /// The client went away; only logs and metrics see it.
-    Cancelled,
-    /// A bug of the server.
-    Internal,
-}
-
-/// The family of a failure, as OpenAI's clients know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The request has to be changed.
-    InvalidRequestError,
-    /// What it names is not there, or no more.
-    NotFoundError,
-    /// It does not fit the state of things.
-    ConflictError,
-    /// It came when too many others waited.
-    RateLimitError,
-    /// The server failed.
-    ServerError,
-    /// The server cannot take it now.
-    UnavailableError,
-}
-
-/// The body of every failed request.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ErrorBody {
-    /// What went wrong.
-    pub error: ErrorDetail,
-}
-
-/// What went wrong, in words and as a code.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ErrorDetail {
-    /// What was found, what was expected and, where there is one, the limit.
-    pub message: String,
-    /// The family of the failure.
-    #[serde(rename = "type")]
-    pub kind: Kind,
-    /// The JSON path at fault.
-    pub param: Option<String>,
-    /// The failure itself.
-    pub code: Code,
-}
 
 /// Whether the same request may be sent again: the header `x-should-retry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +32,7 @@ enum Retry {
     No,
 }
 
-/// Seconds until a refused client may knock again: a full queue moves on within a few turns.
+/// Seconds after which a refused client may try again: a full queue moves on within a few turns.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// The header that OpenAI's clients obey before their own judgement.
@@ -150,72 +45,59 @@ const SESSION_POSITION: HeaderName = HeaderName::from_static("x-session-position
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl ApiError {
-    /// A failure of `code` that says `message`.
-    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        let retry = match code {
-            Code::SessionBusy | Code::QueueFull => Retry::Yes,
-            _ if code.status() == StatusCode::CONFLICT => Retry::No,
-            _ => Retry::Unsaid,
-        };
-        Self { code, message: message.into(), param: None, retry, position: None }
+    /// The failure `code`, which says `message`.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::from(ErrorDetail::new(code, message))
     }
 
-    /// The same failure, naming the field at fault.
+    /// The same failure, naming the value at fault.
     pub fn at(mut self, param: impl Into<String>) -> Self {
-        self.param = Some(param.into());
+        self.detail.param = Some(param.into());
         self
     }
 
-    /// The same failure of the object at `path`, of which the field at fault is a part.
-    pub fn within(mut self, path: &str) -> Self {
-        self.param = Some(self.param.map_or_else(|| path.to_owned(), |param| format!("{path}.{param}")));
-        self
-    }
-
-    /// The failure of a write that had begun to move its session, which now stands at `position`: the header
-    /// `x-session-position`.
-    pub fn standing_at(mut self, position: Option<u64>) -> Self {
-        self.position = position;
-        self
-    }
-
-    /// The failure of a write that named no `expected_position`: sent again after a fault of the server, it
-    /// might be done twice.
+    /// The failure of a write without `expected_position`: if it was the server's fault and the write is sent again, it might
+    /// be done twice.
     pub fn of_unguarded_write(mut self) -> Self {
-        if self.code.status().is_server_error() {
+        if status(self.code()).is_server_error() {
             self.retry = Retry::No;
         }
         self
     }
 
     /// What went wrong, for programs.
-    pub fn code(&self) -> Code {
-        self.code
+    pub fn code(&self) -> ErrorCode {
+        self.detail.code
     }
+}
 
-    /// The body: also one entry of a batch, and the data of a stream's `error` event.
-    pub fn body(&self) -> ErrorBody {
-        // Logged here, where it is handled, and nowhere else. The others are the client's affair.
-        if self.code == Code::Internal {
-            tracing::error!(message = %self.message);
-        }
-        let (kind, code) = (self.code.kind(), self.code);
-        ErrorBody {
-            error: ErrorDetail { message: self.message.to_string(), kind, param: self.param.clone(), code },
-        }
+impl From<ErrorDetail> for ApiError {
+    fn from(detail: ErrorDetail) -> Self {
+        let retry = match detail.code {
+            ErrorCode::SessionBusy | ErrorCode::QueueFull => Retry::Yes,
+            code if status(code) == StatusCode::CONFLICT => Retry::No,
+            _ => Retry::Unsaid,
+        };
+        Self { detail, retry, position: None }
     }
 }
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        Self { param: error.param, ..Self::new(error.kind.into(), error.message) }
+        service::detail(error).into()
+    }
+}
+
+impl From<WriteFailure> for ApiError {
+    fn from(WriteFailure { error, position }: WriteFailure) -> Self {
+        Self { position, ..Self::from(error) }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.code.status();
-        let mut response = (status, Json(self.body())).into_response();
+        let status = status(self.code());
+        let mut response = (status, Json(ErrorBody { error: self.detail })).into_response();
         let headers = response.headers_mut();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
@@ -232,81 +114,41 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl Code {
-    /// The status of a request that fails so.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::InvalidJson => StatusCode::BAD_REQUEST,
-            Self::UnknownField
-            | Self::InvalidValue
-            | Self::EmptyInput
-            | Self::EmptyContext
-            | Self::UnknownToken
-            | Self::TokenOutOfRange
-            | Self::TextTooLong
-            | Self::StateMismatch
-            | Self::NotSupported => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RouteNotFound | Self::ModelNotFound | Self::SessionNotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::SessionExpired | Self::SessionEvicted => StatusCode::GONE,
-            Self::SessionExists | Self::SessionBusy => StatusCode::CONFLICT,
-            Self::PositionMismatch => StatusCode::PRECONDITION_FAILED,
-            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
-            Self::SessionsFull | Self::Loading | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Cancelled => {
-                StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("it is between 100 and 999")
-            }
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+/// The status of a request that fails with `code`.
+pub(super) fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidJson => StatusCode::BAD_REQUEST,
+        ErrorCode::UnknownField
+        | ErrorCode::InvalidValue
+        | ErrorCode::EmptyInput
+        | ErrorCode::EmptyContext
+        | ErrorCode::UnknownToken
+        | ErrorCode::TokenOutOfRange
+        | ErrorCode::TextTooLong
+        | ErrorCode::StateMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RouteNotFound | ErrorCode::ModelNotFound | ErrorCode::SessionNotFound => {
+            StatusCode::NOT_FOUND
         }
-    }
-
-    fn kind(self) -> Kind {
-        match self.status() {
-            StatusCode::NOT_FOUND | StatusCode::GONE => Kind::NotFoundError,
-            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => Kind::ConflictError,
-            StatusCode::TOO_MANY_REQUESTS => Kind::RateLimitError,
-            StatusCode::SERVICE_UNAVAILABLE => Kind::UnavailableError,
-            status if status.is_server_error() => Kind::ServerError,
-            _ => Kind::InvalidRequestError,
+        ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::SessionExpired | ErrorCode::SessionEvicted => StatusCode::GONE,
+        ErrorCode::SessionExists | ErrorCode::SessionBusy => StatusCode::CONFLICT,
+        ErrorCode::PositionMismatch => StatusCode::PRECONDITION_FAILED,
+        ErrorCode::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::SessionsFull | ErrorCode::Loading | ErrorCode::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::Cancelled => {
+            StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("bug: it is between 100 and 999")
         }
-    }
-}
-
-impl From<ErrorKind> for Code {
-    fn from(kind: ErrorKind) -> Self {
-        match kind {
-            ErrorKind::InvalidValue => Self::InvalidValue,
-            ErrorKind::UnknownField => Self::UnknownField,
-            ErrorKind::EmptyInput => Self::EmptyInput,
-            ErrorKind::EmptyContext => Self::EmptyContext,
-            ErrorKind::UnknownToken => Self::UnknownToken,
-            ErrorKind::TokenOutOfRange => Self::TokenOutOfRange,
-            ErrorKind::TextTooLong => Self::TextTooLong,
-            ErrorKind::ModelNotFound => Self::ModelNotFound,
-            ErrorKind::SessionNotFound => Self::SessionNotFound,
-            ErrorKind::SessionExpired => Self::SessionExpired,
-            ErrorKind::SessionEvicted => Self::SessionEvicted,
-            ErrorKind::SessionExists => Self::SessionExists,
-            ErrorKind::SessionBusy => Self::SessionBusy,
-            ErrorKind::PositionMismatch => Self::PositionMismatch,
-            ErrorKind::StateMismatch => Self::StateMismatch,
-            ErrorKind::NotSupported => Self::NotSupported,
-            ErrorKind::SessionsFull => Self::SessionsFull,
-            ErrorKind::QueueFull => Self::QueueFull,
-            ErrorKind::Draining => Self::Draining,
-            ErrorKind::Timeout => Self::Timeout,
-            ErrorKind::Cancelled => Self::Cancelled,
-            ErrorKind::Load | ErrorKind::Config | ErrorKind::Internal => Self::Internal,
-        }
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn header(response: &Response, name: &str) -> Option<String> {
         response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
@@ -314,14 +156,14 @@ mod tests {
 
     #[test]
     fn the_body_has_four_keys_and_null_for_no_param() {
-        let error = ApiError::from(Error::new(ErrorKind::EmptyInput, "nothing to read"));
+        let body = |error: Error| ErrorBody { error: ApiError::from(error).detail };
         assert_eq!(
-            serde_json::to_value(error.body()).unwrap(),
+            serde_json::to_value(body(Error::new(ErrorKind::EmptyInput, "nothing to read"))).unwrap(),
             serde_json::json!({"error": {"message": "nothing to read", "type": "invalid_request_error",
                 "param": null, "code": "empty_input"}})
         );
-        let error = ApiError::from(Error::invalid("sampling.top_p", "`top_p` is 2; expected 0 to 1"));
-        assert_eq!(error.body().error.param.as_deref(), Some("sampling.top_p"));
+        let error = Error::invalid("sampling.top_p", "`top_p` is 2; the maximum is 1");
+        assert_eq!(body(error).error.param.as_deref(), Some("sampling.top_p"));
     }
 
     #[test]
@@ -341,7 +183,7 @@ mod tests {
             (ErrorKind::Internal, 500, "server_error", None, None),
         ] {
             let error = ApiError::from(Error::new(kind, "why"));
-            assert_eq!(serde_json::to_value(error.code().kind()).unwrap(), family, "{kind:?}");
+            assert_eq!(serde_json::to_value(error.detail.kind).unwrap(), family, "{kind:?}");
             let response = error.into_response();
             assert_eq!(response.status(), status, "{kind:?}");
             assert_eq!(header(&response, "retry-after").as_deref(), retry_after, "{kind:?}");

@@ -1,8 +1,4 @@
-//! Generation: in one piece, or token by token as server-sent events.
-
-mod answer;
-mod request;
-mod stream;
+//! `/v1/generate` and `/v1/sessions/{id}/generate`: in one piece, or token by token as server-sent events.
 
 use std::sync::Arc;
 
@@ -10,64 +6,90 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 
-pub(crate) use self::answer::Generated;
-pub(crate) use self::request::Tokens;
-use self::request::{Delivery, GenerateBody};
 use super::app::App;
 use super::error::{ApiError, ApiResult};
-use super::extract::{Body, Session};
+use super::extract::{Body, Path, accepts};
 use super::sse;
+use crate::api::generate::{GenerateRequest, GenerateResponse, SessionGenerateRequest};
+use crate::api::stream::StreamEvent;
 use crate::service::Generating;
 
-/// How a text goes on
+/// Continue a text
 ///
-/// From the start of the model, after reading `text` or `tokens`. With `stream`, events `start`, `token`, and `done` or
-/// `error`; their joined `text` is the text of the answer in one piece. Closing the connection stops the work.
-#[utoipa::path(post, path = "/v1/generate", tag = "generation", request_body = GenerateBody,
-    responses((status = 200, content((Generated = "application/json"), (stream::Event = "text/event-stream")))))]
+/// Reads `text` or `tokens` from the model's start and draws a continuation.
+///
+/// With `stream`, the answer is a stream of events: `start`, one `token` for each token, and last `done` or `error`. The `text` of
+/// all events joined is the text of the answer in one piece. Closing the connection stops the work.
+#[utoipa::path(post, path = "/v1/generate", operation_id = "generate", tag = "generation",
+    request_body = GenerateRequest,
+    responses((status = 200, description = "The continuation, or a stream of events",
+        content((GenerateResponse = "application/json"), (StreamEvent = "text/event-stream")))))]
 pub(super) async fn generate(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Body(body): Body<GenerateBody>,
+    Body(request): Body<GenerateRequest>,
 ) -> ApiResult<Response> {
-    let (delivery, list) = (body.delivery(&headers), body.token_list());
-    let generating = app.service()?.generate(body.at_start()?).await?;
-    deliver(&app, generating, (delivery, list)).await
+    let streams = streams(&request, &headers);
+    let generating = app.service()?.generate(request).await?;
+    if streams { events(&app, generating).await } else { whole(generating).await }
 }
 
-/// How a session goes on
+/// Continue a session
 ///
-/// The session moves to the end of what was read and drawn, unless `commit` is false. It holds exactly the tokens of the answer:
-/// what ended the text is among them. When the client goes away, it holds what was drawn till then.
-#[utoipa::path(post, path = "/v1/sessions/{id}/generate", operation_id = "session_generate", tag = "generation", request_body = GenerateBody,
-    params(("id" = String, Path, description = "The session")),
-    responses((status = 200, content((Generated = "application/json"), (stream::Event = "text/event-stream")))))]
+/// Continues from where the session stands, and moves it to the end of what was read and drawn, unless `commit` is false. The
+/// session then holds exactly the `tokens` of the answer, including those that ended the text. If the client closes the
+/// connection, the session holds what was drawn until then.
+#[utoipa::path(post, path = "/v1/sessions/{id}/generate", operation_id = "generateInSession", tag = "generation",
+    params(("id" = String, Path, description = "The session's id")), request_body = SessionGenerateRequest,
+    responses((status = 200, description = "The continuation, or a stream of events",
+        content((GenerateResponse = "application/json"), (StreamEvent = "text/event-stream")))))]
 pub(super) async fn session_generate(
     State(app): State<Arc<App>>,
-    Session(id): Session,
+    Path(id): Path<String>,
     headers: HeaderMap,
-    Body(body): Body<GenerateBody>,
+    Body(request): Body<SessionGenerateRequest>,
 ) -> ApiResult<Response> {
-    let (delivery, list) = (body.delivery(&headers), body.token_list());
-    let unguarded = body.is_unguarded_write();
-    let request = body.on_session(id)?;
-    let answer = async { deliver(&app, app.service()?.generate(request).await?, (delivery, list)).await };
-    let failed = |error: ApiError| if unguarded { error.of_unguarded_write() } else { error };
+    let is_unguarded = request.commit && request.expected.expected_position.is_none();
+    let streams = streams(&request.generate, &headers);
+    let answer = async {
+        let generating = app.service()?.session_generate(&id, request).await?;
+        if streams { events(&app, generating).await } else { whole(generating).await }
+    };
+    let failed = |error: ApiError| if is_unguarded { error.of_unguarded_write() } else { error };
     answer.await.map_err(failed)
 }
 
-/// Answers with what `generating` gives. A stream begins with its first token: what fails before that has a status of its own.
-async fn deliver(
-    app: &App,
-    mut generating: Generating,
-    (delivery, list): (Delivery, Tokens),
-) -> ApiResult<Response> {
-    match delivery {
-        Delivery::Whole => Ok(Json(Generated::collect(generating, list).await?).into_response()),
-        Delivery::Stream => {
-            let first = stream::first_step(&mut generating).await?;
-            Ok(sse::answer(stream::events(generating, first), app.config.http.stream_keep_alive))
-        }
+fn streams(request: &GenerateRequest, headers: &HeaderMap) -> bool {
+    request.stream.unwrap_or_else(|| accepts(headers, "text/event-stream"))
+}
+
+async fn whole(generating: Generating) -> ApiResult<Response> {
+    Ok(Json(generating.whole().await?).into_response())
+}
+
+/// A stream begins with its first token: what fails before that has a status of its own.
+async fn events(app: &App, generating: Generating) -> ApiResult<Response> {
+    let events = stream::unfold(generating.events().await?, async |mut events| {
+        let event = events.next().await?;
+        Some(((event.name(), event), events))
+    });
+    Ok(sse::answer(events, app.config.http.stream_keep_alive))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::ACCEPT;
+
+    use super::*;
+
+    #[test]
+    fn the_request_decides_on_a_stream_and_else_the_header() {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("text/event-stream"))]);
+        let request = |stream| GenerateRequest { stream, ..GenerateRequest::default() };
+        assert!(streams(&request(None), &headers) && streams(&request(Some(true)), &HeaderMap::new()));
+        assert!(!streams(&request(Some(false)), &headers) && !streams(&request(None), &HeaderMap::new()));
     }
 }

@@ -1,4 +1,4 @@
-//! A response body that holds something until it has been sent, or its client has gone.
+//! A response body that holds a value until it has been sent, or the client has closed the connection.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -32,7 +32,7 @@ impl<G: Unpin> HttpBody for Held<G> {
         self.body.is_end_stream()
     }
 
-    // Kept, so that a body of known length is sent with its length.
+    // Passed on, so that a body of known length is sent with its length.
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }

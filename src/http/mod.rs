@@ -1,11 +1,11 @@
-//! HTTP: the only place that knows axum, status codes and JSON.
+//! HTTP: the only place that knows axum and status codes.
 //!
 //! [`routes`] is the table of all routes, [`layers`] the list of what happens to every request, [`error`] the one
-//! place that turns a failure into a status, [`serve`] the life of the server. Handlers call use cases and hold
-//! no logic of their own; their request and response types stand beside them.
+//! place that turns a failure into a status, [`document`](mod@document) the OpenAPI document, [`serve`](mod@serve) the life of the
+//! server. Handlers call use cases with the types of [`crate::api`] and hold no logic of their own.
 
 pub mod app;
-mod append;
+mod document;
 pub mod error;
 pub mod extract;
 mod generate;
@@ -13,23 +13,17 @@ mod held;
 mod layers;
 mod models;
 mod next;
-mod onnx;
 mod ops;
-mod question;
 mod routes;
 mod score;
 mod serve;
 mod sessions;
 pub mod sse;
 mod tokens;
-mod wire;
 
 pub use app::{App, Phase};
-pub(crate) use generate::{Generated, Tokens};
-pub(crate) use next::NextAnswer;
-pub(crate) use onnx::{OnnxGraph, OnnxLayer, OnnxNetwork, OnnxPort};
-pub use routes::{document, router};
-pub(crate) use score::Scored;
+pub use document::document;
+pub use routes::router;
 pub use serve::{Shutdown, serve};
 
 #[cfg(test)]

@@ -1,242 +1,91 @@
-//! `/v1/next`: what comes next, and how likely.
+//! `/v1/next` and `/v1/sessions/{id}/next`.
 
 use axum::Json;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
-use super::error::{ApiError, ApiResult, ErrorBody};
-use super::extract::{Body, Query, Session, UseCases, accepts, objects};
-use super::question::{Distribution, Question, asking};
-use crate::error::{Error, Result};
-use crate::service::{Input, NextRequest, NextResponse, Service, SessionId, Source, Vector};
+use super::document::QueryOf;
+use super::error::ApiResult;
+use super::extract::{Body, Path, Query, UseCases, accepts};
+use crate::api::next::{NextQuery, NextReply, NextRequest, NextResponse, SessionNextRequest};
+use crate::service::Service;
 
-asking! {
-    /// One question, or many in `requests`.
-    #[schema(example = json!({"text": "the old man and the", "top_k": 5, "candidates": ["sea", "ship"]}))]
-    NextBody {
-        /// The default model, if absent.
-        model: String,
-        /// Read first.
-        text: String,
-        /// Read first, as ids.
-        tokens: Vec<u32>,
-        /// Many questions in one call, and nothing beside them.
-        #[serde(default, deserialize_with = "objects")]
-        requests: Vec<NextEntry>,
-    }
-}
-
-asking! {
-    /// One of many questions.
-    NextEntry {
-        /// The session from which it is asked, if any; the session is not moved.
-        session: String,
-        /// The default model, if absent.
-        model: String,
-        /// Read first.
-        text: String,
-        /// Read first, as ids.
-        tokens: Vec<u32>,
-    }
-}
-
-/// The distribution over the next token.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct NextAnswer {
-    model: String,
-    /// Tokens read since the model's start.
-    position: u64,
-    /// Words of the input outside the vocabulary.
-    unknown_count: usize,
-    #[serde(flatten)]
-    next: Distribution,
-}
-
-/// The answer to one question, or to many.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-pub(super) enum NextReply {
-    One(Box<NextAnswer>),
-    Many(NextBatch),
-}
-
-/// The answers to many questions.
-#[derive(Serialize, ToSchema)]
-pub(super) struct NextBatch {
-    /// In the order asked.
-    responses: Vec<NextResult>,
-}
-
-/// The answer to one of many questions, or what is wrong with it.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-pub(super) enum NextResult {
-    Answer(Box<NextAnswer>),
-    Failure(ErrorBody),
-}
-
-/// What comes next, after a text
+/// Get the next-token distribution
 ///
-/// With `accept: application/octet-stream` the answer is the logprobs of the whole vocabulary: little-endian `f32`
-/// by id, with the headers `x-position`, `x-vocab-size` and `x-unknown-count`. With `requests` the answer is
-/// `{"responses": [...]}`: each is an answer, or the error that a call of its own would have met.
-#[utoipa::path(post, path = "/v1/next", operation_id = "next", tag = "next", request_body = NextBody,
-    responses((status = 200, content((NextReply = "application/json"), (String = "application/octet-stream")))))]
+/// The distribution over the token that comes after `text` or `tokens`, read from the model's start.
+///
+/// With `accept: application/octet-stream`, the answer is the log-probabilities of the whole vocabulary instead: little-endian
+/// `f32`, by token id, with the headers `x-position`, `x-vocab-size` and `x-unknown-count`.
+///
+/// With `requests`, the answer is `{"responses": [...]}`: for each question an answer or the error that a call of its own would
+/// have returned.
+#[utoipa::path(post, path = "/v1/next", operation_id = "nextToken", tag = "next", request_body = NextRequest,
+    responses((status = 200, description = "The distribution, or one result for each of `requests`",
+        content((NextReply = "application/json"), (Vec<u8> = "application/octet-stream")))))]
 pub(super) async fn next(
     UseCases(service): UseCases,
     headers: HeaderMap,
-    Body(mut body): Body<NextBody>,
+    Body(request): Body<NextRequest>,
 ) -> ApiResult<Response> {
-    if let Some(requests) = body.requests.take() {
-        if body != NextBody::default() {
-            let message = "`requests` is given beside other fields, expected it alone";
-            return Err(Error::invalid("requests", message).into());
-        }
-        return Ok(Json(NextReply::Many(batch(&service, requests).await?)).into_response());
-    }
-    let query = body.query();
-    let NextBody { model, text, tokens, .. } = body;
-    let request = NextRequest { source: Source::Model(model), input: Input::new(text, tokens)?, query };
-    answer(&service, request, Form::of(&headers)).await
+    answer(&service, &headers, request).await
 }
 
-/// A question in an address.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct NextParams {
-    /// The default model, if absent.
-    model: Option<String>,
-    /// Read first.
-    #[param(example = "the old man and the")]
-    text: Option<String>,
-    /// Length of the list; 10 if absent.
-    top_k: Option<usize>,
-    /// Whether the list shows the unknown token and the end of text; true if absent.
-    special: Option<bool>,
-    /// Whether the logprobs of the whole vocabulary are asked for.
-    full: Option<bool>,
-}
-
-/// What comes next, after a text in the address
+/// Get the next-token distribution by GET
 ///
-/// For a browser and for a first try; the same as the POST.
-#[utoipa::path(get, path = "/v1/next", operation_id = "next_of_address", tag = "next", params(NextParams),
-    responses((status = 200, content((NextAnswer = "application/json"), (String = "application/octet-stream")))))]
-pub(super) async fn next_of_address(
+/// The same as the POST, with fewer options: for a browser and a first try.
+#[utoipa::path(get, path = "/v1/next", operation_id = "getNextToken", tag = "next", params(QueryOf<NextQuery>),
+    responses((status = 200, description = "The distribution",
+        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+pub(super) async fn get_next(
     UseCases(service): UseCases,
     headers: HeaderMap,
-    Query(NextParams { model, text, top_k, special, full }): Query<NextParams>,
+    Query(query): Query<NextQuery>,
 ) -> ApiResult<Response> {
-    let query = Question { top_k, special, full, ..Default::default() }.query();
-    let request = NextRequest { source: Source::Model(model), input: Input::new(text, None)?, query };
-    answer(&service, request, Form::of(&headers)).await
+    answer(&service, &headers, query.into()).await
 }
 
-asking! {
-    /// A question to a session.
-    #[schema(example = json!({"text": "and", "top_k": 5}))]
-    SessionNextBody {
-        /// The session's, if it is given.
-        model: String,
-        /// Read ahead, on a copy.
-        text: String,
-        /// Read ahead, as ids.
-        tokens: Vec<u32>,
-    }
-}
-
-/// What comes next in a session
+/// Get a session's next-token distribution
 ///
-/// The session is not moved: `text` and `tokens` are read ahead on a copy. A session that is busy answers as it stood
-/// before. With `accept: application/octet-stream` as in `/v1/next`.
-#[utoipa::path(post, path = "/v1/sessions/{id}/next", operation_id = "session_next", tag = "next",
-    params(("id" = String, Path, description = "The session")), request_body = SessionNextBody,
-    responses((status = 200, content((NextAnswer = "application/json"), (String = "application/octet-stream")))))]
+/// The session does not move: `text` and `tokens` are read ahead on a copy. A busy session answers as it stood before the
+/// running write. `accept: application/octet-stream` works as in `/v1/next`.
+#[utoipa::path(post, path = "/v1/sessions/{id}/next", operation_id = "nextSessionToken", tag = "next",
+    params(("id" = String, Path, description = "The session's id")), request_body = SessionNextRequest,
+    responses((status = 200, description = "The distribution",
+        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")))))]
 pub(super) async fn session_next(
     UseCases(service): UseCases,
-    Session(id): Session,
+    Path(id): Path<String>,
     headers: HeaderMap,
-    Body(mut body): Body<SessionNextBody>,
+    Body(mut request): Body<SessionNextRequest>,
 ) -> ApiResult<Response> {
-    let query = body.query();
-    let SessionNextBody { model, text, tokens, .. } = body;
-    let request =
-        NextRequest { source: Source::Session { id, model }, input: Input::new(text, tokens)?, query };
-    answer(&service, request, Form::of(&headers)).await
+    let wants_octets = accepts(&headers, OCTETS);
+    request.question.shown.full |= wants_octets;
+    let response = service.session_next(&id, request).await?;
+    Ok(if wants_octets { octets(&response) } else { Json(response).into_response() })
 }
 
-async fn answer(service: &Service, mut request: NextRequest, form: Form) -> ApiResult<Response> {
-    if form == Form::Vector {
-        request.query.vector = Vector::Include;
-    }
-    let response = service.next(request).await?;
-    Ok(match form {
-        Form::Json => Json(NextReply::One(Box::new(response.into()))).into_response(),
-        Form::Vector => vector(response),
+async fn answer(service: &Service, headers: &HeaderMap, mut request: NextRequest) -> ApiResult<Response> {
+    let wants_octets = accepts(headers, OCTETS) && request.requests.is_none();
+    request.next.question.shown.full |= wants_octets;
+    Ok(match service.next(request).await? {
+        NextReply::One(response) if wants_octets => octets(&response),
+        reply => Json(reply).into_response(),
     })
-}
-
-async fn batch(service: &Service, entries: Vec<NextEntry>) -> ApiResult<NextBatch> {
-    let requests = entries.into_iter().map(NextEntry::request).collect();
-    let answers = service.next_each(requests).await?.into_iter().enumerate();
-    let responses = answers.map(|(index, answer)| match answer {
-        Ok(response) => NextResult::Answer(Box::new(response.into())),
-        Err(error) => NextResult::Failure(ApiError::from(error).within(&format!("requests[{index}]")).body()),
-    });
-    Ok(NextBatch { responses: responses.collect() })
-}
-
-impl NextEntry {
-    fn request(mut self) -> Result<NextRequest> {
-        let query = self.query();
-        let Self { session, model, text, tokens, .. } = self;
-        let source = match session {
-            Some(id) => {
-                let id = SessionId::parse(&id).map_err(|error| error.at("session"))?;
-                Source::Session { id, model }
-            }
-            None => Source::Model(model),
-        };
-        Ok(NextRequest { source, input: Input::new(text, tokens)?, query })
-    }
-}
-
-/// How the answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Json,
-    /// The logprobs of the whole vocabulary, as numbers.
-    Vector,
 }
 
 const OCTETS: &str = "application/octet-stream";
 
-impl Form {
-    fn of(headers: &HeaderMap) -> Self {
-        if accepts(headers, OCTETS) { Self::Vector } else { Self::Json }
-    }
-}
-
-fn vector(response: NextResponse) -> Response {
-    let NextResponse { vocab_size, position, unknown_count, next, .. } = response;
-    let logprobs = next.logprobs.unwrap_or_default();
-    let bytes: Vec<u8> = logprobs.into_iter().flat_map(|logprob| (logprob as f32).to_le_bytes()).collect();
+/// The log-probabilities of the whole vocabulary, as numbers.
+fn octets(response: &NextResponse) -> Response {
+    let logprobs = response.next.logprobs.as_deref().unwrap_or_default();
+    let numbers = logprobs.iter().map(|logprob| logprob.unwrap_or(f64::NEG_INFINITY) as f32);
+    let bytes: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
     let headers = [
         (CONTENT_TYPE, OCTETS.to_owned()),
-        (HeaderName::from_static("x-position"), position.to_string()),
-        (HeaderName::from_static("x-vocab-size"), vocab_size.to_string()),
-        (HeaderName::from_static("x-unknown-count"), unknown_count.to_string()),
+        (HeaderName::from_static("x-position"), response.position.to_string()),
+        (HeaderName::from_static("x-vocab-size"), logprobs.len().to_string()),
+        (HeaderName::from_static("x-unknown-count"), response.unknown_count.to_string()),
     ];
     (headers, bytes).into_response()
-}
-
-impl From<NextResponse> for NextAnswer {
-    fn from(response: NextResponse) -> Self {
-        let NextResponse { model, position, unknown_count, next, .. } = response;
-        Self { model: model.to_string(), position, unknown_count, next: next.into() }
-    }
 }

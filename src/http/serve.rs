@@ -1,7 +1,7 @@
 //! The life of the server: connections are accepted until a drain has ended, and the drain has a deadline.
 //!
-//! axum's own `serve` waits for ever for a client that keeps a stream open, and sets no limit to connections or
-//! headers; so the loop is written out here, on hyper.
+//! axum's own `serve` waits without limit for a client that keeps a stream open, and limits neither connections nor headers. So the
+//! loop is written out here, on hyper.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -25,38 +25,49 @@ use crate::config::HttpOptions;
 /// Asks a server to stop: the first message begins the drain, the second cuts its grace short.
 pub type Shutdown = mpsc::Receiver<()>;
 
-/// What ended streams have left to send their last event, and connections to be closed in order.
+/// The time that ended streams have to send their last event, and connections to close in order.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Hyper reads no less than this at a time, whatever the limit of headers.
+/// The size of hyper's read buffer, unless the limit for headers is larger.
 const READ_BUFFER_BYTES_MAX: usize = 256 << 10;
 
-/// Serves until `shutdown`, then lets open requests end.
+/// Serves until `shutdown`, then drains.
 ///
-/// Readiness falls and new requests are refused at once, while probes are still answered. Open requests have
-/// `--shutdown-grace`; then every job is told to end, which ends streams with an event; what is still open
-/// [`LAST_WORDS`] later is cut off. Idle connections hold nothing up.
+/// The server stops being ready and refuses new requests at once, while probes are still answered. Open requests have
+/// `--shutdown-grace`. Then every job is told to end, which ends streams with an event. What is still open after
+/// [`LAST_WORDS`] is cut off. Idle connections delay nothing.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: Shutdown) {
-    serve_router(listener, router(app.clone()), app, shutdown).await;
+    let routes = router(app.clone());
+    Server { listener, routes, app, last_words: LAST_WORDS }.run(shutdown).await;
 }
 
-async fn serve_router(mut listener: TcpListener, router: Router, app: Arc<App>, shutdown: Shutdown) {
-    let closing = watch::Sender::new(false);
-    let mut connections = Connections::new(router, &app.config.http, closing.subscribe());
-    let drained = pin!(drain(&app, shutdown));
-    tokio::select! {
-        () = drained => {}
-        never = connections.accept(&mut listener) => match never {},
+/// A server that does not run yet.
+struct Server {
+    listener: TcpListener,
+    routes: Router,
+    app: Arc<App>,
+    last_words: Duration,
+}
+
+impl Server {
+    async fn run(self, shutdown: Shutdown) {
+        let Self { mut listener, routes, app, last_words } = self;
+        let closing = watch::Sender::new(false);
+        let mut connections = Connections::new(routes, &app.config.http, closing.subscribe());
+        tokio::select! {
+            () = drain(&app, last_words, shutdown) => {}
+            never = connections.accept(&mut listener) => match never {},
+        }
+        drop(listener);
+        closing.send_replace(true);
+        connections.close(last_words).await;
     }
-    drop(listener);
-    closing.send_replace(true);
-    connections.close().await;
 }
 
-/// Returns when the service may close: nothing is open any more, or time has run out.
-async fn drain(app: &App, mut shutdown: Shutdown) {
+/// Returns when the server may close: nothing is open any more, or the time is up.
+async fn drain(app: &App, last_words: Duration, mut shutdown: Shutdown) {
     if shutdown.recv().await.is_none() {
-        // Nobody is left who could ask: it serves until the process ends.
+        // Nobody is left who could ask, so it serves until the process ends.
         return std::future::pending().await;
     }
     app.drain();
@@ -68,15 +79,15 @@ async fn drain(app: &App, mut shutdown: Shutdown) {
         Some(()) = shutdown.recv() => false,
     };
     if !in_time {
-        tracing::warn!(open = app.open(), "requests are ended before they are answered");
+        tracing::warn!(open = app.open(), "ending requests that are still open");
         if let Ok(service) = app.service() {
             service.stop();
         }
-        let _ = timeout(LAST_WORDS, app.idle()).await;
+        let _ = timeout(last_words, app.idle()).await;
     }
 }
 
-/// The connections that are open.
+/// The open connections.
 struct Connections {
     router: Router,
     http: http1::Builder,
@@ -96,11 +107,11 @@ impl Connections {
         }
     }
 
-    /// Accepts connections, as long as there are fewer than `--max-connections`.
+    /// Accepts connections while there are fewer than `--max-connections`.
     async fn accept(&mut self, listener: &mut TcpListener) -> Infallible {
         loop {
-            let permit = self.free.clone().acquire_owned().await.expect("the semaphore is never closed");
-            // axum's accept waits and tries again where the process is out of file descriptors.
+            let permit = self.free.clone().acquire_owned().await.expect("bug: the semaphore is never closed");
+            // axum's accept waits and tries again when the process is out of file descriptors.
             let (stream, _) = Listener::accept(listener).await;
             // A token is a small packet: Nagle's algorithm would hold it back.
             let _ = stream.set_nodelay(true);
@@ -120,7 +131,7 @@ impl Connections {
         async move {
             let _permit = permit;
             let mut connection = pin!(connection);
-            // `map`, because the guard that it returns must not be held while the connection ends.
+            // `map(drop)`, because the guard that `wait_for` returns must not be held while the connection ends.
             let closing = async { closing.wait_for(|closing| *closing).await.map(drop) };
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
@@ -130,17 +141,17 @@ impl Connections {
                 }
             };
             if let Err(error) = ended {
-                // The other side broke off or spoke no HTTP: nothing that this side could mend.
+                // The client closed the connection or did not speak HTTP: there is nothing to do here.
                 tracing::debug!(%error, "connection failed");
             }
         }
     }
 
-    /// Waits for connections to end, then cuts them off.
-    async fn close(mut self) {
-        let ended = timeout(LAST_WORDS, async { while self.open.join_next().await.is_some() {} }).await;
+    /// Waits for connections to end, at most `last_words`, then cuts them off.
+    async fn close(mut self, last_words: Duration) {
+        let ended = timeout(last_words, async { while self.open.join_next().await.is_some() {} }).await;
         if ended.is_err() {
-            tracing::warn!(connections = self.open.len(), "connections are cut off");
+            tracing::warn!(connections = self.open.len(), "cutting off connections");
             self.open.shutdown().await;
         }
     }

@@ -9,24 +9,25 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 
-/// Tells nginx, and those who took the header over from it, to pass every event on at once.
+/// Tells nginx, and other proxies that know this header, to forward every event at once.
 const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
-/// Answers with a stream of `(event name, data)`; their ids count from 0, and a comment breaks every silence of `keep_alive`.
+/// Answers with a stream of events, each a name and its data. Their ids count from 0. A comment is sent after each silence of
+/// `keep_alive`.
 ///
-/// Whatever can be refused must have been refused before: the status is 200. When the client goes away, `events` is dropped.
+/// The status is 200: whatever can be refused must have been refused before. When the client closes the connection, `events` is
+/// dropped.
 pub fn answer<S, T>(events: S, keep_alive: Duration) -> Response
 where
     S: Stream<Item = (&'static str, T)> + Send + 'static,
     T: Serialize,
 {
     let events = events.enumerate().map(|(id, (name, data))| {
-        let json =
-            serde_json::to_string(&data).expect("event types have string keys and write nothing that fails");
+        let json = serde_json::to_string(&data).expect("bug: an event has only string keys");
         Ok::<_, Infallible>(Event::default().event(name).id(id.to_string()).data(json))
     });
     let comments = KeepAlive::new().interval(keep_alive).text("keep-alive");
-    // axum says `cache-control: no-cache` itself.
+    // axum adds `cache-control: no-cache`.
     ([NO_BUFFERING], Sse::new(events).keep_alive(comments)).into_response()
 }
 
@@ -53,10 +54,10 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_silence_is_broken_by_a_comment() {
+    #[tokio::test]
+    async fn a_comment_is_sent_after_a_silence() {
         let events = stream::pending::<(&'static str, ())>();
-        let mut body = answer(events, Duration::from_secs(15)).into_body().into_data_stream();
+        let mut body = answer(events, Duration::from_millis(1)).into_body().into_data_stream();
         let first = body.next().await.unwrap().unwrap();
         assert_eq!(first, ": keep-alive\n\n");
     }

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::lm::fake::Fake;
 use crate::service::Service;
-use crate::text::{Kind, Tokenizer, TokenizerSpec};
+use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 /// A whole answer.
 pub(super) struct Answer {
@@ -56,7 +56,7 @@ impl Answer {
 pub(super) fn service() -> Arc<Service> {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
-        Tokenizer::new(&TokenizerSpec::new(Kind::Whitespace), words.join("\n").as_bytes()).unwrap();
+        Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes()).unwrap();
     let parts = Parts {
         name: "fake".into(),
         model: Arc::new(Fake::new(words.len())),
@@ -72,7 +72,7 @@ pub(super) fn service() -> Arc<Service> {
 
 /// A service that is ready.
 pub(super) fn app_with(config: Config) -> Arc<App> {
-    let app = App::new(config, Arc::default());
+    let app = App::new(config, Clock::system());
     app.ready(service());
     app
 }
@@ -104,7 +104,7 @@ async fn get_from(app: &Arc<App>, uri: &str, headers: &[(&str, &str)]) -> Answer
 
 #[tokio::test]
 async fn probes_follow_the_phases() {
-    let app = App::new(Config::default(), Arc::default());
+    let app = App::new(Config::default(), Clock::system());
     let probe = async |uri: &str| get_from(&app, uri, &[]).await;
     assert_eq!(probe("/livez").await.status, 200);
     for uri in ["/readyz", "/health", "/v1/info"] {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Backend, Dtype, Logits, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
+use super::{Backend, Cost, Dtype, Logits, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
 
 /// The scripted model. Logits are a fixed pseudo-random function of the tokens read, in `-4..4`.
 pub struct Fake {
@@ -95,6 +95,11 @@ impl Fake {
 impl Model for Fake {
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    /// Neither of a token and a position, nor of two tokens, is it a multiple of the cost of a step: a turn of one step reads one token.
+    fn cost(&self) -> Cost {
+        Cost { run: 0, step: 0, token: 2, position: 1 }
     }
 
     fn run(&self, rows: &mut [Row<'_>], _scratch: &mut Scratch, sink: &mut Sink<'_>) {

@@ -3,6 +3,7 @@
 //! These are the nouns that every other module speaks in. They depend on nothing, and know neither
 //! text nor threads nor HTTP.
 
+mod cost;
 mod distribution;
 pub mod fake;
 mod load_options;
@@ -17,6 +18,7 @@ mod tail;
 pub(crate) mod test_logits;
 pub(crate) mod top_k;
 
+pub use cost::{Cost, Extent};
 pub use distribution::Distribution;
 pub use load_options::{LoadOptions, WeightsType};
 pub use logsumexp::LogSumExp;

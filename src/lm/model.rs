@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Scratch, State, TokenId};
+use super::{Cost, Scratch, State, TokenId};
 
 /// Immutable weights that can read tokens. It knows nothing of text, threads or HTTP.
 pub trait Model: Send + Sync {
@@ -12,6 +12,11 @@ pub trait Model: Send + Sync {
     /// The state before anything was read.
     fn zero_state(&self) -> State {
         State::zeros(self.info().state_len)
+    }
+
+    /// What a run costs. By default each token is multiplied with every weight.
+    fn cost(&self) -> Cost {
+        Cost::of_parameters(self.info().parameter_count)
     }
 
     /// Reads every row's tokens, and hands the logits that the row asks for to `sink`.

@@ -34,11 +34,6 @@ impl Scratch {
     pub fn tile_rows(&self, vocab_size: usize) -> usize {
         (self.logits_bytes_max / (vocab_size * size_of::<f32>()).max(1)).max(1)
     }
-
-    /// Bytes of memory held.
-    pub fn bytes(&self) -> usize {
-        self.arena.capacity() * size_of::<f32>()
-    }
 }
 
 #[cfg(test)]

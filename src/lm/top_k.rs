@@ -61,14 +61,15 @@ fn candidates(logits: &[f32], k: usize) -> Vec<Place> {
     };
     let maxima = reduce::block_maxima(logits, width);
     let bound = *maxima.clone().select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
-    let blocks = logits.chunks(width).enumerate().zip(&maxima).filter(|&(_, &max)| max >= bound);
-    blocks.flat_map(|((block, logits), _)| places(logits, block * width, bound)).collect()
+    // Ranges are zipped here and below, because `enumerate` checks its counter for overflow.
+    let blocks = (0..maxima.len()).zip(logits.chunks(width)).filter(|&(block, _)| maxima[block] >= bound);
+    blocks.flat_map(|(block, logits)| places(logits, block * width, bound)).collect()
 }
 
 /// The places of the `logits` that reach `bound` and are not ruled out. The first of `logits` is that of token `first`.
 fn places(logits: &[f32], first: usize, bound: f32) -> impl Iterator<Item = Place> {
     let reach = move |logit: f32| logit >= bound && logit > f32::NEG_INFINITY;
-    let numbered = logits.iter().enumerate().filter(move |&(_, &logit)| reach(logit));
+    let numbered = (0..logits.len()).zip(logits).filter(move |&(_, &logit)| reach(logit));
     numbered.map(move |(index, &logit)| Place::new(logit, (first + index) as TokenId))
 }
 

@@ -6,6 +6,7 @@
 mod architecture;
 mod cells;
 mod chunk;
+mod cost;
 mod layer;
 mod network;
 mod output;

@@ -1,6 +1,7 @@
 //! The network as a model: checked, packed, ready to run.
 
 use super::architecture::{Architecture, Weights};
+use super::cost::cost;
 use super::layer::{Layer, LayerSpec};
 use super::output::{Output, OutputSpec};
 use super::run::Run;
@@ -8,7 +9,7 @@ use super::validate::{validate, validate_depths};
 use super::values::Values;
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::lm::{Backend, Dtype, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType};
+use crate::lm::{Backend, Cost, Dtype, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType};
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.
 ///
@@ -80,6 +81,10 @@ impl Rnn {
 impl Model for Rnn {
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    fn cost(&self) -> Cost {
+        cost(self)
     }
 
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {

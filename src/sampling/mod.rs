@@ -12,5 +12,5 @@ mod sampler;
 mod tests;
 
 pub use filters::{FilterSpec, Filters, NothingLeft};
-pub use philox::uniform;
+use philox::uniform;
 pub use sampler::{Drawn, Sampler};

@@ -5,7 +5,7 @@
 //! stores no generator state, none has to be restored after a restart, and no draw affects another.
 
 /// A uniform number in `[0, 1)` with 53 random bits: the one that draws the token at `position` of choice `choice` under `seed`.
-pub fn uniform(seed: u64, choice: u32, position: u64) -> f64 {
+pub(super) fn uniform(seed: u64, choice: u32, position: u64) -> f64 {
     let [low, high] = halves(position);
     let [first, second, ..] = philox_4x32_10([low, high, choice, 0], halves(seed));
     let bits = u64::from(second) << 32 | u64::from(first);

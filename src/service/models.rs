@@ -1,66 +1,39 @@
-//! Use case: what there is to know of the models.
+//! Use case: what there is to know about the models.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use super::Service;
-use crate::catalog::{Served, Understanding};
+use crate::api::models::{Model, ModelList};
+use crate::api::onnx::{OnnxGraph, OnnxLayer, OnnxNetwork, OnnxPort};
+use crate::catalog::Served;
 use crate::error::Result;
 use crate::lm::Cell;
-
-/// A model, as its clients know it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelDescription {
-    /// What requests call it.
-    pub name: Arc<str>,
-    /// Whether it is the model of requests that name none.
-    pub is_default: bool,
-    /// When the weights were written.
-    pub created: SystemTime,
-    /// The recurrent cell, by its name in manifests; `None` for a network that was not recognised.
-    pub cell: Option<&'static str>,
-    /// Number of tokens.
-    pub vocab_size: usize,
-    /// Units of each layer, the first layer first.
-    pub hidden_sizes: Vec<usize>,
-    /// Number of weights.
-    pub parameter_count: u64,
-    /// The type that the weights are held in.
-    pub weights_dtype: &'static str,
-    /// Bytes of one sequence's state.
-    pub state_bytes: usize,
-    /// What computes the model.
-    pub backend: &'static str,
-    /// SHA-256 over weights and architecture: states belong to one identity.
-    pub identity: String,
-    /// How texts are split.
-    pub tokenizer_kind: &'static str,
-    /// SHA-256 over vocabulary and rules: perplexities compare only where it is equal.
-    pub tokenizer_sha256: String,
-    /// How its graph was understood; `None` for weights that are not a graph.
-    pub understanding: Option<Arc<Understanding>>,
-}
+use crate::onnx::{PortUse, Understanding};
 
 impl Service {
-    /// All models, by rising name.
-    pub fn models(&self) -> Vec<ModelDescription> {
-        self.catalog.iter().map(|served| self.describe(served)).collect()
+    /// All models, in the order of their names.
+    pub fn models(&self) -> ModelList {
+        ModelList { object: "list", data: self.catalog.iter().map(|served| self.described(served)).collect() }
     }
 
     /// The model `name`.
     ///
     /// # Errors
     /// `ModelNotFound`.
-    pub fn model(&self, name: &str) -> Result<ModelDescription> {
-        Ok(self.describe(self.catalog.get(Some(name))?))
+    pub fn model(&self, name: &str) -> Result<Model> {
+        Ok(self.described(self.catalog.get(Some(name))?))
     }
 
-    fn describe(&self, served: &Arc<Served>) -> ModelDescription {
+    fn described(&self, served: &Arc<Served>) -> Model {
         let info = served.model.info();
-        ModelDescription {
-            name: served.name.clone(),
-            is_default: Arc::ptr_eq(served, self.catalog.default()),
-            created: served.created,
+        Model {
+            id: served.name.to_string(),
+            object: "model",
+            // A clock that was wrong when the file was written is no reason to fail.
+            created: served.created.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            owned_by: "rnnlm-server",
+            default: Arc::ptr_eq(served, self.catalog.default()),
             cell: info.cell.map(Cell::name),
             vocab_size: info.vocab_size,
             hidden_sizes: info.hidden_sizes.clone(),
@@ -71,7 +44,50 @@ impl Service {
             identity: served.identity.to_string(),
             tokenizer_kind: served.tokenizer.kind().name(),
             tokenizer_sha256: served.tokenizer.sha256().to_owned(),
-            understanding: served.understanding.clone(),
+            onnx: served.understanding.as_deref().map(onnx_graph),
         }
+    }
+}
+
+/// How an ONNX graph was understood, as a client sees it.
+pub fn onnx_graph(understanding: &Understanding) -> OnnxGraph {
+    let inputs = understanding.inputs.iter();
+    let outputs = understanding.outputs.iter();
+    let layers = understanding.layers.iter();
+    OnnxGraph {
+        producer: understanding.producer.clone(),
+        opset: understanding.opset,
+        inputs: inputs.map(onnx_port).collect(),
+        outputs: outputs.map(onnx_port).collect(),
+        layers: layers
+            .map(|layer| OnnxLayer {
+                node: layer.node.clone(),
+                op: layer.op.clone(),
+                hidden_size: layer.hidden_size,
+            })
+            .collect(),
+        network: understanding.network.as_ref().map(|network| {
+            let architecture = &network.architecture;
+            OnnxNetwork {
+                cell: architecture.cell.name(),
+                vocab_size: architecture.vocab_size,
+                embedding_size: architecture.embedding_size,
+                hidden_sizes: architecture.hidden_sizes.clone(),
+                tie_weights: network.tie_weights,
+                gru_linear_before_reset: architecture.gru_linear_before_reset(),
+            }
+        }),
+        not_lowered: understanding.not_lowered.clone(),
+        warnings: understanding.warnings.clone(),
+        external_files: understanding.external_files.clone(),
+    }
+}
+
+fn onnx_port(used: &PortUse) -> OnnxPort {
+    OnnxPort {
+        name: used.port.name.clone(),
+        element: used.port.element.to_string(),
+        shape: used.port.shape.as_ref().map(|shape| shape.iter().map(ToString::to_string).collect()),
+        role: used.role.clone(),
     }
 }

@@ -1,4 +1,4 @@
-//! What the engine tells of its work, as metrics.
+//! What the engine reports about its work, as metrics.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::telemetry::{Metrics, ModelMetrics};
 /// Counts batches and their tokens.
 pub(super) struct MetricsObserver {
     metrics: Arc<Metrics>,
-    /// Looked up once: a turn looks up nothing but its model.
+    /// Looked up once, so that a turn looks up only its model.
     models: HashMap<Arc<str>, ModelMetrics>,
 }
 

@@ -1,232 +1,164 @@
-//! Use case: sessions are made, read on, copied, set back and ended.
+//! Use case: sessions are created, listed, looked at, copied, reset and deleted.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::input::{check_context, check_not_empty};
-use super::next::{NextView, view};
-use super::score::{ScoredToken, scored_tokens};
-use super::{Input, Query, Service, start_of};
-use crate::engine::Start;
-use crate::engine::jobs::{ReadingFailure, ReadingPlan, Scored};
-use crate::error::{Error, Result};
+use super::Service;
+use super::bounds::Bound;
+use super::target::start_of;
+use super::work::end_of;
+use crate::api::sessions::{
+    CreateSessionRequest, CreatedSession, Expectation, ForkRequest, Lifetime, ListSessionsQuery,
+    SESSION_ID_LENGTH_MAX, Session, SessionList,
+};
+use crate::engine::jobs::ReadingPlan;
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::{NewSession, OnExisting, SessionId, SessionInfo};
+use crate::telemetry::Rejected;
 
-/// A new session, which has read `input`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CreateRequest {
-    /// Made up when absent.
-    pub id: Option<SessionId>,
-    /// The default model when absent.
-    pub model: Option<String>,
-    /// Read first.
-    pub input: Input,
-    /// Its time to live after its last use; the server's when absent, which is also the longest.
-    pub ttl: Option<Duration>,
-    /// What happens to an idle session of the same id.
-    pub on_existing: OnExisting,
-    /// What is asked of its next token.
-    pub next: Option<Query>,
+const _: () = assert!(SESSION_ID_LENGTH_MAX == SessionId::LEN_MAX);
+
+/// Checks what is to become the id of a session.
+///
+/// # Errors
+/// `InvalidValue`.
+pub fn check_session_id(id: &str) -> Result<()> {
+    SessionId::parse(id).map(drop)
 }
-
-/// The session that was made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CreateResponse {
-    /// The session.
-    pub session: SessionInfo,
-    /// Words of the input outside the vocabulary.
-    pub unknown_count: usize,
-    /// The answer about its next token.
-    pub next: Option<NextView>,
-}
-
-/// A session reads on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AppendRequest {
-    /// The session.
-    pub id: SessionId,
-    /// The model that the client thinks it has.
-    pub model: Option<String>,
-    /// Read; not empty.
-    pub input: Input,
-    /// Where the session must stand.
-    pub expected_position: Option<u64>,
-    /// Whether the logprob of each token is asked for.
-    pub scored: Scored,
-    /// What is asked of the next token.
-    pub next: Option<Query>,
-}
-
-/// What a session has read. Logprobs are natural.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AppendResponse {
-    /// Where the session stands.
-    pub position: u64,
-    /// Tokens read.
-    pub token_count: usize,
-    /// Words outside the vocabulary.
-    pub unknown_count: usize,
-    /// The tokens' joint logprob, if it was asked for.
-    pub logprob: Option<f64>,
-    /// The tokens and their logprobs, if they were asked for.
-    pub tokens: Option<Vec<ScoredToken>>,
-    /// The answer about the next token.
-    pub next: Option<NextView>,
-}
-
-/// Some of the sessions, in the order of their ids.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionPage {
-    /// These.
-    pub sessions: Vec<SessionInfo>,
-    /// Whether there are more after them.
-    pub has_more: bool,
-}
-
-/// Length of a page if a request does not say.
-const PAGE: usize = 100;
 
 impl Service {
-    /// Makes a session. It is there only when all that was asked has succeeded: a failure leaves the old one of the same id as it was.
+    /// Creates a session. It exists only when all that was asked has succeeded: a failure leaves an old session with the same
+    /// id as it was.
     ///
     /// # Errors
-    /// Whatever is wrong with the request, an id that is taken, no room, a full queue.
-    pub async fn create_session(&self, request: CreateRequest) -> Result<CreateResponse> {
-        self.check_ttl(request.ttl)?;
-        if let Some(id) = &request.id {
-            self.sessions.check_free(id, request.on_existing)?;
+    /// Whatever is wrong with the request; an id that is taken; no room; a full queue.
+    pub async fn create_session(&self, request: CreateSessionRequest) -> Result<CreatedSession> {
+        let CreateSessionRequest { id, prompt, lifetime, replace, next } = request;
+        let ttl = self.ttl(lifetime)?;
+        let id = id.as_deref().map(SessionId::parse).transpose()?;
+        let on_existing = if replace { OnExisting::Replace } else { OnExisting::Refuse };
+        if let Some(id) = &id {
+            self.sessions.check_free(id, on_existing)?;
         }
-        let served = self.catalog.get(request.model.as_deref())?;
-        let prepared = self.prepare(served, request.input, "").await?;
+        let target = self.model_target(prompt.model.as_deref())?;
+        let served = target.served();
+        let prepared = self.prepare_prompt(served, prompt).await?;
+        let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
+        if asked.is_some() {
+            target.check_context(prepared.tokens.len())?;
+        }
         let start = start_of(served);
         let tail = prepared.tail_after(&start.tail);
-        let next = request.next.as_ref().map(|query| self.resolve(served, query, "next.")).transpose()?;
-        if next.is_some() {
-            check_context(served, prepared.tokens.len() as u64)?;
-        }
         let plan = ReadingPlan {
             tokens: prepared.tokens.clone(),
             joint: tail.joint,
-            next: next.clone(),
+            next: asked.as_ref().map(|asked| asked.query.clone()),
             ..Default::default()
         };
-        let result = self.read(served, Start::Copy(start), plan).await.map_err(|failure| failure.error)?;
-        let next = match (&request.next, &next) {
-            (Some(asked), Some(resolved)) => Some(view(served, &tail, (asked, resolved), result.next)?),
-            _ => None,
-        };
-        let session = self.add_session(NewSession {
-            id: request.id,
-            model: served.name.clone(),
-            snapshot: result
-                .snapshot
-                .ok_or_else(|| Error::internal("a bug in the server: a reading led nowhere"))?,
-            ttl: request.ttl,
-            on_existing: request.on_existing,
-        })?;
-        Ok(CreateResponse { session, unknown_count: prepared.unknown_count, next })
+        let mut result = self.read_copy(served, start, plan).await?;
+        let snapshot = end_of(&mut result)?;
+        let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose()?;
+        let session =
+            self.add_session(NewSession { id, model: served.name.clone(), snapshot, ttl, on_existing })?;
+        Ok(CreatedSession { session, unknown_count: prepared.unknown_count, next })
     }
 
-    /// Lets a session read on.
+    /// A page of the list of sessions.
     ///
     /// # Errors
-    /// Whatever is wrong with the request; a busy session; a full queue. The failure says where the session stands: tokens that were
-    /// read before it stay read.
-    pub async fn append(&self, request: AppendRequest) -> Result<AppendResponse, ReadingFailure> {
-        let refused = |error| ReadingFailure { error, position: None };
-        let AppendRequest { id, model, expected_position, .. } = &request;
-        let (served, lease) = self.lease(id, model.as_deref(), *expected_position).map_err(refused)?;
-        let prepared = self.prepare(served, request.input, "").await.map_err(refused)?;
-        check_not_empty(&prepared).map_err(refused)?;
-        let next = request.next.as_ref().map(|query| self.resolve(served, query, "next."));
-        let next = next.transpose().map_err(refused)?;
-        let before = lease.snapshot.tail.clone();
-        let preceded = lease.snapshot.position > 0 || !served.initial_tokens.is_empty();
-        let tail = prepared.tail_after(&before);
-        let plan = ReadingPlan {
-            tokens: prepared.tokens.clone(),
-            joint: tail.joint,
-            scored: request.scored,
-            next: next.clone(),
-            ..Default::default()
-        };
-        let result = self.read(served, Start::Session(lease), plan).await?;
-        let position = result.position.unwrap_or_default();
-        let late = |error| ReadingFailure { error, position: Some(position) };
-        let next = match (&request.next, &next) {
-            (Some(asked), Some(resolved)) => {
-                Some(view(served, &tail, (asked, resolved), result.next).map_err(late)?)
-            }
-            _ => None,
-        };
-        let logprobs: Vec<Option<f64>> = result
-            .logprobs
-            .into_iter()
-            .enumerate()
-            .map(|(index, logprob)| Some(logprob).filter(|_| index > 0 || preceded))
-            .collect();
-        let scored = request.scored == Scored::Yes;
-        Ok(AppendResponse {
-            position,
-            token_count: prepared.tokens.len(),
-            unknown_count: prepared.unknown_count,
-            logprob: scored.then(|| logprobs.iter().flatten().sum()),
-            tokens: scored.then(|| scored_tokens(served, &before, &prepared, &logprobs)),
-            next,
-        })
-    }
-
-    /// The sessions after `after`, at most `limit`.
-    ///
-    /// # Errors
-    /// `InvalidValue` when `limit` is 0 or more than `--sessions-page-max`.
-    pub fn list_sessions(&self, after: Option<&SessionId>, limit: Option<usize>) -> Result<SessionPage> {
-        let limit_max = self.sessions_page_max;
-        let limit = limit.unwrap_or(PAGE.min(limit_max));
-        if limit == 0 || limit > limit_max {
-            let message = format!("`limit` is {limit}, expected 1 to {limit_max} (`--sessions-page-max`)");
-            return Err(Error::invalid("limit", message));
-        }
-        let mut sessions = self.sessions.list(after, limit + 1);
+    /// `InvalidValue` for an id that cannot be one and for a `limit` out of range.
+    pub fn list_sessions(&self, query: &ListSessionsQuery) -> Result<SessionList> {
+        let after = query.after.as_deref().map(SessionId::parse).transpose();
+        let after = after.map_err(|error| error.at("after"))?;
+        let max = self.config.sessions.sessions_page_max;
+        let limit = query.limit.unwrap_or(ListSessionsQuery::LIMIT_DEFAULT.min(max));
+        Bound { param: "limit", max, option: "--sessions-page-max" }.number_above_0(limit)?;
+        let mut sessions = self.sessions.list(after.as_ref(), limit + 1);
         let has_more = sessions.len() > limit;
         sessions.truncate(limit);
-        Ok(SessionPage { sessions, has_more })
+        let data = sessions.into_iter().map(described).collect();
+        Ok(SessionList { object: "list", data, has_more })
     }
 
-    /// A copy of a session, under a name of its own.
+    /// The session `id`. Looking at it is no use of it.
     ///
     /// # Errors
-    /// No such session, a name that is taken, no room.
-    pub fn fork(
-        &self,
-        id: &SessionId,
-        copy: Option<SessionId>,
-        ttl: Option<Duration>,
-    ) -> Result<SessionInfo> {
-        self.check_ttl(ttl)?;
-        let (model, snapshot) = self.sessions.read(id)?;
+    /// An id that cannot be one; a session that does not exist, or no longer exists.
+    pub fn session(&self, id: &str) -> Result<Session> {
+        Ok(described(self.sessions.info(&SessionId::parse(id)?)?))
+    }
+
+    /// Deletes a session.
+    ///
+    /// # Errors
+    /// As [`Self::session`]; `SessionBusy`; `PositionMismatch`.
+    pub fn delete_session(&self, id: &str, expected: Expectation) -> Result<()> {
+        self.sessions.delete(&SessionId::parse(id)?, expected.expected_position)
+    }
+
+    /// Copies a session. This is a read: a busy session is copied as it stood before the running write.
+    ///
+    /// # Errors
+    /// As [`Self::session`]; an id that is taken; no room.
+    pub fn fork_session(&self, id: &str, request: &ForkRequest) -> Result<Session> {
+        let id = SessionId::parse(id)?;
+        let copy = request.id.as_deref().map(SessionId::parse).transpose()?;
+        let ttl = self.ttl(request.lifetime)?;
+        let (model, snapshot) = self.sessions.read(&id)?;
         self.add_session(NewSession { id: copy, model, snapshot, ttl, on_existing: OnExisting::Refuse })
     }
 
     /// Sets a session back to its model's start.
     ///
     /// # Errors
-    /// No such session, a busy one, one that stands elsewhere.
-    pub fn reset(&self, id: &SessionId, expected_position: Option<u64>) -> Result<SessionInfo> {
-        let model = self.sessions.info(id)?.model;
-        self.sessions.reset(id, start_of(self.catalog.get(Some(&model))?), expected_position)
+    /// As [`Self::session`]; `SessionBusy`; `PositionMismatch`.
+    pub fn reset_session(&self, id: &str, expected: Expectation) -> Result<Session> {
+        let session = self.session_target(id, None)?;
+        let mut lease = self.lease(&session, expected)?;
+        lease.snapshot = start_of(&session.served);
+        drop(lease);
+        Ok(described(self.sessions.info(&session.id)?))
     }
 
-    fn check_ttl(&self, ttl: Option<Duration>) -> Result<()> {
-        let ttl_max = self.sessions.limits().ttl;
-        match ttl {
-            Some(ttl) if ttl.is_zero() || ttl > ttl_max => {
-                let (found, max) = (ttl.as_secs_f64(), ttl_max.as_secs_f64());
+    fn add_session(&self, new: NewSession) -> Result<Session> {
+        let added = self.sessions.create(new).inspect_err(|error| {
+            if error.kind == ErrorKind::SessionsFull {
+                self.metrics.rejected(Rejected::SessionsFull);
+            }
+        });
+        added.map(described)
+    }
+
+    fn ttl(&self, lifetime: Lifetime) -> Result<Option<Duration>> {
+        let Some(seconds) = lifetime.ttl_seconds else { return Ok(None) };
+        let max = self.config.sessions.session_ttl;
+        let accepted = |ttl: &Duration| !ttl.is_zero() && *ttl <= max;
+        match Duration::try_from_secs_f64(seconds).ok().filter(accepted) {
+            Some(ttl) => Ok(Some(ttl)),
+            None => {
+                let max = max.as_secs_f64();
                 let message = format!(
-                    "`ttl_seconds` is {found}, expected more than 0 and at most {max} (`--session-ttl`)"
+                    "`ttl_seconds` is {seconds}; it must be above 0, and the maximum is {max} (`--session-ttl`)"
                 );
                 Err(Error::invalid("ttl_seconds", message))
             }
-            _ => Ok(()),
         }
     }
+}
+
+/// A session as its clients see it.
+fn described(info: SessionInfo) -> Session {
+    Session {
+        id: info.id.to_string(),
+        model: info.model.to_string(),
+        position: info.position,
+        state_bytes: info.state_bytes,
+        created_at: rfc3339(info.created_at),
+        last_used_at: rfc3339(info.last_used_at),
+        expires_at: rfc3339(info.expires_at),
+        busy: info.busy,
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }

@@ -1,15 +1,17 @@
-//! Tokens back into text, one at a time.
+//! Tokens back to text, one token at a time.
 
 use std::sync::Arc;
 
 use super::hugging_face::HuggingFace;
-use super::join::{Neighbour, Words};
+use super::join::{Neighbour, WordJoiner};
 use super::tokenizer::{Scheme, Tokenizer};
 use crate::lm::{Joint, Tail, TokenId};
 
-/// Turns tokens into text as they come. Whole characters only: the bytes of one that is not complete yet are held back.
+/// Turns a stream of tokens into a stream of text. It emits only whole characters: the bytes of a character that is not complete
+/// yet are held back.
 ///
-/// However the tokens are cut into decoders (each with the tail that the one before has reached), all text joined is the same.
+/// The text does not depend on how the tokens are divided between decoders, if each decoder starts with the tail that the one
+/// before it has reached.
 pub struct Decoder {
     tokenizer: Arc<Tokenizer>,
     tail: Tail,
@@ -20,30 +22,30 @@ impl Decoder {
         Self { tokenizer, tail }
     }
 
-    /// What `token` adds to the text; empty while it is only a part of a character.
+    /// The text that `token` adds; empty if the token only continues a character that is still incomplete.
     pub fn push(&mut self, token: TokenId) -> String {
         let text = self.tokenizer.piece(&self.tail, token).text;
         self.tail.extend(&[token]);
         text
     }
 
-    /// What is held back, with U+FFFD for the bytes that are no character.
+    /// The text that is held back: U+FFFD for bytes that did not become a character.
     pub fn finish(self) -> String {
         self.tokenizer.held_back(&self.tail)
     }
 
-    /// The tail that was reached.
+    /// The tail after the tokens pushed so far.
     pub fn tail(&self) -> &Tail {
         &self.tail
     }
 }
 
-/// What one token adds to a text.
+/// The text that one token adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
-    /// Whole characters; the first of them may have begun in tokens before.
+    /// Whole characters. The first may have begun in earlier tokens.
     pub text: String,
-    /// The token's own bytes, where they are not whole characters.
+    /// The token's own bytes, if they are not whole characters.
     pub bytes: Option<Vec<u8>>,
 }
 
@@ -54,7 +56,7 @@ impl Piece {
 }
 
 impl Tokenizer {
-    /// The text of `tokens`, from the start of a text.
+    /// The text of `tokens`, the first of which starts a text.
     pub fn decode(&self, tokens: &[TokenId]) -> String {
         let mut tail = Tail::default();
         let mut text = String::new();
@@ -65,27 +67,27 @@ impl Tokenizer {
         text + &self.held_back(&tail)
     }
 
-    /// A decoder that goes on from `tail`.
+    /// A decoder that continues a text from `tail`.
     pub fn decoder(self: &Arc<Self>, tail: &Tail) -> Decoder {
         Decoder::new(self.clone(), tail.clone())
     }
 
-    /// What `token` adds to a text that stands at `tail`.
+    /// The text that `token` adds to a text whose last tokens are `tail`.
     ///
-    /// The end of a text adds nothing, unless it is the line end too; the unknown token adds its entry.
+    /// The end-of-text token adds nothing, unless it is the line end too. The unknown token adds its entry.
     pub fn piece(&self, tail: &Tail, token: TokenId) -> Piece {
         if let Scheme::HuggingFace(scheme) = self.scheme() {
-            let line = self.line(tail);
+            let context = self.context(tail);
             return match Some(token) == self.newline() {
-                true => Piece::text(scheme.held_back(&line) + "\n"),
-                false if self.is_silent(token) => Piece::default(),
-                false => scheme.piece(&line, tail.joint, token),
+                true => Piece::text(scheme.held_back(&context) + "\n"),
+                false if self.adds_no_text(token) => Piece::default(),
+                false => scheme.piece(&context, tail.joint, token),
             };
         }
         if Some(token) == self.newline() {
             return Piece::text("\n");
         }
-        if self.is_silent(token) {
+        if self.adds_no_text(token) {
             return Piece::default();
         }
         Piece::text(format!("{}{}", self.separator(tail, token), self.entry(token)))
@@ -93,26 +95,27 @@ impl Tokenizer {
 
     fn held_back(&self, tail: &Tail) -> String {
         match self.scheme() {
-            Scheme::HuggingFace(scheme) => scheme.held_back(&self.line(tail)),
+            Scheme::HuggingFace(scheme) => scheme.held_back(&self.context(tail)),
             _ => String::new(),
         }
     }
 
-    /// The last tokens of `tail` that show, since the last line end: as many as joining on to them needs.
-    fn line(&self, tail: &Tail) -> Vec<TokenId> {
+    /// The last tokens of `tail` that add text, since the last line end: as many as decoding the next one needs.
+    fn context(&self, tail: &Tail) -> Vec<TokenId> {
         let line = tail.tokens().iter().rev().copied().take_while(|&token| Some(token) != self.newline());
-        let mut shown: Vec<_> =
-            line.filter(|&token| !self.is_silent(token)).take(HuggingFace::CONTEXT).collect();
-        shown.reverse();
-        shown
+        let mut context: Vec<_> =
+            line.filter(|&token| !self.adds_no_text(token)).take(HuggingFace::CONTEXT_MAX).collect();
+        context.reverse();
+        context
     }
 
-    /// What stands between the text so far and the entry of `token`.
+    /// The white space between the text so far and the entry of `token`.
     fn separator(&self, tail: &Tail, token: TokenId) -> &'static str {
         let past = tail.tokens();
-        let shown = past.iter().rposition(|&before| !self.is_silent(before));
-        let Some(at) = shown.filter(|_| tail.joint == Joint::Closed) else { return "" };
-        let (before, next) = (self.entry(past[at]), self.entry(token));
+        let last = past.iter().rposition(|&before| !self.adds_no_text(before));
+        let Some(at) = last.filter(|_| tail.joint == Joint::Closed) else { return "" };
+        let before = self.entry(past[at]);
+        let next = self.entry(token);
         if Some(past[at]) == self.newline()
             || before.ends_with(char::is_whitespace)
             || next.starts_with(char::is_whitespace)
@@ -124,7 +127,7 @@ impl Tokenizer {
             Scheme::Word(pattern) => {
                 let before = Neighbour::new(before, past[at], &past[..at], self.newline());
                 let next = Neighbour::new(next, token, past, self.newline());
-                Words { rules: self.rules(), pattern }.separator(before, next)
+                WordJoiner { rules: self.rules(), pattern }.separator(before, next)
             }
             Scheme::Whitespace | Scheme::HuggingFace(_) => " ",
         }

@@ -1,35 +1,36 @@
-//! What encoding a text gives.
+//! The result of encoding a text: its tokens, and the characters that each stands for.
 
 use std::ops::Range;
 
-use super::rewrite::{Origin, Rewritten};
+use super::escape::escape_invisible;
+use super::rewrite::{Rewritten, SourceOffsets};
 use super::tokenizer::Tokenizer;
-use super::visible::visible;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Joint, Tail, TokenId};
 
-/// A text as tokens, and where each came from.
+/// The tokens of a text, and where each comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoding {
     /// The tokens' ids.
     pub tokens: Vec<TokenId>,
-    /// For each token the characters of the text, as it was given, that it stands for.
+    /// For each token, the range of characters of the given text that it stands for.
     pub spans: Vec<Range<usize>>,
-    /// Which of the tokens stand for a word outside the vocabulary (or for a literal unknown token): rising indices.
+    /// The indices, in rising order, of the tokens that are the unknown token: words that are not in the vocabulary, and the
+    /// unknown token itself where the text contains its entry.
     pub unknown: Vec<usize>,
-    /// How the text ends, for what is joined on to it.
+    /// How the text ends, which decides whether the next word needs a space before it.
     pub joint: Joint,
-    /// Length of the text as it was given, in characters.
+    /// The length of the given text in characters.
     pub char_count: usize,
 }
 
 impl Encoding {
-    /// How many words were outside the vocabulary.
+    /// The number of unknown tokens.
     pub fn unknown_count(&self) -> usize {
         self.unknown.len()
     }
 
-    /// Moves `tail` past this text. A text of white space alone moves the joint, an empty one nothing.
+    /// Appends this text to `tail`. A text of only white space changes the joint alone; an empty text changes nothing.
     pub fn extend(&self, tail: &mut Tail) {
         if self.char_count > 0 {
             tail.extend(&self.tokens);
@@ -38,22 +39,30 @@ impl Encoding {
     }
 }
 
-/// An encoding in the making: tokens come in with their bytes in the rewritten text.
-pub(super) struct Draft<'a> {
+/// Builds an encoding from left to right. Each token is added with its byte range in the rewritten text.
+pub(super) struct EncodingBuilder<'a> {
     tokenizer: &'a Tokenizer,
     text: &'a str,
-    starts: Origin<'a>,
-    ends: Origin<'a>,
+    starts: SourceOffsets<'a>,
+    ends: SourceOffsets<'a>,
     encoding: Encoding,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> EncodingBuilder<'a> {
     pub(super) fn new(tokenizer: &'a Tokenizer, rewritten: &'a Rewritten<'_>) -> Self {
-        let (starts, ends) = (rewritten.origin(), rewritten.origin());
-        Self { tokenizer, text: rewritten.text(), starts, ends, encoding: Encoding::default() }
+        Self {
+            tokenizer,
+            text: rewritten.text(),
+            starts: rewritten.source_offsets(),
+            ends: rewritten.source_offsets(),
+            encoding: Encoding::default(),
+        }
     }
 
-    /// The word at `range`: its token, or the unknown one.
+    /// Adds the token of the word at `range`, or the unknown token.
+    ///
+    /// # Errors
+    /// `UnknownToken` if the vocabulary has neither.
     pub(super) fn word(&mut self, range: Range<usize>) -> Result<()> {
         match self.tokenizer.id_of(&self.text[range.clone()]) {
             Some(token) => self.token(token, range),
@@ -62,29 +71,30 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// A word outside the vocabulary.
+    /// Adds the unknown token for the word at `range`.
     ///
     /// # Errors
-    /// `UnknownToken` where the vocabulary has no token for such.
+    /// `UnknownToken` if the vocabulary has no unknown token.
     pub(super) fn unknown(&mut self, range: Range<usize>) -> Result<()> {
         let Some(unk) = self.tokenizer.unk() else { return Err(self.unknown_word(range)) };
         self.token(unk, range);
         Ok(())
     }
 
-    /// The error that the word at `range` has no token.
+    /// The error that there is no token for the word at `range`.
     pub(super) fn unknown_word(&mut self, range: Range<usize>) -> Error {
         const SHOWN_MAX: usize = 40;
         let word = &self.text[range.clone()];
-        let shown = visible(&word.chars().take(SHOWN_MAX).collect::<String>());
-        let more = if word.chars().nth(SHOWN_MAX).is_some() { "..." } else { "" };
+        let shown = escape_invisible(&word.chars().take(SHOWN_MAX).collect::<String>());
+        let ellipsis = if word.chars().nth(SHOWN_MAX).is_some() { "..." } else { "" };
         let at = self.starts.start(range.start);
         let message = format!(
-            "`{shown}{more}` at character {at} is not in the vocabulary, and the model has no unknown token to read it as"
+            "`{shown}{ellipsis}` at character {at} is not in the vocabulary, and the model has no unknown token"
         );
         Error::new(ErrorKind::UnknownToken, message)
     }
 
+    /// Adds `token` for the bytes at `range`.
     pub(super) fn token(&mut self, token: TokenId, range: Range<usize>) {
         if Some(token) == self.tokenizer.unk() {
             self.encoding.unknown.push(self.encoding.tokens.len());

@@ -1,11 +1,11 @@
 //! Text to tokens and back: the tokenizers, and the decoder that turns a stream of tokens into a stream of text.
 //!
-//! It knows neither models nor folders: a vocabulary comes as bytes, its rules as a [`TokenizerSpec`].
+//! This module knows neither models nor folders: a tokenizer is built from the bytes of its file and a [`TokenizerSpec`].
 
 mod cut;
 mod decoder;
-mod digest;
 mod encoding;
+mod escape;
 mod hugging_face;
 mod join;
 mod rewrite;
@@ -14,15 +14,13 @@ mod spec;
 mod split;
 mod tokenizer;
 mod utf8;
-mod visible;
 mod vocabulary;
 
 pub use decoder::{Decoder, Piece};
-pub(crate) use digest::Digest;
 pub use encoding::Encoding;
-pub use spec::{DEFAULT_PATTERN, Kind, TokenizerSpec};
+pub(crate) use escape::escape_invisible;
+pub use spec::{DEFAULT_PATTERN, TokenizerKind, TokenizerSpec};
 pub use tokenizer::Tokenizer;
-pub(crate) use visible::visible;
 
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,19 @@
-//! A text that rules have changed, and where each of its parts stood in the text as it was given.
+//! A rewritten text, and where each of its parts stood in the given text.
 //!
-//! Offsets in answers count characters of the given text, whatever was dropped, replaced or lowered since.
-//! It knows nothing of the rules themselves.
+//! Offsets in answers count characters of the given text, although parts of it were dropped, replaced or lowercased.
+//! This file knows nothing of the rules that rewrite a text.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A rewritten text with its way back.
+/// A rewritten text, and the edits that lead back to the given text.
 pub(super) struct Rewritten<'t> {
     text: Cow<'t, str>,
-    /// Where the two texts do not go character by character; rising and disjoint.
+    /// The places at which one character does not stand for one character; in rising order, and disjoint.
     edits: Vec<Edit>,
 }
 
-/// `text[at..at + len]` stands for `chars` characters of the given text; one of the three differs from a plain character.
+/// `text[at..at + len]` stands for `chars` characters of the given text. Not both sides are a single character.
 struct Edit {
     at: usize,
     len: usize,
@@ -27,7 +27,7 @@ impl Edit {
 }
 
 impl<'t> Rewritten<'t> {
-    /// The text as it was given.
+    /// The given text, without edits.
     pub(super) fn unchanged(text: &'t str) -> Self {
         Self { text: Cow::Borrowed(text), edits: Vec::new() }
     }
@@ -36,18 +36,18 @@ impl<'t> Rewritten<'t> {
         &self.text
     }
 
-    /// A place to look up offsets from, in rising order at little cost.
-    pub(super) fn origin(&self) -> Origin<'_> {
-        Origin { rewritten: self, byte: 0, chars: 0, edit: 0 }
+    /// Looks up offsets in the given text.
+    pub(super) fn source_offsets(&self) -> SourceOffsets<'_> {
+        SourceOffsets { rewritten: self, byte: 0, chars: 0, edit: 0 }
     }
 }
 
-/// Builds a rewritten text from left to right.
+/// Rewrites a text from left to right.
 pub(super) struct Rewriter<'s, 't> {
     source: &'s Rewritten<'t>,
     text: String,
     edits: Vec<Edit>,
-    /// How far the source has been used, in bytes and in edits.
+    /// The bytes of the source, and its edits, that have been read so far.
     byte: usize,
     edit: usize,
 }
@@ -58,7 +58,7 @@ impl<'s, 't> Rewriter<'s, 't> {
         Self { source, text, edits: Vec::new(), byte: 0, edit: 0 }
     }
 
-    /// Keeps the source as it is up to `byte`.
+    /// Copies the source up to `byte`.
     pub(super) fn keep_until(&mut self, byte: usize) {
         while let Some(edit) = self.source.edits.get(self.edit).filter(|edit| edit.at < byte) {
             self.edits.push(Edit { at: self.text.len() + (edit.at - self.byte), ..*edit });
@@ -68,9 +68,9 @@ impl<'s, 't> Rewriter<'s, 't> {
         self.byte = byte;
     }
 
-    /// Puts `with` in the place of the next `len` bytes of the source, which hold whole edits only.
+    /// Replaces the next `len` bytes of the source by `with`. No edit of the source may lie only partly in them.
     pub(super) fn substitute(&mut self, len: usize, with: &str) {
-        // What was dropped just before the place is not a part of it.
+        // Characters that were dropped just before these bytes are not a part of them.
         self.keep_dropped();
         let end = self.byte + len;
         let mut chars = self.source.text[self.byte..end].chars().count();
@@ -94,7 +94,7 @@ impl<'s, 't> Rewriter<'s, 't> {
         }
     }
 
-    /// Keeps the rest.
+    /// Copies the rest of the source.
     pub(super) fn finish(mut self) -> Rewritten<'t> {
         self.keep_until(self.source.text.len());
         self.keep_dropped();
@@ -102,36 +102,37 @@ impl<'s, 't> Rewriter<'s, 't> {
     }
 }
 
-/// Byte offsets of a rewritten text as characters of the given one. Offsets that rise cost one pass over the text altogether.
-pub(super) struct Origin<'r> {
+/// Turns byte offsets in a rewritten text into character offsets in the given text. Looking up offsets in rising order costs one
+/// pass over the text in total.
+pub(super) struct SourceOffsets<'r> {
     rewritten: &'r Rewritten<'r>,
-    /// A place that both texts share: so many bytes here, so many characters there, so many edits passed.
+    /// A position known in both texts: the bytes of the rewritten text, the characters of the given text and the edits before it.
     byte: usize,
     chars: usize,
     edit: usize,
 }
 
-/// Which end of a span an offset is: what stands for several characters begins at their first and ends at their last.
+/// Which end of a span an offset is. Text that stands for several characters starts at the first of them and ends at the last.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Start,
     End,
 }
 
-impl Origin<'_> {
-    /// Where a span that begins at `byte` begins in the given text.
+impl SourceOffsets<'_> {
+    /// The start, in the given text, of a span that starts at `byte`.
     pub(super) fn start(&mut self, byte: usize) -> usize {
         self.seek(self.rewritten.text.floor_char_boundary(byte), Side::Start)
     }
 
-    /// Where a span that ends at `byte` ends in the given text.
+    /// The end, in the given text, of a span that ends at `byte`.
     pub(super) fn end(&mut self, byte: usize) -> usize {
         self.seek(self.rewritten.text.ceil_char_boundary(byte), Side::End)
     }
 
     fn seek(&mut self, byte: usize, side: Side) -> usize {
         if byte < self.byte {
-            *self = self.rewritten.origin();
+            *self = self.rewritten.source_offsets();
         }
         let count = |range: Range<usize>| self.rewritten.text[range].chars().count();
         while let Some(edit) = self.rewritten.edits.get(self.edit).filter(|edit| edit.at <= byte) {
@@ -155,38 +156,48 @@ impl Origin<'_> {
 mod tests {
     use super::*;
 
-    /// `given` with `(at, len, with)` put in, and the given characters of the span `of`.
-    fn span(given: &str, edits: &[(usize, usize, &str)], of: &str) -> (String, Range<usize>) {
-        let source = Rewritten::unchanged(given);
-        let mut rewriter = Rewriter::new(&source);
-        for &(at, len, with) in edits {
-            rewriter.keep_until(at);
-            rewriter.substitute(len, with);
-        }
-        let rewritten = rewriter.finish();
-        let at = rewritten.text().find(of).unwrap();
-        let mut origin = rewritten.origin();
-        let range = origin.start(at)..origin.end(at + of.len());
-        (rewritten.text().to_owned(), range)
+    /// `given`, with the bytes at `range` replaced by `with`.
+    fn replaced<'t>(given: &Rewritten<'t>, range: Range<usize>, with: &str) -> Rewritten<'t> {
+        let mut rewriter = Rewriter::new(given);
+        rewriter.keep_until(range.start);
+        rewriter.substitute(range.len(), with);
+        rewriter.finish()
+    }
+
+    /// The range of given characters that the first occurrence of `part` stands for.
+    fn span(rewritten: &Rewritten<'_>, part: &str) -> Range<usize> {
+        let at = rewritten.text().find(part).unwrap();
+        let mut offsets = rewritten.source_offsets();
+        offsets.start(at)..offsets.end(at + part.len())
     }
 
     #[test]
-    fn spans_are_those_of_the_given_text() {
-        assert_eq!(span("aé b", &[], "b"), ("aé b".into(), 3..4));
-        assert_eq!(
-            span("a\r\nb", &[(1, 1, "")], "\n"),
-            ("a\nb".into(), 2..3),
-            "what is dropped is in no span"
-        );
-        assert_eq!(span("a\r\nb", &[(1, 1, "")], "a"), ("a\nb".into(), 0..1));
-        assert_eq!(span("a\rb", &[(1, 1, "")], "ab"), ("ab".into(), 0..3), "but between two that are");
-        assert_eq!(span("x...y", &[(1, 3, "…")], "…"), ("x…y".into(), 1..4));
-        assert_eq!(span("x…y", &[(1, 3, "...")], "y"), ("x...y".into(), 2..3));
-        assert_eq!(span("x…y", &[(1, 3, "abc")], "b"), ("xabcy".into(), 1..2), "a part stands for the whole");
+    fn spans_of_an_unchanged_text_count_characters() {
+        assert_eq!(span(&Rewritten::unchanged("aé b"), "b"), 3..4);
     }
 
     #[test]
-    fn two_rounds_add_up() {
+    fn a_dropped_character_is_only_in_spans_that_enclose_it() {
+        let given = Rewritten::unchanged("a\r\nb");
+        let dropped = replaced(&given, 1..2, "");
+        assert_eq!(dropped.text(), "a\nb");
+        assert_eq!(span(&dropped, "a"), 0..1);
+        assert_eq!(span(&dropped, "\n"), 2..3);
+        assert_eq!(span(&dropped, "a\n"), 0..3);
+    }
+
+    #[test]
+    fn a_part_of_a_replacement_stands_for_all_that_was_replaced() {
+        let shorter = replaced(&Rewritten::unchanged("x...y"), 1..4, "…");
+        assert_eq!((shorter.text(), span(&shorter, "…")), ("x…y", 1..4));
+        let longer = replaced(&Rewritten::unchanged("x…y"), 1..4, "abc");
+        assert_eq!(longer.text(), "xabcy");
+        assert_eq!(span(&longer, "b"), 1..2);
+        assert_eq!(span(&longer, "y"), 2..3);
+    }
+
+    #[test]
+    fn spans_after_two_rewrites_are_those_of_the_first_text() {
         let given = Rewritten::unchanged("\ra\r\rb\rc\r");
         let mut dropping = Rewriter::new(&given);
         for at in [0, 2, 3, 5, 7] {
@@ -199,9 +210,9 @@ mod tests {
         joining.substitute(2, "z");
         let joined = joining.finish();
         assert_eq!(joined.text(), "zc");
-        let mut origin = joined.origin();
-        assert_eq!((origin.start(0), origin.end(1)), (1, 5));
-        assert_eq!((origin.start(1), origin.end(2)), (6, 7));
-        assert_eq!((origin.start(0), origin.end(1)), (1, 5), "going back is allowed");
+        let mut offsets = joined.source_offsets();
+        assert_eq!((offsets.start(0), offsets.end(1)), (1, 5));
+        assert_eq!((offsets.start(1), offsets.end(2)), (6, 7));
+        assert_eq!((offsets.start(0), offsets.end(1)), (1, 5), "a lower offset may follow a higher one");
     }
 }

@@ -1,4 +1,5 @@
-//! What happens to a text before it is split: carriage returns dropped, strings replaced, letters lowered. In this order.
+//! The normalisation of a text before it is split: carriage returns are dropped, then strings are replaced, then letters are
+//! lowercased.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,32 +7,32 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::TokenizerSpec;
+use super::escape::escape_invisible;
 use super::rewrite::{Rewriter, Rewritten};
-use super::visible::visible;
 use crate::error::{Error, Result};
 
-/// The rules of one tokenizer.
+/// The normalisation rules of one tokenizer.
 pub(super) struct Rules {
-    /// Whether `"\r"` is dropped: only where line ends are tokens.
-    drops_returns: bool,
+    /// Whether every `"\r"` is dropped, which is so if line ends are tokens.
+    drops_carriage_returns: bool,
     lowercase: bool,
     replacements: Option<Replacements>,
 }
 
 struct Replacements {
-    /// The keys, longest first: leftmost-first then matches the longest.
+    /// The keys as alternatives, longest first, so that the leftmost-first match is the longest.
     keys: Regex,
-    /// Key to value; the values are lowered already where letters are.
+    /// The value of each key, lowercased if letters are.
     values: HashMap<String, String>,
-    /// The longest key, in bytes.
-    reach: usize,
+    /// The length of the longest key in bytes.
+    longest_key: usize,
 }
 
 impl Rules {
     /// The rules of `spec`.
     ///
     /// # Errors
-    /// `Load` for a key of `replace` that is empty or there twice.
+    /// `Load` if a key of `replace` is empty or occurs twice.
     pub(super) fn new(spec: &TokenizerSpec) -> Result<Self> {
         let replacements = match spec.replace.as_slice() {
             [] => None,
@@ -40,36 +41,36 @@ impl Rules {
                 false => value.to_owned(),
             })?),
         };
-        Ok(Self { drops_returns: spec.newline.is_some(), lowercase: spec.lowercase, replacements })
+        Ok(Self { drops_carriage_returns: spec.newline.is_some(), lowercase: spec.lowercase, replacements })
     }
 
-    /// `text` as it will be split.
+    /// `text` after normalisation.
     pub(super) fn apply<'t>(&self, text: &'t str) -> Rewritten<'t> {
         let mut rewritten = Rewritten::unchanged(text);
-        if self.drops_returns && text.contains('\r') {
-            rewritten = drop_returns(&rewritten);
+        if self.drops_carriage_returns && text.contains('\r') {
+            rewritten = drop_carriage_returns(&rewritten);
         }
         if self.replacements.is_some() || self.lowercase {
-            rewritten = self.replace_and_lower(&rewritten);
+            rewritten = self.replace_and_lowercase(&rewritten);
         }
         rewritten
     }
 
-    fn replace_and_lower<'t>(&self, source: &Rewritten<'t>) -> Rewritten<'t> {
+    fn replace_and_lowercase<'t>(&self, source: &Rewritten<'t>) -> Rewritten<'t> {
         let text = source.text();
         let mut rewriter = Rewriter::new(source);
         let mut done = 0;
         for found in self.replacements.iter().flat_map(|all| all.keys.find_iter(text)) {
-            self.lower(text, done..found.start(), &mut rewriter);
+            self.lowercase_range(text, done..found.start(), &mut rewriter);
             rewriter.keep_until(found.start());
             rewriter.substitute(found.len(), self.value(found.as_str()));
             done = found.end();
         }
-        self.lower(text, done..text.len(), &mut rewriter);
+        self.lowercase_range(text, done..text.len(), &mut rewriter);
         rewriter.finish()
     }
 
-    fn lower(&self, text: &str, range: Range<usize>, rewriter: &mut Rewriter<'_, '_>) {
+    fn lowercase_range(&self, text: &str, range: Range<usize>, rewriter: &mut Rewriter<'_, '_>) {
         if !self.lowercase {
             return;
         }
@@ -87,26 +88,26 @@ impl Rules {
         self.replacements.as_ref().and_then(|all| all.values.get(key)).map_or("", String::as_str)
     }
 
-    /// Whether some key of `replace` has white space in it: what joining words puts between them may be replaced.
+    /// Whether a key of `replace` contains white space, so that the space between two joined words may be replaced.
     pub(super) fn replace_white_space(&self) -> bool {
         self.replacements
             .as_ref()
             .is_some_and(|all| all.values.keys().any(|key| key.contains(char::is_whitespace)))
     }
 
-    /// Whether cutting a text that begins with `text` at both ends of `range`, however it goes on, leaves what the rules do to
-    /// it unchanged and `range` itself alone.
-    pub(super) fn leave_alone(&self, text: &str, range: Range<usize>) -> bool {
+    /// Whether a text that begins with `text` may be cut at both ends of `range`, however it continues: no rule matches across
+    /// an end of the range or within it.
+    pub(super) fn allow_cuts_around(&self, text: &str, range: Range<usize>) -> bool {
         let Some(replacements) = &self.replacements else {
-            return !(self.drops_returns && text[range].contains('\r'));
+            return !(self.drops_carriage_returns && text[range].contains('\r'));
         };
-        let (start, end) = (range.start.saturating_sub(replacements.reach), range.end + replacements.reach);
-        let (start, end) = (text.floor_char_boundary(start), text.ceil_char_boundary(end));
-        // A key may match across returns that are dropped: near one, nothing is sure.
-        if self.drops_returns && text[start..end].contains('\r') {
+        let start = text.floor_char_boundary(range.start.saturating_sub(replacements.longest_key));
+        let end = text.ceil_char_boundary(range.end + replacements.longest_key);
+        // A key may match across carriage returns that are dropped, so near one no cut is certain.
+        if self.drops_carriage_returns && text[start..end].contains('\r') {
             return false;
         }
-        // A key touches the range if it begins before its end and ends after its start.
+        // A key overlaps the range if it begins before the range's end and ends after the range's start.
         let begins = (start..range.end).filter(|&at| text.is_char_boundary(at));
         begins.into_iter().all(|at| {
             let rest = &text[at..];
@@ -118,28 +119,32 @@ impl Rules {
 }
 
 impl Replacements {
-    /// `pairs`, the values finished by `finish`.
-    fn new(pairs: &[(String, String)], finish: impl Fn(&str) -> String) -> Result<Self> {
+    /// Replaces each key of `pairs` by what `normalise` makes of its value.
+    ///
+    /// # Errors
+    /// `Load` if a key is empty or occurs twice, or if the keys are too large for a regular expression.
+    fn new(pairs: &[(String, String)], normalise: impl Fn(&str) -> String) -> Result<Self> {
         let mut values = HashMap::new();
         for (key, value) in pairs {
             if key.is_empty() {
-                return Err(Error::load("`replace` has an empty key; expected the string to replace"));
+                return Err(Error::load("`replace` has an empty key; expected the string that is replaced"));
             }
-            if values.insert(key.clone(), finish(value)).is_some() {
-                return Err(Error::load(format!("`replace` has the key `{}` twice", visible(key))));
+            if values.insert(key.clone(), normalise(value)).is_some() {
+                return Err(Error::load(format!("`replace` has the key `{}` twice", escape_invisible(key))));
             }
         }
         let mut keys: Vec<&str> = values.keys().map(String::as_str).collect();
         keys.sort_by_key(|key| (std::cmp::Reverse(key.len()), *key));
-        let reach = keys[0].len();
+        let longest_key = keys[0].len();
         let pattern = keys.iter().map(|key| regex::escape(key)).collect::<Vec<_>>().join("|");
-        let keys = Regex::new(&pattern)
-            .map_err(|error| Error::load(format!("`replace` has too many or too long keys: {error}")))?;
-        Ok(Self { keys, values, reach })
+        let keys = Regex::new(&pattern).map_err(|error| {
+            Error::load(format!("the keys of `replace` are too many or too long: {error}"))
+        })?;
+        Ok(Self { keys, values, longest_key })
     }
 }
 
-fn drop_returns<'t>(source: &Rewritten<'t>) -> Rewritten<'t> {
+fn drop_carriage_returns<'t>(source: &Rewritten<'t>) -> Rewritten<'t> {
     let mut rewriter = Rewriter::new(source);
     for (at, dropped) in source.text().match_indices('\r') {
         rewriter.keep_until(at);
@@ -150,11 +155,11 @@ fn drop_returns<'t>(source: &Rewritten<'t>) -> Rewritten<'t> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kind;
+    use super::super::TokenizerKind;
     use super::*;
 
     fn rules(change: impl FnOnce(&mut TokenizerSpec)) -> Rules {
-        let mut spec = TokenizerSpec::new(Kind::Char);
+        let mut spec = TokenizerSpec::new(TokenizerKind::Char);
         change(&mut spec);
         Rules::new(&spec).unwrap()
     }
@@ -168,31 +173,35 @@ mod tests {
     }
 
     #[test]
-    fn returns_are_dropped_only_where_line_ends_are_tokens() {
+    fn carriage_returns_are_dropped_only_if_line_ends_are_tokens() {
         assert_eq!(rules(|_| ()).apply("a\r\nb").text(), "a\r\nb");
         assert_eq!(rules(newline).apply("a\r\nb\r").text(), "a\nb");
     }
 
     #[test]
-    fn the_longest_of_the_leftmost_is_replaced_once() {
+    fn the_longest_key_at_the_leftmost_place_is_replaced_once() {
         let keys = [("--", "—"), ("-", "--"), ("---", "-"), (".*", "x")];
         let rules = rules(|spec| spec.replace = pairs(&keys));
         assert_eq!(rules.apply("a-b--c---d----e.f.*").text(), "a--b—c-d---e.fx");
     }
 
     #[test]
-    fn letters_are_lowered_each_on_its_own() {
+    fn letters_are_lowercased_without_regard_to_their_neighbours() {
         let rules = rules(|spec| {
             spec.lowercase = true;
             spec.replace = pairs(&[("Ab", "XÉ")]);
         });
-        let lowered = |text: &str| rules.apply(text).text().to_owned();
-        assert_eq!(lowered("ÀÉ ΟΔΟΣ İI Ǆ"), "àé οδοσ i\u{307}i ǆ", "no final sigma");
-        assert_eq!(lowered("Ab AB ab"), "xé ab ab", "replaced before, the value lowered too");
+        let lowercased = |text: &str| rules.apply(text).text().to_owned();
+        assert_eq!(lowercased("ÀÉ ΟΔΟΣ İI Ǆ"), "àé οδοσ i\u{307}i ǆ", "there is no final sigma");
+        assert_eq!(
+            lowercased("Ab AB ab"),
+            "xé ab ab",
+            "keys match before lowercasing; values are lowercased"
+        );
     }
 
     #[test]
-    fn keys_may_match_what_dropping_returns_brings_together() {
+    fn a_key_may_match_across_a_dropped_carriage_return() {
         let rules = rules(|spec| {
             newline(spec);
             spec.replace = pairs(&[("ab", "c")]);
@@ -201,9 +210,9 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_cannot_be_are_refused() {
+    fn an_empty_or_repeated_key_is_refused() {
         for (keys, message) in [
-            (&[("", "x")][..], "`replace` has an empty key; expected the string to replace"),
+            (&[("", "x")][..], "`replace` has an empty key; expected the string that is replaced"),
             (&[("\n", "x"), ("\n", "y")], r"`replace` has the key `\n` twice"),
         ] {
             assert_eq!(Replacements::new(&pairs(keys), str::to_owned).err().unwrap().message, message);
@@ -211,17 +220,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_may_begin_or_go_on_is_seen() {
+    fn a_cut_is_not_allowed_where_a_key_may_match_across_it() {
         let rules = rules(|spec| {
             newline(spec);
             spec.replace = pairs(&[("  ", " "), ("e.g.", "eg")]);
         });
-        let sure = |text: &str, range| rules.leave_alone(text, range);
-        assert!(sure("a bc", 1..2));
-        assert!(!sure("a  b", 1..2));
-        assert!(!sure("a ", 1..2), "a second space may follow");
-        assert!(!sure("see e.", 6..6), "a key may go on");
-        assert!(sure("see e, ", 6..6));
-        assert!(!sure("a\r b, c", 2..3), "a return near by");
+        let allowed = |text: &str, range| rules.allow_cuts_around(text, range);
+        assert!(allowed("a bc", 1..2));
+        assert!(!allowed("a  b", 1..2));
+        assert!(!allowed("a ", 1..2), "a second space may follow");
+        assert!(!allowed("see e.", 6..6), "the rest of a key may follow");
+        assert!(allowed("see e, ", 6..6));
+        assert!(!allowed("a\r b, c", 2..3), "a carriage return is near");
     }
 }

@@ -1,29 +1,36 @@
-//! How a text becomes tokens, as a manifest says it: the rules beside the vocabulary's file.
+//! The specification of a tokenizer, as a manifest gives it: everything but the vocabulary itself.
 
-/// What to build a [`Tokenizer`](super::Tokenizer) from, beside its file.
+/// What a [`Tokenizer`](super::Tokenizer) is built from, together with the bytes of its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenizerSpec {
     /// How a text is split.
-    pub kind: Kind,
-    /// The entry that stands for every word outside the vocabulary.
+    pub kind: TokenizerKind,
+    /// The entry that stands for every word that is not in the vocabulary.
     pub unk: Option<String>,
     /// The entry that ends a text.
     pub eos: Option<String>,
     /// The entry that every `"\n"` becomes; `"\r"` is then dropped.
     pub newline: Option<String>,
-    /// Whether letters are lowered, each on its own, before splitting.
+    /// Whether letters are lowercased before splitting, each without regard to its neighbours.
     pub lowercase: bool,
-    /// Literal strings and what takes their place before lowering and splitting: one pass, leftmost-longest.
+    /// Literal strings and their replacements, applied before lowercasing and splitting: one pass, leftmost-longest.
     pub replace: Vec<(String, String)>,
-    /// The regular expression of a [`Kind::Word`]; `None` is [`DEFAULT_PATTERN`].
+    /// The regular expression of [`TokenizerKind::Word`]; `None` means [`DEFAULT_PATTERN`].
     pub pattern: Option<String>,
 }
 
 impl TokenizerSpec {
     /// A tokenizer of `kind` without any further rule.
-    pub fn new(kind: Kind) -> Self {
-        let (unk, eos, newline, pattern) = (None, None, None, None);
-        Self { kind, unk, eos, newline, lowercase: false, replace: Vec::new(), pattern }
+    pub fn new(kind: TokenizerKind) -> Self {
+        Self {
+            kind,
+            unk: None,
+            eos: None,
+            newline: None,
+            lowercase: false,
+            replace: Vec::new(),
+            pattern: None,
+        }
     }
 }
 
@@ -33,28 +40,29 @@ pub const DEFAULT_PATTERN: &str =
 
 /// The ways of splitting a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum TokenizerKind {
     /// At white space, which is dropped.
     Whitespace,
     /// By a regular expression, into words and punctuation; white space that it does not match is dropped.
     Word,
-    /// One Unicode scalar a token.
+    /// Into single Unicode scalar values.
     Char,
-    /// As a Hugging Face `tokenizer.json` says.
+    /// As a Hugging Face `tokenizer.json` specifies.
     HuggingFace,
 }
 
-impl Kind {
+impl TokenizerKind {
     /// All kinds.
-    pub const ALL: [Kind; 4] = [Kind::Whitespace, Kind::Word, Kind::Char, Kind::HuggingFace];
+    pub const ALL: [TokenizerKind; 4] =
+        [TokenizerKind::Whitespace, TokenizerKind::Word, TokenizerKind::Char, TokenizerKind::HuggingFace];
 
     /// The name in manifests and answers.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Whitespace => "whitespace",
-            Kind::Word => "word",
-            Kind::Char => "char",
-            Kind::HuggingFace => "huggingface",
+            TokenizerKind::Whitespace => "whitespace",
+            TokenizerKind::Word => "word",
+            TokenizerKind::Char => "char",
+            TokenizerKind::HuggingFace => "huggingface",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a text falls into tokens, by kind. It knows no vocabulary.
+//! The splitting of a text into words, by kind of tokenizer. It does not know the vocabulary.
 
 use std::ops::Range;
 
@@ -7,16 +7,16 @@ use regex::Regex;
 use super::spec::DEFAULT_PATTERN;
 use crate::error::{Error, Result};
 
-/// A part of a text, in bytes.
+/// A part of a text, as a range of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// To be looked up.
+    /// A match of the pattern, to be looked up in the vocabulary.
     Word(Range<usize>),
-    /// What the pattern has no word for.
+    /// A run of characters that the pattern does not match.
     Unmatched(Range<usize>),
 }
 
-/// The runs between white space.
+/// The runs of characters that are not white space.
 pub(super) fn whitespace(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut rest = 0;
     std::iter::from_fn(move || {
@@ -27,7 +27,7 @@ pub(super) fn whitespace(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The characters.
+/// The single characters.
 pub(super) fn chars(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.char_indices().map(|(at, c)| at..at + c.len_utf8())
 }
@@ -35,7 +35,7 @@ pub(super) fn chars(text: &str) -> impl Iterator<Item = Range<usize>> {
 /// The regular expression of a word tokenizer.
 pub(super) struct Pattern {
     regex: Regex,
-    /// Whether no match ever reaches over white space, nor looks further than to it.
+    /// Whether no match contains white space or depends on text beyond it.
     stops_at_white_space: bool,
 }
 
@@ -43,7 +43,7 @@ impl Pattern {
     /// The pattern of a manifest, or the default.
     ///
     /// # Errors
-    /// `Load` for what is no regular expression.
+    /// `Load` if `pattern` is not a regular expression.
     pub(super) fn new(pattern: Option<&str>) -> Result<Self> {
         let source = pattern.unwrap_or(DEFAULT_PATTERN);
         let regex = Regex::new(source).map_err(|error| {
@@ -57,12 +57,12 @@ impl Pattern {
         self.regex.as_str()
     }
 
-    /// Whether a text may be cut at any white space; of a pattern from a manifest nobody knows.
+    /// Whether a text may be cut at any white space. This is known only of the default pattern.
     pub(super) fn stops_at_white_space(&self) -> bool {
         self.stops_at_white_space
     }
 
-    /// All leftmost-first matches, and each run of other characters between them that are not white space.
+    /// All leftmost-first matches, and between them each run of other characters that are not white space.
     pub(super) fn split<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Part> {
         let mut done = 0;
         let matches = self.regex.find_iter(text).map(|found| found.range()).filter(|range| !range.is_empty());
@@ -95,14 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_unicodes() {
+    fn white_space_is_that_of_unicode() {
         assert_eq!(words(" a\u{a0}b\u{3000}c\x0bd\u{85}e\u{2028}f "), ["a", "b", "c", "d", "e", "f"]);
-        assert_eq!(words("a\x1cb\u{200b}c"), ["a\x1cb\u{200b}c"], "separators and zero width are not");
+        assert_eq!(
+            words("a\x1cb\u{200b}c"),
+            ["a\x1cb\u{200b}c"],
+            "information separators and zero-width spaces are not white space"
+        );
         assert_eq!(words(" \t"), [""; 0]);
     }
 
     #[test]
-    fn words_clitics_numbers_and_marks() {
+    fn the_default_pattern_splits_words_clitics_numbers_and_punctuation() {
         assert_eq!(
             parts(None, "It's 5 O'Clock, ma'am—they'll don't"),
             ["It", "'s", "5", "O'Clock", ",", "ma'am", "—", "they", "'ll", "don", "'t"]
@@ -114,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pattern_leaves_out_is_one_part_a_run() {
+    fn each_run_that_a_pattern_does_not_match_is_one_part() {
         assert_eq!(parts(Some(r"[a-z]+"), " ab?! -cd 12 "), ["ab", "??!", "?-", "cd", "?12"]);
-        assert_eq!(parts(Some(r"[a-z]*"), "a b"), ["a", "b"], "empty matches are none");
+        assert_eq!(parts(Some(r"[a-z]*"), "a b"), ["a", "b"], "empty matches are ignored");
         assert_eq!(parts(Some(r"\s|x"), "x y"), ["x", " ", "?y"]);
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn an_invalid_pattern_is_refused() {
         let message = Pattern::new(Some("[a")).err().unwrap().message;
         assert!(message.starts_with("`pattern` is `[a`; expected a regular expression: "), "{message}");
     }

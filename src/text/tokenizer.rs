@@ -1,19 +1,19 @@
-//! The tokenizer: one vocabulary, one way of splitting, and the rules applied before it.
+//! The tokenizer: a vocabulary, a way of splitting texts, and the rules that are applied before splitting.
 
 use std::ops::Range;
 
-use super::digest::Digest;
-use super::encoding::Draft;
+use super::encoding::EncodingBuilder;
+use super::escape::escape_invisible;
 use super::hugging_face::HuggingFace;
 use super::rules::Rules;
 use super::split::{self, Part, Pattern};
-use super::visible::visible;
 use super::vocabulary::Vocabulary;
-use super::{Encoding, Kind, TokenizerSpec};
+use super::{Encoding, TokenizerKind, TokenizerSpec};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::lm::{Joint, TokenId};
 
-/// Text to tokens and back. Immutable, and shared by everything that uses a model.
+/// Turns text into tokens and back. It is immutable and shared by everything that uses a model.
 pub struct Tokenizer {
     scheme: Scheme,
     rules: Rules,
@@ -24,7 +24,7 @@ pub struct Tokenizer {
     sha256: String,
 }
 
-/// How a text is split, with what each kind needs for it.
+/// How a text is split: the kind of tokenizer, with the data that the kind needs.
 pub(super) enum Scheme {
     Whitespace,
     Word(Pattern),
@@ -33,25 +33,26 @@ pub(super) enum Scheme {
 }
 
 impl Tokenizer {
-    /// A tokenizer of the rules `spec` over `file`: the bytes of a `vocab.txt`, or of a `tokenizer.json` for [`Kind::HuggingFace`].
+    /// The tokenizer that `spec` specifies. `file` holds the bytes of a `vocab.txt`, or of a `tokenizer.json` for
+    /// [`TokenizerKind::HuggingFace`].
     ///
     /// # Errors
-    /// [`ErrorKind::Load`](crate::error::ErrorKind::Load) naming the line or the key at fault, what was found and what was expected.
+    /// [`ErrorKind::Load`](crate::error::ErrorKind::Load), naming the line or the key at fault, what was found and what was expected.
     pub fn new(spec: &TokenizerSpec, file: &[u8]) -> Result<Self> {
-        if spec.pattern.is_some() && spec.kind != Kind::Word {
+        if spec.pattern.is_some() && spec.kind != TokenizerKind::Word {
             let kind = spec.kind.name();
             return Err(Error::load(format!(
-                "`pattern` is there, but `kind` is `{kind}`; expected it with `word` only"
+                "`pattern` is set although `kind` is `{kind}`; it is accepted only with `word`"
             )));
         }
         let rules = Rules::new(spec)?;
         let (scheme, vocabulary, own_unk) = match spec.kind {
-            Kind::Whitespace => (Scheme::Whitespace, Vocabulary::parse(file)?, None),
-            Kind::Char => (Scheme::Char, Vocabulary::parse(file)?, None),
-            Kind::Word => {
+            TokenizerKind::Whitespace => (Scheme::Whitespace, Vocabulary::parse(file)?, None),
+            TokenizerKind::Char => (Scheme::Char, Vocabulary::parse(file)?, None),
+            TokenizerKind::Word => {
                 (Scheme::Word(Pattern::new(spec.pattern.as_deref())?), Vocabulary::parse(file)?, None)
             }
-            Kind::HuggingFace => {
+            TokenizerKind::HuggingFace => {
                 let (scheme, vocabulary) = HuggingFace::parse(file)?;
                 let own_unk = scheme.unk();
                 (Scheme::HuggingFace(Box::new(scheme)), vocabulary, own_unk)
@@ -60,31 +61,35 @@ impl Tokenizer {
         let special = |key: &str, entry: &Option<String>| match entry {
             None => Ok(None),
             Some(entry) => vocabulary.id_of(entry).map(Some).ok_or_else(|| {
-                Error::load(format!("`{key}` is `{}`, which the vocabulary does not have", visible(entry)))
+                Error::load(format!(
+                    "`{key}` is `{}`, which is not in the vocabulary",
+                    escape_invisible(entry)
+                ))
             }),
         };
         let unk = special("unk", &spec.unk)?.or(own_unk);
-        let (eos, newline) = (special("eos", &spec.eos)?, special("newline", &spec.newline)?);
+        let eos = special("eos", &spec.eos)?;
+        let newline = special("newline", &spec.newline)?;
         let sha256 = sha256(spec, &scheme, file);
         Ok(Self { scheme, rules, vocabulary, unk, eos, newline, sha256 })
     }
 
     /// How texts are split.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> TokenizerKind {
         match self.scheme {
-            Scheme::Whitespace => Kind::Whitespace,
-            Scheme::Word(_) => Kind::Word,
-            Scheme::Char => Kind::Char,
-            Scheme::HuggingFace(_) => Kind::HuggingFace,
+            Scheme::Whitespace => TokenizerKind::Whitespace,
+            Scheme::Word(_) => TokenizerKind::Word,
+            Scheme::Char => TokenizerKind::Char,
+            Scheme::HuggingFace(_) => TokenizerKind::HuggingFace,
         }
     }
 
-    /// Number of entries; ids are below it.
+    /// The number of entries. All ids are less than it.
     pub fn vocab_size(&self) -> usize {
         self.vocabulary.len()
     }
 
-    /// The token of words outside the vocabulary: the manifest's, or else that of the `tokenizer.json`.
+    /// The token of words that are not in the vocabulary: the one the manifest names, or else that of the `tokenizer.json`.
     pub fn unk(&self) -> Option<TokenId> {
         self.unk
     }
@@ -94,22 +99,17 @@ impl Tokenizer {
         self.eos
     }
 
-    /// The token of a line end, where line ends have one of their own.
+    /// The token of a line end, if line ends are tokens.
     pub fn newline(&self) -> Option<TokenId> {
         self.newline
     }
 
-    /// Whether `token` is the unknown token or the end of a text: what `special: false` leaves out.
-    pub fn is_special(&self, token: TokenId) -> bool {
-        Some(token) == self.unk || Some(token) == self.eos
-    }
-
-    /// SHA-256 over the file and the rules, in hexadecimal: perplexities compare only where it is equal.
+    /// The SHA-256 of the file and the rules, in hexadecimal. Perplexities are comparable only if it is equal.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// The vocabulary's entry; empty for an id without one.
+    /// The entry of `token`; empty if it has none.
     pub fn entry(&self, token: TokenId) -> &str {
         self.vocabulary.entry(token)
     }
@@ -119,42 +119,44 @@ impl Tokenizer {
         self.vocabulary.id_of(entry)
     }
 
-    /// `text` as tokens. Nothing is added that the text does not hold.
+    /// The tokens of `text`. No token is added that the text does not contain.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownToken`](crate::error::ErrorKind::UnknownToken) with the word and its place in characters, when a word is
-    /// outside the vocabulary and there is no unknown token.
+    /// [`ErrorKind::UnknownToken`](crate::error::ErrorKind::UnknownToken), with the word and its offset in characters, if a word is not
+    /// in the vocabulary and there is no unknown token.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
         let rewritten = self.rules.apply(text);
-        let mut draft = Draft::new(self, &rewritten);
+        let mut builder = EncodingBuilder::new(self, &rewritten);
         let mut start = 0;
         if let Some(newline) = self.newline {
             for (at, end) in rewritten.text().match_indices('\n') {
-                self.encode_line(rewritten.text(), start..at, &mut draft)?;
+                self.encode_line(rewritten.text(), start..at, &mut builder)?;
                 start = at + end.len();
-                draft.token(newline, at..start);
+                builder.token(newline, at..start);
             }
         }
-        self.encode_line(rewritten.text(), start..rewritten.text().len(), &mut draft)?;
+        self.encode_line(rewritten.text(), start..rewritten.text().len(), &mut builder)?;
         let joint = if text.is_empty() { Joint::Open } else { self.joint(rewritten.text()) };
-        Ok(draft.finish(joint, text.chars().count()))
+        Ok(builder.finish(joint, text.chars().count()))
     }
 
-    fn encode_line(&self, text: &str, line: Range<usize>, draft: &mut Draft<'_>) -> Result<()> {
+    fn encode_line(&self, text: &str, line: Range<usize>, builder: &mut EncodingBuilder<'_>) -> Result<()> {
         let shift = |range: Range<usize>| line.start + range.start..line.start + range.end;
-        let piece = &text[line.clone()];
+        let line_text = &text[line.clone()];
         match &self.scheme {
-            Scheme::Whitespace => split::whitespace(piece).try_for_each(|range| draft.word(shift(range))),
-            Scheme::Char => split::chars(piece).try_for_each(|range| draft.word(shift(range))),
-            Scheme::Word(pattern) => pattern.split(piece).try_for_each(|part| match part {
-                Part::Word(range) => draft.word(shift(range)),
-                Part::Unmatched(range) => draft.unknown(shift(range)),
+            Scheme::Whitespace => {
+                split::whitespace(line_text).try_for_each(|range| builder.word(shift(range)))
+            }
+            Scheme::Char => split::chars(line_text).try_for_each(|range| builder.word(shift(range))),
+            Scheme::Word(pattern) => pattern.split(line_text).try_for_each(|part| match part {
+                Part::Word(range) => builder.word(shift(range)),
+                Part::Unmatched(range) => builder.unknown(shift(range)),
             }),
-            Scheme::HuggingFace(scheme) => scheme.encode(text, line, draft),
+            Scheme::HuggingFace(scheme) => scheme.encode(text, line, builder),
         }
     }
 
-    /// How a rewritten text ends: open where white space at its end is in no token.
+    /// How a normalised text ends: open if it ends in white space that is in no token.
     fn joint(&self, text: &str) -> Joint {
         let dropped = match &self.scheme {
             Scheme::Whitespace | Scheme::Word(_) => true,
@@ -165,9 +167,9 @@ impl Tokenizer {
     }
 
     /// Whether `token` adds nothing to a text.
-    pub(super) fn is_silent(&self, token: TokenId) -> bool {
-        let of_scheme = matches!(&self.scheme, Scheme::HuggingFace(scheme) if scheme.is_special(token));
-        Some(token) != self.newline && (Some(token) == self.eos || of_scheme && Some(token) != self.unk)
+    pub(super) fn adds_no_text(&self, token: TokenId) -> bool {
+        let special_in_file = matches!(&self.scheme, Scheme::HuggingFace(scheme) if scheme.is_special(token));
+        Some(token) != self.newline && (Some(token) == self.eos || special_in_file && Some(token) != self.unk)
     }
 
     pub(super) fn scheme(&self) -> &Scheme {
@@ -179,7 +181,7 @@ impl Tokenizer {
     }
 }
 
-/// The digest over all that decides the ids of a text.
+/// The digest of everything that determines the ids of a text.
 fn sha256(spec: &TokenizerSpec, scheme: &Scheme, file: &[u8]) -> String {
     let mut digest = Digest::default();
     let pattern = match scheme {

@@ -1,15 +1,15 @@
-//! UTF-8 that arrives in pieces: which bytes at the end may yet become a character.
+//! UTF-8 that arrives in pieces: which bytes at the end are an incomplete character.
 
-/// Length of the character at the end of `bytes` that is not complete yet; 0 when there is none.
+/// The length of the incomplete character at the end of `bytes`; 0 if there is none.
 pub(super) fn incomplete_len(bytes: &[u8]) -> usize {
-    let begun = |len: &usize| {
+    let is_incomplete = |len: &usize| {
         let error = std::str::from_utf8(&bytes[bytes.len() - len..]).err();
         error.is_some_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
     };
-    (1..=bytes.len().min(3)).find(begun).unwrap_or(0)
+    (1..=bytes.len().min(3)).find(is_incomplete).unwrap_or(0)
 }
 
-/// The text of `bytes` without the character that is not complete yet; U+FFFD for what cannot be one.
+/// The text of `bytes` without the incomplete character at the end, with U+FFFD for bytes that cannot be part of a character.
 pub(super) fn whole_chars(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len() - incomplete_len(bytes)]).into_owned()
 }
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_become_a_character_is_incomplete() {
+    fn only_the_beginning_of_a_valid_character_is_incomplete() {
         for (bytes, len) in [
             (&b""[..], 0),
             (b"a", 0),

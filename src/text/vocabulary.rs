@@ -1,9 +1,9 @@
-//! `vocab.txt`: one entry a line, the line's number its id.
+//! The vocabulary, and its file `vocab.txt`: one entry on each line, whose id is the line's number from 0.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::visible::visible;
+use super::escape::escape_invisible;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 
@@ -14,41 +14,42 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Reads a `vocab.txt`: UTF-8, lines end at `"\n"` only, the last may lack it. `\n`, `\r`, `\t` and `\\` are escapes; a backslash
-    /// before anything else stands for itself.
+    /// Reads a `vocab.txt` in UTF-8. Only `"\n"` ends a line, and the last line may lack it. `\n`, `\r`, `\t` and `\\` are escape
+    /// sequences; a backslash before any other character stands for itself.
     ///
     /// # Errors
-    /// `Load` naming the line at fault.
+    /// `Load`, naming the line at fault.
     pub(super) fn parse(file: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(file).map_err(|error| {
             let line = 1 + file[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
             Error::load(format!("line {line} is not UTF-8"))
         })?;
         if text.is_empty() {
-            return Err(Error::load("the file is empty; expected one token a line"));
+            return Err(Error::load("the file is empty; expected one token on each line"));
         }
         let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
         if lines.iter().all(|line| line.len() > 1 && line.ends_with('\r')) {
             return Err(Error::load(
-                r"every line ends in a carriage return; expected lines that end at `\n` only",
+                r"every line ends with a carriage return; expected lines that end with `\n` alone",
             ));
         }
-        Self::of(lines.into_iter().map(unescape))
+        Self::from_entries(lines.into_iter().map(unescape))
     }
 
-    /// The vocabulary of `entries`, the first of them 0.
+    /// The vocabulary of `entries`, numbered from 0.
     ///
     /// # Errors
-    /// `Load` naming the lines of an entry that is there twice.
-    fn of(entries: impl Iterator<Item = String>) -> Result<Self> {
+    /// `Load`, naming both lines of an entry that occurs twice.
+    fn from_entries(entries: impl Iterator<Item = String>) -> Result<Self> {
         let mut vocabulary = Self { entries: Vec::new(), ids: HashMap::new() };
         for entry in entries {
             let entry: Arc<str> = entry.into();
             let id = TokenId::try_from(vocabulary.entries.len())
-                .map_err(|_| Error::load(format!("more than {} entries", TokenId::MAX)))?;
+                .map_err(|_| Error::load(format!("the file has more than {} entries", TokenId::MAX)))?;
             if let Some(first) = vocabulary.ids.insert(entry.clone(), id) {
-                let (first, second) = (u64::from(first) + 1, u64::from(id) + 1);
-                let entry = visible(&entry);
+                let first = u64::from(first) + 1;
+                let second = u64::from(id) + 1;
+                let entry = escape_invisible(&entry);
                 return Err(Error::load(format!("line {second} repeats `{entry}` of line {first}")));
             }
             vocabulary.entries.push(entry);
@@ -56,7 +57,7 @@ impl Vocabulary {
         Ok(vocabulary)
     }
 
-    /// Entries by id; ids without one have an empty entry that nothing finds.
+    /// The vocabulary of entries with their ids. An id without an entry has the empty string, which is not found as an entry.
     pub(super) fn sparse(pairs: impl IntoIterator<Item = (String, TokenId)>) -> Self {
         let pairs: Vec<(Arc<str>, TokenId)> =
             pairs.into_iter().map(|(entry, id)| (entry.into(), id)).collect();
@@ -72,7 +73,7 @@ impl Vocabulary {
         self.entries.len()
     }
 
-    /// The entry of `token`; empty where there is none.
+    /// The entry of `token`; empty if it has none.
     pub(super) fn entry(&self, token: TokenId) -> &str {
         self.entries.get(token as usize).map_or("", |entry| entry)
     }
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_at_line_feeds_only() {
+    fn only_line_feeds_end_a_line() {
         assert_eq!(entries("a\nb"), ["a", "b"]);
         assert_eq!(entries("a\nb\n"), ["a", "b"]);
         assert_eq!(entries("a\n\nb\n"), ["a", "", "b"]);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes() {
+    fn escape_sequences_are_replaced() {
         assert_eq!(
             entries("\\n\n\\r\n\\t\n\\\\\n\\\\n\n1\\/2\nx\\"),
             ["\n", "\r", "\t", "\\", "\\n", "1\\/2", "x\\"]
@@ -131,20 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_vocabulary_is_refused() {
+    fn a_file_that_is_not_a_vocabulary_is_refused() {
         for (file, message) in [
-            (&b""[..], "the file is empty; expected one token a line"),
+            (&b""[..], "the file is empty; expected one token on each line"),
             (b"a\nb\xff\n", "line 2 is not UTF-8"),
             (b"a\nb\na\n", "line 3 repeats `a` of line 1"),
             (b"\\n\n\\n\n", r"line 2 repeats `\n` of line 1"),
-            (b"a\r\nb\r\n", r"every line ends in a carriage return; expected lines that end at `\n` only"),
+            (
+                b"a\r\nb\r\n",
+                r"every line ends with a carriage return; expected lines that end with `\n` alone",
+            ),
         ] {
             assert_eq!(Vocabulary::parse(file).err().unwrap().message, message);
         }
     }
 
     #[test]
-    fn gaps_have_no_entry() {
+    fn an_id_without_an_entry_has_the_empty_string() {
         let vocabulary = Vocabulary::sparse([("a".to_owned(), 0), ("c".to_owned(), 2)]);
         assert_eq!((vocabulary.len(), vocabulary.entry(1), vocabulary.id_of("")), (3, "", None));
         assert_eq!((vocabulary.entry(2), vocabulary.entry(9)), ("c", ""));

@@ -1,8 +1,8 @@
-"""Writes tokenizer-cases.json: what the training side makes of texts that tempt the two sides to differ.
+"""Writes tokenizer-cases.json: the ids that the training code gives to texts on which it and the server could differ.
 
     python tests/data/tokenizer-cases.py
 
-The server's tests read the file and must give the same ids.
+The tests of the server read the file and expect the same ids.
 """
 
 import json
@@ -16,7 +16,8 @@ sys.path.insert(0, str(TRAINING))
 
 from rnnlm.tokenizer import Rule, Tokenizer, build_vocabulary, read_rule  # noqa: E402
 
-# White space of every kind, marks, letters whose lower case is longer or depends on neighbours, quotes, beyond the first plane.
+# All kinds of white space, combining marks, letters whose lower case is longer or depends on their neighbours, quotes, and
+# characters beyond the first plane.
 PIECES = [
     *"abcsty IOΣσİßǅ'’‘\"“”_.,-—…!?()09٣½²",
     *"\n\r\t\x0b\x1c\x1f\x85\xa0\u1680\u2003\u2028\u200b\u202f\u3000\ufeff",
@@ -40,7 +41,7 @@ RULES = [
 
 def cases(rule: Rule, rng: random.Random) -> dict[str, object]:
     texts = ["".join(rng.choices(PIECES, k=rng.randint(0, 40))) for _ in range(60)]
-    # Half of the words are unknown, so that neighbouring runs of them are told apart from one.
+    # Half of the words are unknown, so that several unknown words in a row are distinguished from one.
     entries = [entry for text in texts for entry in Tokenizer(rule, rule.special_tokens()).splitter.split(text)]
     vocabulary = build_vocabulary(rule, entries, len(rule.special_tokens()) + len(set(entries)) // 2)
     ids = [Tokenizer(rule, vocabulary).encode(text) for text in texts]

@@ -1,9 +1,9 @@
-"""Writes the golden vectors: small random networks, 50 tokens, PyTorch's numbers in double precision.
+"""Writes the golden vectors: small random networks, 50 tokens, and the numbers of PyTorch in double precision.
 
     python tests/golden/make.py          # needs torch and safetensors
 
-The weights are float32, so that both sides start from the same numbers. PyTorch's own modules compute
-what they can; the logistic RNN and the GRU with linear_before_reset = 0 are written out below.
+The weights are float32, so that both sides start from the same numbers. PyTorch's own modules compute the
+cells that they support; the RNN with a sigmoid and the GRU with linear_before_reset = 0 are written out below.
 """
 
 from pathlib import Path
@@ -35,12 +35,12 @@ def main():
             torch.manual_seed(seed)
             form = "" if reset_after else "_reset_before"
             tensors = network(cell, reset_after, *shape)
-            # One key only: the library writes several in any order, and the files should come out the same.
+            # Only one key: the library writes several in arbitrary order, and the files should be reproducible.
             save_file(tensors, folder / f"{cell}{form}-{name}.safetensors", {"cell": cell + form})
 
 
 def network(cell, reset_after, embedding, hidden_sizes, tied, bias):
-    """The tensors of one fixture: weights under PyTorch's names, `tokens`, `logits` [tokens, vocab], `state`."""
+    """The tensors of one fixture: weights with PyTorch's names, `tokens`, `logits` [tokens, vocab], `state`."""
     tensors = {"encoder.weight": uniform(1.0, VOCAB, embedding)}
     tokens = torch.randint(VOCAB, (TOKENS,))
     x = tensors["encoder.weight"].double()[tokens]
@@ -66,7 +66,7 @@ def network(cell, reset_after, embedding, hidden_sizes, tied, bias):
 
 
 def run_layer(cell, reset_after, weights, x):
-    """h at every step [tokens, hidden], and the layer's part of the state after the last one."""
+    """Returns h at every step [tokens, hidden], and the state of the layer after the last one."""
     if cell == "rnn_sigmoid":
         return run_sigmoid(weights, x)
     if cell == "gru" and not reset_after:

@@ -6,12 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "a helper that panics is how a test fails")]
 
 mod cli;
+mod docs;
 mod engine;
 mod harness;
 mod http;
 #[cfg(feature = "onnx")]
 mod onnx;
-mod readme;
 mod rnn;
 mod shipped_models;
 mod tidy;

@@ -1,7 +1,8 @@
 //! The models that ship: `rnnlm-server score` gives the perplexity that PyTorch gives in float64.
 //!
-//! `tests/data/perplexity.json` holds what `training/evaluate.py models/NAME tests/data/TEXT` printed for each. Where it says
-//! `lines`, that is of so many first lines of the text: graphs are read one token at a time, and the whole would take too long.
+//! `tests/data/perplexity.json` has what `training/evaluate.py models/NAME tests/data/TEXT` printed for each model. A reference
+//! with `lines` is for that many first lines of the text, because a graph reads one token at a time and the whole text would take
+//! too long.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +11,15 @@ use serde_json::Value;
 use crate::harness::program::{Ended, program};
 use crate::harness::root;
 
-/// Relative.
+/// The largest relative error.
 const TOLERANCE: f64 = 5e-7;
 
 #[test]
-fn perplexity_is_that_of_pytorch() {
+fn the_perplexity_of_each_shipped_model_is_that_of_pytorch() {
     let references = std::fs::read(root().join("tests/data/perplexity.json")).unwrap();
     let references: Vec<Value> = serde_json::from_slice(&references).unwrap();
     let named: Vec<&str> = references.iter().map(|reference| reference["model"].as_str().unwrap()).collect();
-    assert_eq!(named, shipped(), "every model that ships has its reference");
+    assert_eq!(named, shipped(), "every model that ships has a reference");
     for reference in &references {
         let name = reference["model"].as_str().unwrap();
         let found = score(name, &text(reference));
@@ -26,17 +27,18 @@ fn perplexity_is_that_of_pytorch() {
             assert_eq!(found[count], reference[count], "{name}: {count}");
         }
         for figure in ["logprob", "perplexity", "bits_per_char"] {
-            let (found, expected) = (found[figure].as_f64().unwrap(), reference[figure].as_f64().unwrap());
+            let found = found[figure].as_f64().unwrap();
+            let expected = reference[figure].as_f64().unwrap();
             let error = (found / expected - 1.0).abs();
             assert!(
                 error <= TOLERANCE,
-                "{name}: {figure} is {found}, PyTorch says {expected}, {error:e} apart"
+                "{name}: {figure} is {found}, expected {expected} as PyTorch gives (relative error {error:e})"
             );
         }
     }
 }
 
-/// The file that a reference is of, whole or its first `lines`.
+/// The text of a reference: a whole file, or its first `lines`.
 fn text(reference: &Value) -> PathBuf {
     let name = reference["text"].as_str().unwrap();
     let whole = root().join("tests/data").join(name);

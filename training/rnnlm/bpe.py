@@ -61,6 +61,10 @@ class BytePairTokenizer(Tokenizer):
                     yield self.ids[self.rule.newline]
                 yield from encoding.ids
 
+    def first_entry(self, text: str) -> str | None:
+        """The entry of a text's first token; "" where there is none."""
+        return next((self.vocabulary[token_id] for token_id in self.encode(text)), "")
+
     def stored(self) -> str:
         """The file's text."""
         return self._file_text

@@ -26,7 +26,7 @@ class Card:
         shape = values["architecture"]
         sizes = " + ".join(map(str, shape["hidden_sizes"]))
         window = f", reads the last {shape['context']} tokens" if "context" in shape else ""
-        kind = "language model without memory" if window else "recurrent neural network language model"
+        kind = "language model without recurrence" if window else "recurrent neural network language model"
         tied = ", tied with the output layer" if shape["tie_weights"] else ""
         score = self.score
         known = "none" if score.known_perplexity is None else f"{score.known_perplexity:.4f}"
@@ -48,7 +48,7 @@ A {kind} for `rnnlm-server`.
 
 ## Quality
 
-On `{self.test}`, read as one stream in float64 with the stored weights; `initial_tokens` are read but not scored:
+Measured on `{self.test}` as one sequence, in float64 with the stored weights. The `initial_tokens` are read but not scored.
 
 | tokens | unknown | perplexity | perplexity of known tokens | bits per token | bits per character |
 |---|---|---|---|---|---|
@@ -62,7 +62,7 @@ On `{self.test}`, read as one stream in float64 with the stored weights; `initia
 
     {commands}
 
-The end of its log (perplexity on the training text is measured with dropout; on valid it is estimated in 16 parallel streams):
+The end of the training log. The training perplexity is measured with dropout; the validation perplexity is estimated in 16 parallel streams.
 
     {log}
 

@@ -1,7 +1,7 @@
 """The recurrent network inside an ONNX graph: an embedding, RNN, GRU or LSTM nodes, an affine layer, whatever glue stands between them.
 
-Weights are taken by where they stand, and then the graph and the network are run on the same token: a graph that computes anything
-else is refused.
+Weights are found by their place in the graph. Then the graph and the network are run on the same tokens, and a graph that computes
+anything else is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ACTIVATIONS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", 
 PLAIN_CELLS = {"Tanh": "rnn_tanh", "Relu": "rnn_relu", "Sigmoid": "rnn_sigmoid"}
 # Of token ids, which some exporters take as floats.
 TOKEN_TYPES = {"tensor(int64)": numpy.int64, "tensor(int32)": numpy.int32, "tensor(float)": numpy.float32}
-STATE_TYPES = {"tensor(float16)": numpy.float16, "tensor(double)": numpy.float64}
+OTHER_TYPES = {"tensor(float16)": numpy.float16, "tensor(double)": numpy.float64, "tensor(int64)": numpy.int64}
 FREE_STEPS = 4  # read where the graph does not fix how many
 TOLERANCE = 1e-3
 
@@ -34,7 +34,7 @@ class Refused(InputError):
     """The graph is no such network."""
 
     def __init__(self, path: pathlib.Path, why: str) -> None:
-        super().__init__(f"`{path}` is no graph that can be read back into PyTorch: {why}; `rnnlm-server score` measures what the server loads")
+        super().__init__(f"`{path}` cannot be read back into PyTorch: {why}. `rnnlm-server score` measures every model that the server loads")
 
 
 def network_in(path: pathlib.Path, gru_linear_before_reset: bool | None) -> tuple[dict[str, object], dict[str, numpy.ndarray]]:
@@ -46,7 +46,7 @@ def network_in(path: pathlib.Path, gru_linear_before_reset: bool | None) -> tupl
         raise InputError(f"`{path}` cannot be read as ONNX: {error}") from error
     nodes = [node for node in model.graph.node if node.op_type in RECURRENT]
     if not nodes:
-        raise Refused(path, f"found the nodes {', '.join(sorted({node.op_type for node in model.graph.node}))}, and no RNN, GRU or LSTM")
+        raise Refused(path, f"it has the nodes {', '.join(sorted({node.op_type for node in model.graph.node}))}, and no RNN, GRU or LSTM")
     cells = {cell_of(path, node) for node in nodes}
     forms = {bool(attributes(node).get("linear_before_reset", 0)) for node in nodes}
     if len(cells) > 1 or len(forms) > 1:
@@ -110,14 +110,14 @@ def constant_values(model: ModelProto) -> dict[str, numpy.ndarray]:
 
 
 def ends(path: pathlib.Path, graph: GraphProto, constants: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
-    """The embedding before the recurrent nodes and the affine layer behind them."""
+    """The embedding before the recurrent nodes, and the affine layer after them."""
     place = max(number for number, node in enumerate(graph.node) if node.op_type in RECURRENT)
     first = min(number for number, node in enumerate(graph.node) if node.op_type in RECURRENT)
     tables = [constants[node.input[0]] for node in graph.node[:first] if node.op_type == "Gather" and node.input[0] in constants and node.input[1] not in constants]
     tables = [table for table in tables if table.ndim == 2 and table.dtype.kind == "f"]
     products = [node for node in graph.node[place:] if node.op_type in ("MatMul", "Gemm") and node.input[1] in constants]
     if len(tables) != 1 or len(products) != 1:
-        raise Refused(path, f"found {len(tables)} embeddings and {len(products)} affine layers behind the recurrent ones, expected one of each")
+        raise Refused(path, f"it has {len(tables)} embeddings and {len(products)} affine layers after the recurrent ones; expected one of each")
     (product,) = products
     weight = constants[product.input[1]]
     found = {"encoder.weight": tables[0], "decoder.weight": weight if attributes(product).get("transB") else weight.T}
@@ -130,12 +130,14 @@ def ends(path: pathlib.Path, graph: GraphProto, constants: dict[str, numpy.ndarr
 
 def compare(path: pathlib.Path, model: ModelProto, network: RnnLm) -> None:
     """Runs the graph and the network on the same tokens from a state of zeros."""
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+    except Exception as error:  # ONNX Runtime's errors have no common class that it documents
+        raise Refused(path, f"ONNX Runtime cannot run it, so that nothing confirms its numbers: {error}") from error
     inputs = session.get_inputs()
-    found = [value for value in inputs if value.type in TOKEN_TYPES and len(value.shape) == 2]
-    if len(found) != 1:
+    tokens = tokens_among(inputs)
+    if tokens is None:
         raise Refused(path, f"its inputs are {', '.join(value.name for value in inputs)}, expected one of token ids `[batch, steps]` or `[steps, batch]`")
-    (tokens,) = found
     vocab_size = network.architecture.vocab_size
     for time_axis in (0, 1):
         sizes = [size if isinstance(size, int) else FREE_STEPS if axis == time_axis else 1 for axis, size in enumerate(tokens.shape)]
@@ -144,17 +146,27 @@ def compare(path: pathlib.Path, model: ModelProto, network: RnnLm) -> None:
         feeds = {tokens.name: numpy.broadcast_to(ids[:, None] if time_axis == 0 else ids[None], sizes).astype(TOKEN_TYPES[tokens.type])}
         for value in inputs:
             if value.name != tokens.name:
-                feeds[value.name] = numpy.zeros([size if isinstance(size, int) else batch for size in value.shape], STATE_TYPES.get(value.type, numpy.float32))
+                feeds[value.name] = numpy.zeros([size if isinstance(size, int) else batch for size in value.shape], OTHER_TYPES.get(value.type, numpy.float32))
         if any(agrees(output, expected_logprobs(network, ids)) for output in outputs(session, feeds)):
             return
     raise Refused(path, "it computes other numbers than its embedding, recurrent layers and affine layer would")
+
+
+def tokens_among(inputs: list[onnxruntime.NodeArg]) -> onnxruntime.NodeArg | None:
+    """The input of token ids: the one of whole numbers, or, for exporters that make them floats, the only one with two axes."""
+    found = [value for value in inputs if value.type in TOKEN_TYPES and len(value.shape) == 2]
+    whole = [value for value in found if "int" in value.type]
+    for candidates in (whole, found):
+        if len(candidates) == 1:
+            return candidates[0]
+    return None
 
 
 def outputs(session: onnxruntime.InferenceSession, feeds: dict[str, numpy.ndarray]) -> list[numpy.ndarray]:
     """What the graph gives; nothing where it does not take inputs of these sizes."""
     try:
         return session.run(None, feeds)
-    except Exception:  # ONNX Runtime's errors have no common class that it documents
+    except Exception:  # as above
         return []
 
 

@@ -23,9 +23,10 @@ class Score:
 
     logprob: float
     scored_count: int
-    unknown_count: int
+    unknown_count: int  # of all tokens, as the server counts them
     char_count: int
-    known_logprob: float  # of the tokens that are not unknown
+    known_logprob: float  # of the scored tokens that are not unknown
+    known_count: int
 
     @property
     def perplexity(self) -> float:
@@ -34,13 +35,12 @@ class Score:
     @property
     def unknown_share(self) -> float:
         """The unknown tokens among the scored ones."""
-        return self.unknown_count / self.scored_count
+        return 1.0 - self.known_count / self.scored_count
 
     @property
     def known_perplexity(self) -> float | None:
         """The perplexity of the known tokens; None where there are none."""
-        known_count = self.scored_count - self.unknown_count
-        return math.exp(-self.known_logprob / known_count) if known_count else None
+        return math.exp(-self.known_logprob / self.known_count) if self.known_count else None
 
     @property
     def bits_per_token(self) -> float:
@@ -77,10 +77,17 @@ def score_text(model: Network, tokenizer: Tokenizer, text: str, progress=iter) -
     return Score(
         logprob=logprob,
         scored_count=len(scored),
-        unknown_count=sum(token_id == tokenizer.unk_id for token_id in scored),
-        char_count=len(text),
+        unknown_count=tokens.count(unknown_id(tokenizer)),
+        char_count=len(text) if initial else len(text) - first_token_end(tokenizer, text),
         known_logprob=known_logprob,
+        known_count=len(scored) - scored.count(unknown_id(tokenizer)),
     )
+
+
+def first_token_end(tokenizer: Tokenizer, text: str) -> int:
+    """How many characters of a text its first token takes, with what stands before it: the shortest prefix that splits into that token."""
+    first = tokenizer.first_entry(text)
+    return next(end for end in range(1, len(text) + 1) if tokenizer.first_entry(text[:end]) == first)
 
 
 def unknown_id(tokenizer: Tokenizer) -> int:

@@ -197,6 +197,10 @@ class Tokenizer:
         """The ids of a text. Without `unk` a token that the vocabulary lacks is an error."""
         return self.look_up(self.splitter.split(text))
 
+    def first_entry(self, text: str) -> str | None:
+        """The entry of a text's first token; "" where there is none."""
+        return next(iter(self.splitter.split(text)), "")
+
     def look_up(self, entries: Iterable[str | None]) -> list[int]:
         """The ids of entries that a splitter of the same rule yielded."""
         if self.unk_id is None:

@@ -24,6 +24,8 @@ from .tokenizer import Tokenizer
 from .training_log import TrainingLog
 from .window import WindowLm
 
+BAR_SECONDS = 5.0  # between two pictures of the progress bar
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -198,7 +200,9 @@ class Trainer:
             f"  train ppl {math.exp(train_loss):8.3f}  valid ppl {math.exp(valid.loss):8.3f}  valid bits/token {valid.loss / math.log(2):.4f}"
         )
         if self.unknown >= 0:
-            line += f"  unknown {self.unknown_of_train:.2%} of train, {self.unknown_of_valid:.2%} of valid  valid ppl without them {math.exp(valid.known_loss):8.3f}"
+            line += f"  unknown {self.unknown_of_train:.2%} of train, {self.unknown_of_valid:.2%} of valid"
+        if self.unknown_of_valid > 0.0:
+            line += f"  valid ppl without them {math.exp(valid.known_loss):8.3f}"
         self.log.append(line)
         tqdm.write(line)
         log.say(line)
@@ -268,7 +272,7 @@ class Data:
 def progress_bar(progress: float):
     """A bar from 0 to 1, continued at `progress`."""
     form = "{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
-    with tqdm(total=1.0, initial=progress, bar_format=form, mininterval=5.0, dynamic_ncols=True) as bar:
+    with tqdm(total=1.0, initial=progress, bar_format=form, mininterval=BAR_SECONDS, dynamic_ncols=True) as bar:
         yield bar
 
 

@@ -11,7 +11,7 @@ from torch_sources import IDS
 
 
 class WeightDrop(nn.Module):
-    """The weight's own parameter is replaced by a raw one, from which it is made anew on each call."""
+    """Replaces the parameter of a weight by a raw one, from which the weight is computed anew on each call."""
 
     def __init__(self, module: nn.Module, name: str) -> None:
         super().__init__()
@@ -32,11 +32,11 @@ class WeightDrop(nn.Module):
 
 
 class LockedDropout(nn.Module):
-    """No parameters; here for its name."""
+    """Without parameters; only its name matters."""
 
 
 class SplitCrossEntropyLoss(nn.Module):
-    """The criterion that is saved beside the model; `splits` as it keeps them."""
+    """The criterion that is saved beside the model, with its `splits`."""
 
     def __init__(self, splits: list[int]) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class SplitCrossEntropyLoss(nn.Module):
 
 
 class RNNModel(nn.Module):
-    """The last layer is as wide as the embedding, to which the output is tied."""
+    """The last layer is as wide as the embedding, which is also the weight of the output layer."""
 
     def __init__(self, ntoken: int, ninp: int, nhid: int, nlayers: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class RNNModel(nn.Module):
 
 
 class Dictionary:
-    """That of data.py."""
+    """The class of data.py."""
 
     def __init__(self, words: list[str]) -> None:
         self.word2idx = {word: k for k, word in enumerate(words)}
@@ -72,7 +72,7 @@ class Dictionary:
 
 
 class Corpus:
-    """What is cached of a text."""
+    """What the program caches of a text."""
 
     def __init__(self, words: list[str]) -> None:
         self.dictionary = Dictionary(words)

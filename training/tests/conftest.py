@@ -1,4 +1,4 @@
-"""A tiny corpus and the public commands, run as a user runs them."""
+"""A tiny corpus, and the public commands as a user runs them."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ TINY = ["--embedding-size", "8", "--hidden-sizes", "8", "--batch-size", "4", "--
 
 
 def run(command: ModuleType, *arguments: object) -> None:
-    """One of the commands, in this process: starting Python and torch forty times would take minutes."""
+    """Runs a command in this process: starting Python and torch forty times would take minutes."""
     command.main(list(map(str, arguments)))
 
 
@@ -40,10 +40,10 @@ def corpus(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def server_binary() -> pathlib.Path:
-    """The program of this repository: the one that `RNNLM_SERVER` names, else what `cargo build --release` made."""
+    """The server's program: the one that `RNNLM_SERVER` names, or the one that `cargo build --release` built."""
     target = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
     binary = REPOSITORY / os.environ.get("RNNLM_SERVER", target / "release/rnnlm-server")
     if not binary.is_file():
-        lacking = f"found no `{binary}`, which `cargo build --release` makes; RNNLM_SERVER can name another"
+        lacking = f"found no `{binary}`, which `cargo build --release` builds; RNNLM_SERVER can name another"
         pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
     return binary

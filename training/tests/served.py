@@ -1,4 +1,4 @@
-"""The comparison that every conversion must pass: a model folder, served, gives the probabilities of what it was made from."""
+"""The comparison that every conversion must pass: a served model folder gives the probabilities of its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOLERANCE = 1e-5
 
 
 def assert_served_alike(binary: pathlib.Path, folder: pathlib.Path, ids: list[int], probs: numpy.ndarray) -> None:
-    """`probs [len(ids), V]` is what the source gives after each of `ids`, the first of which are the folder's initial tokens.
+    """`probs [len(ids), V]` is the source's distribution after each of `ids`, the first of which are the folder's initial tokens.
 
     The program scores the text of `ids`, and is asked for the whole distribution after it.
     """

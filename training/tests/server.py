@@ -1,4 +1,4 @@
-"""The program that serves what these scripts make, run as a user runs it."""
+"""The server's program, run as a user runs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def serving(binary: pathlib.Path, models: pathlib.Path, *options: str) -> Iterator[str]:
-    """The address of a service of `models`, a model folder or a folder of them, on a free port."""
+    """Serves `models`, a model folder or a folder of them, on a free port, and yields the address."""
     command = [binary, "serve", "--strict", "--models", models, "--listen", "127.0.0.1:0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -32,14 +32,14 @@ def post(url: str, body: object) -> dict[str, object]:
 
 
 def output(binary: pathlib.Path, *arguments: object) -> str:
-    """What a command of the program prints; it must succeed."""
+    """The standard output of a command, which must succeed."""
     done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def failure(binary: pathlib.Path, *arguments: object) -> str:
-    """What a command of the program says on stderr when it fails, which it must."""
+    """The standard error of a command, which must fail."""
     done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 1, f"exit code {done.returncode}, expected 1"
     return done.stderr

@@ -1,4 +1,4 @@
-"""Byte pairs: every text has tokens, lines are encoded alone, and what is learned depends on the text alone."""
+"""Byte pairs: every text can be encoded, lines are encoded one by one, and the result of learning depends on the text alone."""
 
 import json
 

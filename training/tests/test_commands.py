@@ -1,4 +1,4 @@
-"""From a text to a measured model folder, and every way in which it may be refused."""
+"""From a text to a measured model folder, and every way in which input may be refused."""
 
 import json
 import lzma

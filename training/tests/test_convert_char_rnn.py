@@ -10,7 +10,7 @@ import pytest
 
 import convert
 from conftest import refusal, run
-from rnnlm.convert import tensor_bundle
+from rnnlm.convert import char_rnn, tensor_bundle
 from rnnlm.errors import InputError
 from served import assert_served_alike
 
@@ -47,6 +47,44 @@ def test_checkpoint_of_tensorflow(server_binary, tmp_path, cell):
     folder, ids, probs = checkpoint(tmp_path, cell)
     run(convert, folder, tmp_path / "model")
     assert_served_alike(server_binary, tmp_path / "model", ids, probs)
+
+
+@pytest.mark.parametrize("place", ["", "model.ckpt-7"], ids=["folder", "file"])
+def test_checkpoint_in_the_first_format_of_tensorflow(server_binary, tmp_path, place):
+    """`data/char-rnn-v1` holds the variables of `data/char-rnn-lstm`."""
+    folder, ids, probs = checkpoint(tmp_path, "lstm")
+    for path in [*folder.glob("model.ckpt*"), folder / "checkpoint"]:
+        path.unlink()
+    for path in (DATA / "char-rnn-v1").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    run(convert, folder / place, tmp_path / "model")
+    assert_served_alike(server_binary, tmp_path / "model", ids, probs)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_variables_before_tensorflow_1_0_had_other_names(cell):
+    named = tensor_bundle.read(tensor_bundle.find(DATA / f"char-rnn-{cell}"))
+    classes = {"basic_lstm_cell": "BasicLSTMCell", "gru_cell": "GRUCell", "basic_rnn_cell": "BasicRNNCell"}
+    older = {}
+    for name, tensor in named.items():
+        for old, new in [("multi_rnn_cell/cell_", "MultiRNNCell/Cell"), *classes.items(), ("gates", "Gates"), ("candidate", "Candidate")]:
+            name = name.replace(old, new)
+        older[name.replace("kernel", "Linear/Matrix").replace("bias", "Linear/Bias")] = tensor
+    expected, found = (char_rnn.network(variables).tensors(numpy.dtype("f4")) for variables in (named, older))
+    assert older.keys() != named.keys()
+    assert expected.keys() == found.keys() and all(numpy.array_equal(expected[name], found[name]) for name in expected)
+
+
+def test_damaged_checkpoints_in_the_first_format_are_refused(tmp_path):
+    whole = (DATA / "char-rnn-v1/model.ckpt-7").read_bytes()
+    path = tmp_path / "model.ckpt-7"
+    (tmp_path / "chars_vocab.pkl").write_bytes(pickle.dumps((tuple(CHARS), {char: k for k, char in enumerate(CHARS)}), protocol=2))
+    for place in range(0, len(whole) - 8, 131):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(InputError):
+            run(convert, path, tmp_path / f"model-{place}")
+    path.write_bytes(whole[200:])
+    assert refusal(convert, path, tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["model.ckpt-7", "model.ckpt-7.index"])

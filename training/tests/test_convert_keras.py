@@ -1,4 +1,4 @@
-"""Models that Keras built and saved, against what Keras computes."""
+"""Models that Keras built and saved, against Keras's own numbers."""
 
 import collections
 import json
@@ -38,14 +38,14 @@ RECURRENT = {
 
 
 def randomised(model: keras.Model, seed: int) -> keras.Model:
-    """Weights of the size that trained ones have."""
+    """Weights as large as trained ones."""
     numbers = np.random.default_rng(seed)
     model.set_weights([numbers.normal(0, 0.8, weight.shape) for weight in model.get_weights()])
     return model
 
 
 def save(model: keras.Model, path: pathlib.Path) -> pathlib.Path:
-    """The model in the form of the path's ending, and its words beside it."""
+    """Saves the model in the form that the path's suffix names, with its words beside it."""
     model.save(path)
     (path.parent / "words.txt").write_text("\n".join(WORDS) + "\n")
     return path
@@ -86,7 +86,7 @@ def test_characters_as_one_hot_vectors_with_the_state_carried_on(server_binary, 
 
 
 class Tokenizer:
-    """That of Keras 2, for its pickle."""
+    """The class of Keras 2, for its pickle."""
 
     def __init__(self, config: dict[str, object]) -> None:
         self.__dict__ |= config
@@ -95,7 +95,7 @@ class Tokenizer:
 
 @pytest.mark.parametrize("form", ["json", "json in json", "word_index", "pickle"])
 def test_words_of_a_keras_tokenizer(server_binary, tmp_path, form):
-    """What Keras 2 writes: ids from 1 on, marks that become spaces, lower case."""
+    """What Keras 2 writes: ids from 1 on, filters that become spaces, lower case."""
     word_index = {"<OOV>": 1, "the": 2, "sea": 3, "ship": 4, "sails": 5, "home": 6, "rare": 7}
     config = {"num_words": V, "filters": '!",.\t\n', "lower": True, "char_level": False, "oov_token": "<OOV>", "word_index": json.dumps(word_index)}
     path = tmp_path / "tokens.json"
@@ -125,12 +125,12 @@ def chain(*between: object, dense: object = None) -> keras.Model:
     [
         (lambda: chain(layers.LSTM(6, recurrent_activation="hard_sigmoid")), "`recurrent_activation` of the LSTM layer `lstm"),
         (lambda: chain(layers.GRU(6, activation="relu")), "`activation` of the GRU layer `gru"),
-        (lambda: chain(layers.SimpleRNN(6, activation="elu")), "is `elu`, expected `tanh` or `relu` or `sigmoid`"),
+        (lambda: chain(layers.SimpleRNN(6, activation="elu")), "is `elu`; expected `tanh` or `relu` or `sigmoid`"),
         (lambda: chain(layers.LSTM(6, go_backwards=True)), "`go_backwards`"),
         (lambda: chain(layers.Bidirectional(layers.LSTM(6))), "Bidirectional"),
         (lambda: chain(layers.LSTM(6, return_sequences=True), layers.GRU(6)), "expected one kind"),
         (lambda: chain(layers.LSTM(6), layers.Dense(8, activation="relu")), "after `dense"),
-        (lambda: chain(layers.LSTM(6), dense=layers.Dense(V, activation="sigmoid")), "is `sigmoid`, expected `softmax` or `linear`"),
+        (lambda: chain(layers.LSTM(6), dense=layers.Dense(V, activation="sigmoid")), "is `sigmoid`; expected `softmax` or `linear`"),
         (lambda: chain(layers.GlobalAveragePooling1D()), "GlobalAveragePooling1D"),
         (lambda: chain(layers.SimpleRNN(6, activation="sigmoid", return_sequences=True), layers.SimpleRNN(6)), "expected one kind"),
     ],

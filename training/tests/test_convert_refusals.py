@@ -1,6 +1,7 @@
-"""Files that lie, attack or are of something else: each is named in an error, nothing is run and nothing is written."""
+"""Files that lie, attack, or are something else: an error names each, and nothing is run or written."""
 
 import codecs
+import contextlib
 import functools
 import importlib
 import json
@@ -23,7 +24,7 @@ from torch_sources import WORDS, RNNModel
 
 
 class Call:
-    """Pickled, a call of `function`."""
+    """An object whose pickle is a call of `function`."""
 
     def __init__(self, function: object, *arguments: object) -> None:
         self.call = (function, arguments)
@@ -33,7 +34,7 @@ class Call:
 
 
 def calls(mark: pathlib.Path) -> dict[str, object]:
-    """Calls that would leave `mark` behind, or could be made to, by the end of the name that a refusal must give."""
+    """Calls that would create `mark`, or could be made to, by the end of the name that the refusal must state."""
     touch = f"touch '{mark}'"
     write = f"open({str(mark)!r}, 'w')"
     return {
@@ -95,7 +96,7 @@ def test_hostile_vocabulary(tmp_path, name):
         # A path through an allowed function.
         (b"cnumpy._core.multiarray\n_reconstruct.__globals__\n.", "_reconstruct.__globals__`"),
         # An array of objects whose type claims that its bytes need no care.
-        (b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR(I1\n(I1\ntcnumpy\ndtype\n(VO8\nI00\nI01\ntR(I3\nV|\nNNNI-1\nI-1\nI0\ntbI00\nVAAAAAAAA\ntb.", "the type `|O8`, expected numbers"),
+        (b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR(I1\n(I1\ntcnumpy\ndtype\n(VO8\nI00\nI01\ntR(I3\nV|\nNNNI-1\nI-1\nI0\ntbI00\nVAAAAAAAA\ntb.", "the type `|O8`; only numbers are read"),
     ],
 )
 def test_ways_around_the_list(words, tmp_path, monkeypatch, attack, message):
@@ -109,7 +110,7 @@ def test_ways_around_the_list(words, tmp_path, monkeypatch, attack, message):
 
 
 def test_getattr_of_a_whole_module_gives_nothing(words, tmp_path):
-    """AWD-LSTM's modules hold a bound method, so the name is let through; what it gives is inert."""
+    """AWD-LSTM's modules hold a bound method, so the name is allowed; its result is inert."""
     attack = b"\x80\x02cbuiltins\ngetattr\ncnumpy\nndarray\nX\x07\x00\x00\x00__new__\x86R."
     with zipfile.ZipFile(tmp_path / "model.pt", "w") as archive:
         archive.writestr("model/data.pkl", attack)
@@ -157,18 +158,22 @@ def test_missing_files_and_empty_folders(words, tmp_path):
 
 @pytest.fixture
 def saved(tmp_path) -> pathlib.Path:
-    """A checkpoint that converts."""
+    """A checkpoint that can be converted."""
     torch.save(RNNModel("LSTM", len(WORDS), 4, 4, 1).state_dict(), tmp_path / "model.pt")
     return tmp_path / "model.pt"
 
 
-def test_cut_checkpoints(words, tmp_path, saved):
+def test_cut_and_damaged_checkpoints(words, tmp_path, saved):
     for zipped in (True, False):
         torch.save(RNNModel("LSTM", len(WORDS), 4, 4, 1).state_dict(), saved, _use_new_zipfile_serialization=zipped)
         whole = saved.read_bytes()
         for length in range(0, len(whole), len(whole) // 23):
             saved.write_bytes(whole[:length])
             refusal(convert, saved, tmp_path / "model", "--vocab", words)
+        for place in range(0, len(whole), len(whole) // 211):
+            saved.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+            with contextlib.suppress(InputError):
+                run(convert, saved, tmp_path / f"model-{zipped}-{place}", "--vocab", words)
 
 
 def test_nothing_is_overwritten(words, tmp_path, saved):

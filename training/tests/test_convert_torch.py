@@ -1,4 +1,4 @@
-"""Checkpoints that PyTorch itself wrote, whole or as state_dicts, against what the modules compute."""
+"""Checkpoints that PyTorch itself wrote, of whole modules or state_dicts, against the modules' own numbers."""
 
 import json
 import pathlib

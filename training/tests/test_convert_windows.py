@@ -1,4 +1,4 @@
-"""Keras models that are called on the last N ids, padded in front: the graph and the manifest say so, and give the probabilities of that loop."""
+"""Keras models that are called on the last N ids, padded in front: graph and manifest say so, and give the probabilities of that loop."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RECURRENT = {
 
 
 def saved(tmp_path: pathlib.Path, name: str, length: int | None, mask_zero: bool) -> tuple[keras.Model, pathlib.Path]:
-    """A model with weights of the size that trained ones have, and its file; its words lie beside it."""
+    """A model with weights as large as trained ones, and its file, with its words beside it."""
     model = keras.Sequential([layers.Input((length,)), layers.Embedding(V, 4, mask_zero=mask_zero), *RECURRENT[name](), layers.Dense(V, activation="softmax")])
     numbers = np.random.default_rng(5)
     model.set_weights([numbers.normal(0, 0.7, weight.shape) for weight in model.get_weights()])
@@ -89,7 +89,7 @@ def test_a_window_is_read_as_its_application_reads_it(tmp_path, name, mask_zero)
 
 
 def test_padding_matters_in_these_models(tmp_path):
-    """Otherwise the tests above would pass whatever stood before a text."""
+    """Otherwise the tests above would pass whatever the padding is."""
     for mask_zero in (False, True):
         model, _ = saved(tmp_path, "lstm", N, mask_zero)
         zeros, ones = predictions(model, windows()), predictions(model, windows(pad=1))

@@ -1,4 +1,4 @@
-"""The ids that training reads are those that `rnnlm-server tokenize` gives: for every rule that ships, every kind, every text.
+"""The ids that training reads equal those of `rnnlm-server tokenize`: for every rule that ships, every kind, every text.
 
 `RNNLM_CORPORA=FOLDER` adds each `.txt` and `.txt.xz` below a folder to the texts.
 """
@@ -23,8 +23,8 @@ from rnnlm.model import RnnLm
 from rnnlm.tokenizer import RULES, Rule, Tokenizer, read_rule
 from rnnlm.weights_file import Storage
 
-# What languages and their libraries disagree on: letters whose case is longer or depends on neighbours, marks, joiners, digits, white
-# space and line ends of every kind, letters of the newest Unicode versions, places that are no characters, special tokens spelt out.
+# What programming languages and their libraries disagree on: letters whose lower case is longer or depends on neighbours, marks, joiners,
+# digits, white space and line ends of every kind, letters of recent Unicode versions, unassigned code points, special tokens spelled out.
 AWKWARD = [
     *"I İ ı i̇ ß ẞ ﬁ Σ σ ς ΟΔΟΣ ǅ Ǆ e\u0301 é ñ Å Ａ ª º ² ½ Ⅷ ᾳ \u0301 \u20dd \u0903".split(" "),
     *["\n", "\n\n", "\r\n", "\r", "\n\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\u2028", "\u2029", "\t", "\x00", "\x7f"],
@@ -42,7 +42,7 @@ VOCAB_SIZE = 3000
 
 
 def awkward_text() -> str:
-    """The same text every time: each piece beside others, with and without a space."""
+    """The same text every time, with each piece beside others, with and without a space."""
     return "".join(random.Random(3).choices(AWKWARD, k=40_000))
 
 
@@ -61,7 +61,7 @@ def texts() -> dict[str, str]:
 
 
 def shipped() -> list[pathlib.Path]:
-    """The model folders, of those that share rules and vocabulary the first."""
+    """The model folders; of those that share a rule and a vocabulary, the first."""
     found = {}
     for path in sorted((REPOSITORY / "models").glob("*/config.json")):
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ def test_rules_of_every_kind(server_binary, tmp_path, rule):
 
 
 def compare_texts(binary: pathlib.Path, model: pathlib.Path, tokenizer: Tokenizer, scratch: pathlib.Path) -> None:
-    """Both sides on every text; where both refuse one, on what the vocabulary has of it."""
+    """Compares both sides on every text; where both refuse one, on the characters that the vocabulary has."""
     for name, text in texts().items():
         path = scratch / "text.txt"
         path.write_text(text, encoding="utf-8", newline="")
@@ -112,7 +112,7 @@ def compare_texts(binary: pathlib.Path, model: pathlib.Path, tokenizer: Tokenize
 
 
 def assert_equal(name: str, tokenizer: Tokenizer, expected: numpy.ndarray, found: numpy.ndarray) -> None:
-    """Says where the ids part, and in which words."""
+    """On a difference, says where the ids part, and in which words."""
     length = min(len(expected), len(found))
     differ = numpy.flatnonzero(expected[:length] != found[:length])
     first = int(differ[0]) if len(differ) else length

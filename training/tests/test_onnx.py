@@ -1,4 +1,4 @@
-"""Exported graphs against PyTorch, run by ONNX Runtime: any steps, any batch, in one piece or in parts."""
+"""Exported graphs in ONNX Runtime against PyTorch: any number of steps, any batch, in one piece or in parts."""
 
 import json
 
@@ -23,7 +23,7 @@ VOCAB_SIZE = 9
 
 
 def network(cell: str, hidden_sizes: tuple[int, ...], tie_weights: bool) -> RnnLm:
-    """A small network with large random weights, biases too."""
+    """A small network with large random weights and biases."""
     torch.manual_seed(6)
     model = RnnLm(Architecture(cell, VOCAB_SIZE, 6, hidden_sizes, tie_weights))
     for weight in model.parameters():

@@ -1,4 +1,4 @@
-"""From a text to a served model by the public commands, each a process of its own as in the README; and its numbers through the server."""
+"""From a text to a served model by the commands of the README, each in its own process; and the numbers of served models."""
 
 from __future__ import annotations
 
@@ -24,11 +24,9 @@ TOLERANCE = 5e-7
 
 
 def commands_of_the_readme() -> list[list[str]]:
-    """The block of three commands under "Your own text"."""
-    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("\n## Your own text\n")[2].partition("\n## ")[0]
-    blocks = [block.partition("\n```")[0].splitlines() for block in section.split("```sh\n")[1:]]
-    (commands,) = (block for block in blocks if len(block) == 3)
-    return [shlex.split(command) for command in commands]
+    """The README's block that is marked `training`."""
+    (block,) = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n```sh training\n")[1:]
+    return [shlex.split(command) for command in block.partition("\n```")[0].splitlines()]
 
 
 def test_text_to_served_model_in_the_three_commands_of_the_readme(server_binary, corpus, tmp_path):

@@ -1,4 +1,4 @@
-"""The rules of splitting, one by one, and the corners in which languages differ."""
+"""The rules of splitting, one by one, and the corner cases in which programming languages differ."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Networks that read a window: what they compute, and that the graph that is served computes it too."""
+"""Networks that read a window: what they compute, and that the exported graph computes the same."""
 
 import json
 

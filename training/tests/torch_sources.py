@@ -1,4 +1,4 @@
-"""Small networks that are built, and named, like those of the programs whose checkpoints are converted."""
+"""Small networks with the structure and the names of the programs whose checkpoints are converted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ IDS = [0, 1, 4, 6, 7, 0, 8, 9, 5, 3, 2, 10, 0, 1, 2]
 
 
 def randomised(module: nn.Module, seed: int) -> nn.Module:
-    """Weights of the size that trained ones have: the usual initial ones would leave probabilities all but equal."""
+    """Weights as large as trained ones: with the usual initial weights, probabilities would be nearly equal."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -19,7 +19,7 @@ def randomised(module: nn.Module, seed: int) -> nn.Module:
 
 
 class RNNModel(nn.Module):
-    """That of word_language_model."""
+    """The class of word_language_model."""
 
     def __init__(self, rnn_type: str, ntoken: int, ninp: int, nhid: int, nlayers: int, tie_weights: bool = False) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class RNNModel(nn.Module):
 
 
 class RnnLmModel(nn.Module):
-    """That of icefall."""
+    """The class of icefall."""
 
     def __init__(self, vocab_size: int, embedding_dim: int, hidden_dim: int, num_layers: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class RnnLmModel(nn.Module):
 
 
 class DefaultRNNLM(nn.Module):
-    """That of ESPnet1: a classifier around a predictor, cells in a list."""
+    """The class of ESPnet1: a classifier around a predictor, with cells in a list."""
 
     def __init__(self, n_vocab: int, n_layers: int, n_units: int, typ: str) -> None:
         super().__init__()
@@ -76,6 +76,6 @@ class DefaultRNNLM(nn.Module):
 
 
 def probabilities(module: nn.Module, ids: list[int]) -> torch.Tensor:
-    """What the module gives after each of `ids`, `[len(ids), V]`."""
+    """The module's distribution after each of `ids`, `[len(ids), V]`."""
     with torch.no_grad():
         return module(torch.tensor(ids)[:, None])[:, 0].softmax(-1)

@@ -5,7 +5,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::kernels::Kernel;
 use crate::rnn::GruForm;
-use crate::text::Kind;
+use crate::text::TokenizerKind;
 
 /// What loading the folder is refused with, after `change`.
 fn refusal(change: impl FnOnce(&mut Folder)) -> String {
@@ -35,7 +35,7 @@ fn a_manifest_with_all_keys_is_read() {
     };
     assert_eq!((architecture.gru_form, tie_weights), (GruForm::ResetBefore, true));
     assert_eq!(architecture.hidden_sizes, [3, 4]);
-    assert_eq!((manifest.tokenizer.kind, manifest.tokenizer.lowercase), (Kind::Word, true));
+    assert_eq!((manifest.tokenizer.kind, manifest.tokenizer.lowercase), (TokenizerKind::Word, true));
     assert_eq!(manifest.tokenizer.replace.len(), 2);
     assert_eq!(manifest.initial_tokens, ["e"]);
 }
@@ -134,12 +134,12 @@ fn wrong_tokenizers_are_named_with_what_was_found_and_expected() {
         (
             "/tokenizer/pattern",
             json!("x"),
-            "`tokenizer` with `vocab.txt`: `pattern` is there, but `kind` is `whitespace`",
+            "`tokenizer` with `vocab.txt`: `pattern` is set although `kind` is `whitespace`",
         ),
         (
             "/tokenizer/unk",
             json!("<u>"),
-            "`tokenizer` with `vocab.txt`: `unk` is `<u>`, which the vocabulary does not have",
+            "`tokenizer` with `vocab.txt`: `unk` is `<u>`, which is not in the vocabulary",
         ),
     ]);
 }

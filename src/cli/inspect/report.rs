@@ -4,9 +4,10 @@ mod page;
 
 use serde::Serialize;
 
+use crate::api::onnx::OnnxGraph;
 use crate::catalog::{Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, Served, TensorHead};
-use crate::http::OnnxGraph;
 use crate::lm::{Cell, WeightsType};
+use crate::service::onnx_graph;
 
 /// All that there is to say. What could not be read is absent.
 #[derive(Debug, Serialize)]
@@ -114,7 +115,7 @@ impl Report {
             error: error.map(|error| error.message),
             model: served.as_ref().map(Model::from),
             manifest: manifest.map(ManifestSays::from),
-            onnx: understanding.as_ref().map(OnnxGraph::from),
+            onnx: understanding.as_ref().map(onnx_graph),
             draft,
             fitting,
             tensors: tensors.into_iter().map(Tensor::from).collect(),

@@ -1,4 +1,4 @@
-//! Every line of a file as a text of its own: many are scored side by side, and printed in their order.
+//! Each line of a file as a text of its own: many are scored at once, and printed in their order.
 
 use std::io::{self, BufRead, stdout};
 use std::sync::Arc;
@@ -6,13 +6,15 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 
 use super::{ScoreArgs, report};
+use crate::api::prompt::Prompt;
+use crate::api::score::{Score, ScoreRequest, ScoreResponse, Tally};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::input::utf8_line;
 use crate::cli::progress::Progress;
-use crate::error::{Error, ErrorKind};
-use crate::service::{Carry, Input, ScoreRequest, ScoreResponse, ScoreResult, Service, Source, Texts};
+use crate::error::ErrorKind;
+use crate::service::{self, Service};
 
-/// Lines under way at once: the engine computes them together.
+/// Lines being scored at once: the engine computes them together.
 const LINES_AT_ONCE: usize = 256;
 
 /// A line that was scored.
@@ -20,67 +22,67 @@ struct Line {
     number: usize,
     /// Its length in the file, line end included.
     bytes: usize,
-    result: ScoreResult,
+    score: Score,
 }
 
 /// Scores the lines of the file. Results are printed as they come, or kept where one JSON document is wanted.
 pub(super) async fn score(service: &Arc<Service>, args: &ScoreArgs) -> Outcome<ScoreResponse> {
-    let read = args.text.open()?.split(b'\n').enumerate();
+    let read = args.text.open()?.split(b'\n').zip(1..);
     let mut lines = stream::iter(read)
-        .map(|(index, line)| score_line(service, args, (index + 1, line)))
+        .map(async |(line, number)| score_line(service, args, Raw { number, bytes: line? }).await)
         .buffered(LINES_AT_ONCE);
     let progress = Progress::new(&args.text);
     if !args.json {
         report::print_head(&mut stdout().lock())?;
     }
-    let (mut results, mut total) = (Vec::new(), ScoreResult::default());
+    let mut results = Vec::new();
+    let mut total = Tally::default();
     while let Some(line) = lines.next().await {
-        let Line { number, bytes, result } = line?;
-        total.add(&result);
+        let Line { number, bytes, score } = line?;
+        service::add(&mut total, &score.tally);
         progress.advance(bytes, total.token_count);
         match args.json {
-            true => results.push(result),
-            false => progress.suspend(|| print(number, &result))?,
+            true => results.push(score),
+            false => progress.suspend(|| print(number, &score))?,
         }
     }
     if total.token_count == 0 {
-        return Err(
-            Error::new(ErrorKind::EmptyInput, "the text holds no token, expected at least one").into()
-        );
+        return Err(service::no_token().into());
     }
-    Ok(ScoreResponse { model: service.catalog().default().name.clone(), results, total })
+    let model = service.catalog().default().name.to_string();
+    Ok(ScoreResponse { model, results, total: service::figures(total) })
 }
 
-fn print(number: usize, result: &ScoreResult) -> io::Result<()> {
+fn print(number: usize, score: &Score) -> io::Result<()> {
     let out = &mut stdout().lock();
-    report::print_line(out, number, result)?;
-    report::print_tokens(out, result.tokens.as_deref().unwrap_or_default())
+    report::print_line(out, number, score)?;
+    report::print_tokens(out, score.token_logprobs.as_deref().unwrap_or_default())
 }
 
-async fn score_line(
-    service: &Arc<Service>,
-    args: &ScoreArgs,
-    (number, line): (usize, io::Result<Vec<u8>>),
-) -> Outcome<Line> {
-    let line = line?;
+/// A line as it was read, without its end.
+struct Raw {
+    number: usize,
+    bytes: Vec<u8>,
+}
+
+async fn score_line(service: &Arc<Service>, args: &ScoreArgs, line: Raw) -> Outcome<Line> {
+    let Raw { number, bytes: line } = line;
     let bytes = line.len() + 1;
     let mut text = utf8_line(line, number)?;
     if text.ends_with('\r') {
         text.pop();
     }
     let request = ScoreRequest {
-        source: Source::Model(None),
-        context: Input::Empty,
-        texts: Texts::One(Input::Text(text)),
-        add_eos: args.add_eos(),
-        token_logprobs: args.each(),
-        carry: Carry::No,
+        prompt: Prompt { text: Some(text), ..Prompt::default() },
+        scoring: args.scoring(),
+        ..ScoreRequest::default()
     };
-    let result = match service.score(request).await {
-        Ok(response) => response.results.into_iter().next().unwrap_or_default(),
-        // An empty line is no failure among others.
-        Err(error) if error.kind == ErrorKind::EmptyInput => ScoreResult::default(),
-        Err(error) => return Err(Failure::from(error.within(format!("line {number}")))),
+    let nothing = || service::figures(Tally::default());
+    let score = match service.score(request).await {
+        Ok(response) => response.results.into_iter().next().unwrap_or_else(nothing),
+        // An empty line among others is not a failure.
+        Err(error) if error.kind == ErrorKind::EmptyInput => nothing(),
+        Err(error) => return Err(Failure::from(error.within(format_args!("line {number}")))),
     };
-    Ok(Line { number, bytes, result })
+    Ok(Line { number, bytes, score })
 }

@@ -1,57 +1,60 @@
-//! Scores as people read them.
+//! Scores for people to read.
 
 use std::io::{self, BufWriter, Write};
 
-use crate::service::{ScoreResult, ScoredToken};
+use crate::api::score::{Score, Tally};
+use crate::api::tokens::ScoredToken;
 
-/// Digits of a printed figure: enough to compare two models that agree in single precision.
+/// Significant digits of a printed figure: enough to compare two models that agree in single precision.
 const DIGITS: i32 = 9;
 
 /// One figure a line.
-pub(super) fn print_summary(out: &mut impl Write, result: &ScoreResult) -> io::Result<()> {
+pub(super) fn print_summary(out: &mut impl Write, score: &Score) -> io::Result<()> {
+    let tally = &score.tally;
     for (name, count) in [
-        ("tokens", result.token_count),
-        ("scored", result.scored_count),
-        ("unknown", result.unknown_count),
-        ("words", result.word_count),
-        ("characters", result.char_count),
-        ("bytes", result.byte_count),
+        ("tokens", tally.token_count),
+        ("scored", tally.scored_count),
+        ("unknown", tally.unknown_count),
+        ("words", tally.word_count),
+        ("characters", tally.char_count),
+        ("bytes", tally.byte_count),
     ] {
         writeln!(out, "{name:<16}{count}")?;
     }
     for (name, figure) in [
-        ("logprob", Some(result.logprob)),
-        ("perplexity", result.perplexity()),
-        ("word perplexity", result.word_perplexity()),
-        ("bits per token", result.bits_per_token()),
-        ("bits per char", result.bits_per_char()),
-        ("bits per byte", result.bits_per_byte()),
+        ("logprob", Some(tally.logprob)),
+        ("perplexity", score.perplexity),
+        ("word perplexity", score.word_perplexity),
+        ("bits per token", score.bits_per_token),
+        ("bits per char", score.bits_per_char),
+        ("bits per byte", score.bits_per_byte),
     ] {
         writeln!(out, "{name:<16}{}", figure_or_dash(figure))?;
     }
     Ok(())
 }
 
-/// One token a line: id, logprob (`-` where nothing precedes it), entry; by tabs.
+/// One token a line: id, log-probability (`-` if no token precedes it) and entry, separated by tabs.
 pub(super) fn print_tokens(out: &mut impl Write, tokens: &[ScoredToken]) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     for scored in tokens {
         let token = &scored.token.token;
         let logprob = figure_or_dash(scored.logprob);
-        writeln!(out, "{}\t{logprob}\t{}", token.id, token.entry.escape_debug())?;
+        writeln!(out, "{}\t{logprob}\t{}", token.id, token.token.escape_debug())?;
     }
     out.flush()
 }
 
-/// What the columns of [`print_line`] are.
+/// The heading of the columns of [`print_line`].
 pub(super) fn print_head(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:>8}  {:>8}  {:>8}  {:>16}  {:>16}", "line", "tokens", "unknown", "logprob", "perplexity")
 }
 
-/// The figures of the line `number`, from 1.
-pub(super) fn print_line(out: &mut impl Write, number: usize, result: &ScoreResult) -> io::Result<()> {
-    let (logprob, perplexity) = (significant(result.logprob), figure_or_dash(result.perplexity()));
-    let ScoreResult { token_count, unknown_count, .. } = result;
+/// The figures of the line `number`, counted from 1.
+pub(super) fn print_line(out: &mut impl Write, number: usize, score: &Score) -> io::Result<()> {
+    let Tally { token_count, unknown_count, logprob, .. } = score.tally;
+    let logprob = significant(logprob);
+    let perplexity = figure_or_dash(score.perplexity);
     writeln!(out, "{number:>8}  {token_count:>8}  {unknown_count:>8}  {logprob:>16}  {perplexity:>16}")
 }
 
@@ -59,7 +62,7 @@ fn figure_or_dash(figure: Option<f64>) -> String {
     figure.map_or_else(|| "-".to_owned(), significant)
 }
 
-/// `figure` to nine significant digits, without an exponent while it has some sense.
+/// `figure` to nine significant digits, without an exponent where that is readable.
 fn significant(figure: f64) -> String {
     let scientific = format!("{figure:.*e}", DIGITS as usize - 1);
     // The exponent after rounding: 9.9999999999 has that of 10.
@@ -73,6 +76,7 @@ fn significant(figure: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::figures;
 
     #[test]
     fn figures_have_nine_significant_digits() {
@@ -92,7 +96,8 @@ mod tests {
     #[test]
     fn nothing_scored_is_a_dash() {
         let mut printed = Vec::new();
-        print_summary(&mut printed, &ScoreResult { token_count: 1, ..Default::default() }).unwrap();
+        let score = figures(Tally { token_count: 1, ..Tally::default() });
+        print_summary(&mut printed, &score).unwrap();
         let printed = String::from_utf8(printed).unwrap();
         assert!(
             printed.contains("tokens          1\n") && printed.contains("perplexity      -\n"),

@@ -1,9 +1,9 @@
-//! The kinds of answer that a request asks for.
+//! The media types that a request asks for.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
-/// Whether `media_type` is asked for by name: a client that takes anything gets JSON.
+/// Whether `media_type` is asked for by name. A client that accepts anything gets JSON.
 pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut types = accepted.flat_map(|value| value.split(','));

@@ -7,19 +7,20 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::timeout;
 
 use super::reading::refused;
+use crate::api::error::ErrorCode;
 use crate::config::Bytes as ByteCount;
 use crate::http::app::App;
-use crate::http::error::{ApiError, ApiResult, Code};
+use crate::http::error::{ApiError, ApiResult};
 
 /// The body read as `T`; an empty one is `{}`.
 ///
-/// Fails with 415 for a type other than JSON, 413 over `--max-body`, 504 when the body does not come within
-/// `--request-timeout`, 400 for what is not JSON and 422, naming the field, for what `T` does not take.
+/// Fails with 415 for a type other than JSON, 413 over `--max-body`, 504 if the body does not arrive within
+/// `--request-timeout`, 400 for what is not JSON and 422, naming the field, for what `T` does not accept.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
@@ -30,18 +31,16 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         let limit = app.config.http.request_timeout;
         let bytes = timeout(limit, Bytes::from_request(request, app)).await.map_err(|_| {
             let limit = humantime::format_duration(limit);
-            ApiError::new(
-                Code::Timeout,
-                format!("the body did not come whole within {limit}, the time allowed"),
-            )
+            let message = format!("the whole body did not arrive within {limit} (`--request-timeout`)");
+            ApiError::new(ErrorCode::Timeout, message)
         })?;
         let bytes = bytes.map_err(|rejection| unreadable(&rejection, app.config.http.max_body))?;
         parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
     }
 }
 
-/// A web page can send a form anywhere without being asked, but not JSON: so a browser, which names its `Origin`,
-/// must say JSON, while `curl -d` need not.
+/// A web page can send a form to any origin without asking first, but not JSON. So a browser, which names its `Origin`, must
+/// declare JSON, while `curl -d` need not.
 fn check_type(headers: &HeaderMap) -> ApiResult<()> {
     let found = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("unreadable"));
     let media_type =
@@ -52,8 +51,8 @@ fn check_type(headers: &HeaderMap) -> ApiResult<()> {
         None | Some("application/x-www-form-urlencoded") if !from_browser => Ok(()),
         _ => {
             let found = found.unwrap_or("absent");
-            let message = format!("`content-type` is `{found}`; expected `application/json`");
-            Err(ApiError::new(Code::UnsupportedMediaType, message))
+            let message = format!("`content-type` is `{found}`; it must be `application/json`");
+            Err(ApiError::new(ErrorCode::UnsupportedMediaType, message))
         }
     }
 }
@@ -61,29 +60,19 @@ fn check_type(headers: &HeaderMap) -> ApiResult<()> {
 fn unreadable(rejection: &BytesRejection, limit: ByteCount) -> ApiError {
     match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            ApiError::new(Code::BodyTooLarge, format!("the body is over the limit of {limit}"))
+            let message = format!("the body is too large; the maximum is {limit} (`--max-body`)");
+            ApiError::new(ErrorCode::BodyTooLarge, message)
         }
-        _ => ApiError::new(Code::InvalidJson, "the body broke off before its end"),
+        _ => ApiError::new(ErrorCode::InvalidJson, "the connection was closed before the end of the body"),
     }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(no_object(bytes));
-    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| classify(&error.path().clone(), &error.into_inner()))?;
     reader.end().map_err(|error| classify(&".", &error))?;
     Ok(value)
-}
-
-/// Serde would take a list for an object with its fields in order.
-fn no_object(bytes: &[u8]) -> ApiError {
-    match serde_json::from_slice::<IgnoredAny>(bytes) {
-        Ok(_) => ApiError::new(Code::InvalidValue, "the body is JSON but not an object; expected an object"),
-        Err(error) => classify(&".", &error),
-    }
 }
 
 fn classify(path: &impl std::fmt::Display, error: &serde_json::Error) -> ApiError {
@@ -94,5 +83,5 @@ fn classify(path: &impl std::fmt::Display, error: &serde_json::Error) -> ApiErro
     if error.classify() == Category::Data || complaint == "number out of range" {
         return refused(path, complaint);
     }
-    ApiError::new(Code::InvalidJson, format!("the body is not JSON: {complaint}{position}"))
+    ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {complaint}{position}"))
 }

@@ -1,16 +1,10 @@
-//! What a handler asks of a request: its body, its query, its path, its session, the use cases.
-//!
-//! Request types refuse what they do not know (`#[serde(deny_unknown_fields)]`), and every field that may be left out is
-//! an `Option`: so `null` is the same as absent, and a default is chosen where the request becomes a use case's
-//! input. `#[serde(default)]` on a plain type would refuse `null`.
+//! What a handler asks of a request: its body, its query string, the parameters in its path, the use cases.
 
 mod accept;
 mod body;
-mod object;
 mod path;
 mod query;
 mod reading;
-mod session;
 
 use std::sync::Arc;
 
@@ -19,16 +13,14 @@ use axum::http::request::Parts;
 
 pub use accept::accepts;
 pub use body::Body;
-pub use object::{object, objects};
 pub use path::Path;
 pub use query::Query;
-pub use session::Session;
 
 use super::app::App;
 use super::error::ApiError;
 use crate::service::Service;
 
-/// The use cases. Only a service that has loaded its models can be taken.
+/// The use cases. Fails with 503 until the models are loaded.
 pub struct UseCases(pub Arc<Service>);
 
 impl FromRequestParts<Arc<App>> for UseCases {

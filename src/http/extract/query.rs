@@ -35,7 +35,7 @@ fn explain(rejection: &QueryRejection) -> ApiError {
 
 type Complaint = serde_path_to_error::Error<serde::de::value::Error>;
 
-/// The complaint and its path lie below axum's wrapping, which has them as text only.
+/// The complaint with its path, which axum wraps and shows as text only.
 fn complaint<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Complaint> {
     error.downcast_ref().or_else(|| complaint(error.source()?))
 }

@@ -7,40 +7,18 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Body, Path, Query};
+use crate::api::next::{NextQuery, NextRequest};
 use crate::config::Config;
 use crate::http::tests::{Answer, app_with, ask, request};
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    text: Option<String>,
-    top_k: Option<u32>,
-    sampling: Option<Sampling>,
-    requests: Option<Vec<Input>>,
-}
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Sampling {
-    top_p: f64,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Search {
-    text: Option<String>,
-    top_k: Option<u32>,
-}
 
 async fn send(config: Config, request: axum::http::Request<axum::body::Body>) -> Answer {
     let app = app_with(config);
     let routes = Router::new()
-        .route("/echo", post(|Body(input): Body<Input>| async { axum::Json(input) }))
-        .route("/search", get(|Query(search): Query<Search>| async { axum::Json(search) }))
+        .route("/echo", post(|Body(input): Body<NextRequest>| async { axum::Json(input) }))
+        .route("/search", get(|Query(search): Query<NextQuery>| async { axum::Json(search) }))
         .route("/items/{id}", get(|Path(id): Path<String>| async { id }));
     ask(crate::http::routes::assemble(routes, &app), request).await
 }
@@ -55,8 +33,9 @@ async fn search(query: &str) -> Answer {
 
 #[tokio::test]
 async fn a_body_is_read_null_is_absent_and_empty_is_an_empty_object() {
-    let nothing = json!({"text": null, "top_k": null, "sampling": null, "requests": null});
-    for body in ["", "{}", r#"{"text": null, "sampling": null}"#] {
+    let nothing = post_json("{}").await.json();
+    assert_eq!((&nothing["text"], &nothing["top_k"]), (&Value::Null, &json!(10)));
+    for body in ["", "{}", r#"{"text": null, "top_k": null, "sampling": null}"#] {
         let answer = post_json(body).await;
         assert_eq!((answer.status, answer.json()), (StatusCode::OK, nothing.clone()), "{body}");
     }
@@ -100,8 +79,9 @@ async fn what_is_not_json_is_400_with_its_place() {
         assert!(answer.message().contains(place), "{body}: {}", answer.message());
     }
     assert_eq!(post_json(&b"{\"text\": \"\xff\"}"[..]).await.code(), "invalid_json");
-    let deep = format!("{}{}", r#"{"requests":["#.repeat(100_000), "]}".repeat(100_000));
-    assert_eq!(post_json(deep).await.code(), "invalid_json");
+    // Serde's limit of recursion holds, however deep a body is.
+    let deep = format!("{}{}", r#"{"sampling":"#.repeat(100_000), "}".repeat(100_000));
+    assert!(post_json(deep).await.status.is_client_error());
 }
 
 #[tokio::test]
@@ -113,9 +93,8 @@ async fn what_is_not_understood_is_422_with_its_path() {
         (r#"{"top_k": "3"}"#, "invalid_value", json!("top_k")),
         (r#"{"top_k": -1}"#, "invalid_value", json!("top_k")),
         (r#"{"top_k": 1.5}"#, "invalid_value", json!("top_k")),
-        (r#"{"top_k": 4294967296}"#, "invalid_value", json!("top_k")),
+        (r#"{"tokens": [1, 4294967296]}"#, "invalid_value", json!("tokens[1]")),
         (r#"{"sampling": {"top_p": 1e999}}"#, "invalid_value", json!("sampling.top_p")),
-        (r#"{"sampling": {}}"#, "invalid_value", json!("sampling.top_p")),
         (r#"{"text": "a", "text": "b"}"#, "invalid_value", json!("text")),
         ("[1]", "invalid_value", Value::Null),
         ("3", "invalid_value", Value::Null),
@@ -139,10 +118,10 @@ async fn a_body_over_the_limit_is_413_naming_it() {
     assert!(answer.message().contains("1KiB"), "{}", answer.message());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
     let mut config = Config::default();
-    config.http.request_timeout = Duration::from_secs(5);
+    config.http.request_timeout = Duration::from_millis(1);
     let body = axum::body::Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
     let answer = send(config, request("POST", "/echo", &[], body)).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (504, "timeout"));
@@ -151,7 +130,7 @@ async fn a_body_that_does_not_come_is_given_up() {
 #[tokio::test]
 async fn a_query_is_read_and_refused_like_a_body() {
     let answer = search("text=the%20sea&top_k=5").await;
-    assert_eq!(answer.json(), json!({"text": "the sea", "top_k": 5}));
+    assert_eq!((&answer.json()["text"], &answer.json()["top_k"]), (&json!("the sea"), &json!(5)));
     for (query, code, param) in [
         ("topk=5", "unknown_field", json!("topk")),
         ("top_k=many", "invalid_value", json!("top_k")),

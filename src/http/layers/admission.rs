@@ -1,4 +1,4 @@
-//! Refuses requests while the service loads or drains, and keeps the others counted until they are answered.
+//! Refuses requests while the server loads or drains, and counts the others as open until they are answered.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Which web pages may call the service: none unless their origin is listed.
+//! Which web pages may call the server: none, unless their origin is listed.
 
 use axum::http::{HeaderName, HeaderValue};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-/// Response headers that a page may read.
+/// The response headers that a page may read.
 const EXPOSED: [HeaderName; 9] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-session-id"),
@@ -16,7 +16,7 @@ const EXPOSED: [HeaderName; 9] = [
     HeaderName::from_static("retry-after"),
 ];
 
-/// The layer, if any origin is let in.
+/// The layer, if any origin is allowed.
 pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
@@ -25,7 +25,7 @@ pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
         AllowOrigin::any()
     } else {
         let listed = origins.iter().map(|origin| HeaderValue::from_str(origin));
-        AllowOrigin::list(listed.map(|origin| origin.expect("the configuration has checked it")))
+        AllowOrigin::list(listed.map(|origin| origin.expect("bug: the configuration has checked it")))
     };
     let layer =
         CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(Any).expose_headers(EXPOSED);

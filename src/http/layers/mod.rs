@@ -1,4 +1,4 @@
-//! Everything that happens to every request, as one list.
+//! What happens to every request, as one list.
 
 mod admission;
 mod cors;
@@ -11,23 +11,28 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 pub(super) use admission::admission;
 pub(super) use session_id::session_id;
 
 use super::app::App;
 
-/// The router in its layers: a request passes them from top to bottom, its answer from bottom to top.
+/// The router in its layers. A request passes them from top to bottom, its response from bottom to top.
 pub(super) fn wrap(router: Router, app: &Arc<App>) -> Router {
     router.layer(
         ServiceBuilder::new()
-            .layer(from_fn(request_id::request_id))
+            .layer(map_request(request_id::drop_unfit))
+            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(from_fn(request_id::span))
             .layer(from_fn_with_state(app.clone(), observe::observe))
             .option_layer(cors::cors(&app.config.http.cors_origins))
             .layer(CatchPanicLayer::custom(panic::answer))
+            // Not tower-http's limit, which would bound a text streamed to `/v1/score` too: this one binds extractors only.
             .layer(DefaultBodyLimit::max(app.config.http.max_body.0)),
     )
 }

@@ -1,4 +1,4 @@
-//! Counts, times and logs every request, once, when the last byte of its answer has been handed over.
+//! Counts, times and logs every request once, when the last byte of its response has been sent.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,8 +9,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Span;
 
+use crate::api::error::ErrorCode;
+use crate::clock::Clock;
 use crate::http::app::App;
-use crate::http::error::Code;
+use crate::http::error::status;
 use crate::http::held::hold;
 use crate::telemetry::{HttpRequest, Metrics};
 
@@ -20,10 +22,11 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         request: HttpRequest {
             route: request.extensions().get().map_or("unmatched", MatchedPath::as_str).to_owned(),
             method: method(request.method()),
-            // What stands if the client goes before there is an answer.
-            status: Code::Cancelled.status().as_u16(),
+            // Stays if the client closes the connection before there is a response.
+            status: status(ErrorCode::Cancelled).as_u16(),
         },
-        began: Instant::now(),
+        began: app.clock.now(),
+        clock: app.clock.clone(),
         span: Span::current(),
     };
     let response = next.run(request).await;
@@ -31,23 +34,24 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     hold(response, measured)
 }
 
-/// Reports when it is dropped: a client that goes away in the middle is counted too.
+/// Reports when it is dropped, so that a request whose client closes the connection is counted too.
 struct Measured {
     metrics: Arc<Metrics>,
     request: HttpRequest,
     began: Instant,
+    clock: Clock,
     span: Span,
 }
 
 impl Drop for Measured {
     fn drop(&mut self) {
-        let elapsed = self.began.elapsed();
+        let elapsed = self.clock.now().saturating_duration_since(self.began);
         self.span.in_scope(|| tracing::info!(status = self.request.status, ?elapsed, "answered"));
         self.metrics.http_request(self.request.clone(), elapsed);
     }
 }
 
-/// A closed set, because it becomes a label: clients may make up methods.
+/// A closed set, because it becomes a label of a metric: clients can send any method.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

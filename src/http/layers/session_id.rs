@@ -1,4 +1,4 @@
-//! The session of a request's path, echoed: balancers hash on it.
+//! Echoes the session id in a request's path, so that load balancers can hash on it.
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
@@ -8,10 +8,10 @@ use axum::response::Response;
 
 use crate::http::sessions::SESSION_ID;
 
-/// The name that every session route gives to the id in its path.
+/// The name of the session id in the path of every session route.
 const PARAM: &str = "id";
 
-/// A path that cannot be read is for the handler to refuse.
+/// The handler refuses a path that cannot be read.
 type Params = Result<RawPathParams, RawPathParamsRejection>;
 
 pub(in crate::http) async fn session_id(params: Params, request: Request, next: Next) -> Response {
@@ -21,7 +21,7 @@ pub(in crate::http) async fn session_id(params: Params, request: Request, next: 
     });
     let mut response = next.run(request).await;
     if let Some(id) = id {
-        // A fork answers with the id of the new session, which stays.
+        // The response to a fork already names the new session.
         response.headers_mut().entry(SESSION_ID).or_insert(id);
     }
     response

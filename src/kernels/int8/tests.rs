@@ -80,7 +80,7 @@ impl Quantised {
             return Self { unit: f32::NAN, integers: zeros };
         }
         let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        if largest < 2f32.powi(-100) {
+        if largest < libm::ldexpf(1.0, -100) {
             return Self { unit: 0.0, integers: zeros };
         }
         let per_unit = 127.0 / largest;
@@ -137,7 +137,9 @@ fn a_number_that_is_not_finite_spoils_its_row_and_no_other() {
 
 #[test]
 fn subnormal_magnitudes_and_scales_give_the_same_on_every_kernel() {
-    for magnitude in [f32::from_bits(1), f32::MIN_POSITIVE, 2f32.powi(-101), 2f32.powi(-100), 1e-20] {
+    for magnitude in
+        [f32::from_bits(1), f32::MIN_POSITIVE, libm::ldexpf(1.0, -101), libm::ldexpf(1.0, -100), 1e-20]
+    {
         let mut case = constant(2, magnitude, 100);
         case.scales = (0..COLUMNS as u32).map(f32::from_bits).collect();
         case.bias = vec![0.0; COLUMNS];

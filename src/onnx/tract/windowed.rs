@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::program::Program;
 use super::stateful::{check_tokens, finish_logits, run_each};
-use crate::lm::{Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
+use crate::lm::{Cost, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
 use crate::onnx::scores::Scores;
 
 /// A [`State`] holds the last `window` ids, the newest last.
@@ -56,6 +56,11 @@ impl Model for Windowed {
 
     fn zero_state(&self) -> State {
         State::from(vec![self.pad as f32; self.info.state_len])
+    }
+
+    /// A token costs next to nothing: it is kept, and read anew for each position whose logits are asked for.
+    fn cost(&self) -> Cost {
+        Cost { run: 0, step: 0, token: 1, position: self.info.parameter_count.max(1) }
     }
 
     fn run(&self, rows: &mut [Row<'_>], _scratch: &mut Scratch, sink: &mut Sink<'_>) {

@@ -1,4 +1,4 @@
-//! Tokens back to texts: how words join, and that pieces add up however they are cut.
+//! Tokens back to text: how words are joined, and that the text does not depend on how its tokens are divided.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::super::split::{Part, Pattern};
 use super::*;
 use crate::lm::{Joint, Tail};
 
-/// A word tokenizer that knows every part of `text`.
+/// A word tokenizer whose vocabulary has every part of `text`.
 fn knowing(text: &str) -> Arc<Tokenizer> {
     let pattern = Pattern::new(None).unwrap();
     let mut known = vec!["<unk>", "<eos>"];
@@ -16,11 +16,11 @@ fn knowing(text: &str) -> Arc<Tokenizer> {
             known.push(&text[range]);
         }
     }
-    tokenizer(Kind::Word, &known, words_and_lines)
+    tokenizer(TokenizerKind::Word, &known, words_and_lines)
 }
 
 #[test]
-fn words_come_back_as_readable_text() {
+fn words_are_joined_as_punctuation_requires() {
     for text in [
         "It's 5 o'clock; ma'am, they'll go (or so [he] says) - “no”!",
         "He said \"go\" and 'stay' and \"come\".\nThen: \"what?\"",
@@ -34,7 +34,7 @@ fn words_come_back_as_readable_text() {
 }
 
 #[test]
-fn words_that_would_melt_together_stay_apart() {
+fn words_that_would_merge_are_kept_apart() {
     for text in ["' s", "( ' re )", "o 'clock ' d", "\" ' ll"] {
         let tokenizer = knowing(text);
         let tokens = ids(&tokenizer, text);
@@ -43,21 +43,21 @@ fn words_that_would_melt_together_stay_apart() {
 }
 
 #[test]
-fn a_line_end_needs_no_space_and_an_end_of_text_adds_nothing() {
-    let joined = |newline: Option<&str>| {
-        let tokenizer = tokenizer(Kind::Whitespace, &["<unk>", "<eos>", "a", "b"], |spec| {
+fn a_line_end_takes_no_space_and_an_end_of_text_adds_nothing() {
+    let decoded = |newline: Option<&str>| {
+        let tokenizer = tokenizer(TokenizerKind::Whitespace, &["<unk>", "<eos>", "a", "b"], |spec| {
             words_and_lines(spec);
             spec.newline = newline.map(str::to_owned);
         });
         tokenizer.decode(&[1, 2, 1, 3, 1, 1, 0, 3])
     };
-    assert_eq!(joined(Some("<eos>")), "\na\nb\n\n<unk> b");
-    assert_eq!(joined(None), "a b <unk> b");
+    assert_eq!(decoded(Some("<eos>")), "\na\nb\n\n<unk> b");
+    assert_eq!(decoded(None), "a b <unk> b");
 }
 
 #[test]
-fn a_piece_joins_on_to_the_text_as_given() {
-    let words = tokenizer(Kind::Word, &["<unk>", "<eos>", "the", "sea", ".", "\""], words_and_lines);
+fn a_piece_is_joined_to_the_text_as_it_was_given() {
+    let words = tokenizer(TokenizerKind::Word, &["<unk>", "<eos>", "the", "sea", ".", "\""], words_and_lines);
     for (text, next, piece) in [
         ("", "the", "the"),
         ("the", "sea", " sea"),
@@ -81,21 +81,21 @@ fn a_piece_joins_on_to_the_text_as_given() {
 
 #[test]
 fn the_first_word_after_initial_tokens_has_no_space_before_it() {
-    let words = tokenizer(Kind::Whitespace, &["<s>", "a"], |spec| spec.eos = Some("<s>".into()));
+    let words = tokenizer(TokenizerKind::Whitespace, &["<s>", "a"], |spec| spec.eos = Some("<s>".into()));
     assert_eq!(words.piece(&Tail::new(&[0], Joint::Open), 1).text, "a");
     assert_eq!(words.piece(&Tail::new(&[0, 0], Joint::Closed), 1).text, "a");
 }
 
 #[test]
-fn a_pattern_that_keeps_white_space_gets_no_more_of_it() {
+fn no_space_is_added_between_words_of_white_space() {
     let text = "a  b\tc ";
-    let tokenizer = tokenizer(Kind::Word, &["a", "b", "c", " ", "  ", "\t"], |spec| {
+    let tokenizer = tokenizer(TokenizerKind::Word, &["a", "b", "c", " ", "  ", "\t"], |spec| {
         spec.pattern = Some(r"\s+|\S+".into());
     });
     assert_eq!(tokenizer.decode(&ids(&tokenizer, text)), text);
 }
 
-/// All that decoders give for `tokens`, each going on from the tail that the one before has reached.
+/// The text of `tokens`, decoded in pieces of `len` tokens, each by a decoder that starts with the tail of the one before.
 pub(super) fn decoded_in_pieces(tokenizer: &Arc<Tokenizer>, tokens: &[TokenId], len: usize) -> String {
     let mut tail = Tail::default();
     let mut text = String::new();
@@ -111,14 +111,14 @@ pub(super) fn decoded_in_pieces(tokenizer: &Arc<Tokenizer>, tokens: &[TokenId], 
 
 proptest! {
     #[test]
-    fn words_by_white_space_round_trip(text in r"[a-c<>\r\n\t ]{0,40}") {
-        let tokenizer = tokenizer(Kind::Whitespace, &["<unk>", "<eos>", "a", "b", "ab", "<b>"], words_and_lines);
+    fn words_split_at_white_space_round_trip(text in r"[a-c<>\r\n\t ]{0,40}") {
+        let tokenizer = tokenizer(TokenizerKind::Whitespace, &["<unk>", "<eos>", "a", "b", "ab", "<b>"], words_and_lines);
         let tokens = ids(&tokenizer, &text);
         prop_assert_eq!(ids(&tokenizer, &tokenizer.decode(&tokens)), tokens);
     }
 
     #[test]
-    fn words_round_trip(text in r#"(?:[a-z]|o|'|"|'s|'ll|o'clock|ma'am|[.,;:!?(){}\[\]%…—$£#“”‘’-]|[0-9]|é|é|😀|\n| ){0,40}"#) {
+    fn words_split_by_the_default_pattern_round_trip(text in r#"(?:[a-z]|o|'|"|'s|'ll|o'clock|ma'am|[.,;:!?(){}\[\]%…—$£#“”‘’-]|[0-9]|é|é|😀|\n| ){0,40}"#) {
         let tokenizer = knowing(&text);
         let tokens = ids(&tokenizer, &text);
         let decoded = tokenizer.decode(&tokens);
@@ -129,14 +129,14 @@ proptest! {
     fn characters_round_trip(text in any::<String>()) {
         let chars: std::collections::BTreeSet<String> = text.chars().map(String::from).chain(["\n".into()]).collect();
         let chars: Vec<&str> = chars.iter().map(String::as_str).collect();
-        let tokenizer = tokenizer(Kind::Char, &chars, |_| ());
+        let tokenizer = tokenizer(TokenizerKind::Char, &chars, |_| ());
         prop_assert_eq!(tokenizer.decode(&ids(&tokenizer, &text)), text);
     }
 
     #[test]
-    fn pieces_add_up(picks in prop::collection::vec(0u32..12, 0..200), len in 1usize..70) {
+    fn the_text_does_not_depend_on_the_pieces(picks in prop::collection::vec(0u32..12, 0..200), len in 1usize..70) {
         let known = ["<unk>", "<eos>", "a", "'", "\"", "(", ".", "'s", "-", "s", "5", "$"];
-        for kind in [Kind::Word, Kind::Whitespace, Kind::Char] {
+        for kind in [TokenizerKind::Word, TokenizerKind::Whitespace, TokenizerKind::Char] {
             let tokenizer = tokenizer(kind, &known, words_and_lines);
             prop_assert_eq!(decoded_in_pieces(&tokenizer, &picks, len), tokenizer.decode(&picks));
         }

@@ -1,4 +1,4 @@
-//! `tokenizer.json` files of three families: byte-level BPE, BPE with byte fallback, WordPiece.
+//! Files `tokenizer.json` of three families: byte-level BPE, BPE with byte fallback, and WordPiece.
 
 use proptest::prelude::*;
 
@@ -9,31 +9,31 @@ use crate::error::ErrorKind;
 use crate::lm::{Joint, Tail};
 
 #[test]
-fn byte_level_tokens_and_their_places() {
+fn byte_level_tokens_have_spans_of_whole_characters() {
     let tokenizer = hugging_face(BYTE_LEVEL, |_| ());
     assert_eq!(entries(&tokenizer, "the old sea\n"), ["the", "Ġold", "Ġsea", "Ċ"]);
     assert_eq!(spans(&tokenizer, "the old sea\n"), ["the", " old", " sea", "\n"]);
     assert_eq!(
         spans(&tokenizer, "é😀€"),
         ["é", "😀", "😀", "€", "€", "€"],
-        "a part stands for the whole character"
+        "a part of a character stands for the whole"
     );
     assert_eq!(tokenizer.vocab_size(), 274);
 }
 
 #[test]
-fn nothing_is_added_that_the_text_does_not_hold() {
+fn no_token_is_added_that_the_text_does_not_contain() {
     let tokenizer = hugging_face(BYTE_FALLBACK, |_| ());
     assert_eq!(
         entries(&tokenizer, "the sea"),
         ["▁the", "▁sea"],
-        "no <s>, for all that the file's template says"
+        "no <s>, although the template of the file adds it"
     );
     assert_eq!(entries(&tokenizer, ""), [""; 0]);
 }
 
 #[test]
-fn parts_of_characters_are_held_back_and_shown_as_bytes() {
+fn an_incomplete_character_is_held_back_and_its_bytes_are_given() {
     let tokenizer = hugging_face(BYTE_LEVEL, |_| ());
     let mut tail = Tail::default();
     let mut pieces = Vec::new();
@@ -55,18 +55,18 @@ fn parts_of_characters_are_held_back_and_shown_as_bytes() {
 }
 
 #[test]
-fn what_never_becomes_a_character_comes_out_in_the_end() {
+fn bytes_that_do_not_become_a_character_are_replaced() {
     let tokenizer = hugging_face(BYTE_LEVEL, |_| ());
-    let begun = tokenizer.id_of("ðŁĺ").unwrap();
+    let incomplete = tokenizer.id_of("ðŁĺ").unwrap();
     let mut decoder = tokenizer.decoder(&Tail::default());
-    assert_eq!(decoder.push(begun), "");
+    assert_eq!(decoder.push(incomplete), "");
     assert_eq!(decoder.push(tokenizer.id_of("the").unwrap()), "\u{fffd}the");
-    assert_eq!(decoder.push(begun), "");
+    assert_eq!(decoder.push(incomplete), "");
     assert_eq!(decoder.finish(), "\u{fffd}");
 }
 
 #[test]
-fn byte_level_entries_are_the_crates() {
+fn byte_level_entries_decode_as_by_the_crate() {
     let tokenizer = hugging_face(BYTE_LEVEL, |_| ());
     let crates = tokenizers::Tokenizer::from_bytes(BYTE_LEVEL).unwrap();
     for token in 0..tokenizer.vocab_size() as TokenId {
@@ -75,7 +75,7 @@ fn byte_level_entries_are_the_crates() {
 }
 
 #[test]
-fn byte_fallback_bytes_and_words_join() {
+fn byte_fallback_tokens_and_words_are_joined() {
     let tokenizer = hugging_face(BYTE_FALLBACK, |_| ());
     for text in ["the sea é the", "éa", "a\u{fffd}é€ the", "é €"] {
         let tokens = ids(&tokenizer, text);
@@ -85,7 +85,7 @@ fn byte_fallback_bytes_and_words_join() {
 }
 
 #[test]
-fn wordpieces_join_and_lowered_text_keeps_its_places() {
+fn wordpieces_are_joined_and_spans_are_of_the_given_text() {
     let tokenizer = hugging_face(WORDPIECE, |_| ());
     let text = "The old  SEASIDE, Man";
     assert_eq!(entries(&tokenizer, text), ["the", "old", "sea", "##side", ",", "man"]);
@@ -101,7 +101,7 @@ fn wordpieces_join_and_lowered_text_keeps_its_places() {
 }
 
 #[test]
-fn the_files_own_unknown_token_is_counted() {
+fn the_unknown_token_of_the_file_is_counted() {
     let tokenizer = hugging_face(WORDPIECE, |_| ());
     assert_eq!(tokenizer.unk(), Some(1));
     let encoding = tokenizer.encode("the ☃ sea zzz").unwrap();
@@ -110,27 +110,22 @@ fn the_files_own_unknown_token_is_counted() {
 }
 
 #[test]
-fn special_tokens_add_nothing_and_the_first_word_after_them_has_no_space() {
+fn special_tokens_add_no_text_and_the_first_word_after_them_has_no_space() {
     let tokenizer = hugging_face(BYTE_FALLBACK, |spec| spec.eos = Some("</s>".into()));
     let id = |entry| tokenizer.id_of(entry).unwrap();
     assert_eq!(tokenizer.decode(&[id("<s>"), id("▁the"), id("▁sea"), id("</s>")]), "the sea");
     assert_eq!(tokenizer.piece(&Tail::new(&[id("<s>")], Joint::Open), id("▁the")).text, "the");
-    assert!(
-        tokenizer.is_special(id("</s>"))
-            && tokenizer.is_special(id("<unk>"))
-            && !tokenizer.is_special(id("<s>"))
-    );
 }
 
 #[test]
-fn line_ends_may_be_a_token() {
+fn line_ends_may_be_tokens() {
     let tokenizer = hugging_face(BYTE_LEVEL, |spec| spec.newline = Some("<|endoftext|>".into()));
     assert_eq!(entries(&tokenizer, "the\r\nsea\n"), ["the", "<|endoftext|>", "s", "e", "a", "<|endoftext|>"]);
     assert_eq!(tokenizer.decode(&ids(&tokenizer, "the\nsea\n")), "the\nsea\n");
 }
 
 #[test]
-fn rules_of_the_manifest_apply_before() {
+fn the_rules_of_the_manifest_are_applied_first() {
     let tokenizer = hugging_face(BYTE_LEVEL, |spec| {
         spec.lowercase = true;
         spec.replace = vec![("ocean".into(), "sea".into())];
@@ -140,7 +135,7 @@ fn rules_of_the_manifest_apply_before() {
 }
 
 #[test]
-fn what_the_model_would_silently_drop_is_an_error() {
+fn a_character_that_the_crate_would_drop_is_an_error() {
     let file = BYTE_FALLBACK.replace("\"unk_token\": \"<unk>\"", "\"unk_token\": null");
     let file = file.replace("\"byte_fallback\": true", "\"byte_fallback\": false");
     let tokenizer = hugging_face(&file, |_| ());
@@ -153,11 +148,11 @@ fn what_the_model_would_silently_drop_is_an_error() {
 }
 
 #[test]
-fn what_is_no_tokenizer_is_refused() {
+fn a_file_that_is_not_a_tokenizer_is_refused() {
     for file in
         ["", "{}", "[1,2]", "{\"version\":\"1.0\",\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}"]
     {
-        let spec = TokenizerSpec::new(Kind::HuggingFace);
+        let spec = TokenizerSpec::new(TokenizerKind::HuggingFace);
         let error = Tokenizer::new(&spec, file.as_bytes()).err().unwrap();
         assert_eq!(error.kind, ErrorKind::Load);
         assert!(error.message.starts_with("not a Hugging Face tokenizer: "), "{}", error.message);
@@ -166,7 +161,7 @@ fn what_is_no_tokenizer_is_refused() {
 
 proptest! {
     #[test]
-    fn byte_level_texts_come_back_whole_however_they_are_cut(text in r"(?:the|old| sea|\s|é|😀|€|\u{fffd}|\PC){0,30}", len in 1usize..9) {
+    fn byte_level_texts_round_trip_in_any_pieces(text in r"(?:the|old| sea|\s|é|😀|€|\u{fffd}|\PC){0,30}", len in 1usize..9) {
         let tokenizer = hugging_face(BYTE_LEVEL, |_| ());
         let tokens = ids(&tokenizer, &text);
         prop_assert_eq!(&tokenizer.decode(&tokens), &text);
@@ -174,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn byte_fallback_texts_come_back_whole_however_they_are_cut(text in r"(?:the| sea|[a-z,.\n ]|é|😀|\u{fffd}|\PC){0,30}", len in 1usize..9) {
+    fn byte_fallback_texts_round_trip_in_any_pieces(text in r"(?:the| sea|[a-z,.\n ]|é|😀|\u{fffd}|\PC){0,30}", len in 1usize..9) {
         let tokenizer = hugging_face(BYTE_FALLBACK, |_| ());
         let tokens = ids(&tokenizer, &text);
         prop_assert_eq!(&tokenizer.decode(&tokens), &text.replace('▁', " "));
@@ -182,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn pieces_of_any_tokens_add_up(picks in prop::collection::vec(any::<u32>(), 0..150), len in 1usize..70) {
+    fn the_text_of_any_tokens_does_not_depend_on_the_pieces(picks in prop::collection::vec(any::<u32>(), 0..150), len in 1usize..70) {
         for file in [BYTE_LEVEL, BYTE_FALLBACK, WORDPIECE] {
             let tokenizer = hugging_face(file, |_| ());
             let tokens: Vec<TokenId> = picks.iter().map(|pick| pick % tokenizer.vocab_size() as u32).collect();
@@ -191,10 +186,10 @@ proptest! {
     }
 
     #[test]
-    fn damaged_files_never_panic(at in 0..4000usize, with in any::<u8>(), len in 0usize..40) {
+    fn a_damaged_file_never_causes_a_panic(at in 0..4000usize, with in any::<u8>(), len in 0usize..40) {
         let mut file = BYTE_FALLBACK.as_bytes().to_vec();
         file.splice(at..at + len, [with]);
-        if let Ok(tokenizer) = Tokenizer::new(&TokenizerSpec::new(Kind::HuggingFace), &file) {
+        if let Ok(tokenizer) = Tokenizer::new(&TokenizerSpec::new(TokenizerKind::HuggingFace), &file) {
             let _ = tokenizer.encode("the sea é").map(|encoding| tokenizer.decode(&encoding.tokens));
         }
     }

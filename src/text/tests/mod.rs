@@ -1,4 +1,4 @@
-//! What must hold of every kind of tokenizer, as tables and as properties over random texts.
+//! The behaviour of every kind of tokenizer, as tables of examples and as properties of random texts.
 
 mod cutting;
 mod decoding;
@@ -8,15 +8,19 @@ mod training;
 
 use std::sync::Arc;
 
-use super::{Kind, Tokenizer, TokenizerSpec};
+use super::{Tokenizer, TokenizerKind, TokenizerSpec};
 use crate::lm::TokenId;
 
 /// A tokenizer of `kind` over `entries`, with `rules` applied to its specification.
-fn tokenizer(kind: Kind, entries: &[&str], rules: impl FnOnce(&mut TokenizerSpec)) -> Arc<Tokenizer> {
+fn tokenizer(
+    kind: TokenizerKind,
+    entries: &[&str],
+    rules: impl FnOnce(&mut TokenizerSpec),
+) -> Arc<Tokenizer> {
     let mut spec = TokenizerSpec::new(kind);
     rules(&mut spec);
     Arc::new(
-        Tokenizer::new(&spec, vocabulary(entries).as_bytes()).expect("a vocabulary as the test means it"),
+        Tokenizer::new(&spec, vocabulary(entries).as_bytes()).expect("the vocabulary of a test is valid"),
     )
 }
 
@@ -28,7 +32,7 @@ fn vocabulary(entries: &[&str]) -> String {
     entries.iter().map(escaped).collect()
 }
 
-/// Unknown words allowed, line ends tokens that also end a text: as language models of words mostly are.
+/// The usual rules of a language model of words: it has an unknown token, and its line ends are the token that ends a text.
 fn words_and_lines(spec: &mut TokenizerSpec) {
     spec.unk = Some("<unk>".into());
     spec.eos = Some("<eos>".into());
@@ -40,7 +44,7 @@ const BYTE_FALLBACK: &str = include_str!("../../../tests/data/tokenizer-byte-fal
 const WORDPIECE: &str = include_str!("../../../tests/data/tokenizer-wordpiece.json");
 
 fn hugging_face(file: &str, rules: impl FnOnce(&mut TokenizerSpec)) -> Arc<Tokenizer> {
-    let mut spec = TokenizerSpec::new(Kind::HuggingFace);
+    let mut spec = TokenizerSpec::new(TokenizerKind::HuggingFace);
     rules(&mut spec);
     Arc::new(Tokenizer::new(&spec, file.as_bytes()).expect("the fixture loads"))
 }

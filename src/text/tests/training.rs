@@ -1,4 +1,4 @@
-//! The training side splits texts by the same rules in Python: the ids must be equal on every text.
+//! The training code splits texts by the same rules in Python: both must give the same ids for every text.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -30,13 +30,16 @@ struct Rule {
 impl Cases {
     fn all() -> Vec<Self> {
         serde_json::from_str(include_str!("../../../tests/data/tokenizer-cases.json"))
-            .expect("the cases are there")
+            .expect("the file of cases is valid")
     }
 
     fn tokenizer(&self) -> Arc<Tokenizer> {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.rule.kind).expect("a kind of ours");
+        let kind = TokenizerKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == self.rule.kind)
+            .expect("the kind of a case is known");
         let Rule { unk, eos, newline, lowercase, replace, pattern, .. } = &self.rule;
-        let text = |value: &Value| value.as_str().expect("values are strings").to_owned();
+        let text = |value: &Value| value.as_str().expect("a replacement is a string").to_owned();
         let entries: Vec<&str> = self.vocabulary.iter().map(String::as_str).collect();
         tokenizer(kind, &entries, |spec| {
             spec.unk.clone_from(unk);
@@ -50,7 +53,7 @@ impl Cases {
 }
 
 #[test]
-fn ids_are_those_of_training() {
+fn ids_equal_those_of_the_training_code() {
     for cases in Cases::all() {
         let tokenizer = cases.tokenizer();
         assert!(!cases.texts.is_empty());
@@ -61,7 +64,7 @@ fn ids_are_those_of_training() {
 }
 
 #[test]
-fn texts_may_be_cut_under_the_rules_of_training() {
+fn parts_of_the_training_codes_texts_have_its_ids() {
     for cases in Cases::all() {
         let tokenizer = cases.tokenizer();
         let mut cuts = 0;
@@ -82,7 +85,7 @@ fn texts_may_be_cut_under_the_rules_of_training() {
 }
 
 #[test]
-fn a_page_of_quotations_reads_back_under_the_rules_of_the_classics() {
+fn a_decoded_page_of_quotations_encodes_to_the_same_ids() {
     let cases = Cases::all().swap_remove(0);
     let page = "“I don’t know,” said O’Brien; \"'tis late--nearly nine o'clock.\"\n‘Yes,’ she answered, ‘the boys’ dog. . . .’\n\
                 (\"Well!\") 'No,' he said, \"ma'am.\"\nHow d'ye do--'tis well.";
@@ -98,7 +101,7 @@ fn a_page_of_quotations_reads_back_under_the_rules_of_the_classics() {
     assert_eq!(ids(&tokenizer, &text), tokens);
 }
 
-/// The vocabulary that a page needs: found by asking what is missing from one without an unknown token.
+/// The vocabulary of `page`, found by adding each word that an encoding without an unknown token reports as missing.
 fn words_of(cases: &Cases, page: &str) -> Vec<String> {
     let mut vocabulary = vec!["<unk>".to_owned(), "<eos>".to_owned()];
     loop {

@@ -1,4 +1,4 @@
-//! The commands on small models: what they print, how they end, and that it is what the service answers.
+//! The commands on small models: what they print, how they exit, and that they agree with the service.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,14 @@ use crate::harness::server::Server;
 const TEXT: &str = "the old man and the sea sings\na ship of stars\n\nthe dragon\n";
 
 #[tokio::test]
-async fn next_prints_a_table_or_the_answer_of_the_route() {
+async fn next_prints_a_table_or_the_json_of_the_route() {
     let folders = Folders::new();
     let table = folders.run(["next", "--model", "words", "the old man", "--top-k", "3"]).succeeded();
     let rows: Vec<&str> = table.lines().collect();
-    assert_eq!(rows.len(), 6, "a head, three tokens, an empty line, a foot:\n{table}");
+    assert_eq!(rows.len(), 6, "expected a heading, three tokens, an empty line and a summary:\n{table}");
     assert!(rows[1].trim_start().starts_with("1 ") && rows[3].trim_start().starts_with("3 "), "{table}");
     assert!(rows[5].starts_with("position 3, 0 unknown, entropy "), "{table}");
-    assert!(!table.contains('█'), "bars are for terminals:\n{table}");
+    assert!(!table.contains('█'), "bars are printed only to terminals:\n{table}");
 
     let answer = folders.run(["next", "--model", "words", "the old man", "--json"]).json();
     let server = Server::start().await;
@@ -24,7 +24,7 @@ async fn next_prints_a_table_or_the_answer_of_the_route() {
 }
 
 #[tokio::test]
-async fn generate_streams_the_text_or_prints_the_answer_of_the_route() {
+async fn generate_prints_the_text_or_the_json_of_the_route() {
     let folders = Folders::new();
     let args = ["generate", "--model", "words", "the", "--max-tokens", "12", "--seed", "7"];
     let text = folders.run(args).succeeded();
@@ -35,7 +35,7 @@ async fn generate_streams_the_text_or_prints_the_answer_of_the_route() {
 }
 
 #[test]
-fn a_seed_that_was_made_up_is_told_and_repeats_the_text() {
+fn a_generated_seed_is_printed_and_repeats_the_text() {
     let folders = Folders::new();
     let args = ["generate", "--model", "letters", "abc", "--max-tokens", "30"];
     let first = folders.run(args);
@@ -44,17 +44,17 @@ fn a_seed_that_was_made_up_is_told_and_repeats_the_text() {
     let again = folders.run(args.iter().copied().chain(["--seed", &seed]));
     assert_eq!((again.stdout, again.stderr), (first.stdout, String::new()));
     let greedy = folders.run(args.iter().chain(&["--temperature", "0"]));
-    assert_eq!(greedy.stderr, "", "a greedy text has no seed: {greedy:?}");
+    assert_eq!(greedy.stderr, "", "a greedy generation has no seed: {greedy:?}");
 }
 
 #[tokio::test]
-async fn score_prints_what_the_service_answers() {
+async fn score_prints_the_answer_of_the_service() {
     let folders = Folders::new();
     let file = folders.file("text", TEXT);
     let answer = folders.run(["score", "--model", "words", &file, "--json"]).json();
     let server = Server::start().await;
     let mut served = server.post("/v1/score", json!({"text": TEXT})).await.expect(200);
-    assert_eq!(answer, served, "one text, one stream, the same bits");
+    assert_eq!(answer, served, "the two scores must be equal to the bit");
 
     let summary = folders.run(["score", "--model", "words", &file]).succeeded();
     let perplexity = figure(&summary, "perplexity");
@@ -65,7 +65,7 @@ async fn score_prints_what_the_service_answers() {
 }
 
 #[tokio::test]
-async fn score_takes_each_line_alone() {
+async fn score_scores_each_line_alone() {
     let folders = Folders::new();
     let file = folders.file("text", TEXT);
     let printed = folders.run(["score", "--model", "words", &file, "--lines"]).succeeded();
@@ -78,19 +78,23 @@ async fn score_takes_each_line_alone() {
     let texts: Vec<&str> = TEXT.lines().filter(|line| !line.is_empty()).collect();
     let served = Server::start().await.post("/v1/score", json!({"texts": texts})).await.expect(200);
     assert_eq!(answer["total"], served["total"]);
-    assert_eq!(answer["results"][3], served["results"][2], "an empty line is a result too");
+    assert_eq!(answer["results"][3], served["results"][2], "an empty line has a result too");
     assert_eq!(answer["results"][2]["perplexity"], Value::Null);
 }
 
 #[test]
-fn score_lists_tokens_that_sum_up() {
+fn score_lists_tokens_whose_log_probabilities_sum_to_the_total() {
     let folders = Folders::new();
     let file = folders.file("text", "abc de\nab");
     let printed = folders.run(["score", "--model", "letters", &file, "--token-logprobs"]).succeeded();
     let tokens: Vec<Vec<&str>> =
         printed.lines().take_while(|line| !line.is_empty()).map(|line| line.split('\t').collect()).collect();
     assert_eq!(tokens.len(), 9);
-    assert_eq!(tokens[0], ["0", "-", "a"], "nothing precedes the first character of this model");
+    assert_eq!(
+        tokens[0],
+        ["0", "-", "a"],
+        "this model has no initial tokens, so its first character has no context"
+    );
     assert_eq!(tokens[6][2], "\\n");
     let sum: f64 = tokens[1..].iter().map(|token| token[1].parse::<f64>().unwrap()).sum();
     assert!((sum - figure(&printed, "logprob")).abs() < 1e-6, "{printed}");
@@ -99,18 +103,18 @@ fn score_lists_tokens_that_sum_up() {
 }
 
 #[tokio::test]
-async fn tokenize_prints_a_line_of_ids_for_a_line() {
+async fn tokenize_prints_a_line_of_ids_for_each_line() {
     let folders = Folders::new();
     let file = folders.file("text", TEXT);
     let printed = folders.run(["tokenize", "--model", "words", &file]).succeeded();
     assert_eq!(printed, "2 8 9 10 2 3 11 1\n4 5 6 7 1\n1\n2 0 1\n");
     let ids: Vec<u64> = printed.split_whitespace().map(|id| id.parse().unwrap()).collect();
     let served = Server::start().await.post("/v1/tokenize", json!({"text": TEXT})).await.expect(200);
-    assert_eq!(served["tokens"], json!(ids), "all lines together are the file");
+    assert_eq!(served["tokens"], json!(ids), "the ids of all lines are those of the file");
 }
 
 #[test]
-fn tokenize_reads_lines_together_where_a_rule_looks_across_their_end() {
+fn tokenize_encodes_lines_together_if_a_rule_matches_across_their_end() {
     let folders = Folders::new();
     let mut manifest = folders.run(["inspect", "words", "--json"]).json()["manifest"].take();
     manifest["format_version"] = json!(1);
@@ -125,7 +129,7 @@ fn tokenize_reads_lines_together_where_a_rule_looks_across_their_end() {
 }
 
 #[test]
-fn tokenize_says_which_line_has_a_word_that_it_cannot_read() {
+fn tokenize_names_the_line_of_an_unknown_word() {
     let folders = Folders::new();
     let file = folders.file("text", "abc\n".repeat(50_000) + "ab dragon\n");
     let message = folders.run(["tokenize", "--model", "letters", &file]).failed(1);
@@ -133,7 +137,7 @@ fn tokenize_says_which_line_has_a_word_that_it_cannot_read() {
 }
 
 #[tokio::test]
-async fn inspect_says_what_is_served() {
+async fn inspect_describes_the_model_as_the_server_does() {
     let folders = Folders::new();
     let report = folders.run(["inspect", "words", "--json"]).json();
     let served = Server::start().await.get("/v1/models/words").await.expect(200);
@@ -152,7 +156,7 @@ async fn inspect_says_what_is_served() {
 
 #[cfg(feature = "onnx")]
 #[test]
-fn inspect_writes_a_manifest_to_start_from() {
+fn inspect_writes_a_manifest_from_which_a_graph_is_served() {
     let folders = Folders::new();
     let graph = |name: &str| std::fs::read(crate::harness::onnx_files().join(name)).unwrap();
     folders.file("bare.onnx", graph("by_hand/lstm-1-layout0-tb.onnx"));
@@ -192,7 +196,7 @@ fn inspect_writes_a_manifest_to_start_from() {
 }
 
 #[test]
-fn inspect_shows_what_it_could_read_of_a_folder_that_is_wrong() {
+fn inspect_shows_the_readable_part_of_an_invalid_folder() {
     let folders = Folders::new();
     folders.file("words/vocab.txt", "<unk>\n<eos>\n");
     let report = folders.run(["inspect", "words"]);
@@ -201,7 +205,7 @@ fn inspect_shows_what_it_could_read_of_a_folder_that_is_wrong() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_in_one_line() {
+fn a_failure_is_reported_in_one_line() {
     let folders = Folders::new();
     folders.file("dragon", "ab dragon");
     folders.file("empty", "");
@@ -213,7 +217,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
         (1, &["score", "--model", "letters", "dragon", "--lines"], "line 1"),
         (1, &["score", "--model", "words", "empty"], "no token"),
         (1, &["score", "--model", "words", "latin-1"], "byte 1"),
-        (1, &["tokenize", "--model", "words", "latin-1"], "byte 1 of line 1"),
+        (1, &["tokenize", "--model", "words", "latin-1"], "line 1 is not UTF-8 at byte 1"),
         (1, &["score", "--model", "words", "missing"], "missing"),
         (1, &["inspect", "model.onnx"], "`model.onnx`"),
         (64, &["next", "--model", ".", "a"], "`letters`, `words`"),
@@ -227,7 +231,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
 }
 
 #[test]
-fn a_closed_pipe_ends_a_command_quietly() {
+fn a_closed_pipe_ends_a_command_without_a_message() {
     let folders = Folders::new();
     let file = folders.file("text", TEXT.repeat(10_000));
     let ended = folders.run_unread(["tokenize", "--model", "words", &file]);
@@ -235,12 +239,12 @@ fn a_closed_pipe_ends_a_command_quietly() {
 }
 
 #[test]
-fn a_signal_ends_a_command_quietly() {
+fn a_signal_ends_a_command_without_a_message() {
     let Ended { code, stderr, .. } = Folders::new().terminate(["score", "--model", "words", "-"]);
-    assert_eq!((code, stderr.as_str()), (None, ""), "the signal itself ends it");
+    assert_eq!((code, stderr.as_str()), (None, ""), "the signal ends the process");
 }
 
-/// The figure that a summary gives `name`.
+/// The value of the figure `name` in a printed summary.
 fn figure(summary: &str, name: &str) -> f64 {
     let line = summary.lines().find(|line| line.starts_with(&format!("{name} ")));
     let figure = line.and_then(|line| line.split_whitespace().last()?.parse().ok());

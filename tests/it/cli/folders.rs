@@ -1,4 +1,4 @@
-//! The program, run in a folder that holds two model folders and the files of a test.
+//! The program, run in a folder that contains two model folders and the files of a test.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::harness::models::{write_letters, write_words};
 use crate::harness::program::{Ended, program};
 
-/// The model folders `words` and `letters`, and whatever a test adds.
+/// A folder with the model folders `words` and `letters`, and the files that a test adds.
 pub(crate) struct Folders(TempDir);
 
 impl Folders {
@@ -21,7 +21,7 @@ impl Folders {
         Self(root)
     }
 
-    /// Writes a file, into a folder that may have to be made; gives its name back.
+    /// Writes a file, creating its folder if necessary, and returns its name.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -33,21 +33,22 @@ impl Folders {
         self.run_with(args, "")
     }
 
-    /// Runs it with `stdin`.
+    /// Runs the program with `stdin` as its input.
     pub(crate) fn run_with<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>, stdin: &str) -> Ended {
         let mut child = self.spawn(args);
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
         Ended::of(child)
     }
 
-    /// Runs it for a reader that is gone from the beginning.
+    /// Runs the program with its output closed from the beginning.
     pub(crate) fn run_unread<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         let mut child = self.spawn(args);
         drop(child.stdout.take());
         Ended::of(child)
     }
 
-    /// Runs it, and ends it by a signal while it waits for its input. Not by SIGINT, which is ignored in all that a shell runs in the background.
+    /// Runs the program and ends it by SIGTERM while it waits for its input. Not by SIGINT, because a shell makes the programs that
+    /// it runs in the background ignore it.
     pub(crate) fn terminate<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         let mut child = self.spawn(args);
         let stdin = child.stdin.take();

@@ -1,4 +1,4 @@
-//! The program from outside: its options and its subcommands.
+//! The program, run as a child process: its options and its subcommands.
 
 mod commands;
 mod folders;

@@ -1,4 +1,4 @@
-//! The program's options: help, wrong usage, and the order of the sources that options come from.
+//! The program's options: help, wrong usage, and the precedence of the sources that set them.
 
 use crate::harness::program::{Ended, program};
 
@@ -9,12 +9,12 @@ fn run(args: &[&str], environment: &[(&str, &str)]) -> Ended {
 /// The exit code and the message on stderr.
 fn failed(args: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
     let ended = run(args, environment);
-    assert!(ended.stdout.is_empty(), "{args:?}: results go to stdout, not complaints");
-    (ended.code.expect("no signal ended it"), ended.stderr)
+    assert!(ended.stdout.is_empty(), "{args:?}: errors are not printed on stdout");
+    (ended.code.expect("the program exits by itself"), ended.stderr)
 }
 
 #[test]
-fn questions_are_answered_on_stdout() {
+fn help_and_version_are_printed_on_stdout() {
     let version = run(&["--version"], &[]).succeeded();
     assert_eq!(version, concat!("rnnlm-server ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = run(&["serve", "--help"], &[]).succeeded();
@@ -24,7 +24,7 @@ fn questions_are_answered_on_stdout() {
 }
 
 #[test]
-fn wrong_usage_is_64_in_one_line() {
+fn wrong_usage_exits_with_64_and_one_line() {
     for args in [
         &["--weights", "f32"][..],
         &["serve", "--max-batch", "none"],
@@ -40,9 +40,10 @@ fn wrong_usage_is_64_in_one_line() {
     }
 }
 
-/// `healthcheck` reads the whole configuration and then asks an address that nobody answers: 1 means that it was accepted.
+/// `healthcheck` reads the whole configuration and then fails, with exit code 1, to reach an address where no server listens. So
+/// an exit code of 1 means that the configuration was accepted.
 #[test]
-fn the_environment_wins_over_the_file() {
+fn the_environment_overrides_the_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let with_file = ("RNNLM_CONFIG", file.path().to_str().unwrap());
     let here = ("RNNLM_LISTEN", "127.0.0.1:1");
@@ -56,7 +57,7 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
-fn the_command_line_wins_over_the_environment() {
+fn the_command_line_overrides_the_environment() {
     let environment = [("RNNLM_HEALTHCHECK_URL", "ftp://example.org")];
     assert_eq!(failed(&["healthcheck"], &environment).0, 64);
     assert_eq!(failed(&["healthcheck", "--url", "http://127.0.0.1:1"], &environment).0, 1);

@@ -6,4 +6,5 @@ mod panics;
 mod schedules;
 mod shares;
 mod solo;
+mod turns;
 mod world;

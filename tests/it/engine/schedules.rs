@@ -17,7 +17,7 @@ use rnnlm_server::session::Snapshot;
 use super::fragile::Fragile;
 use super::solo;
 use super::world::{Cut, Draws, World, filters};
-use crate::harness::network::{Biases, OutputKind, Shape};
+use crate::harness::network::{Biases, Shape};
 
 const VOCAB: TokenId = 40;
 /// The scripted model's numbers stop being finite on reading this.
@@ -87,11 +87,12 @@ fn cuts() -> impl Strategy<Value = Cut> {
     let logits_bytes = prop_oneof![Just(0), Just(200), Just(1 << 20)];
     // A state of the scripted model has 12 bytes, one of the network up to 120.
     let state_bytes = prop_oneof![0..500usize, Just(1 << 20)];
-    (1..7usize, state_bytes, 1..9usize, logits_bytes, 1..4usize).prop_map(
-        |(rows_max, state_bytes_max, prompt_tokens, logits_bytes_max, parked_max)| Cut {
+    (1..7usize, state_bytes, 1..9usize, 0..3u64, logits_bytes, 1..4usize).prop_map(
+        |(rows_max, state_bytes_max, turn_steps, idle_after, logits_bytes_max, parked_max)| Cut {
             rows_max,
             state_bytes_max,
-            prompt_tokens,
+            turn_steps,
+            idle_after: Duration::from_secs(idle_after),
             logits_bytes_max,
             parked_max,
         },
@@ -371,7 +372,7 @@ proptest! {
             hidden_sizes: vec![9, 6],
             gru_form: GruForm::ResetAfter,
         };
-        let shape = Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 7 };
+        let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
         let kernel = Kernel::choose(None).expect("some kernel runs everywhere");
         QUIET.call_once(keep_wanted_panics_quiet);
         run(&(Arc::new(Fragile { network: shape.build(kernel), panic_on: PANIC }) as Arc<dyn Model>), &cut, ops);

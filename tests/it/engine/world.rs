@@ -12,7 +12,7 @@ use rnnlm_server::engine::{Engine, EngineLimits, Inbox, InboxLimits, Reader, Sta
 use rnnlm_server::lm::{Joint, Model, Tail, TokenId};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
-use rnnlm_server::text::{Kind, Tokenizer, TokenizerSpec};
+use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 pub(crate) struct World {
     pub(crate) model: Arc<dyn Model>,
@@ -29,7 +29,8 @@ pub(crate) struct World {
 pub(crate) struct Cut {
     pub(crate) rows_max: usize,
     pub(crate) state_bytes_max: usize,
-    pub(crate) prompt_tokens: usize,
+    pub(crate) turn_steps: usize,
+    pub(crate) idle_after: Duration,
     pub(crate) logits_bytes_max: usize,
     pub(crate) parked_max: usize,
 }
@@ -39,7 +40,8 @@ impl Default for Cut {
         Self {
             rows_max: 8,
             state_bytes_max: 1 << 20,
-            prompt_tokens: 16,
+            turn_steps: 8,
+            idle_after: Duration::ZERO,
             logits_bytes_max: 1 << 20,
             parked_max: 8,
         }
@@ -72,8 +74,9 @@ impl World {
         let limits = EngineLimits {
             rows_max: cut.rows_max,
             state_bytes_max: cut.state_bytes_max,
-            prompt_tokens_alone: 2 * cut.prompt_tokens,
-            prompt_tokens_beside_decode: cut.prompt_tokens,
+            turn_steps: cut.turn_steps,
+            turn_steps_idle: 2 * cut.turn_steps,
+            idle_after: cut.idle_after,
             logits_bytes_max: cut.logits_bytes_max,
             parked_max: cut.parked_max,
             stall_timeout: STALL,
@@ -106,7 +109,8 @@ impl World {
         });
         let ids = ids.collect();
         let words: Vec<String> = (0..model.info().vocab_size).map(|id| format!("w{id}")).collect();
-        let tokenizer = Tokenizer::new(&TokenizerSpec::new(Kind::Whitespace), words.join("\n").as_bytes());
+        let tokenizer =
+            Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes());
         let tokenizer = Arc::new(tokenizer.expect("the words are distinct"));
         Self { model, sessions, ids, clock, inbox, engine, tokenizer }
     }

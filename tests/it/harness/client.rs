@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that sends exactly what a test says, and reads an answer as it comes.
+//! An HTTP/1.1 client that sends exactly what a test specifies, and reads an answer as it arrives.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// A request to be sent.
+/// A request that is not sent yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: String,
@@ -34,7 +34,7 @@ impl Request {
         self
     }
 
-    /// Sends it on a connection of its own, and waits for the head of the answer.
+    /// Sends the request on a connection of its own, and waits for the head of the answer.
     pub(crate) async fn open(self, address: SocketAddr) -> Reply {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let Self { method, target, headers, body } = self;
@@ -44,13 +44,13 @@ impl Request {
         }
         head += &format!("content-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await.unwrap();
-        // A server that refuses a body unread closes its side: the answer is there all the same.
+        // A server that refuses a body without reading it closes the connection, but its answer still arrives.
         let _ = stream.write_all(&body).await;
         Reply::read(BufReader::new(stream)).await
     }
 }
 
-/// The head of an answer, whose body is still to come. Dropping it closes the connection.
+/// The head of an answer whose body has not been read. Dropping this value closes the connection.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
@@ -71,14 +71,14 @@ impl Reply {
         Self { status, headers, stream }
     }
 
-    /// The value of a header; empty if it is not there.
+    /// The value of a header; empty if the answer does not have it.
     pub(crate) fn header(&self, name: &str) -> &str {
         find(&self.headers, name)
     }
 
-    /// The next piece of a body of unknown length; `None` at its end, or when the server has broken off.
+    /// The next chunk of a chunked body; `None` at its end, or if the server has closed the connection.
     pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
-        assert_eq!(self.header("transfer-encoding"), "chunked", "only such a body has pieces");
+        assert_eq!(self.header("transfer-encoding"), "chunked", "only a chunked body has chunks");
         let size = line(&mut self.stream).await;
         let size = usize::from_str_radix(&size, 16).ok()?;
         let mut chunk = vec![0; size];
@@ -101,7 +101,7 @@ impl Reply {
     }
 }
 
-/// A whole answer.
+/// An answer with its whole body.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -110,12 +110,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The answer that comes on `stream`, whatever was sent on it.
+    /// Reads an answer from `stream`.
     pub(crate) async fn read(stream: TcpStream) -> Self {
         Reply::read(BufReader::new(stream)).await.whole().await
     }
 
-    /// The value of a header; empty if it is not there.
+    /// The value of a header; empty if the answer does not have it.
     pub(crate) fn header(&self, name: &str) -> &str {
         find(&self.headers, name)
     }
@@ -128,14 +128,14 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// The JSON of an answer that must have this status.
+    /// Checks the status, and returns the JSON of the body.
     #[track_caller]
     pub(crate) fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         if self.body.is_empty() { Value::Null } else { self.json() }
     }
 
-    /// Checks a failure: its status, its code, and the four keys of its body. Returns `param` and `message`.
+    /// Checks the status, the code and the four keys of an error, and returns its `param` and its `message`.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, code: &str) -> (Value, String) {
         let body = self.json();
@@ -153,7 +153,7 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> &'a str {
 
 async fn line(stream: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
-    // A connection that is reset has no more lines.
+    // If the connection was reset, the line is empty.
     let _ = stream.read_line(&mut line).await;
     line.truncate(line.trim_end_matches(['\r', '\n']).len());
     line

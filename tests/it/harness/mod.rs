@@ -1,4 +1,4 @@
-//! What the tests of several areas share: models and networks, a server and its client, the program, and how a test is skipped.
+//! What the tests of several areas share: models and networks, a server and its client, the program, and skipping.
 
 pub(crate) mod client;
 pub(crate) mod models;

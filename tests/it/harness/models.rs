@@ -1,4 +1,5 @@
-//! The models of these tests: folders with weights from a counter, written and loaded as a user's would be, and scripted ones.
+//! The models of the tests: folders with weights from a counter, which are written and then loaded like those of a user, and
+//! scripted models.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -7,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use rnnlm_server::catalog::{Parts, Served, load_folder};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
-use rnnlm_server::text::{Kind, Tokenizer, TokenizerSpec};
+use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use super::network::mix;
 pub(crate) const VOCABULARY: [&str; 12] =
     ["<unk>", "<eos>", "the", "sea", "a", "ship", "of", "stars", "old", "man", "and", "sings"];
 
-/// Two layers of LSTM over words. It has an unknown token, and starts after the end of a text, which is the line end too.
+/// An LSTM of two layers over words. It has an unknown token, and starts after the end-of-text token, which is also its line end.
 pub(crate) fn words() -> Served {
     static WORDS: LazyLock<Served> = LazyLock::new(|| load(write_words));
     WORDS.clone()
@@ -85,7 +86,7 @@ pub(crate) fn graph(file: &str, onnx: &Value) -> Served {
 /// A scripted model over the words `a` to `z`, which starts after `a`.
 pub(crate) fn scripted(fake: impl FnOnce(Fake) -> Fake) -> Served {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
-    let spec = TokenizerSpec::new(Kind::Whitespace);
+    let spec = TokenizerSpec::new(TokenizerKind::Whitespace);
     let tokenizer = Tokenizer::new(&spec, words.join("\n").as_bytes()).unwrap();
     let parts = Parts {
         name: "scripted".into(),
@@ -151,7 +152,7 @@ impl Folder<'_> {
     }
 }
 
-/// A tensor of numbers in `-1..1`, by its name and their places.
+/// A tensor of numbers in `-1..1`. Each number depends on the tensor's name and the number's index.
 fn tensor(name: String, shape: &[usize]) -> (String, Vec<usize>, Vec<u8>) {
     let seed = name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
     let value = |place: u64| (mix(seed ^ place << 32) >> 40) as f32 / (1 << 23) as f32 - 1.0;

@@ -1,4 +1,4 @@
-//! Networks whose weights come from a counter: the same on every machine, without a file.
+//! Networks whose weights come from a counter, so that they are the same on every machine and need no file.
 
 use proptest::prelude::*;
 use rnnlm_server::lm::{Cell, LoadOptions, TokenId, WeightsType};
@@ -8,15 +8,10 @@ use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weight
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) architecture: Architecture,
-    pub(crate) output: OutputKind,
+    /// Whether the output layer shares the weights of the embedding.
+    pub(crate) tied_output: bool,
     pub(crate) biases: Biases,
     pub(crate) seed: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum OutputKind {
-    Own,
-    Tied,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +22,7 @@ pub(crate) enum Biases {
 }
 
 impl Shape {
-    /// The weights, uniform in `-1/sqrt(fan-in)..1/sqrt(fan-in)`, as PyTorch begins.
+    /// The weights, uniform in `-1/sqrt(hidden)..1/sqrt(hidden)` as PyTorch initialises them.
     pub(crate) fn weights(&self) -> Weights {
         let Architecture { cell, vocab_size, embedding_size, hidden_sizes, .. } = &self.architecture;
         let mut random = Counter { key: self.seed, next: 0 };
@@ -45,7 +40,7 @@ impl Shape {
             input = hidden;
         }
         let bound = 1.0 / (input as f32).sqrt();
-        let output = matches!(self.output, OutputKind::Own).then(|| random.values(vocab_size * input, bound));
+        let output = (!self.tied_output).then(|| random.values(vocab_size * input, bound));
         let output_bias = (!matches!(self.biases, Biases::None)).then(|| random.values(*vocab_size, bound));
         Weights { embedding, layers, output, output_bias }
     }
@@ -55,7 +50,7 @@ impl Shape {
         Rnn::new(&self.architecture, self.weights(), options).expect("weights of the right shapes")
     }
 
-    /// `len` tokens of the vocabulary, by `key`.
+    /// `len` tokens of the vocabulary, which depend on `key`.
     pub(crate) fn tokens(&self, key: u64, len: usize) -> Vec<TokenId> {
         let vocab_size = self.architecture.vocab_size as u64;
         let mut random = Counter { key: self.seed ^ key.rotate_left(32), next: 0 };
@@ -68,7 +63,7 @@ pub(crate) fn weights_types() -> impl Strategy<Value = WeightsType> {
     prop::sample::select(&WeightsType::ALL[..])
 }
 
-/// Every cell in every form.
+/// Every cell, in every form that it has.
 pub(crate) const CELLS: [(Cell, GruForm); 6] = [
     (Cell::RnnTanh, GruForm::ResetAfter),
     (Cell::RnnRelu, GruForm::ResetAfter),
@@ -84,18 +79,17 @@ pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
     let biases = prop_oneof![Just(Biases::Both), Just(Biases::InputOnly), Just(Biases::None)];
     let layers = (size(), prop::collection::vec(size(), 1..4));
     (prop::sample::select(&CELLS[..]), 1usize..150, layers, any::<bool>(), biases, any::<u64>()).prop_map(
-        |((cell, gru_form), vocab_size, (embedding_size, mut hidden_sizes), tied, biases, seed)| {
-            let output = if tied { OutputKind::Tied } else { OutputKind::Own };
-            if tied {
-                *hidden_sizes.last_mut().expect("one layer at the least") = embedding_size;
+        |((cell, gru_form), vocab_size, (embedding_size, mut hidden_sizes), tied_output, biases, seed)| {
+            if tied_output {
+                *hidden_sizes.last_mut().expect("at least one layer") = embedding_size;
             }
             let architecture = Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form };
-            Shape { architecture, output, biases, seed }
+            Shape { architecture, tied_output, biases, seed }
         },
     )
 }
 
-/// A counter-based generator: integers only until the last, exact steps.
+/// A counter-based random number generator. It computes with integers, except for the last steps, which are exact.
 pub(crate) struct Counter {
     pub(crate) key: u64,
     pub(crate) next: u64,

@@ -1,10 +1,10 @@
-//! The program as a child process, and how it ended.
+//! The program as a child process, and its exit code and output.
 
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-/// Where the program is.
+/// The path of the program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_rnnlm-server");
 
 /// A command that runs the program with an empty environment and empty standard input, and captures what it prints.
@@ -14,36 +14,36 @@ pub(crate) fn program() -> Command {
     command
 }
 
-/// How the program ended.
+/// The exit code and the output of the program.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// `None` where a signal ended it.
+    /// `None` if a signal ended the program.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
 impl Ended {
-    /// Runs a command of [`program`] to its end.
+    /// Runs a command from [`program`] until it exits.
     pub(crate) fn run(command: &mut Command) -> Self {
         Self::of(command.spawn().expect("the binary was built for this test"))
     }
 
-    /// Waits for a child of [`program`].
+    /// Waits until a child of [`program`] exits.
     pub(crate) fn of(child: Child) -> Self {
         let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program prints UTF-8");
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// What it printed, having succeeded.
+    /// Checks that the program succeeded, and returns what it printed.
     #[track_caller]
     pub(crate) fn succeeded(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout
     }
 
-    /// The JSON that it printed on one line.
+    /// Checks that the program succeeded, and returns the JSON that it printed on one line.
     #[track_caller]
     pub(crate) fn json(self) -> Value {
         let printed = self.succeeded();
@@ -51,7 +51,7 @@ impl Ended {
         serde_json::from_str(&printed).unwrap()
     }
 
-    /// The one-line message on stderr, having failed with `code`.
+    /// Checks that the program failed with `code`, and returns the one-line message on stderr.
     #[track_caller]
     pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.stderr.lines().count()), (Some(code), 1), "{self:?}");

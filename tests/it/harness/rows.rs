@@ -1,4 +1,4 @@
-//! The one way in which the tests run rows of a model.
+//! Runs of rows of a model: the one place where the tests call `Model::run`.
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Logits, Model, Row, RowError, Scratch, State, TokenId};
@@ -20,7 +20,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// What became of a row.
+/// The result of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) state: State,
@@ -28,12 +28,12 @@ pub(crate) struct Answer {
     pub(crate) outcome: Result<(), RowError>,
 }
 
-/// Runs rows together with room for many logits.
+/// Runs rows together, with space for the logits of many positions at once.
 pub(crate) fn run(model: &dyn Model, asks: Vec<Ask<'_>>) -> Vec<Answer> {
     run_in(model, asks, &mut Scratch::new(1 << 20))
 }
 
-/// Runs rows together in `scratch`. The sink overwrites what it gets, as a sampler may.
+/// Runs rows together in `scratch`. The sink overwrites the logits that it receives, as a sampler may.
 pub(crate) fn run_in(model: &dyn Model, asks: Vec<Ask<'_>>, scratch: &mut Scratch) -> Vec<Answer> {
     let mut logits: Vec<Vec<(usize, Vec<f32>)>> = vec![Vec::new(); asks.len()];
     let mut states: Vec<State> = asks.iter().map(|ask| ask.state.clone()).collect();

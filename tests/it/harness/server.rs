@@ -1,4 +1,4 @@
-//! A server of one test: in its process, on a free port, over the models and the configuration that the test wants.
+//! A server for one test. It runs in the test's process, on a free port, with the models and the configuration of the test.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use tokio::time::timeout;
 use super::client::{Answer, Reply, Request};
 use super::models::{letters, words};
 
-/// How long a test waits for what must happen at once.
+/// How long a test waits for an event that should happen immediately.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a server is started with.
+/// The models, configuration and clock that a server is started with.
 pub(crate) struct Setup {
     pub(crate) config: Config,
     /// The first is the default model.
@@ -39,24 +39,24 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// The usual one, over these models alone.
+    /// The default setup with only these models.
     pub(crate) fn over(models: Vec<Served>) -> Self {
         Self { models, ..Self::default() }
     }
 
-    /// The usual one, but for what `change` does to its configuration.
+    /// The default setup with its configuration changed by `change`.
     pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let mut setup = Self::default();
         change(&mut setup.config);
         setup
     }
 
-    /// Starts it.
+    /// Starts a server.
     pub(crate) async fn start(self) -> Server {
         let Self { config, models, clock } = self;
         let default = models[0].name.clone();
         let catalog = Catalog::new(models, Some(&default)).unwrap();
-        let app = App::new(config, Arc::default());
+        let app = App::new(config, clock.clone());
         let service = Service::start(&app.config, catalog, app.metrics.clone(), clock.clone()).unwrap();
         app.ready(Arc::new(service));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,7 +67,7 @@ impl Setup {
     }
 }
 
-/// A running server. It ends with the test's run-time.
+/// A running server. It ends with the test's runtime.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) app: Arc<App>,
@@ -77,7 +77,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The usual one.
+    /// Starts a server with the default setup.
     pub(crate) async fn start() -> Self {
         Setup::default().start().await
     }
@@ -104,14 +104,14 @@ impl Server {
         self.send(Request::new("DELETE", target)).await
     }
 
-    /// Returns when so many jobs run or wait.
+    /// Waits until `count` jobs are running or waiting.
     pub(crate) async fn until_jobs(&self, count: usize) {
         let service = self.app.service().unwrap();
         let jobs = |stats: PoolStats| stats.running + stats.waiting;
         self.until(|| jobs(service.pool().stats()) == count).await;
     }
 
-    /// Returns when what no message tells has come about.
+    /// Waits until `reached` returns true, for events of which no message tells the test.
     pub(crate) async fn until(&self, reached: impl Fn() -> bool) {
         let reached = async {
             while !reached() {
@@ -121,17 +121,17 @@ impl Server {
         timeout(PATIENCE, reached).await.unwrap();
     }
 
-    /// Moves the manual clock that the server was started with.
+    /// Advances the manual clock that the server was started with.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
 
-    /// Asks it to stop, as a first signal does.
+    /// Asks the server to stop, as a first signal does.
     pub(crate) async fn stop(&self) {
         self.stop.send(()).await.unwrap();
     }
 
-    /// Returns when it has stopped.
+    /// Waits until the server has stopped.
     pub(crate) async fn stopped(self) {
         self.served.await.unwrap();
     }

@@ -1,8 +1,8 @@
-//! What a test does where this machine lacks something that it needs.
+//! How a test is skipped on a machine that lacks a component that the test needs.
 
 use std::io::{Write, stderr};
 
-/// Reports that the test, or a part of it, is skipped. With `CI=true` that is a failure: a CI machine has every component.
+/// Reports that the test, or a part of it, is skipped. With `CI=true` a skip is a failure, because a CI machine has every component.
 #[track_caller]
 pub(crate) fn skip(why: &str) {
     assert!(

@@ -1,4 +1,4 @@
-//! The error contract: every way of being refused, with its status, its code and the field at fault.
+//! The error contract: every reason for refusing a request, with its status, its code and the field at fault.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::harness::client::Request;
 use crate::harness::models::scripted;
 use crate::harness::server::{Server, Setup};
 
-/// Where a request goes, its body, and what it is refused with: the code, and the field at fault.
+/// A request that is refused: its target and its body, then the code and the field at fault of the answer.
 type Refused<'a> = (&'a str, Value, &'a str, Value);
 
-/// Checks that each is refused with 422, and that none moves a session.
+/// Checks that each request is refused with 422, and that none of them moves a session.
 async fn check(cases: impl IntoIterator<Item = Refused<'_>>) {
     let server = Server::start().await;
     server.post("/v1/sessions", json!({"id": "s"})).await.expect(201);
@@ -28,7 +28,7 @@ async fn check(cases: impl IntoIterator<Item = Refused<'_>>) {
 }
 
 #[tokio::test]
-async fn fields_that_no_request_of_this_kind_has_are_refused() {
+async fn an_unknown_field_is_refused_and_named() {
     let cases = [
         ("/v1/next", json!({"txet": "a"}), "txet"),
         ("/v1/next", json!({"session": "s"}), "session"),
@@ -45,7 +45,7 @@ async fn fields_that_no_request_of_this_kind_has_are_refused() {
 }
 
 #[tokio::test]
-async fn values_of_the_wrong_type_or_out_of_range_are_refused() {
+async fn a_value_of_the_wrong_type_or_out_of_range_is_refused_and_named() {
     let cases = [
         ("/v1/next", json!({"text": "a", "tokens": [1]}), "tokens"),
         ("/v1/next", json!({"text": 1}), "text"),
@@ -78,7 +78,7 @@ async fn values_of_the_wrong_type_or_out_of_range_are_refused() {
 }
 
 #[tokio::test]
-async fn nothing_to_read_or_to_predict_from_is_refused() {
+async fn an_empty_input_or_context_is_refused() {
     check([
         ("/v1/sessions/s/append", json!({}), "empty_input", Value::Null),
         ("/v1/sessions/s/append", json!({"text": ""}), "empty_input", Value::Null),
@@ -92,7 +92,7 @@ async fn nothing_to_read_or_to_predict_from_is_refused() {
 }
 
 #[tokio::test]
-async fn what_the_vocabulary_does_not_have_is_refused() {
+async fn a_token_or_word_outside_the_vocabulary_is_refused() {
     check([
         ("/v1/next", json!({"tokens": [1, 12]}), "token_out_of_range", json!("tokens[1]")),
         ("/v1/next", json!({"candidates": [12]}), "token_out_of_range", json!("candidates[0]")),
@@ -104,18 +104,18 @@ async fn what_the_vocabulary_does_not_have_is_refused() {
 }
 
 #[tokio::test]
-async fn messages_name_the_word_and_its_place() {
+async fn a_message_names_the_word_and_its_offset() {
     let server = Server::start().await;
     let body = json!({"model": "letters", "text": "ab x"});
     let (_, message) = server.post("/v1/next", body).await.refused(422, "unknown_token");
     assert!(message.contains('x') && message.contains('3'), "{message}");
     let (_, message) =
         server.post("/v1/next", json!({"tokens": [12]})).await.refused(422, "token_out_of_range");
-    assert!(message.contains("below 12"), "{message}");
+    assert!(message.contains("largest id is 11"), "{message}");
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_400_and_numbers_that_nothing_holds_are_422() {
+async fn invalid_json_is_400_and_a_number_too_large_for_a_float_is_422() {
     let server = Server::start().await;
     let send = |body: &str| server.send(Request::new("POST", "/v1/next").body(body));
     for body in [
@@ -136,7 +136,7 @@ async fn what_is_not_json_is_400_and_numbers_that_nothing_holds_are_422() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_404_and_what_is_not_taken_405() {
+async fn an_unknown_resource_is_404_and_an_unknown_method_is_405() {
     let server = Server::start().await;
     for (method, target) in [("POST", "/v1/next"), ("POST", "/v1/tokenize"), ("POST", "/v1/sessions")] {
         let body = json!({"model": "nobody"});
@@ -152,7 +152,7 @@ async fn what_is_not_there_is_404_and_what_is_not_taken_405() {
     }
     server.get("/v1/sessions/nobody").await.refused(404, "session_not_found");
     server.delete("/v1/sessions/nobody").await.refused(404, "session_not_found");
-    // A path that is no text names no session either.
+    // A path that is not UTF-8 does not name a session.
     server.get("/v1/sessions/a%ffb").await.refused(422, "invalid_value");
     server.get("/v1/nowhere").await.refused(404, "route_not_found");
     let answer = server.send(Request::new("PUT", "/v1/next")).await;
@@ -163,7 +163,7 @@ async fn what_is_not_there_is_404_and_what_is_not_taken_405() {
 }
 
 #[tokio::test]
-async fn bodies_have_a_type_and_a_limit_and_texts_one_of_their_own() {
+async fn bodies_have_a_type_and_a_limit_and_texts_have_their_own_limit() {
     let server = Setup::configured(|config| {
         config.http.max_body = Bytes(2000);
         config.limits.max_text = Bytes(1000);
@@ -187,14 +187,14 @@ async fn bodies_have_a_type_and_a_limit_and_texts_one_of_their_own() {
 }
 
 #[tokio::test]
-async fn sessions_that_went_are_410_for_an_hour_saying_why() {
+async fn an_expired_or_evicted_session_is_410_for_an_hour_with_the_reason() {
     let setup =
         Setup { clock: Clock::manual(), ..Setup::configured(|config| config.sessions.sessions_max = 2) };
     let server = setup.start().await;
     server.post("/v1/sessions", json!({"id": "short", "ttl_seconds": 60})).await.expect(201);
     server.post("/v1/sessions", json!({"id": "used", "ttl_seconds": 60})).await.expect(201);
     server.advance(Duration::from_secs(59));
-    // Reading is a use; looking is none.
+    // A prediction from a session uses it; fetching its description does not.
     server.post("/v1/sessions/used/next", json!({})).await.expect(200);
     server.get("/v1/sessions/short").await.expect(200);
     server.advance(Duration::from_secs(1));
@@ -211,7 +211,7 @@ async fn sessions_that_went_are_410_for_an_hour_saying_why() {
 }
 
 #[tokio::test]
-async fn a_full_table_that_evicts_nobody_is_503() {
+async fn a_full_table_without_eviction_is_503() {
     let server = Setup::configured(|config| {
         config.sessions.sessions_max = 1;
         config.sessions.evict = Evict::None;
@@ -236,8 +236,9 @@ async fn a_full_queue_is_429() {
     let running = ask();
     let others = async {
         gate.entered().await;
-        // One of the two waits, the other finds the queue full and is answered while the gate is closed.
-        let (first, second) = (ask(), ask());
+        // One of the two waits; the other finds the queue full and is answered while the gate is closed.
+        let first = ask();
+        let second = ask();
         tokio::pin!(first, second);
         let (refused, waiting) = tokio::select! {
             refused = &mut first => (refused, second),
@@ -258,10 +259,11 @@ fn with_queue(mut config: rnnlm_server::config::Config) -> rnnlm_server::config:
 }
 
 #[tokio::test]
-async fn a_write_that_runs_out_of_time_says_where_its_session_stands() {
+async fn a_write_that_times_out_gives_the_position_of_its_session() {
     let (served, mut gate) = gated();
     let mut setup = Setup { clock: Clock::manual(), ..Setup::over(vec![served]) };
-    (setup.config.engine.prompt_chunk, setup.config.engine.prompt_chunk_idle) = (1, 1);
+    setup.config.engine.turn_steps = 1;
+    setup.config.engine.turn_steps_idle = 1;
     let server = setup.start().await;
     tokio::join!(async { server.post("/v1/sessions", json!({"id": "s"})).await.expect(201) }, async {
         gate.entered().await;
@@ -279,7 +281,7 @@ async fn a_write_that_runs_out_of_time_says_where_its_session_stands() {
 }
 
 #[tokio::test]
-async fn numbers_that_stop_being_finite_are_500_and_move_nothing() {
+async fn numbers_that_are_not_finite_are_500_and_do_not_move_the_session() {
     let server = Setup::over(vec![scripted(|fake| fake.nan_on(25))]).start().await;
     server.post("/v1/sessions", json!({"id": "s", "text": "b"})).await.expect(201);
     let append = |body| server.post("/v1/sessions/s/append", body);
@@ -293,7 +295,7 @@ async fn numbers_that_stop_being_finite_are_500_and_move_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_drains_answers_what_is_open_and_refuses_what_is_new() {
+async fn a_draining_server_answers_open_requests_and_refuses_new_ones() {
     let (served, mut gate) = gated();
     let server = Setup::over(vec![served]).start().await;
     let open = server.post("/v1/next", json!({"text": "b"}));

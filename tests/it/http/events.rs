@@ -1,4 +1,4 @@
-//! A stream of server-sent events, as a client reads it.
+//! The events of a server-sent stream, as a client reads them.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ pub(crate) struct Event {
     pub(crate) data: Value,
 }
 
-/// The events of a reply, as they come. Dropping it closes the connection.
+/// The events of a reply, as they arrive. Dropping this value closes the connection.
 pub(crate) struct Events {
     reply: Reply,
     buffer: Vec<u8>,
@@ -26,12 +26,12 @@ impl Events {
         Self { reply, buffer: Vec::new() }
     }
 
-    /// The head of the answer.
+    /// A header of the answer.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.reply.header(name)
     }
 
-    /// The next event; `None` at the end.
+    /// The next event; `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         const END: &[u8] = b"\n\n";
         loop {
@@ -46,14 +46,14 @@ impl Events {
             match self.reply.chunk().await {
                 Some(chunk) => self.buffer.extend(chunk),
                 None => {
-                    assert!(self.buffer.is_empty(), "the stream broke off within an event");
+                    assert!(self.buffer.is_empty(), "the stream ended within an event");
                     return None;
                 }
             }
         }
     }
 
-    /// All that are still to come.
+    /// All remaining events.
     pub(crate) async fn rest(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {

@@ -1,4 +1,4 @@
-//! A scripted model whose runs wait for the test: what happens in the middle of a run can be looked at without a race.
+//! A scripted model whose runs wait for the test, so that a test can look at the middle of a run without a race.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc as threads};
@@ -8,21 +8,21 @@ use tokio::sync::mpsc;
 
 use crate::harness::models::scripted;
 
-/// Holds every run of its model until it is let through. Dropping it lets all through.
+/// Holds every run of its model until the test lets it through. Dropping the gate lets all runs through.
 pub(crate) struct Gate {
     runs: mpsc::Receiver<Vec<usize>>,
     pass: threads::SyncSender<()>,
 }
 
-/// More runs than any test lets through: whoever counts them late still sees all.
-const RUNS: usize = 1024;
+/// More runs than any test lets through, so that a test that counts them late still sees all.
+const RUNS_MAX: usize = 1024;
 
 /// The scripted model behind a gate.
 pub(crate) fn gated() -> (Served, Gate) {
-    let (entered, runs) = mpsc::channel(RUNS);
-    let (pass, passed) = threads::sync_channel(RUNS);
+    let (entered, runs) = mpsc::channel(RUNS_MAX);
+    let (pass, passed) = threads::sync_channel(RUNS_MAX);
     let passed = Mutex::new(passed);
-    // Loading reads the initial tokens, before there is a test to let them through.
+    // The gate is open while loading, which reads the initial tokens before the test can let runs through.
     let armed = Arc::new(AtomicBool::new(false));
     let closed = armed.clone();
     let served = scripted(|fake| {
@@ -48,14 +48,14 @@ impl Gate {
         self.pass.send(()).unwrap();
     }
 
-    /// Lets through the run that comes next, and returns what it reads.
+    /// Lets the next run through, and returns the number of tokens of each of its rows.
     pub(crate) async fn let_through(&mut self) -> Vec<usize> {
         let lengths = self.entered().await;
         self.pass();
         lengths
     }
 
-    /// Lets all through; what they read is still told.
+    /// Lets all runs through. The receiver still gets the numbers of tokens that they read.
     pub(crate) fn open(self) -> mpsc::Receiver<Vec<usize>> {
         self.runs
     }

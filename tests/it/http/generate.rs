@@ -1,6 +1,6 @@
-//! Generation in one piece.
+//! Generation that is answered as a whole, not as a stream.
 
-use rnnlm_server::service::SessionId;
+use rnnlm_server::session::SessionId;
 use serde_json::{Value, json};
 
 use super::gate::{Gate, gated};
@@ -16,7 +16,7 @@ pub(crate) async fn session(server: &Server, text: &str) -> String {
     format!("/v1/sessions/{}", created["id"].as_str().unwrap())
 }
 
-/// Where the session at `path` stands, and whether it is busy.
+/// The position of the session at `path`, and whether it is busy.
 pub(crate) fn standing(server: &Server, path: &str) -> (u64, bool) {
     let id = SessionId::parse(path.rsplit('/').next().unwrap()).unwrap();
     let info = server.app.service().unwrap().sessions().info(&id).unwrap();
@@ -40,7 +40,7 @@ pub(crate) fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_answer_has_the_fields_of_the_contract() {
+async fn an_answer_has_the_documented_fields() {
     let server = Server::start().await;
     let body = json!({"text": "the old zebra", "max_tokens": 5, "seed": 7, "top_logprobs": 2});
     let answer = server.post(GENERATE, body).await.expect(200);
@@ -68,11 +68,11 @@ async fn an_answer_has_the_fields_of_the_contract() {
         assert!(top[0]["logprob"].as_f64() >= top[1]["logprob"].as_f64(), "{token}");
     }
     let plain = server.post(GENERATE, json!({"text": "the", "max_tokens": 1})).await.expect(200);
-    assert_eq!(plain["choices"][0].get("token_logprobs"), None, "nobody asked for it");
+    assert_eq!(plain["choices"][0].get("token_logprobs"), None, "it was not asked for");
 }
 
 #[tokio::test]
-async fn a_seed_repeats_and_one_that_is_made_up_is_told() {
+async fn a_seed_repeats_the_text_and_a_generated_seed_is_returned() {
     let server = Server::start().await;
     let drawn = async |seed: Option<u64>| {
         let answer = server
@@ -89,7 +89,7 @@ async fn a_seed_repeats_and_one_that_is_made_up_is_told() {
 }
 
 #[tokio::test]
-async fn temperature_0_takes_the_most_likely_token_whatever_the_seed() {
+async fn at_temperature_0_the_most_likely_token_is_drawn_for_any_seed() {
     let server = Server::start().await;
     let mut texts = Vec::new();
     for seed in [1, 2] {
@@ -122,17 +122,21 @@ async fn a_stop_string_over_several_tokens_ends_the_text_before_it() {
     assert_eq!(ids(stopped), ids(choice(&free))[..count], "the tokens of the stop string are among them");
     let listed = stopped["token_logprobs"].as_array().unwrap();
     let joined: String = listed.iter().map(|token| token["text"].as_str().unwrap()).collect();
-    assert_eq!(joined, whole[..at + stop.len()], "a listed token has the text that it adds, shown or not");
+    assert_eq!(
+        joined,
+        whole[..at + stop.len()],
+        "a listed token has the text that it adds, whether it is shown or not"
+    );
 }
 
 #[tokio::test]
-async fn the_end_of_text_stops_when_asked_and_is_no_text() {
+async fn the_end_of_text_stops_the_generation_if_asked_and_adds_no_text() {
     const EOS: u64 = 1;
     let server = Server::start().await;
     let body = |stop_at_eos: Option<bool>| json!({"max_tokens": 400, "seed": 1, "stop_at_eos": stop_at_eos});
     let by_default = server.post(GENERATE, body(None)).await.expect(200);
     let on = ids(choice(&by_default));
-    assert!(on.contains(&EOS), "the end of text is this model's newline: it goes on");
+    assert!(on.contains(&EOS), "the end of text is also this model's newline, so the generation continues");
     assert_eq!(choice(&by_default)["finish_reason"], "length");
     let at = on.iter().position(|&id| id == EOS).unwrap();
     let stopped = server.post(GENERATE, body(Some(true))).await.expect(200);
@@ -149,15 +153,19 @@ async fn banned_words_and_the_unknown_token_are_not_drawn() {
     let server = Server::start().await;
     let drawn = async |body: Value| ids(choice(&server.post(GENERATE, body).await.expect(200)));
     let free = drawn(json!({"max_tokens": 400, "seed": 2, "allow_unknown": true})).await;
-    assert!([0, 3, 4].iter().all(|id| free.contains(id)), "else the rest shows nothing: {free:?}");
+    assert!(
+        [0, 3, 4].iter().all(|id| free.contains(id)),
+        "the ban can be tested only if these tokens are drawn without it: {free:?}"
+    );
     let held = drawn(json!({"max_tokens": 400, "seed": 2, "banned": ["sea", 4]})).await;
     assert!([0, 3, 4].iter().all(|id| !held.contains(id)), "{held:?}");
 }
 
 #[tokio::test]
-async fn a_session_generates_64_tokens_as_twice_32() {
+async fn a_session_generates_the_same_64_tokens_in_one_call_and_in_two() {
     let server = Server::start().await;
-    let (once, twice) = (session(&server, "the old man").await, session(&server, "the old man").await);
+    let once = session(&server, "the old man").await;
+    let twice = session(&server, "the old man").await;
     let ask = async |path: &str, count: usize| {
         server.post(&format!("{path}/generate"), json!({"max_tokens": count, "seed": 11})).await
     };
@@ -174,7 +182,7 @@ async fn a_session_generates_64_tokens_as_twice_32() {
 }
 
 #[tokio::test]
-async fn a_session_moves_unless_told_not_to_and_only_from_where_it_is_expected() {
+async fn a_generation_moves_its_session_unless_commit_is_false_or_the_position_differs() {
     let server = Server::start().await;
     let path = session(&server, "the sea").await;
     let generate = format!("{path}/generate");
@@ -196,7 +204,7 @@ async fn a_session_moves_unless_told_not_to_and_only_from_where_it_is_expected()
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_said_before_any_stream_begins() {
+async fn an_invalid_request_is_refused_before_any_stream_begins() {
     let server = Server::start().await;
     for (body, code, param) in [
         (json!({"txet": "a"}), "unknown_field", json!("txet")),
@@ -243,7 +251,7 @@ async fn what_is_wrong_with_a_request_is_said_before_any_stream_begins() {
 }
 
 #[tokio::test]
-async fn nothing_to_draw_is_refused_also_as_a_stream() {
+async fn banning_every_token_is_refused_also_for_a_stream() {
     let server = Server::start().await;
     let all: Vec<usize> = (0..VOCABULARY.len()).collect();
     for stream in [false, true] {
@@ -252,7 +260,7 @@ async fn nothing_to_draw_is_refused_also_as_a_stream() {
 }
 
 #[tokio::test]
-async fn numbers_that_stop_being_finite_fail_their_request_alone() {
+async fn numbers_that_are_not_finite_fail_only_their_own_request() {
     let server = Setup::over(vec![scripted(|fake| fake.nan_on(3))]).start().await;
     for stream in [false, true] {
         let answer = server.post(GENERATE, json!({"text": "b d", "stream": stream})).await;
@@ -262,10 +270,11 @@ async fn numbers_that_stop_being_finite_fail_their_request_alone() {
 }
 
 #[tokio::test]
-async fn a_timeout_after_the_first_token_is_an_answer_and_before_it_a_failure() {
+async fn a_timeout_after_the_first_token_is_an_answer_and_before_it_an_error() {
     let (model, mut gate) = gated();
     let mut setup = Setup { clock: rnnlm_server::clock::Clock::manual(), ..Setup::over(vec![model]) };
-    (setup.config.engine.prompt_chunk, setup.config.engine.prompt_chunk_idle) = (1, 1);
+    setup.config.engine.turn_steps = 1;
+    setup.config.engine.turn_steps_idle = 1;
     let server = setup.start().await;
     let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     let generate = format!("{path}/generate");

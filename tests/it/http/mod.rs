@@ -1,5 +1,5 @@
-//! The service over a real socket, laid out like its URLs: small models whose weights come from a counter, real
-//! requests, whole answers.
+//! The service over a real socket, laid out like its URLs. The tests send requests to small models, whose weights come from a
+//! counter, and compare whole answers.
 
 mod errors;
 mod events;

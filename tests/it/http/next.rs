@@ -1,4 +1,4 @@
-//! `/v1/next` in all its forms, from a model's start and from a session.
+//! `/v1/next` in all its forms, from the start of a model and from a session.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ async fn next(server: &Server, body: Value) -> Value {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 fn numbers(list: &Value) -> Vec<f64> {
@@ -20,7 +20,7 @@ fn numbers(list: &Value) -> Vec<f64> {
 }
 
 #[tokio::test]
-async fn the_answer_has_every_field_of_the_contract() {
+async fn an_answer_has_every_documented_field() {
     let server = Server::start().await;
     let answer = next(&server, json!({"text": "the old submarine", "top_k": 3})).await;
     assert_eq!(
@@ -42,7 +42,7 @@ async fn the_answer_has_every_field_of_the_contract() {
 }
 
 #[tokio::test]
-async fn probabilities_sum_to_one_and_the_list_is_a_full_sort() {
+async fn probabilities_sum_to_one_and_the_list_is_sorted() {
     let server = Server::start().await;
     let answer = next(&server, json!({"text": "the sea", "top_k": 12, "full": true})).await;
     let logprobs = numbers(&answer["logprobs"]);
@@ -62,7 +62,7 @@ async fn probabilities_sum_to_one_and_the_list_is_a_full_sort() {
 }
 
 #[tokio::test]
-async fn asking_twice_by_get_or_by_ids_gives_the_same_answer() {
+async fn the_same_question_by_get_by_post_and_by_ids_has_the_same_answer() {
     let server = Server::start().await;
     let answer = next(&server, json!({"text": "the sea", "top_k": 4})).await;
     assert_eq!(next(&server, json!({"text": "the sea", "top_k": 4})).await, answer);
@@ -70,13 +70,13 @@ async fn asking_twice_by_get_or_by_ids_gives_the_same_answer() {
     assert_eq!(server.get("/v1/next?text=the%20sea&top_k=4").await.expect(200), answer);
     let typeless = Request::new("POST", "/v1/next").body(r#"{"text": "the sea", "top_k": 4, "model": null}"#);
     assert_eq!(server.send(typeless).await.expect(200), answer);
-    // Nothing read: the model's own start.
+    // Without an input, the question is about the start of the model.
     assert_eq!(next(&server, json!({})).await, next(&server, json!({"text": "", "tokens": null})).await);
     assert_eq!(next(&server, json!({})).await["position"], 0);
 }
 
 #[tokio::test]
-async fn candidates_come_in_the_order_asked_and_longer_ones_are_joint() {
+async fn candidates_are_in_the_order_asked_and_longer_ones_have_joint_probabilities() {
     let server = Server::start().await;
     let body = json!({"text": "the", "top_k": 12, "candidates": ["sea", "old man", 9, "submarine"]});
     let answer = next(&server, body).await;
@@ -99,7 +99,7 @@ async fn candidates_come_in_the_order_asked_and_longer_ones_are_joint() {
 }
 
 #[tokio::test]
-async fn special_tokens_leave_the_list_but_not_the_sum() {
+async fn special_tokens_are_left_out_of_the_list_but_not_of_the_sum() {
     let server = Server::start().await;
     let with = next(&server, json!({"text": "the", "top_k": 12})).await;
     let without = next(&server, json!({"text": "the", "top_k": 12, "special": false})).await;
@@ -115,7 +115,7 @@ async fn special_tokens_leave_the_list_but_not_the_sum() {
 }
 
 #[tokio::test]
-async fn octets_are_the_full_vector_in_f32() {
+async fn an_octet_stream_is_the_full_vector_in_f32() {
     let server = Server::start().await;
     let full = next(&server, json!({"text": "the submarine", "full": true})).await;
     let octets = |request: Request| server.send(request.header("accept", "application/octet-stream"));
@@ -130,7 +130,7 @@ async fn octets_are_the_full_vector_in_f32() {
 }
 
 #[tokio::test]
-async fn a_sampled_view_shows_what_is_left() {
+async fn the_sampled_view_covers_only_the_tokens_that_the_filters_keep() {
     let server = Server::start().await;
     let model = next(&server, json!({"text": "the", "top_k": 12, "full": true})).await;
     let banned = &model["distribution"][0]["id"];
@@ -147,7 +147,7 @@ async fn a_sampled_view_shows_what_is_left() {
         (&candidate["prob"], &candidate["logprob"], &candidate["rank"]),
         (&json!(0.0), &Value::Null, &Value::Null)
     );
-    // Half the temperature doubles every log ratio.
+    // A temperature of 0.5 doubles every difference of log-probabilities.
     let ratio = |view: &Value, a: usize, b: usize| {
         let logprob = |id: usize| number(&view["logprobs"][id]);
         logprob(a) - logprob(b)
@@ -165,7 +165,7 @@ async fn a_sampled_view_shows_what_is_left() {
 }
 
 #[tokio::test]
-async fn many_questions_are_answered_in_order_each_as_if_alone() {
+async fn the_questions_of_a_batch_are_answered_in_order_and_each_as_if_alone() {
     let server = Server::start().await;
     server.post("/v1/sessions", json!({"id": "s", "text": "the old"})).await.expect(201);
     let entries = json!([
@@ -199,7 +199,7 @@ async fn many_questions_are_answered_in_order_each_as_if_alone() {
 }
 
 #[tokio::test]
-async fn many_questions_are_answered_at_once() {
+async fn the_questions_of_a_batch_are_computed_together() {
     let (served, mut gate) = gated();
     let server = Setup::over(vec![served]).start().await;
     let all_open = async {
@@ -215,13 +215,13 @@ async fn many_questions_are_answered_at_once() {
 }
 
 #[tokio::test]
-async fn a_batch_is_bounded_and_stands_alone() {
+async fn a_batch_has_a_limit_and_excludes_other_fields() {
     let server = Setup::configured(|config| config.limits.max_requests = 2).start().await;
     let entries = |count| json!({"requests": vec![json!({"text": "a"}); count]});
     assert_eq!(next(&server, entries(2)).await["responses"].as_array().unwrap().len(), 2);
     let (param, message) = server.post("/v1/next", entries(3)).await.refused(422, "invalid_value");
     assert_eq!(param, "requests");
-    assert!(message.contains("at most 2"), "{message}");
+    assert!(message.contains("the maximum is 2"), "{message}");
     let mixed = json!({"requests": [], "text": "a"});
     assert_eq!(server.post("/v1/next", mixed).await.refused(422, "invalid_value").0, "requests");
     let misspelt = json!({"requests": [{}, {"txet": "a"}]});
@@ -229,7 +229,7 @@ async fn a_batch_is_bounded_and_stands_alone() {
 }
 
 #[tokio::test]
-async fn a_session_is_asked_and_stays_where_it_is() {
+async fn a_question_does_not_move_its_session() {
     let server = Server::start().await;
     server.post("/v1/sessions", json!({"id": "s", "text": "the old"})).await.expect(201);
     let ahead = server.post("/v1/sessions/s/next", json!({"text": "man and"})).await;

@@ -1,4 +1,5 @@
-//! Models from ONNX files: lowered, run as they are with a state, and on a window of the last ids. Clients see no difference.
+//! Models from ONNX files: lowered to the native engine, run as they are with a state, and run on a window of the last ids.
+//! Clients see no difference between them.
 
 use serde_json::{Value, json};
 
@@ -21,13 +22,13 @@ async fn server() -> Server {
 }
 
 #[tokio::test]
-async fn a_model_says_how_its_graph_was_understood() {
+async fn the_description_of_a_model_says_how_its_graph_was_understood() {
     let server = server().await;
     let model = |name: &'static str| {
         let server = &server;
         async move { server.get(&format!("/v1/models/{name}")).await.expect(200) }
     };
-    assert!(model("words").await.get("onnx").is_none(), "safetensors are no graph");
+    assert!(model("words").await.get("onnx").is_none(), "a model from safetensors has no graph");
 
     let lowered = model(LOWERED).await;
     assert_eq!((&lowered["backend"], &lowered["cell"]), (&json!("native"), &json!("lstm")));
@@ -49,7 +50,7 @@ async fn a_model_says_how_its_graph_was_understood() {
     assert_eq!(role(&onnx["inputs"], "c0_in"), "state, from `c0_out`");
     assert_eq!(role(&onnx["outputs"], "y"), "logits");
     assert_eq!(role(&onnx["outputs"], "h0_out"), "state, into `h0_in`");
-    // What is carried twice over, and the last id.
+    // The state twice over, and the last id.
     assert_eq!(stateful["state_bytes"], json!((2 * 10 + 1) * 4));
 
     let windowed = model(WINDOWED).await;
@@ -58,7 +59,7 @@ async fn a_model_says_how_its_graph_was_understood() {
 }
 
 #[tokio::test]
-async fn a_session_in_pieces_is_the_text_at_once() {
+async fn a_text_read_in_pieces_gives_the_state_of_the_text_read_at_once() {
     let server = server().await;
     for model in ALL {
         let whole = server
@@ -74,31 +75,41 @@ async fn a_session_in_pieces_is_the_text_at_once() {
             server.post(&format!("/v1/sessions/{model}/next"), json!({"full": true})).await.expect(200);
         let what_if = json!({"text": "and the sea", "full": true});
         let ahead = server.post(&format!("/v1/sessions/{model}/next"), what_if).await.expect(200);
-        assert_eq!(ahead["logprobs"], whole["logprobs"], "{model}: read ahead on a copy");
+        assert_eq!(
+            ahead["logprobs"], whole["logprobs"],
+            "{model}: a question reads ahead on a copy of the state"
+        );
         let again =
             server.post(&format!("/v1/sessions/{model}/next"), json!({"full": true})).await.expect(200);
-        assert_eq!(again, before, "{model}: asking moves nothing");
+        assert_eq!(again, before, "{model}: a question does not move the session");
         server
             .post(&format!("/v1/sessions/{model}/append"), json!({"text": "and the sea"}))
             .await
             .expect(200);
         let after =
             server.post(&format!("/v1/sessions/{model}/next"), json!({"full": true})).await.expect(200);
-        assert_eq!(after["logprobs"], whole["logprobs"], "{model}: in pieces");
+        assert_eq!(after["logprobs"], whole["logprobs"], "{model}: read in pieces");
         let fork = json!({"id": format!("{model}-fork")});
         server.post(&format!("/v1/sessions/{model}/fork"), fork).await.expect(201);
         server.post(&format!("/v1/sessions/{model}/reset"), json!({})).await.expect(200);
         let fork = server.post(&format!("/v1/sessions/{model}-fork/next"), json!({"full": true})).await;
-        assert_eq!(fork.expect(200)["logprobs"], whole["logprobs"], "{model}: a fork outlives a reset");
+        assert_eq!(
+            fork.expect(200)["logprobs"],
+            whole["logprobs"],
+            "{model}: a reset does not change the fork"
+        );
         let start =
             server.post(&format!("/v1/sessions/{model}/next"), json!({"full": true})).await.expect(200);
         let fresh = server.post("/v1/next", json!({"model": model, "full": true})).await.expect(200);
-        assert_eq!(start["logprobs"], fresh["logprobs"], "{model}: a reset is a fresh start");
+        assert_eq!(
+            start["logprobs"], fresh["logprobs"],
+            "{model}: a reset session is at the start of the model"
+        );
     }
 }
 
 #[tokio::test]
-async fn scores_are_what_next_says_token_by_token() {
+async fn a_score_lists_the_log_probabilities_that_next_gives() {
     let server = server().await;
     for model in ALL {
         let text = ["old", "man", "of", "the", "stars"];

@@ -1,12 +1,13 @@
-//! Probes, metrics, models, tokens, request ids, and the document of all routes.
+//! Probes, metrics, models, tokens, request ids, and the OpenAPI document.
 
+use rnnlm_server::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::harness::client::Request;
-use crate::harness::server::Server;
+use crate::harness::server::{Server, Setup};
 
 #[tokio::test]
-async fn probes_answer_and_ids_are_echoed() {
+async fn probes_answer_and_request_ids_are_echoed() {
     let server = Server::start().await;
     for target in ["/livez", "/readyz", "/health"] {
         assert_eq!(server.get(target).await.expect(200)["status"], "ok");
@@ -23,7 +24,7 @@ async fn probes_answer_and_ids_are_echoed() {
 }
 
 #[tokio::test]
-async fn models_say_what_they_are() {
+async fn a_model_is_described() {
     let server = Server::start().await;
     let list = server.get("/v1/models").await.expect(200);
     assert_eq!(list["object"], "list");
@@ -32,7 +33,7 @@ async fn models_say_what_they_are() {
     assert_eq!(names, ["letters", "words"]);
     let words = server.get("/v1/models/words").await.expect(200);
     assert_eq!(words, models[1]);
-    // Embedding 12x6; layers of 8 and 5 units with two biases each; output 12x5 with its bias.
+    // An embedding of 12x6, layers of 8 and 5 units with two biases each, and an output layer of 12x5 with a bias.
     let parameters = 12 * 6 + 4 * 8 * (6 + 8 + 2) + 4 * 5 * (8 + 5 + 2) + 12 * (5 + 1);
     for (field, expected) in [
         ("object", json!("model")),
@@ -56,7 +57,7 @@ async fn models_say_what_they_are() {
 }
 
 #[tokio::test]
-async fn texts_become_tokens_and_tokens_texts() {
+async fn a_text_is_tokenized_and_its_tokens_give_the_text() {
     let server = Server::start().await;
     let answer = server.post("/v1/tokenize", json!({"text": "the submarine\nsea"})).await.expect(200);
     assert_eq!((&answer["tokens"], &answer["unknown_count"]), (&json!([2, 0, 1, 3]), &json!(1)));
@@ -89,11 +90,20 @@ async fn metrics_count_sessions_tokens_and_requests() {
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
-    assert!(!metrics.contains("submarine"), "no text in labels");
+    assert!(!metrics.contains("submarine"), "labels contain no text");
 }
 
 #[tokio::test]
-async fn the_document_lists_every_route_and_every_route_answers() {
+async fn requests_are_timed_by_the_clock_that_is_passed_in() {
+    let server = Setup { clock: Clock::manual(), ..Setup::default() }.start().await;
+    server.get("/v1/models").await.expect(200);
+    let metrics = server.get("/metrics").await.text();
+    let line = r#"rnnlm_http_request_duration_seconds_sum{route="/v1/models"} 0.0"#;
+    assert!(metrics.contains(line), "{line} is not in {metrics}");
+}
+
+#[tokio::test]
+async fn the_openapi_document_lists_every_route_and_every_route_answers() {
     let server = Server::start().await;
     let document = server.get("/openapi.json").await.expect(200);
     let paths = document["paths"].as_object().unwrap();

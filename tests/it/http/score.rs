@@ -1,4 +1,4 @@
-//! Scoring: texts in JSON, a text that is the body itself, and what could follow a session.
+//! Scoring: texts in JSON, a text as the request's body, and continuations of a session.
 
 use rnnlm_server::config::Bytes;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::harness::server::{Server, Setup};
 
 const SCORE: &str = "/v1/score";
 
-/// The fields of a result in which there is no number where nothing was scored.
+/// The fields of a result that are null if no token was scored.
 const RATIOS: [&str; 5] =
     ["perplexity", "word_perplexity", "bits_per_token", "bits_per_char", "bits_per_byte"];
 
@@ -35,17 +35,22 @@ fn figures(result: &Value) -> Value {
     result
 }
 
-/// Posts a text, in chunks of `size` bytes.
-async fn post_text(server: &Server, target: &str, (text, size): (&[u8], usize)) -> Answer {
+/// A text that is sent in chunks of `chunk_len` bytes.
+struct Chunked<'a> {
+    text: &'a [u8],
+    chunk_len: usize,
+}
+
+async fn post_text(server: &Server, target: &str, body: Chunked<'_>) -> Answer {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!(
         "POST {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
          transfer-encoding: chunked\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    for chunk in text.chunks(size) {
+    for chunk in body.text.chunks(body.chunk_len) {
         let sent = [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat();
-        // A server that has heard enough answers and closes its side.
+        // A server that refuses a text answers before its end and closes the connection.
         if stream.write_all(&sent).await.is_err() {
             break;
         }
@@ -55,7 +60,7 @@ async fn post_text(server: &Server, target: &str, (text, size): (&[u8], usize)) 
 }
 
 #[tokio::test]
-async fn an_answer_has_the_fields_of_the_contract_and_agrees_with_itself() {
+async fn an_answer_has_the_documented_fields_and_they_are_consistent() {
     let server = Server::start().await;
     let body = json!({"context": "the old", "texts": ["man and zebra", "sea\nthe"], "token_logprobs": true});
     let answer = score(&server, body).await;
@@ -98,7 +103,7 @@ async fn an_answer_has_the_fields_of_the_contract_and_agrees_with_itself() {
 }
 
 #[tokio::test]
-async fn a_score_is_the_sum_of_what_next_says_of_each_token() {
+async fn a_score_is_the_sum_of_the_log_probabilities_that_next_gives() {
     let server = Server::start().await;
     let ids = [2, 8, 9, 10, 1, 2, 3];
     let answer = score(&server, json!({"tokens": ids, "token_logprobs": true})).await;
@@ -123,7 +128,7 @@ async fn a_score_is_the_sum_of_what_next_says_of_each_token() {
 }
 
 #[tokio::test]
-async fn a_first_token_that_nothing_precedes_is_not_scored() {
+async fn a_first_token_without_context_is_not_scored() {
     let server = over_letters().await;
     let answer = score(&server, json!({"texts": ["a", "ab", "é b"], "token_logprobs": true})).await;
     let results = answer["results"].as_array().unwrap();
@@ -154,11 +159,11 @@ async fn a_first_token_that_nothing_precedes_is_not_scored() {
 }
 
 #[tokio::test]
-async fn a_perplexity_that_no_number_can_hold_is_null() {
+async fn a_perplexity_too_large_for_a_float_is_null() {
     let server = over_letters().await;
     let word = "abcde".repeat(400);
     let answer = score(&server, json!({"text": word})).await;
-    assert!(logprob(&answer) < -800.0, "else a number could hold it: {answer}");
+    assert!(logprob(&answer) < -800.0, "the perplexity is not too large for a float: {answer}");
     assert_eq!(
         (&answer["total"]["word_count"], &answer["total"]["word_perplexity"]),
         (&json!(1), &Value::Null)
@@ -167,7 +172,7 @@ async fn a_perplexity_that_no_number_can_hold_is_null() {
 }
 
 #[tokio::test]
-async fn context_and_carried_state_are_read_and_not_scored_twice() {
+async fn context_and_carried_state_are_read_but_not_scored() {
     let server = over_letters().await;
     let whole = score(&server, json!({"text": "abcd dcba"})).await;
     let start = score(&server, json!({"text": "abcd "})).await;
@@ -185,7 +190,7 @@ async fn context_and_carried_state_are_read_and_not_scored_twice() {
 }
 
 #[tokio::test]
-async fn the_end_of_text_is_scored_when_asked() {
+async fn the_end_of_text_is_scored_if_asked() {
     let server = Server::start().await;
     let plain = score(&server, json!({"texts": ["the sea", "a"]})).await;
     let ended =
@@ -198,7 +203,7 @@ async fn the_end_of_text_is_scored_when_asked() {
     assert_eq!(last["token"], "<eos>");
     let expected = plain["results"][0]["logprob"].as_f64().unwrap() + last["logprob"].as_f64().unwrap();
     assert_eq!(ended["results"][0]["logprob"].as_f64(), Some(expected));
-    assert_eq!(ended["results"][2]["scored_count"], 1, "an empty text has an end");
+    assert_eq!(ended["results"][2]["scored_count"], 1, "an empty text has an end of text");
     let (param, _) = over_letters()
         .await
         .post(SCORE, json!({"text": "a", "add_eos": true}))
@@ -208,7 +213,7 @@ async fn the_end_of_text_is_scored_when_asked() {
 }
 
 #[tokio::test]
-async fn continuations_are_scored_from_where_the_session_stands_and_it_stays() {
+async fn continuations_are_scored_from_the_session_without_moving_it() {
     let server = Server::start().await;
     let path = session(&server, "the old man").await;
     let continuations = json!(["and the sea", [2, 5], "sings"]);
@@ -218,7 +223,8 @@ async fn continuations_are_scored_from_where_the_session_stands_and_it_stays() {
     assert_eq!(answer.expect(200), expected);
     assert_eq!(standing(&server, &path), (3, false));
     let refused = |body: Value| {
-        let (server, path) = (&server, format!("{path}/score"));
+        let server = &server;
+        let path = format!("{path}/score");
         async move { server.post(&path, body).await }
     };
     let (param, _) = refused(json!({"continuations": ["a", ""]})).await.refused(422, "empty_input");
@@ -234,7 +240,7 @@ async fn continuations_are_scored_from_where_the_session_stands_and_it_stays() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_named() {
+async fn an_invalid_request_is_refused_with_its_field_named() {
     let mut setup = Setup::over(vec![words(), letters()]);
     setup.config.limits.max_texts = 3;
     setup.config.limits.max_prompt_tokens = 8;
@@ -269,48 +275,59 @@ async fn what_is_wrong_with_a_request_is_named() {
 }
 
 #[tokio::test]
-async fn a_text_in_pieces_is_scored_as_the_same_text_in_json() {
+async fn a_text_as_the_body_has_the_score_of_the_same_text_in_json() {
     let server = Server::start().await;
     let line = "the old man and the sea of stars zebra sings\n";
     let of_words = line.repeat(5000);
     let of_letters = "abé cde éé\n".repeat(20_000);
-    for (model, text, size) in [("words", &of_words, 9001), ("letters", &of_letters, 4999)] {
+    for (model, text, chunk_len) in [("words", &of_words, 9001), ("letters", &of_letters, 4999)] {
         let body = json!({"model": model, "text": text, "token_logprobs": true});
         let expected = score(&server, body).await;
         let target = format!("{SCORE}?model={model}&token_logprobs=true");
-        let pieces = post_text(&server, &target, (text.as_bytes(), size)).await.expect(200);
-        assert!(text.len() > 3 * (64 << 10), "more than one piece");
-        // Not one big comparison: what it would print helps nobody.
+        let pieces =
+            post_text(&server, &target, Chunked { text: text.as_bytes(), chunk_len }).await.expect(200);
+        assert!(text.len() > 3 * (64 << 10), "the server reads the text in several pieces");
+        // The answers are compared in parts, because a failure would print both in full.
         assert_eq!(figures(&pieces["results"][0]), figures(&expected["results"][0]), "{model}");
         assert_eq!(pieces["total"], expected["total"], "{model}");
         let listed = |answer: &Value| answer["results"][0]["token_logprobs"].as_array().unwrap().clone();
         let differs = listed(&pieces).iter().zip(&listed(&expected)).position(|(a, b)| a != b);
         assert_eq!((listed(&pieces).len(), differs), (listed(&expected).len(), None), "{model}");
     }
-    let ended = post_text(&server, "/v1/score?add_eos=true", (b"the sea", 1)).await.expect(200);
+    let ended = post_text(&server, "/v1/score?add_eos=true", Chunked { text: b"the sea", chunk_len: 1 })
+        .await
+        .expect(200);
     assert_eq!(ended, score(&server, json!({"text": "the sea", "add_eos": true})).await);
 }
 
 #[tokio::test]
-async fn a_text_that_is_the_body_may_be_longer_than_any_other() {
+async fn a_text_as_the_body_may_exceed_the_limits_of_other_texts() {
     let mut setup = Setup::default();
     setup.config.http.max_body = Bytes(1000);
     setup.config.limits.max_text = Bytes(1000);
     setup.config.limits.max_prompt_tokens = 900;
     let server = setup.start().await;
     let text = "the sea ".repeat(1000);
-    let answer = post_text(&server, SCORE, (text.as_bytes(), 777)).await.expect(200);
+    let answer =
+        post_text(&server, SCORE, Chunked { text: text.as_bytes(), chunk_len: 777 }).await.expect(200);
     assert_eq!(answer["total"]["token_count"], 2000);
     server.post(SCORE, json!({"text": text})).await.refused(413, "body_too_large");
-    let listed = post_text(&server, "/v1/score?token_logprobs=true", (text.as_bytes(), 777)).await;
+    let listed = post_text(
+        &server,
+        "/v1/score?token_logprobs=true",
+        Chunked { text: text.as_bytes(), chunk_len: 777 },
+    )
+    .await;
     listed.refused(422, "text_too_long");
-    // Without a place to cut, a text is a piece.
+    // A text without white space cannot be cut, so that it counts as one text.
     let solid = "sea".repeat(1000);
-    post_text(&server, SCORE, (solid.as_bytes(), 777)).await.refused(422, "text_too_long");
+    post_text(&server, SCORE, Chunked { text: solid.as_bytes(), chunk_len: 777 })
+        .await
+        .refused(422, "text_too_long");
 }
 
 #[tokio::test]
-async fn a_text_that_is_none_is_refused() {
+async fn a_body_that_is_not_a_text_is_refused() {
     let server = Server::start().await;
     for (text, code) in [
         (&b""[..], "empty_input"),
@@ -318,18 +335,23 @@ async fn a_text_that_is_none_is_refused() {
         (b"the \xff sea", "invalid_value"),
         (b"the s\xc3", "invalid_value"),
     ] {
-        let answer = post_text(&server, SCORE, (text, 3)).await;
+        let answer = post_text(&server, SCORE, Chunked { text, chunk_len: 3 }).await;
         match code {
             "" => drop(answer.expect(200)),
             code => assert_eq!(answer.refused(422, code).0, Value::Null),
         }
     }
     let long = ["a é ".repeat(40_000), "x".into()].concat();
-    let (_, message) = post_text(&server, "/v1/score?model=letters", (long.as_bytes(), 5000))
-        .await
-        .refused(422, "unknown_token");
+    let (_, message) =
+        post_text(&server, "/v1/score?model=letters", Chunked { text: long.as_bytes(), chunk_len: 5000 })
+            .await
+            .refused(422, "unknown_token");
     assert!(message.starts_with("in the part of the text that begins at character "), "{message}");
-    let (param, _) = post_text(&server, "/v1/score?texts=a", (b"a", 1)).await.refused(422, "unknown_field");
+    let (param, _) = post_text(&server, "/v1/score?texts=a", Chunked { text: b"a", chunk_len: 1 })
+        .await
+        .refused(422, "unknown_field");
     assert_eq!(param, json!("texts"));
-    post_text(&server, "/v1/score?model=none", (b"a", 1)).await.refused(404, "model_not_found");
+    post_text(&server, "/v1/score?model=none", Chunked { text: b"a", chunk_len: 1 })
+        .await
+        .refused(404, "model_not_found");
 }

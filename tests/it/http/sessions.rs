@@ -1,5 +1,8 @@
-//! `/v1/sessions`: made, listed, read on, copied, set back, ended.
+//! `/v1/sessions`: sessions are created, listed, appended to, forked, reset and deleted.
 
+use std::time::Duration;
+
+use rnnlm_server::clock::Clock;
 use serde_json::{Value, json};
 
 use super::gate::gated;
@@ -10,7 +13,7 @@ async fn create(server: &Server, body: Value) -> Value {
     server.post("/v1/sessions", body).await.expect(201)
 }
 
-/// What comes next in the session `id`, in full: equal answers mean equal states.
+/// The full next-token distribution of the session `id`. Equal answers mean equal states.
 async fn next(server: &Server, id: &str) -> Value {
     let mut answer = server.post(&format!("/v1/sessions/{id}/next"), json!({"full": true})).await.expect(200);
     answer.as_object_mut().unwrap().remove("unknown_count");
@@ -22,7 +25,7 @@ async fn append(server: &Server, id: &str, body: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_session_is_made_looked_at_and_ended() {
+async fn a_session_is_created_described_and_deleted() {
     let server = Server::start().await;
     let answer = server.post("/v1/sessions", json!({"id": "a:b.c-1", "text": "the old submarine"})).await;
     assert_eq!(answer.header("location"), "/v1/sessions/a:b.c-1");
@@ -47,7 +50,7 @@ async fn a_session_is_made_looked_at_and_ended() {
 }
 
 #[tokio::test]
-async fn an_id_is_made_up_or_taken_from_the_header() {
+async fn an_id_is_generated_or_taken_from_the_header() {
     let server = Server::start().await;
     let made_up = create(&server, json!({})).await;
     assert_eq!((made_up["id"].as_str().unwrap().len(), &made_up["position"]), (36, &json!(0)));
@@ -63,13 +66,13 @@ async fn an_id_is_made_up_or_taken_from_the_header() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_taken_is_refused_or_replaced() {
+async fn an_id_that_exists_is_refused_or_replaced() {
     let server = Server::start().await;
     create(&server, json!({"id": "s", "text": "the old"})).await;
     let refused = server.post("/v1/sessions", json!({"id": "s"})).await;
     refused.refused(409, "session_exists");
     assert_eq!(refused.header("x-should-retry"), "false");
-    // A replacement that fails leaves the old one as it was.
+    // A replacement that fails does not change the old session.
     let failed = server.post("/v1/sessions", json!({"id": "s", "replace": true, "tokens": [99]})).await;
     failed.refused(422, "token_out_of_range");
     assert_eq!(server.get("/v1/sessions/s").await.expect(200)["position"], 2);
@@ -77,7 +80,7 @@ async fn an_id_that_is_taken_is_refused_or_replaced() {
 }
 
 #[tokio::test]
-async fn a_session_answers_what_comes_next_in_the_call_that_makes_it() {
+async fn a_session_answers_a_question_in_the_call_that_creates_it() {
     let server = Server::start().await;
     let question = json!({"top_k": 3, "candidates": ["sea"], "sampling": {"temperature": 0.5}});
     let made = create(&server, json!({"id": "s", "text": "the old", "next": question})).await;
@@ -89,7 +92,7 @@ async fn a_session_answers_what_comes_next_in_the_call_that_makes_it() {
 }
 
 #[tokio::test]
-async fn the_list_goes_by_pages() {
+async fn sessions_are_listed_in_pages() {
     let server = Setup::configured(|config| config.sessions.sessions_page_max = 3).start().await;
     for id in ["d", "a", "c", "b", "e"] {
         create(&server, json!({"id": id})).await;
@@ -114,7 +117,7 @@ async fn the_list_goes_by_pages() {
 }
 
 #[tokio::test]
-async fn reading_in_pieces_is_reading_at_once() {
+async fn a_text_appended_in_pieces_gives_the_state_of_the_whole() {
     let server = Server::start().await;
     create(&server, json!({"id": "whole", "text": "the old man and the sea"})).await;
     create(&server, json!({"id": "pieces"})).await;
@@ -130,7 +133,7 @@ async fn reading_in_pieces_is_reading_at_once() {
 }
 
 #[tokio::test]
-async fn tokens_read_are_scored_when_asked_for() {
+async fn appended_tokens_are_scored_if_asked() {
     let server = Server::start().await;
     create(&server, json!({"id": "s", "text": "the"})).await;
     let body = json!({"text": "old  submarine", "token_logprobs": true, "next": {"top_k": 2}});
@@ -161,7 +164,7 @@ async fn tokens_read_are_scored_when_asked_for() {
 }
 
 #[tokio::test]
-async fn a_first_token_that_nothing_precedes_has_no_logprob() {
+async fn a_first_token_without_context_has_no_logprob() {
     let server = Server::start().await;
     create(&server, json!({"id": "s", "model": "letters"})).await;
     let answer =
@@ -173,7 +176,7 @@ async fn a_first_token_that_nothing_precedes_has_no_logprob() {
 }
 
 #[tokio::test]
-async fn a_fork_goes_its_own_way_and_a_reset_starts_afresh() {
+async fn a_fork_does_not_move_the_parent_and_a_reset_returns_to_the_start() {
     let server = Server::start().await;
     create(&server, json!({"id": "s", "text": "the old"})).await;
     let fork = server.post("/v1/sessions/s/fork", json!({"id": "f", "ttl_seconds": 60})).await;
@@ -196,7 +199,7 @@ async fn a_fork_goes_its_own_way_and_a_reset_starts_afresh() {
 }
 
 #[tokio::test]
-async fn two_sessions_interleaved_are_as_each_alone() {
+async fn two_interleaved_sessions_have_the_states_of_each_alone() {
     let server = Server::start().await;
     let texts = [("p", ["the", "old man", "and"]), ("q", ["a ship", "of", "the stars"])];
     for (id, _) in texts {
@@ -214,7 +217,7 @@ async fn two_sessions_interleaved_are_as_each_alone() {
 }
 
 #[tokio::test]
-async fn writes_take_the_position_that_they_expect() {
+async fn a_write_at_another_position_than_expected_is_refused() {
     let server = Server::start().await;
     create(&server, json!({"id": "s", "text": "the"})).await;
     let wrong = json!({"text": "old", "expected_position": 7});
@@ -229,7 +232,7 @@ async fn writes_take_the_position_that_they_expect() {
 }
 
 #[tokio::test]
-async fn during_a_write_reads_see_what_was_before_and_writes_are_refused() {
+async fn during_a_write_reads_see_the_state_before_it_and_writes_are_refused() {
     let (served, mut gate) = gated();
     let server = Setup::over(vec![served]).start().await;
     let made = tokio::join!(create(&server, json!({"id": "s", "text": "b"})), async {
@@ -263,4 +266,56 @@ async fn during_a_write_reads_see_what_was_before_and_writes_are_refused() {
     assert_eq!(server.get("/v1/sessions/s").await.expect(200)["busy"], false);
     assert_eq!(before, next(&server, "f").await);
     assert_ne!(before, next(&server, "s").await);
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_does_not_extend_the_life_of_its_session() {
+    let server = Setup { clock: Clock::manual(), ..Setup::default() }.start().await;
+    let made = create(&server, json!({"id": "s", "text": "the"})).await;
+    let expires = |session: &Value| session["expires_at"].as_str().unwrap().to_owned();
+    server.advance(Duration::from_secs(10));
+    for (target, body) in [
+        ("append", json!({})),
+        ("append", json!({"text": ""})),
+        ("append", json!({"tokens": [99]})),
+        ("append", json!({"text": "sea", "tokens": [1]})),
+        ("append", json!({"text": "sea", "model": "letters"})),
+        ("append", json!({"text": "sea", "next": {"top_k": 9999}})),
+        ("append", json!({"text": "sea", "next": {"candidates": [99]}})),
+        ("generate", json!({"max_tokens": 0})),
+        ("generate", json!({"temperature": -1})),
+        ("generate", json!({"banned": ["submarine"]})),
+        ("generate", json!({"tokens": [99]})),
+        ("generate", json!({"tokens": [99], "commit": false})),
+        ("generate", json!({"timeout_ms": 0})),
+        ("reset", json!({"expected_position": -1})),
+        ("next", json!({"tokens": [99]})),
+        ("next", json!({"top_k": 9999})),
+        ("score", json!({"continuations": ["the", ""]})),
+        ("fork", json!({"ttl_seconds": 0})),
+        ("fork", json!({"id": "a b"})),
+    ] {
+        let answer = server.post(&format!("/v1/sessions/s/{target}"), body.clone()).await;
+        assert_eq!(answer.status, 422, "{target} {body}: {}", answer.text());
+        let session = server.get("/v1/sessions/s").await.expect(200);
+        assert_eq!(expires(&session), expires(&made), "{target} {body}");
+    }
+    append(&server, "s", json!({"text": "sea"})).await;
+    assert_ne!(expires(&server.get("/v1/sessions/s").await.expect(200)), expires(&made));
+}
+
+#[tokio::test]
+async fn a_write_that_will_be_refused_does_not_stand_in_the_way_of_another() {
+    let server = Server::start().await;
+    create(&server, json!({"id": "s", "model": "letters"})).await;
+    // Long enough to be tokenised beside the other writes, and refused for its last character.
+    let text = "ab ".repeat(1 << 20) + "x";
+    let refused = server.post("/v1/sessions/s/append", json!({"text": text}));
+    let others = async {
+        for position in 1..=50 {
+            assert_eq!(append(&server, "s", json!({"text": "a"})).await["position"], position);
+        }
+    };
+    let (refused, ()) = tokio::join!(refused, others);
+    refused.refused(422, "unknown_token");
 }

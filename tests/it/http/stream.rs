@@ -1,4 +1,4 @@
-//! Generation as a stream of events: what is in it, and what ends it.
+//! Generation as a stream of events: its contents, and how it ends.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ async fn stream(server: &Server, target: &str, body: Value) -> Events {
     Events::new(server.open(request(target, body)).await)
 }
 
-/// Waits until no request is open: the server has seen that the client is gone.
+/// Waits until no request is open, so that the server has noticed that the client is gone.
 async fn forgotten(server: &Server) {
     server.app.idle().await;
 }
 
 #[tokio::test]
-async fn events_have_the_fields_of_the_contract() {
+async fn events_have_the_documented_fields() {
     let server = Server::start().await;
     let path = session(&server, "the old").await;
     let body = json!({"text": "man zebra", "max_tokens": 3, "seed": 7, "top_logprobs": 1});
@@ -38,7 +38,7 @@ async fn events_have_the_fields_of_the_contract() {
     assert_eq!((events.header("cache-control"), events.header("x-accel-buffering")), ("no-cache", "no"));
     assert_eq!(events.header("x-session-id"), id);
     let events = events.rest().await;
-    assert!(events.iter().map(|event| event.id).eq(0..5), "ids count the events");
+    assert!(events.iter().map(|event| event.id).eq(0..5), "the ids number the events");
     let names: Vec<&str> = events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(names, ["start", "token", "token", "token", "done"]);
     assert_eq!(
@@ -59,15 +59,15 @@ async fn events_have_the_fields_of_the_contract() {
 }
 
 #[tokio::test]
-async fn the_text_of_a_stream_is_that_of_the_answer_in_one_piece() {
+async fn a_stream_has_the_text_of_the_answer_without_a_stream() {
     let server = Setup::over(vec![letters()]).start().await;
     let free = json!({"text": "ab", "max_tokens": 80, "seed": 9});
     let whole = server.post(GENERATE, free.clone()).await.expect(200)["choices"][0]["text"].clone();
     let whole = whole.as_str().unwrap();
-    // A stop string that comes, one of which only the beginning comes, and none.
-    let comes: String = whole.chars().skip(30).take(2).collect();
-    let end: String = whole.chars().rev().take(1).chain("#".chars()).collect();
-    for stop in [json!([comes]), json!([end]), Value::Null] {
+    // A stop string that occurs, one of which only the first character occurs at the end, and none.
+    let occurs: String = whole.chars().skip(30).take(2).collect();
+    let begins: String = whole.chars().rev().take(1).chain("#".chars()).collect();
+    for stop in [json!([occurs]), json!([begins]), Value::Null] {
         let mut body = free.clone();
         body["stop"] = stop.clone();
         let answer = server.post(GENERATE, body.clone()).await.expect(200);
@@ -83,8 +83,8 @@ async fn the_text_of_a_stream_is_that_of_the_answer_in_one_piece() {
         let held_back = done["choices"][0]["text"].as_str().unwrap().chars().count();
         assert_eq!(
             held_back,
-            usize::from(stop == json!([end])),
-            "what could begin a stop string waits: {stop}"
+            usize::from(stop == json!([begins])),
+            "text that may begin a stop string is held back: {stop}"
         );
     }
 }
@@ -106,7 +106,7 @@ async fn the_header_accept_asks_for_a_stream_unless_the_body_decides() {
 }
 
 #[tokio::test]
-async fn two_hundred_streams_at_once_give_each_the_text_that_it_gives_alone() {
+async fn each_of_two_hundred_concurrent_streams_has_the_text_that_it_has_alone() {
     const STREAMS: u64 = 200;
     let server = Server::start().await;
     let body = |seed: u64| json!({"text": "the old man and the sea", "max_tokens": 24, "seed": seed});
@@ -116,7 +116,8 @@ async fn two_hundred_streams_at_once_give_each_the_text_that_it_gives_alone() {
     }
     let mut together = JoinSet::new();
     for seed in 0..STREAMS {
-        let (address, request) = (server.address, request(GENERATE, body(seed)));
+        let address = server.address;
+        let request = request(GENERATE, body(seed));
         together.spawn(async move { (seed, Events::new(request.open(address).await).rest().await) });
     }
     while let Some(ended) = together.join_next().await {
@@ -126,7 +127,7 @@ async fn two_hundred_streams_at_once_give_each_the_text_that_it_gives_alone() {
 }
 
 #[tokio::test]
-async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_drawn() {
+async fn a_closed_connection_ends_the_job_and_its_session_keeps_the_tokens_that_were_sent() {
     let (model, mut gate) = gated();
     let server = Setup::over(vec![model]).start().await;
     let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
@@ -145,9 +146,9 @@ async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_dr
         let event = events.next().await.unwrap();
         seen.extend((event.name == "token").then_some(event));
     }
-    // The fifth run stands at the gate when the client goes.
+    // The fifth run waits at the gate when the client goes.
     let read = read + gate.entered().await[0];
-    assert_eq!(read, 3 + 4, "the prompt, and the tokens that the client has seen");
+    assert_eq!(read, 3 + 4, "the runs have read the prompt and the tokens that the client has seen");
     drop(events);
     forgotten(&server).await;
     let mut after = gate.open();
@@ -156,12 +157,12 @@ async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_dr
     while let Ok(run) = after.try_recv() {
         later.push(run);
     }
-    assert_eq!(later, [[1]], "the run under way drew one more, which is read, and nothing is drawn from it");
+    assert_eq!(later, [[1]], "the run in progress drew one more token, which is read but not continued");
     let position = 3 + 4 + 1;
     assert_eq!(standing(&server, &path), (position, false));
 
-    // The session goes on where a generation that nobody broke off would be.
-    let on = server
+    // The session continues as a generation that was not interrupted would.
+    let continued = server
         .post(&target, json!({"max_tokens": 5, "seed": 1, "expected_position": position}))
         .await
         .expect(200);
@@ -169,14 +170,15 @@ async fn closing_the_connection_stops_the_work_and_the_session_holds_what_was_dr
         server.post(GENERATE, json!({"text": "b c d", "max_tokens": 10, "seed": 1})).await.expect(200);
     let whole = whole["choices"][0]["tokens"].as_array().unwrap();
     assert_eq!(json!(whole[..4]), json!(tokens(&seen)));
-    assert_eq!(on["choices"][0]["tokens"], json!(whole[5..]));
+    assert_eq!(continued["choices"][0]["tokens"], json!(whole[5..]));
 }
 
 #[tokio::test]
-async fn closing_the_connection_before_the_first_token_stops_the_work_too() {
+async fn a_connection_closed_before_the_first_token_ends_the_job() {
     let (model, mut gate) = gated();
     let mut setup = Setup::over(vec![model]);
-    (setup.config.engine.prompt_chunk, setup.config.engine.prompt_chunk_idle) = (1, 1);
+    setup.config.engine.turn_steps = 1;
+    setup.config.engine.turn_steps_idle = 1;
     let server = setup.start().await;
     let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     for stream in [false, true] {
@@ -190,11 +192,11 @@ async fn closing_the_connection_before_the_first_token_stops_the_work_too() {
         gate.pass();
         server.until(|| !standing(&server, &path).1).await;
     }
-    assert_eq!(standing(&server, &path), (2, false), "the run under way has ended, no other has begun");
+    assert_eq!(standing(&server, &path), (2, false), "the run in progress has ended and no other has begun");
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_is_parked_and_gives_its_session_back() {
+async fn a_stream_that_is_not_read_is_parked_and_releases_its_session() {
     let mut setup = Setup::over(vec![scripted(|fake| fake)]);
     setup.config.engine.stall_timeout = Duration::from_millis(100);
     setup.config.limits.max_tokens = 1_000_000;
@@ -211,11 +213,11 @@ async fn a_stream_that_nobody_reads_is_parked_and_gives_its_session_back() {
         (done["session"]["position"].as_u64(), tokens(&events).len() as u64),
         (Some(position), position)
     );
-    assert!(position < 1_000_000, "it was parked before its end");
+    assert!(position < 1_000_000, "the job was parked before its end");
 }
 
 #[tokio::test]
-async fn a_slow_reader_holds_nobody_up_and_misses_nothing() {
+async fn a_slow_reader_delays_no_other_request_and_misses_no_event() {
     let mut setup = Setup::over(vec![scripted(|fake| fake)]);
     setup.config.engine.stream_buffer = 2;
     let server = setup.start().await;
@@ -226,12 +228,12 @@ async fn a_slow_reader_holds_nobody_up_and_misses_nothing() {
 }
 
 #[tokio::test]
-async fn a_failure_in_mid_stream_is_an_event_that_says_where_the_session_stands() {
+async fn a_failure_during_a_stream_is_an_event_with_the_position_of_the_session() {
     let body = json!({"max_tokens": 30, "seed": 4});
-    let well = Setup::over(vec![scripted(|fake| fake)]).start().await;
-    let drawn = well.post(GENERATE, body.clone()).await.expect(200)["choices"][0]["tokens"].clone();
+    let sound = Setup::over(vec![scripted(|fake| fake)]).start().await;
+    let drawn = sound.post(GENERATE, body.clone()).await.expect(200)["choices"][0]["tokens"].clone();
     let drawn: Vec<u64> = serde_json::from_value(drawn).unwrap();
-    // Reading the first token drawn that is not drawn before, and is not the initial one, makes numbers NaN.
+    // The model gives NaN after the first token drawn that is new and is not the initial token.
     let at = (2..30).find(|&at| drawn[at] != 0 && !drawn[..at].contains(&drawn[at])).unwrap();
     let server = Setup::over(vec![scripted(|fake| fake.nan_on(drawn[at] as u32))]).start().await;
     let path = session(&server, "").await;
@@ -244,7 +246,7 @@ async fn a_failure_in_mid_stream_is_an_event_that_says_where_the_session_stands(
 }
 
 #[tokio::test]
-async fn a_full_queue_is_a_status_also_for_a_stream() {
+async fn a_full_queue_is_429_also_for_a_stream() {
     let (model, mut gate) = gated();
     let mut setup = Setup::over(vec![model]);
     setup.config.engine.queue_max = 1;
@@ -264,7 +266,7 @@ async fn a_full_queue_is_a_status_also_for_a_stream() {
 }
 
 #[tokio::test]
-async fn a_stop_of_the_service_ends_open_streams_with_a_last_event() {
+async fn a_shutdown_ends_open_streams_with_a_last_event() {
     let (model, mut gate) = gated();
     let mut setup = Setup::over(vec![model]);
     setup.config.http.shutdown_grace = Duration::ZERO;
@@ -287,7 +289,7 @@ async fn a_stop_of_the_service_ends_open_streams_with_a_last_event() {
     let whole = whole.await.unwrap().whole().await;
     match whole.status {
         200 => assert_eq!(whole.json()["choices"][0]["finish_reason"], "shutdown"),
-        // It had not drawn a token yet.
+        // The job had not drawn a token yet.
         _ => drop(whole.refused(503, "draining")),
     }
     server.stopped().await;

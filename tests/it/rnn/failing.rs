@@ -1,11 +1,11 @@
-//! Rows that fail, alone and in time, and weights that are refused.
+//! Rows that fail without affecting the others, and weights that are refused.
 
 use rnnlm_server::error::ErrorKind;
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, RowError, State};
 use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
 
-use crate::harness::network::{Biases, OutputKind, Shape};
+use crate::harness::network::{Biases, Shape};
 use crate::harness::rows::{Answer, Ask, run};
 
 /// A network of one unit, two logits, and two tokens: 0 is the input 0, 1 is the input `x`.
@@ -31,17 +31,18 @@ fn bare_layer(w_ih: Vec<f32>, w_hh: Vec<f32>) -> LayerWeights {
     LayerWeights { w_ih: w_ih.into(), w_hh: w_hh.into(), b_ih: None, b_hh: None }
 }
 
-/// `h = relu(16 h + x)`: reading 1 again and again, it overflows at the 33rd.
+/// `h = relu(16 h + x)`, which overflows at the 33rd token 1.
 fn exploding() -> Rnn {
     let layer = bare_layer(vec![1.0], vec![16.0]);
     one_unit(Cell::RnnRelu, layer, 1.0)
 }
 
 #[test]
-fn one_row_that_overflows_among_255_fails_alone() {
+fn of_256_rows_only_the_one_that_overflows_fails() {
     let model = exploding();
-    let (calm, wild) = ([0; 40], [1; 40]);
-    let ask = |row: usize| Ask::fresh(&model, if row == 100 { &wild } else { &calm }, Logits::Last);
+    let finite = [0; 40];
+    let overflowing = [1; 40];
+    let ask = |row: usize| Ask::fresh(&model, if row == 100 { &overflowing } else { &finite }, Logits::Last);
     let answers = run(&model, (0..256).map(ask).collect());
     for (row, answer) in answers.into_iter().enumerate() {
         if row == 100 {
@@ -56,16 +57,16 @@ fn one_row_that_overflows_among_255_fails_alone() {
 }
 
 #[test]
-fn a_row_that_fails_keeps_its_state_and_hands_out_what_came_before() {
+fn a_row_that_fails_keeps_its_state_and_gives_the_logits_before_the_failure() {
     let model = exploding();
     let answer = run(&model, vec![Ask::fresh(&model, &[1; 40], Logits::Each)]).remove(0);
     assert_eq!((answer.state, answer.outcome), (model.zero_state(), Err(RowError::NotFinite)));
     assert!(answer.logits.iter().flat_map(|(_, logits)| logits).all(|logit| logit.is_finite()));
 }
 
-/// One unit, `h = relu(2 x - h)`: infinite after token 1, and 0 again after the next.
+/// One unit with `h = relu(2 x - h)`, which is infinite after token 1 and 0 again after the next token.
 #[test]
-fn an_infinity_on_the_way_fails_a_row_wherever_its_tokens_are_cut() {
+fn an_infinite_intermediate_state_fails_a_row_however_its_tokens_are_divided() {
     let layer = bare_layer(vec![2.0], vec![-1.0]);
     let model = one_unit(Cell::RnnRelu, layer, f32::MAX);
     let whole = run(&model, vec![Ask::fresh(&model, &[1, 0], Logits::None)]).remove(0);
@@ -75,13 +76,13 @@ fn an_infinity_on_the_way_fails_a_row_wherever_its_tokens_are_cut() {
 }
 
 #[test]
-fn a_poisoned_state_never_becomes_an_answer() {
+fn a_state_that_is_not_finite_gives_no_logits() {
     let model = exploding();
     let ask = Ask { state: State::from(vec![f32::NAN]), tokens: &[0], logits: Logits::Last };
     let answer = run(&model, vec![ask]).remove(0);
     assert_eq!((answer.logits, answer.outcome), (vec![], Err(RowError::NotFinite)));
 
-    // An infinite c of an LSTM leaves h, and the logits, finite.
+    // If c of an LSTM is infinite, h and the logits are still finite.
     let layer = bare_layer(vec![0.5; 4], vec![0.5; 4]);
     let model = one_unit(Cell::Lstm, layer, 1.0);
     let ask = Ask { state: State::from(vec![0.5, f32::INFINITY]), tokens: &[0], logits: Logits::Last };
@@ -112,7 +113,7 @@ fn a_token_outside_the_vocabulary_fails_its_row_alone() {
 }
 
 fn change(values: &mut Values, how: impl FnOnce(&mut Vec<f32>)) {
-    let Values::F32(values) = values else { panic!("weights that are not f32") };
+    let Values::F32(values) = values else { panic!("the weights of this test are f32") };
     how(values);
 }
 
@@ -120,7 +121,7 @@ fn change(values: &mut Values, how: impl FnOnce(&mut Vec<f32>)) {
 type Spoil<'a> = &'a dyn Fn(&mut Weights);
 
 #[test]
-fn weights_that_do_not_fit_are_refused_by_name() {
+fn weights_of_the_wrong_size_or_value_are_refused_and_named() {
     let architecture = Architecture {
         cell: Cell::Lstm,
         vocab_size: 7,
@@ -128,7 +129,7 @@ fn weights_that_do_not_fit_are_refused_by_name() {
         hidden_sizes: vec![4, 5],
         gru_form: GruForm::ResetAfter,
     };
-    let shape = Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 1 };
+    let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 1 };
     let refusal = |spoil: Spoil<'_>| {
         let mut weights = shape.weights();
         spoil(&mut weights);

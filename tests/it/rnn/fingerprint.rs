@@ -1,7 +1,7 @@
-//! The bits of logits and states, and the tokens drawn from them, committed: they hold on every machine with a fused
-//! multiply-add.
+//! Fingerprints of the bits of logits and states and of the tokens drawn from them. They are the same on every machine with a
+//! fused multiply-add.
 //!
-//! A change here is a change of every answer that a seed promises; it belongs in the changelog.
+//! A change of a fingerprint changes the answers that a seed promises, so it must be noted in the changelog.
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, TokenId};
@@ -9,7 +9,7 @@ use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use sha2::{Digest, Sha256};
 
-use crate::harness::network::{Biases, CELLS, OutputKind, Shape};
+use crate::harness::network::{Biases, CELLS, Shape};
 use crate::harness::rows::{Ask, kernels, run};
 
 /// SHA-256 for each of [`CELLS`].
@@ -23,7 +23,7 @@ const FINGERPRINTS: [&str; 6] = [
 ];
 
 #[test]
-fn logits_states_and_draws_are_those_that_were_committed() {
+fn logits_states_and_draws_equal_the_committed_fingerprints() {
     for kernel in kernels().into_iter().filter(|kernel| kernel.numerics() == "fma") {
         let found = CELLS.map(|(cell, gru_form)| fingerprint(&shape(cell, gru_form), kernel));
         assert_eq!(found, FINGERPRINTS, "{}", kernel.name());
@@ -33,7 +33,7 @@ fn logits_states_and_draws_are_those_that_were_committed() {
 fn shape(cell: Cell, gru_form: GruForm) -> Shape {
     let architecture =
         Architecture { cell, vocab_size: 300, embedding_size: 40, hidden_sizes: vec![70, 33], gru_form };
-    Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 2026 }
+    Shape { architecture, tied_output: false, biases: Biases::Both, seed: 2026 }
 }
 
 fn fingerprint(shape: &Shape, kernel: Kernel) -> String {
@@ -50,7 +50,7 @@ fn fingerprint(shape: &Shape, kernel: Kernel) -> String {
     hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// A thousand tokens, each drawn after the one before was read.
+/// A thousand tokens, each drawn after the previous one was read.
 fn draws(model: &Rnn) -> Vec<TokenId> {
     let spec = FilterSpec { temperature: 0.7, top_k: Some(200), top_p: 0.95, ..FilterSpec::default() };
     let filters = Filters::new(spec).expect("values within their ranges");

@@ -1,4 +1,4 @@
-//! Logits and states against PyTorch in double precision (`tests/golden/make.py`).
+//! Logits and states compared with PyTorch in double precision (`tests/golden/make.py`).
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, TokenId};

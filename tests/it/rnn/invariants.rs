@@ -1,41 +1,42 @@
-//! A row's numbers are its own: whatever rows are beside it, however its tokens are cut, whatever the tile.
+//! A row's numbers do not depend on the rows beside it, on how its tokens are divided into runs, or on the size of the buffer of
+//! logits.
 
 use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{LoadOptions, Logits, Model, Scratch, TokenId, WeightsType};
 use rnnlm_server::rnn::Architecture;
 
-use crate::harness::network::{Biases, CELLS, OutputKind, Shape, shapes, weights_types};
+use crate::harness::network::{Biases, CELLS, Shape, shapes, weights_types};
 use crate::harness::rows::{Answer, Ask, kernels, run, run_in};
 
-/// A row as these tests draw it.
+/// The length of a random row, and the logits that it asks for.
 #[derive(Clone, Debug)]
-struct Plan {
+struct RowSpec {
     len: usize,
     logits: Logits,
 }
 
-fn plans() -> impl Strategy<Value = Vec<Plan>> {
+fn row_specs() -> impl Strategy<Value = Vec<RowSpec>> {
     let logits = prop::sample::select(vec![Logits::None, Logits::Last, Logits::Each]);
-    prop::collection::vec((0usize..12, logits).prop_map(|(len, logits)| Plan { len, logits }), 1..20)
+    prop::collection::vec((0usize..12, logits).prop_map(|(len, logits)| RowSpec { len, logits }), 1..20)
 }
 
-fn asks<'a>(model: &dyn Model, tokens: &'a [Vec<TokenId>], plans: &[Plan]) -> Vec<Ask<'a>> {
-    tokens.iter().zip(plans).map(|(tokens, plan)| Ask::fresh(model, tokens, plan.logits)).collect()
+fn asks<'a>(model: &dyn Model, tokens: &'a [Vec<TokenId>], specs: &[RowSpec]) -> Vec<Ask<'a>> {
+    tokens.iter().zip(specs).map(|(tokens, spec)| Ask::fresh(model, tokens, spec.logits)).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn a_row_beside_others_gives_what_it_gives_alone(
-        (shape, weights) in (shapes(), weights_types()), plans in plans(), tile_bytes in 0usize..4000
+    fn a_row_gives_the_same_bits_beside_others_as_alone(
+        (shape, weights) in (shapes(), weights_types()), specs in row_specs(), tile_bytes in 0usize..4000
     ) {
-        let tokens: Vec<_> = (0..).zip(&plans).map(|(key, plan)| shape.tokens(key, plan.len)).collect();
+        let tokens: Vec<_> = (0..).zip(&specs).map(|(key, spec)| shape.tokens(key, spec.len)).collect();
         for kernel in kernels() {
             let model = shape.build(LoadOptions { kernel, weights: Some(weights) });
-            let together = run_in(&model, asks(&model, &tokens, &plans), &mut Scratch::new(tile_bytes));
-            for (ask, answer) in asks(&model, &tokens, &plans).into_iter().zip(together) {
+            let together = run_in(&model, asks(&model, &tokens, &specs), &mut Scratch::new(tile_bytes));
+            for (ask, answer) in asks(&model, &tokens, &specs).into_iter().zip(together) {
                 let positions: Vec<_> = answer.logits.iter().map(|(position, _)| *position).collect();
                 prop_assert_eq!(positions, ask.logits.positions(ask.tokens.len()).collect::<Vec<_>>());
                 prop_assert_eq!(&run(&model, vec![ask])[0], &answer, "{}", kernel.name());
@@ -44,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn tokens_in_pieces_give_what_they_give_at_once(
+    fn tokens_read_in_pieces_give_the_same_bits_as_at_once(
         (shape, weights) in (shapes(), weights_types()), len in 1usize..30, cuts in prop::collection::vec(1usize..9, 30)
     ) {
         let tokens = shape.tokens(0, len);
@@ -66,7 +67,7 @@ proptest! {
     }
 
     #[test]
-    fn the_next_tokens_logits_are_a_function_of_the_state(shape in shapes(), weights in weights_types(), len in 0usize..9) {
+    fn the_logits_of_the_next_token_depend_only_on_the_state(shape in shapes(), weights in weights_types(), len in 0usize..9) {
         let tokens = shape.tokens(0, len);
         let model = shape.build(LoadOptions { kernel: Kernel::Portable, weights: Some(weights) });
         let after = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Last)]).remove(0);
@@ -77,13 +78,13 @@ proptest! {
     }
 }
 
-/// Long enough that a run is cut into chunks inside.
+/// The prompts are so long that a run divides them into chunks.
 #[test]
-fn a_long_prompt_is_no_different_from_its_steps() {
+fn a_long_prompt_gives_the_same_bits_as_single_steps() {
     for ((cell, gru_form), weights) in CELLS.into_iter().zip(WeightsType::ALL.into_iter().cycle()) {
         let architecture =
             Architecture { cell, vocab_size: 5, embedding_size: 2, hidden_sizes: vec![3, 2], gru_form };
-        let shape = Shape { architecture, output: OutputKind::Own, biases: Biases::Both, seed: 7 };
+        let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
         let kernel = Kernel::choose(None).expect("a kernel for every processor");
         let model = shape.build(LoadOptions { kernel, weights: Some(weights) });
         let tokens: Vec<_> = [20_000, 15_000, 100, 0].map(|len| shape.tokens(len as u64, len)).into();

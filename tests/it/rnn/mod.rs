@@ -1,4 +1,4 @@
-//! The native engine, seen from outside: against a scalar reference, against PyTorch, and against itself.
+//! The native engine, compared with a scalar reference, with PyTorch, and with itself.
 
 mod failing;
 mod fingerprint;

@@ -1,4 +1,4 @@
-//! The network as a scalar loop, one multiplication after the other: what every kernel must equal, bit for bit.
+//! The network as a scalar loop, one multiplication after the other, which every kernel must equal bit for bit.
 
 use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
@@ -6,7 +6,7 @@ use rnnlm_server::lm::math::{sigmoid, tanh};
 use rnnlm_server::lm::{Cell, LoadOptions, Logits, TokenId, WeightsType};
 use rnnlm_server::rnn::{Architecture, GruForm, Values};
 
-use crate::harness::network::{OutputKind, Shape, shapes};
+use crate::harness::network::{Shape, shapes};
 use crate::harness::rows::{Ask, kernels, run};
 
 /// `start` plus the products of `x` with a row of weights.
@@ -49,7 +49,8 @@ impl Int8Row {
     }
 }
 
-/// The order of sums is the contract: bias, then the input by rising index, then the recurrent share.
+/// The reference network. Its order of summation is the contract: the bias, then the input by rising index, then the recurrent
+/// product.
 struct Reference {
     architecture: Architecture,
     embedding: Vec<f32>,
@@ -125,7 +126,8 @@ impl Reference {
             (Cell::Gru, form) => {
                 let reset: Vec<f32> = (0..size).map(|j| sigmoid(gate(j)) * before[j]).collect();
                 for j in 0..size {
-                    let (z, column) = (sigmoid(gate(size + j)), 2 * size + j);
+                    let z = sigmoid(gate(size + j));
+                    let column = 2 * size + j;
                     let n = match form {
                         GruForm::ResetAfter => {
                             let share = recurrent(column, layer.b_hh[column], &before);
@@ -156,7 +158,7 @@ fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
     &matrix[index * width..][..width]
 }
 
-/// The logits before each of `tokens`, read from zeros, then the state.
+/// The logits before each of `tokens`, read from the zero state, then the last state.
 fn expected(reference: &Reference, tokens: &[TokenId]) -> Vec<f32> {
     let Architecture { cell, hidden_sizes, .. } = &reference.architecture;
     let mut state = vec![0.0; hidden_sizes.iter().sum::<usize>() * cell.state_vectors()];
@@ -169,7 +171,7 @@ fn expected(reference: &Reference, tokens: &[TokenId]) -> Vec<f32> {
     values
 }
 
-/// The same of the network, from rows of growing lengths, so that every height of a tile is met.
+/// The same values from the network. The rows have different lengths, so that the number of rows in a step varies.
 fn found(shape: &Shape, options: impl Into<LoadOptions>, rows: &[Vec<TokenId>]) -> Vec<Vec<f32>> {
     let model = shape.build(options);
     let asks = rows.iter().map(|tokens| Ask::fresh(&model, tokens, Logits::Each)).collect();
@@ -191,7 +193,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn every_kernel_equals_the_scalar_loop_bit_for_bit(shape in shapes(), count in 1usize..16) {
+    fn every_kernel_equals_the_scalar_reference_bit_for_bit(shape in shapes(), count in 1usize..16) {
         let rows = rows(&shape, count);
         for kernel in kernels() {
             let chain = if kernel.numerics() == "fma" { fused } else { unfused };
@@ -206,7 +208,7 @@ proptest! {
     fn every_kernel_equals_the_scalar_integers_bit_for_bit(shape in shapes(), count in 1usize..9) {
         let rows = rows(&shape, count);
         let mut reference = Reference::new(&shape, int8);
-        if let OutputKind::Tied = shape.output {
+        if shape.tied_output {
             let rows = reference.embedding.chunks(shape.architecture.embedding_size);
             reference.embedding = rows.flat_map(|row| Int8Row::of(row).values()).collect();
         }
@@ -220,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn rounding_each_product_changes_little(shape in shapes(), count in 1usize..4) {
+    fn the_portable_kernel_agrees_with_the_fused_reference(shape in shapes(), count in 1usize..4) {
         let rows = rows(&shape, count);
         let reference = Reference::new(&shape, fused);
         for (tokens, found) in rows.iter().zip(found(&shape, Kernel::Portable, &rows)) {

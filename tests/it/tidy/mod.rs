@@ -5,41 +5,49 @@
 //! Each rule is a function from a file to its offences. `hold` runs it over the repository, and a made-up
 //! offence beside it shows that it can fail.
 
+mod arrows;
 mod source;
 
 use std::fs;
 use std::path::Path;
 
-use source::{Source, next_names, words};
+use source::{Source, words};
 
 use crate::harness::root;
 
-/// Who may import whom. The longest matching row counts; a module without a row is an offence.
-const ARROWS: &[(&str, &[&str])] = &[
-    ("main", &["cli", "config", "error", "telemetry"]),
+/// A module and those that it may import.
+type Arrow = (&'static str, &'static [&'static str]);
+
+/// Who may import whom. The longest matching row counts; a module without a row is an offence, and so is an arrow that nothing uses.
+const ARROWS: &[Arrow] = &[
+    ("main", &["cli"]),
     ("lib", &[]),
     // What stands on nothing of ours.
     ("clock", &[]),
+    ("digest", &[]),
     ("error", &[]),
     ("kernels", &["error"]),
     // Reductions over logits run on the kernel of the process.
     ("lm", &["kernels"]),
     ("config", &["lm", "error"]),
-    ("telemetry", &["config", "error"]),
+    ("telemetry", &["config"]),
     // The core, from the model outward.
     ("rnn", &["kernels", "lm", "error"]),
     ("onnx", &["rnn", "kernels", "lm", "error"]),
     // Runs graphs that are not a known network: it needs nothing of the native engine.
     ("onnx/tract", &["lm", "error"]),
-    ("text", &["lm", "error"]),
+    ("text", &["lm", "digest", "error"]),
     ("sampling", &["lm", "error"]),
-    ("catalog", &["rnn", "onnx", "text", "kernels", "lm", "error"]),
+    ("catalog", &["rnn", "onnx", "text", "kernels", "lm", "digest", "error"]),
     ("session", &["lm", "clock", "error"]),
-    ("engine", &["session", "sampling", "text", "lm", "clock", "config", "error"]),
-    // What engine and catalog speak of, but never the run-times behind the catalog.
+    ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
+    // The contract, and the use cases that take and return it. They know what engine and catalog speak of, but never the
+    // runtimes behind the catalog.
+    ("api", &[]),
     (
         "service",
         &[
+            "api",
             "engine",
             "catalog",
             "session",
@@ -53,24 +61,23 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    // The edge.
-    ("http", &["service", "clock", "config", "error", "telemetry"]),
-    ("cli", &["service", "config", "error"]),
-    // `--json` is what the route answers, by the route's own types.
-    ("cli/next", &["http", "service"]),
-    ("cli/generate", &["http", "service"]),
-    ("cli/score", &["http", "service", "error"]),
+    // Describes what was found in an ONNX file.
+    ("service/models", &["api", "catalog", "onnx", "lm", "error"]),
+    // The edge carries the contract.
+    ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
+    ("cli", &["api", "service", "clock", "config", "error"]),
     // Looks at files that nobody may be able to serve.
-    ("cli/inspect", &["http", "catalog", "kernels", "lm", "config", "error"]),
-    ("cli/serve", &["http", "service", "clock", "config", "error", "telemetry"]),
+    ("cli/inspect", &["api", "service", "catalog", "kernels", "lm", "config"]),
+    ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),
 ];
 
-/// Words that stay in one folder: what they name is that folder's business alone.
-const CONFINED: &[(&[&str], &str)] = &[
-    (&["axum", "tower", "tower_http", "utoipa", "utoipa_axum", "StatusCode"], "src/http/"),
-    (&["prost"], "src/onnx/"),
-    (&["tract_core", "tract_data", "tract_hir", "tract_onnx"], "src/onnx/tract/"),
-    (&["unsafe"], "src/kernels/"),
+/// Words that stay in some folders: what they name is the business of those folders alone.
+const CONFINED: &[(&[&str], &[&str])] = &[
+    (&["axum", "tower", "tower_http", "utoipa_axum", "StatusCode"], &["src/http/"]),
+    (&["utoipa"], &["src/api/", "src/http/"]),
+    (&["prost"], &["src/onnx/"]),
+    (&["tract_core", "tract_data", "tract_hir", "tract_onnx"], &["src/onnx/tract/"]),
+    (&["unsafe"], &["src/kernels/"]),
 ];
 
 /// Folders that run on a thread that must not wait, and are tested without a run-time.
@@ -83,7 +90,18 @@ type Offence = String;
 
 #[test]
 fn imports_follow_the_arrows() {
-    hold("src", arrows);
+    hold("src", arrows::imports);
+}
+
+#[test]
+fn nothing_is_reached_through_a_re_export() {
+    hold("src", arrows::reexports);
+}
+
+#[test]
+fn every_arrow_is_used() {
+    let offences = arrows::unused(ARROWS, &files_of("src"));
+    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
 }
 
 #[test]
@@ -121,67 +139,12 @@ fn every_dependency_has_its_reason() {
     assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
 }
 
-/// Every path to another module, through `crate::`, the crate's own name or enough `super::`.
-fn arrows(file: &Source) -> Vec<Offence> {
-    let module = file.module();
-    let Some(allowed) = allowed_imports(&module) else {
-        return vec![format!("{}: module `{}` has no row in ARROWS of tests/it/tidy", file.path, module[0])];
-    };
-    let code = file.shipped_code();
-    let paths_in_lib = if module[0] == "lib" { 0 } else { module.len() };
-    let mut offences = Vec::new();
-    for (at, names) in paths_from_the_root(&code, paths_in_lib) {
-        for name in names {
-            if name != module[0] && !allowed.contains(&name) {
-                let found = format!("`{}` imports `{name}`", module.join("::"));
-                offences.push(format!("{}: {found}, expected one of {allowed:?}", file.place(at)));
-            }
-        }
-    }
-    offences
-}
-
-fn allowed_imports(module: &[&str]) -> Option<&'static [&'static str]> {
-    let path = module.join("/");
-    let covers = |row: &str| path == row || path.strip_prefix(row).is_some_and(|rest| rest.starts_with('/'));
-    let row = ARROWS.iter().filter(|(row, _)| covers(row)).max_by_key(|(row, _)| row.len())?;
-    Some(row.1)
-}
-
-/// Paths that start at the crate's root, with the names right below it. `depth` is the file's own depth:
-/// that many `super::` reach the root.
-fn paths_from_the_root(code: &str, depth: usize) -> Vec<(usize, Vec<&str>)> {
-    let mut paths = Vec::new();
-    let mut supers = 0;
-    let mut end_of_last = 0;
-    for (at, word) in words(code) {
-        let end = at + word.len();
-        let joined = code[end_of_last..at].trim() == "::";
-        supers = match (word, joined) {
-            ("super", true) => supers + 1,
-            ("super", false) => 1,
-            _ => 0,
-        };
-        end_of_last = end;
-        let root = matches!(word, "crate" | "rnnlm_server") || (word == "super" && supers == depth);
-        if root {
-            // `use super::{self, *}` of a file right below the root names no module.
-            let names = next_names(code, end).into_iter().filter(|name| word != "super" || is_module(name));
-            paths.push((at, names.collect()));
-        }
-    }
-    paths
-}
-
-fn is_module(name: &str) -> bool {
-    ARROWS.iter().any(|(row, _)| *row == name)
-}
-
 fn confined(file: &Source) -> Vec<Offence> {
     let mut offences = Vec::new();
-    for (confined, folder) in CONFINED.iter().filter(|(_, folder)| !file.path.starts_with(folder)) {
+    let is_outside = |folders: &[&str]| !folders.iter().any(|folder| file.path.starts_with(folder));
+    for (confined, folders) in CONFINED.iter().filter(|(_, folders)| is_outside(folders)) {
         for (at, word) in words(&file.code).filter(|(_, word)| confined.contains(word)) {
-            offences.push(format!("{}: found `{word}`, expected only in {folder}", file.place(at)));
+            offences.push(format!("{}: found `{word}`, expected only in {folders:?}", file.place(at)));
         }
     }
     offences
@@ -255,13 +218,17 @@ fn dependencies(manifest: &str) -> (usize, Vec<Offence>) {
     (entries, offences)
 }
 
-/// Runs a rule over every Rust file below `folder`; `src` without any file would hold every rule, so it fails.
+/// Runs a rule over every Rust file below `folder`.
 fn hold(folder: &str, rule: fn(&Source) -> Vec<Offence>) {
+    let offences: Vec<Offence> = files_of(folder).iter().flat_map(rule).collect();
+    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
+}
+
+fn files_of(folder: &str) -> Vec<Source> {
     let mut files = Vec::new();
     read_folder(&root().join(folder), folder, &mut files);
-    assert!(folder != "src" || files.len() > 1, "too few files found in src/: this test reads it wrongly");
-    let offences: Vec<Offence> = files.iter().flat_map(rule).collect();
-    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
+    assert!(files.len() > 1, "too few files found in {folder}/: this test reads it wrongly");
+    files
 }
 
 fn read_folder(folder: &Path, name: &str, files: &mut Vec<Source>) {
@@ -278,55 +245,38 @@ fn read_folder(folder: &Path, name: &str, files: &mut Vec<Source>) {
     }
 }
 
-/// Made-up sources: what each rule must catch, and what it must let pass.
-mod each_rule_can_fail {
-    use super::*;
+/// What each rule must catch in made-up sources, and what it must let pass.
+mod test {
+    use super::{Offence, Source};
 
     #[track_caller]
-    fn caught(rule: fn(&Source) -> Vec<Offence>, path: &str, text: &str) {
+    pub(super) fn caught(rule: fn(&Source) -> Vec<Offence>, path: &str, text: &str) {
         assert!(!rule(&Source::new(path, text)).is_empty(), "not caught in {path}: {text}");
     }
 
     #[track_caller]
-    fn passed(rule: fn(&Source) -> Vec<Offence>, path: &str, text: &str) {
+    pub(super) fn passed(rule: fn(&Source) -> Vec<Offence>, path: &str, text: &str) {
         assert_eq!(rule(&Source::new(path, text)), [""; 0], "wrongly caught in {path}: {text}");
     }
+}
 
-    #[test]
-    fn arrows_against_the_grain() {
-        caught(arrows, "src/lm/state.rs", "use crate::error::Error;");
-        caught(arrows, "src/rnn/cell.rs", "use crate::{lm::State, engine::Job};");
-        caught(arrows, "src/service/next.rs", "fn f() -> crate::http::Reply { g() }");
-        caught(arrows, "src/cli/tokenize.rs", "use crate::http::serve;");
-        caught(arrows, "src/main.rs", "use rnnlm_server::engine::Engine;");
-        caught(arrows, "src/http/next.rs", "use super::super::engine::Engine;");
-        caught(arrows, "src/config.rs", "use super::engine::Engine;");
-        caught(arrows, "src/engine/mod.rs", "use crate::*;");
-        caught(arrows, "src/engine/mod.rs", "use crate::Reexported;");
-        caught(arrows, "src/elsewhere/mod.rs", "");
-    }
-
-    #[test]
-    fn arrows_with_the_grain() {
-        passed(arrows, "src/rnn/cell.rs", "use crate::{lm::{State, TokenId}, rnn::cell};");
-        passed(arrows, "src/http/next.rs", "use super::error::Reply; use crate::service::Next;");
-        passed(arrows, "src/cli/serve.rs", "use crate::http::serve;");
-        passed(arrows, "src/config.rs", "#[cfg(test)]\nmod tests { use super::*; use crate::engine::Job; }");
-        passed(arrows, "src/lm/model.rs", "/// See [`crate::engine::Job`].\nf(\"crate::http::x\")");
-        passed(arrows, "src/lm/model.rs", "pub(crate) struct A; pub(in crate::lm) struct B;");
-    }
+mod each_rule_can_fail {
+    use super::test::{caught, passed};
+    use super::*;
 
     #[test]
     fn words_out_of_their_folder() {
         caught(confined, "src/service/next.rs", "use axum::Json;");
         caught(confined, "src/error.rs", "fn status() -> http::StatusCode { s }");
         caught(confined, "src/cli/serve.rs", "use tower_http::cors;");
+        caught(confined, "src/service/next.rs", "use utoipa::ToSchema;");
         caught(confined, "src/catalog/load.rs", "use prost::Message;");
         caught(confined, "src/onnx/tensor.rs", "use tract_onnx::prelude::*;");
         caught(confined, "src/rnn/pack.rs", "unsafe { *p }");
         passed(confined, "src/kernels/avx2.rs", "unsafe { *p }");
         passed(confined, "src/rnn/pack.rs", "#![deny(unsafe_op_in_unsafe_fn)] // unsafe \nf(\"unsafe\")");
         passed(confined, "src/http/next.rs", "use axum::{Json, http::StatusCode};");
+        passed(confined, "src/api/next.rs", "use utoipa::ToSchema;");
     }
 
     #[test]

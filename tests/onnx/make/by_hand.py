@@ -1,4 +1,4 @@
-"""Every cell in every form that the operators have, and the glue that exporters no longer write."""
+"""Every cell in every form that the operators allow, and glue that current exporters no longer write."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def cases() -> Iterator[Case]:
 
 
 def lowered(name: str, network: Network, form: Form, **more) -> Case:
-    """A case that is lowered; its oracle is the file where the file can say everything."""
+    """A case that is lowered. Its oracle is the file itself, where the file exposes everything."""
     complete = form.positions == "all" and form.state not in ("lost", "read_only", "zeros") and form.frozen == (None, None)
-    # ONNX Runtime has no layout 1, and the reference no other activations than tanh.
+    # ONNX Runtime does not support layout 1, and the reference evaluator supports no activation but tanh.
     runtime = "onnxruntime" if form.layout == 0 else "none" if network.cell in ("rnn_relu", "rnn_sigmoid") else "reference"
     oracle = "file" if complete and form.layout == 0 else "twin"
     more = {"oracle": oracle, "runtime": runtime, "frozen": form.frozen} | more
@@ -69,7 +69,7 @@ def cells() -> Iterator[Case]:
 def opsets() -> Iterator[Case]:
     for opset in (7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28):
         for network in (LSTM_2, GRU_2, Network("rnn_relu")):
-            # All three at the ends of the range and where the operators changed.
+            # All three networks at the ends of the range and at the opsets where the operators changed.
             if network is LSTM_2 or opset in (7, 14, 22, 28):
                 yield lowered(f"{network.cell}-opset{opset}", network, Form(opset=opset, values="log"))
     yield lowered("gru-lbr0-opset7", Network("gru", reset_after=False), Form(opset=7, values="probabilities"))
@@ -132,7 +132,7 @@ def storage() -> Iterator[Case]:
 
 
 def typed(case: Case) -> Case:
-    """Values in the repeated field of their type, not as bytes."""
+    """Stores values in the repeated field of their type instead of as bytes."""
     for tensor in case.model.graph.initializer:
         data, dtype = tensor.raw_data, tensor.data_type
         tensor.ClearField("raw_data")
@@ -146,7 +146,7 @@ def typed(case: Case) -> Case:
 
 
 def external(case: Case, location: str) -> Case:
-    """All weights in one file beside the model, each at its offset."""
+    """Moves all weights to one file beside the model, each at its own offset."""
     data = b""
     for tensor in case.model.graph.initializer:
         if len(tensor.raw_data) < 64:

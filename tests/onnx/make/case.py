@@ -1,4 +1,4 @@
-"""A fixture: a file, what the server makes of it, and ONNX Runtime's numbers."""
+"""A fixture: a file, what becomes of it in the server, and the numbers of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 
 from network import Network
 
-# Each (T, B) is read from the zero state.
+# (T, B) of each batch that is read, from the zero state.
 SHAPES = [(1, 1), (6, 1), (1, 4), (5, 3), (24, 1)]
 
 RUNTIME_LOGS_FATAL = 4
@@ -23,21 +23,21 @@ RUNTIME_LOGS_FATAL = 4
 
 @dataclass(frozen=True)
 class Part:
-    """An input and an output with a share of the state."""
+    """An input and an output that carry a part of the state."""
 
     input: str | None
     output: str | None
     kind: str = "h"
     layers: tuple[int, ...] = (0,)
     form: str = "LBH"
-    """`LBH` (layers or the one direction first), `BLH`, `BH` for one layer, `BLxH` with layers side by side,
-    or `KLBH` with h and c in one."""
+    """`LBH` (layers, or the single direction, first), `BLH`, `BH` for one layer, `BLxH` with the layers concatenated,
+    or `KLBH` with h and c in one tensor."""
     dtype: type = np.float32
 
 
 @dataclass(frozen=True)
 class Ports:
-    """What a graph's inputs and outputs mean."""
+    """The meaning of a graph's inputs and outputs."""
 
     tokens: str = "x"
     logits: str = "y"
@@ -46,42 +46,42 @@ class Ports:
     values: str = "logits"
     """`logits`, `log` or `probabilities`."""
     form: str = "steps"
-    """`steps`: the axes of the ids, then V. `flat`: those as one. `vocab_first`: `[B, V, T]`.
-    `last` and `first`: one position."""
+    """`steps`: the axes of the ids, then V. `flat`: the same with the axes of the ids merged. `vocab_first`: `[B, V, T]`.
+    `last` and `first`: one position only."""
     state: tuple[Part, ...] = ()
     time_axis: bool = True
-    """Whether ids have one."""
+    """Whether the ids have a time axis."""
     tokens_turned: bool = False
-    """Ids in the other order than the logits."""
+    """Whether the axes of the ids are in the opposite order to those of the logits."""
 
 
 @dataclass
 class Case:
     name: str
     source: onnx.ModelProto | bytes | Callable[[], onnx.ModelProto]
-    """The file, or what makes it: exporters are slow."""
+    """The file, or a function that makes it, because exporters are slow."""
     outcome: str
     """`lowered`, `warned` (lowered, with a warning), `tract`, `windowed` or `refused`."""
     network: Network | None = None
-    """What it computes. Where there is one, the file's own numbers must be its."""
+    """What the file computes. If given, the file's own numbers must agree with this network."""
     ports: Ports = field(default_factory=Ports)
     says: str = ""
-    """Part of the refusal or of the warning."""
+    """A part of the error or of the warning."""
     hints: dict = field(default_factory=dict)
     frozen: tuple[int | None, int | None] = (None, None)
-    """T and B where the exporter has baked them in."""
+    """T and B where the exporter has fixed them."""
     window: int | None = None
-    """How many ids a graph without a state reads at once."""
+    """The number of ids that a graph without a state reads at once."""
     oracle: str = "file"
-    """`file`, `twin` where the file cannot say everything, `steps` where it reads one token at a time, `window`, or `none`."""
+    """`file`, `twin` where the file does not expose everything, `steps` where it reads one token at a time, `window` or `none`."""
     reference: onnx.ModelProto | None = None
-    """What ONNX Runtime computes in place of the file: the dequantised graph."""
+    """The graph that ONNX Runtime computes in place of the file: the dequantised one."""
     runtime_tolerance: float | None = None
-    """For a quantised file: how far logits may be from ONNX Runtime's, by its largest."""
+    """For a quantised file: the tolerance between its logits and those of ONNX Runtime, relative to the largest of them."""
     files: dict[str, bytes] = field(default_factory=dict)
-    """What lies beside the file: external data."""
+    """Files beside the model: external data."""
     runtime: str = "onnxruntime"
-    """What computes the file here: `reference` (onnx's own) where ONNX Runtime cannot, `none` where neither can."""
+    """What computes the file here: `reference` (the evaluator of onnx) where ONNX Runtime cannot, `none` where neither can."""
 
     @cached_property
     def model(self) -> onnx.ModelProto | bytes:
@@ -89,7 +89,7 @@ class Case:
 
 
 def session(model: onnx.ModelProto, files: dict[str, bytes] | None = None) -> onnxruntime.InferenceSession:
-    """One thread: sums in one order."""
+    """A session with one thread, so that sums have a fixed order."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = RUNTIME_LOGS_FATAL
@@ -109,7 +109,7 @@ def write(model: onnx.ModelProto | bytes, files: dict[str, bytes], path: Path) -
 
 
 class Runner:
-    """A file in ONNX Runtime, its inputs and outputs in our order."""
+    """Runs a file in ONNX Runtime, with inputs and outputs in our order of axes."""
 
     def __init__(self, case: Case, model: onnx.ModelProto) -> None:
         self.case = case
@@ -118,7 +118,7 @@ class Runner:
         self.shapes = {port.name: [d.dim_value for d in port.type.tensor_type.shape.dim] for port in model.graph.input}
 
     def run(self, tokens: np.ndarray, state: dict[tuple[str, int], np.ndarray] | None = None) -> "Answer":
-        """Reads `[B, T]` ids. `state` gives `[B, H]` by kind and layer; without it, zeros."""
+        """Reads ids `[B, T]`. `state` holds `[B, H]` by kind and layer; without it the state is zero."""
         ports, (batch, time) = self.ports, tokens.shape
         feed = {ports.tokens: (tokens.T if ports.time_major != ports.tokens_turned else tokens).astype(ports.ids)}
         if not ports.time_axis:
@@ -142,13 +142,13 @@ class Runner:
         return forms[part.form]
 
     def steps(self, y: np.ndarray, batch: int, time: int) -> np.ndarray:
-        """Log-probabilities `[B, T, V]`, or `[B, 1, V]` where the file has one position."""
+        """Log-probabilities `[B, T, V]`, or `[B, 1, V]` where the file returns one position."""
         y = self.raw_steps(y.astype(np.float64), batch, time)
         with np.errstate(divide="ignore"):
             return normalised(np.log(y) if self.ports.values == "probabilities" else y)
 
     def raw_steps(self, y: np.ndarray, batch: int, time: int) -> np.ndarray:
-        """The output's values as they are, `[B, T, V]`."""
+        """The raw values of the output, `[B, T, V]`."""
         ports = self.ports
         if ports.form in ("last", "first"):
             return y.reshape(batch, 1, -1)
@@ -165,7 +165,7 @@ class Answer:
 
 
 def unpack(part: Part, value: np.ndarray) -> dict[tuple[str, int], np.ndarray]:
-    """`[B, H]` by kind and layer."""
+    """The state `[B, H]` by kind and layer."""
     if part.form == "BH":
         value = value[None]
     elif part.form == "BLxH":
@@ -183,6 +183,6 @@ def normalised(logits: np.ndarray) -> np.ndarray:
 
 
 def tokens_for(vocab_size: int) -> list[np.ndarray]:
-    """Ids `[B, T]` for each of SHAPES."""
+    """Random ids `[B, T]` for each of SHAPES."""
     random = np.random.default_rng(vocab_size)
     return [random.integers(vocab_size, size=(batch, time)) for time, batch in SHAPES]

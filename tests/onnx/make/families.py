@@ -1,4 +1,4 @@
-"""Graphs in the shape of well-known projects. No line of theirs is here: only what their files look like."""
+"""Graphs with the structure of those of well-known projects. None of their code is used, only the structure of their files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cases() -> Iterator[Case]:
 
 
 def load(module: nn.Module, network: Network) -> None:
-    """The weights, whatever the module calls its parts: the order of definition is the same everywhere."""
+    """Loads the weights whatever names the module gives its parts: the order of definition is the same everywhere."""
     weights = network.weights()
     found = {name: torch.from_numpy(weights[key]) for name, key in zip(module.state_dict(), ordered(network))}
     module.load_state_dict(found, strict=True)
@@ -57,7 +57,7 @@ def export(module: nn.Module, inputs: tuple, **options) -> onnx.ModelProto:
 
 
 class WordLanguageModel(nn.Module):
-    """PyTorch's example: the hidden state is one argument, and the answer log_softmax over `[T * B, V]`."""
+    """PyTorch's example: the hidden state is one argument, and the output is log_softmax over `[T * B, V]`."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class WordLanguageModel(nn.Module):
 
 
 def word_language_model(network: Network) -> Case:
-    """`--onnx-export` of the example: T = 35 and B = 1, and no names."""
+    """The example's `--onnx-export`: T = 35, B = 1, and no names."""
     module = WordLanguageModel(network)
     load(module, network)
     zeros = tuple(torch.zeros(network.layers, 1, network.hidden_sizes[0]) for _ in network.kinds)
@@ -89,7 +89,7 @@ def word_language_model(network: Network) -> Case:
 
 
 class Icefall(nn.Module):
-    """What sherpa-onnx reads: all of `x` advances the state, and position 0 alone is answered."""
+    """The form that sherpa-onnx reads: all of `x` advances the state, but only position 0 is returned."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def espnet(network: Network) -> Case:
 
 
 class OwnLayers(nn.Module):
-    """Every layer a module of its own size, its state a `[B, H]` of its own, as step-wise servers like it."""
+    """Every layer is a module with its own size and its own state `[B, H]`, as step-by-step servers prefer it."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class OwnLayers(nn.Module):
 
 
 class Packed(nn.Module):
-    """h and c in one tensor `[2, L, B, H]`."""
+    """Both h and c in one tensor `[2, L, B, H]`."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()

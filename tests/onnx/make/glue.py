@@ -1,4 +1,4 @@
-"""The same networks behind other glue: ports in any order, ids and states in odd types, nodes that change nothing."""
+"""The same networks with other glue: inputs and outputs in any order, ids and states of unusual types, nodes without effect."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def ports() -> Iterator[Case]:
 
 
 def renamed(case: Case) -> Case:
-    """Every value by a number, as exporters without names write."""
+    """Gives every value a number for a name, as exporters without names do."""
     graph, numbers = case.model.graph, {}
 
     def number(name: str) -> str:
@@ -75,7 +75,7 @@ def renamed(case: Case) -> Case:
 
 
 def ids_and_values() -> Iterator[Case]:
-    # Ids turned inside, before the lookup.
+    # Ids are transposed inside the graph, before the lookup.
     case = lowered("lstm-ids-transposed", LSTM, Form())
     graph = case.model.graph
     gather = next(node for node in graph.node if node.op_type == "Gather")
@@ -86,20 +86,20 @@ def ids_and_values() -> Iterator[Case]:
     yield case
     case = lowered("lstm-log-of-softmax", LSTM, Form(values="probabilities"))
     yield replace(after_output(case, "Log"), ports=replace(case.ports, values="log"))
-    # A loss that normalises once more is often exported with the model; of probabilities it gives other ones.
+    # A loss that normalises again is often exported with the model. Applied to probabilities it gives different ones.
     for values in ("log", "probabilities"):
         case = lowered(f"gru-softmax-of-{values}", GRU, Form(values=values))
         ports = replace(case.ports, values="probabilities")
         network = GRU if values == "log" else None
         yield replace(after_output(case, "Softmax", axis=-1), ports=ports, network=network, outcome="tract")
-    # Constants that are added and multiplied by nothing.
+    # Nodes without effect.
     yield after_output(lowered("lstm-plus-nothing", LSTM, Form()), "Identity")
     case = lowered("lstm-casts", LSTM, Form())
     yield after_output(case, "Cast", to=TensorProto.FLOAT)
 
 
 def after_output(case: Case, op: str, **attributes) -> Case:
-    """One more node behind the logits."""
+    """Adds a node after the logits."""
     graph = case.model.graph
     last = next(node for node in graph.node if list(node.output) == ["y"])
     last.output[0] = "y_before"
@@ -108,7 +108,7 @@ def after_output(case: Case, op: str, **attributes) -> Case:
 
 
 def states() -> Iterator[Case]:
-    # Integers where nobody meant them: what comes back in is cut to whole numbers in the file.
+    # States of integer type, by mistake: a state that is fed back is truncated to whole numbers inside the graph.
     case = lowered("lstm-state-of-integers", LSTM, Form())
     for port in [port for port in case.model.graph.input if port.name in ("h0", "c0")]:
         port.type.tensor_type.elem_type = TensorProto.INT64
@@ -117,7 +117,7 @@ def states() -> Iterator[Case]:
         case.model.graph.node.insert(0, helper.make_node("Cast", [port.name], [port.name + "_float"], to=TensorProto.FLOAT))
     parts = tuple(replace(part, dtype=np.int64) for part in case.ports.state)
     yield replace(case, ports=replace(case.ports, state=parts))
-    # h of both layers as one [B, 2 * H], split and joined inside.
+    # h of both layers as one [B, 2 * H], split and concatenated inside the graph.
     network = LSTM_2
     case = lowered("lstm-state-split", network, Form(state="flat"))
     graph = case.model.graph
@@ -138,7 +138,7 @@ def states() -> Iterator[Case]:
 
 
 def keras_2() -> Iterator[Case]:
-    """tf2onnx of Keras 2, which knew every layer: ids [B, T], one bias, a softmax, the state lost or `[B, H]` each."""
+    """Keras 2 through tf2onnx, which supported every layer: ids [B, T], one bias, a softmax, the state lost or `[B, H]` per layer."""
     options = {"time_major": False, "producer": "tf2onnx", "version": "1.9.3", "opset": 13}
     for state in ("lost", "flat"):
         simple = [Network(cell, bias="input") for cell in ("rnn_tanh", "rnn_relu")]
@@ -151,7 +151,7 @@ def keras_2() -> Iterator[Case]:
 
 
 def functions() -> Iterator[Case]:
-    """A part of the graph as a function of the file, as exporters of 2022-24 wrote them."""
+    """Moves a part of the graph into a function of the file, as exporters did in 2022-24."""
     says = "inline_local_functions"
     yield Case("lstm-in-a-function", in_a_function(build(LSTM, Form())), "refused", says=says, oracle="none")
     clipped = build(LSTM, Form(attributes=(("clip", 1.0),)))

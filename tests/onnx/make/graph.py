@@ -1,4 +1,4 @@
-"""A graph under construction, with the operators whose form depends on the opset."""
+"""A graph under construction, including the operators whose form depends on the opset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# The version of the file format that came with an opset; ONNX Runtime refuses a newer one than its own.
+# The version of the file format that came with each opset. ONNX Runtime refuses versions newer than its own.
 IR_VERSIONS = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 
 Name = str
@@ -50,11 +50,11 @@ class Graph:
         return tensor.name
 
     def op(self, kind: str, *inputs: Name, name: Name = "", to: Name | None = None, **attributes: Any) -> Name:
-        """A node with one output."""
+        """Adds a node with one output."""
         return self.ops(kind, *inputs, name=name, to=[to or self.fresh(kind.lower())], **attributes)[0]
 
     def ops(self, kind: str, *inputs: Name, name: Name = "", to: list[Name], **attributes: Any) -> list[Name]:
-        """A node with any number of outputs."""
+        """Adds a node with any number of outputs."""
         self.nodes.append(helper.make_node(kind, list(inputs), to, name=name, **attributes))
         return to
 
@@ -70,7 +70,7 @@ class Graph:
         return self.op(kind, value, axes=axes)
 
     def reduce(self, kind: str, value: Name, axes: tuple[int, ...], keepdims: int = 0) -> Name:
-        """ReduceMean, ReduceMax: their axes became an input with opset 18."""
+        """ReduceMean or ReduceMax, whose axes became an input in opset 18."""
         if self.opset >= 18:
             return self.op(kind, value, self.constant(axes, dtype=np.int64), keepdims=keepdims)
         return self.op(kind, value, axes=axes, keepdims=keepdims)
@@ -88,7 +88,7 @@ class Graph:
 
     def model(self, producer: str = "by-hand", version: str = "1", **metadata: str) -> onnx.ModelProto:
         inputs = list(self.inputs)
-        if self.ir_version < 4:  # Before version 4 every initialiser is an input too.
+        if self.ir_version < 4:  # Before version 4 every initialiser is also an input.
             inputs += [helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in self.initializers]
         graph = helper.make_graph(self.nodes, "model", inputs, self.outputs, self.initializers)
         opsets = [helper.make_opsetid("", self.opset)]

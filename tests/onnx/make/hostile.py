@@ -1,4 +1,4 @@
-"""Files that mean harm: claims that their bytes do not hold, graphs that do not end, data that is somewhere else."""
+"""Malicious files: claims that the bytes do not support, graphs that do not end, data in other places."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hostile(name: str, model: onnx.ModelProto | bytes, says: str = "", **more) -
 
 
 def spoiled(name: str, spoil: Callable[[onnx.GraphProto], None], says: str = "", state: str = "stacked") -> Case:
-    """A good file, made bad."""
+    """A good file that is then damaged."""
     model = build(LSTM, Form(state=state))
     spoil(model.graph)
     return hostile(name, model, says)
@@ -44,17 +44,17 @@ def bytes_alone() -> Iterator[Case]:
     yield hostile("zeros", bytes(1000))
     for percent in (10, 50, 90, 99):
         yield hostile(f"truncated-{percent}", whole[: len(whole) * percent // 100])
-    # A graph of 2^62 bytes, in a field's length.
+    # The length of a field claims a graph of 2^62 bytes.
     yield hostile("length-of-a-graph", b"\x3a" + b"\xff" * 8 + b"\x3f")
     yield hostile("no-graph", onnx.ModelProto(ir_version=8).SerializeToString())
     deep = b""
-    for _ in range(2000):  # Subgraphs within subgraphs: graph.node.attribute.g.
+    for _ in range(2000):  # Nested subgraphs: graph.node.attribute.g.
         deep = field(1, field(5, field(6, deep)))
     yield hostile("deep", b"\x08\x08" + field(7, deep))
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A field of bytes, as protobuf writes it."""
+    """Encodes a field of bytes as protobuf does."""
     length, varint = len(content), b""
     while length > 127:
         varint += bytes([length & 127 | 128])
@@ -114,7 +114,7 @@ def hidden_size(size: int) -> Callable[[onnx.GraphProto], None]:
 
 
 def external_data() -> Iterator[Case]:
-    """The weight is elsewhere: outside the folder, past the file's end, or not a file."""
+    """Weights stored elsewhere: outside the folder, past the end of the file, or not in a file."""
 
     def at(name: str, says: str = "", **entries: str | int) -> Case:
         case = spoiled(f"external-{name}", lambda graph: point(weight(graph, "embedding"), entries), says)
@@ -199,7 +199,7 @@ def graphs() -> Iterator[Case]:
 
 
 def bombs() -> Iterator[Case]:
-    """Small files of constants that are large when they are computed, or that cannot be."""
+    """Small files whose constants are huge once computed, or cannot be computed."""
     yield bomb("constant-of-shape", lambda g: g.op("ConstantOfShape", g.constant([1 << 20, 1 << 20], dtype=np.int64)))
     yield bomb("expand", lambda g: g.op("Expand", g.constant(np.float32(1)), g.constant([1 << 21, 1 << 20], dtype=np.int64)))
     yield bomb("tile", lambda g: g.op("Tile", g.constant(SQUARE), g.constant([1 << 18, 1 << 18], dtype=np.int64)))
@@ -215,7 +215,7 @@ def bombs() -> Iterator[Case]:
 
 
 def bomb(name: str, weight: Callable[[Graph], str]) -> Case:
-    """A recurrent node whose weight is that value."""
+    """A recurrent node with that value as its weight."""
     graph = Graph()
     x = graph.input("x", ["T", "B"], TensorProto.INT64)
     embedded = graph.op("Gather", graph.constant(np.ones((11, 4), np.float32)), x)

@@ -1,6 +1,6 @@
-"""Keras 3 through tf2onnx: what people get who export a model that was trained with it.
+"""Keras 3 through tf2onnx: the files that people get when they export a model trained with Keras.
 
-Needs requirements-keras.txt. Of its recurrent layers only the LSTM comes out as a node; the others are a Loop.
+Needs requirements-keras.txt. Of the recurrent layers, only the LSTM is exported as a node; the others become a Loop.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def cases() -> Iterator[Case]:
     yield exported("keras-lstm-int64", LSTM, ids=tf.int64)
     yield exported("keras-lstm-float-ids", LSTM, ids=tf.float32)
     yield exported("keras-lstm-no-bias", Network("lstm", bias="none", output_bias=False))
-    # The state goes in and out: what remains of `stateful` in an export.
+    # The state is an input and an output: what remains of `stateful` in an export.
     yield exported("keras-lstm-states", LSTM, states=True)
     yield exported("keras-lstm-2-states-softmax", LSTM_2, states=True, softmax=True)
-    # With every size known it comes out as a Loop.
+    # With every size fixed it is exported as a Loop.
     yield exported("keras-lstm-states-t1-b1", LSTM, states=True, frozen=(1, 1), refused="Loop")
-    # Fixed windows, the last position's distribution: how text generation is taught.
+    # Fixed windows and the distribution of the last position: the usual tutorial on text generation.
     yield exported("keras-lstm-windowed", LSTM, frozen=(6, None), last=True, softmax=True)
     yield exported("keras-lstm-2-windowed", LSTM_2, frozen=(6, None), last=True, softmax=True)
     yield exported("keras-lstm-last", LSTM, last=True)
@@ -96,7 +96,7 @@ def exported(
 
 
 def convert(model: keras.Model, inputs: list, opset: int = 15) -> onnx.ModelProto:
-    """A call of the model on its inputs in order, as tf2onnx's `from_keras` did for Keras 2."""
+    """Calls the model with its inputs in order, as tf2onnx's `from_keras` did for Keras 2."""
     signature = [tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs]
     function = tf.function(lambda *values: model(list(values) if len(values) > 1 else values[0]), input_signature=signature)
     file, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
@@ -104,7 +104,7 @@ def convert(model: keras.Model, inputs: list, opset: int = 15) -> onnx.ModelProt
 
 
 def keras_weights(network: Network) -> list[np.ndarray]:
-    """In the order in which Keras lists them: kernels are transposed, gates i f c o and z r h."""
+    """The weights in the order in which Keras lists them: kernels are transposed, gates are i f c o and z r h."""
     weights = network.weights()
 
     def gates(name: str) -> np.ndarray:

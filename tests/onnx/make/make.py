@@ -1,9 +1,9 @@
-"""Writes the ONNX fixtures: small files, what the server is to make of each, and ONNX Runtime's numbers.
+"""Writes the ONNX fixtures: small files, what should become of each in the server, and the numbers of ONNX Runtime.
 
-    python tests/onnx/make/make.py [FAMILY ...]         # those named, or all but keras_exports
-    python tests/onnx/make/make.py --check [NAME ...]   # makes some again and compares with what is committed
+    python tests/onnx/make/make.py [FAMILY ...]         # the named families, or all but keras_exports
+    python tests/onnx/make/make.py --check [NAME ...]   # makes some cases again and compares them with the committed ones
 
-Needs training/requirements-dev.txt. The family `keras_exports` needs requirements-keras.txt instead: nothing here needs both.
+Needs training/requirements-dev.txt. The family `keras_exports` needs requirements-keras.txt instead; nothing needs both.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def cases_of(family: str) -> list[Case]:
     cases = list(importlib.import_module(family).cases())
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
-        raise SystemExit(f"{family}: two cases have one name: {sorted(n for n in names if names.count(n) > 1)}")
+        raise SystemExit(f"{family}: two cases have the same name: {sorted(n for n in names if names.count(n) > 1)}")
     return cases
 
 
 def make(family: str) -> None:
-    """One folder for a family: files, `cases.json`, `oracles.safetensors`; networks are shared by all."""
+    """Writes the folder of a family: files, `cases.json`, `oracles.safetensors`. Networks are shared by all families."""
     folder = FILES / family
     cases = cases_of(family)
     numbers = {case.name: oracle(case) for case in cases}
@@ -66,14 +66,14 @@ def make(family: str) -> None:
     print(f"{family}: {len(cases)} cases, {sum(f.stat().st_size for f in folder.rglob('*') if f.is_file()) / 1e3:.0f} kB")
 
 
-# One of every kind, for the machine that checks each change.
+# One case of every kind, for CI.
 SAMPLE = ["gru-lbr0-2-layout0-bt", "lstm-opset7", "torchscript-lstm-2-opset8", "torchscript-rnn_relu-1-tb", "dynamo-gru-2-bt"]
 SAMPLE += ["word-language-model-gru-2", "icefall-3", "lstm-int8-per-channel", "lstm-optimised", "cbow-5", "gru-trap-1"]
 SAMPLE += ["lstm-layer-norm", "dynamo-rnn_tanh-unrolled-tb"]
 
 
 def check(names: list[str]) -> None:
-    """Makes cases again; they must say what the committed ones say. Bytes may differ: exporters change them."""
+    """Makes cases again and compares them with the committed ones. Bytes may differ, because exporters change."""
     for name in names or SAMPLE:
         folder = next((path.parent for path in FILES.glob(f"*/{name}.onnx")), None)
         if folder is None:
@@ -105,11 +105,11 @@ def index_of(folder: Path) -> dict[str, dict]:
 
 
 def structure(model: onnx.ModelProto) -> dict:
-    """What an exporter promises: names of inputs and outputs, and the recurrent nodes."""
+    """What an exporter keeps stable: the names of inputs and outputs, and the recurrent nodes."""
     graph = model.graph
     kinds = ("RNN", "GRU", "LSTM", "DynamicQuantizeLSTM", "MatMulInteger", "DynamicQuantizeMatMul")
     nodes = [node.op_type for node in graph.node if node.op_type in kinds]
-    # Old files list their weights among the inputs.
+    # Old files list their weights as inputs too.
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [port.name for port in graph.input if port.name not in weights]
     return {"inputs": inputs, "outputs": [port.name for port in graph.output], "nodes": nodes}
@@ -121,7 +121,7 @@ def same(what: str, found: dict, expected: dict) -> None:
 
 
 def entry(case: Case) -> dict:
-    """A case in the index; what is at its default is left out."""
+    """The entry of a case in the index, without the fields that have their default value."""
     found = {"name": case.name, "outcome": case.outcome, "oracle": case.oracle}
     found |= {"network": case.network.name} if case.network else {}
     found |= {"says": case.says} if case.says else {}

@@ -1,4 +1,4 @@
-"""Small networks whose weights are a function of their description, under PyTorch's names and in its shapes."""
+"""Small networks whose weights are a function of their description, with the names and shapes of PyTorch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Network:
     vocab_size: int = 11
     embedding_size: int = 4
     reset_after: bool = True
-    """A GRU's linear_before_reset."""
+    """The attribute linear_before_reset of a GRU."""
     bias: str = "both"
     """`both`, `input` (Keras, which has one) or `none`."""
     output_bias: bool = True
     tied: bool = False
     dtype: str = "f32"
-    """What the weights are rounded to; they are kept as float32."""
+    """The type that the weights are rounded to. They are kept as float32."""
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Network:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The vectors that a layer carries."""
+        """The kinds of vectors in the state of a layer."""
         return ("h", "c") if self.cell == "lstm" else ("h",)
 
     def weights(self) -> Weights:
@@ -73,7 +73,7 @@ class Network:
         return tensors
 
     def manifest(self) -> dict:
-        """The `config.json` that goes with the weights; the tokenizer is never loaded."""
+        """The `config.json` for the weights. Its tokenizer is never loaded."""
         architecture = {
             "cell": self.cell,
             "vocab_size": self.vocab_size,
@@ -88,7 +88,7 @@ class Network:
 
 
 def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
-    """float32 values that `dtype` holds exactly."""
+    """Rounds to float32 values that `dtype` represents exactly."""
     if dtype == "f32":
         return values
     if dtype == "f16":
@@ -99,7 +99,7 @@ def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def onnx_layer(network: Network, weights: Weights, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """W `[1, gates * hidden, input]`, R and B of layer `k` in the order of ONNX."""
+    """W `[1, gates * hidden, input]`, R and B of layer `k`, with the gates in the order of ONNX."""
 
     def ordered(name: str) -> np.ndarray | None:
         tensor = weights.get(f"rnn.{name}_l{k}")
@@ -112,7 +112,7 @@ def onnx_layer(network: Network, weights: Weights, k: int) -> tuple[np.ndarray, 
 
 
 def reorder(cell: str, tensor: np.ndarray) -> np.ndarray:
-    """PyTorch's gates i f g o and r z n as ONNX has them: i o f c and z r h."""
+    """Reorders the gates from PyTorch's i f g o and r z n to ONNX's i o f c and z r h."""
     blocks = np.split(tensor, GATES[cell])
     order = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}.get(cell, (0,))
     return np.concatenate([blocks[i] for i in order])

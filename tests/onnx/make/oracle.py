@@ -1,4 +1,4 @@
-"""ONNX Runtime's numbers for a case, and the checks that the case is what it says."""
+"""The numbers of ONNX Runtime for a case, and checks that the case is what it claims to be."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from case import SHAPES, Answer, Case, Ports, Runner, normalised, tokens_for
 from network import Network
 from recurrent import Form, build
 
-# Between two ways to compute the same in single precision.
+# Tolerance between two ways of computing the same in single precision.
 TOLERANCE = 5e-6
 
 
 @dataclass
 class Oracle:
-    """For every sequence of every (T, B) of SHAPES, one after the other."""
+    """The numbers of every sequence of every (T, B) of SHAPES, concatenated."""
 
     tokens: np.ndarray
     """uint32 `[positions]`."""
     logprobs: np.ndarray
     """float32 `[positions, V]`, after each token."""
     state: np.ndarray | None
-    """float32 `[sequences, S]`: layer after layer h, then c."""
+    """float32 `[sequences, S]`: for each layer h, then c."""
     runtime_logits: np.ndarray | None = None
     """float32 `[positions, V]` of the quantised file itself."""
 
@@ -34,7 +34,7 @@ class Oracle:
 
 
 def oracle(case: Case) -> Oracle | None:
-    """The numbers to hold against; raises where the file and its network disagree."""
+    """The reference numbers. Raises if the file and its network disagree."""
     if case.oracle == "none":
         return None
     if case.oracle == "window":
@@ -62,14 +62,14 @@ def vocab_size(case: Case) -> int:
 
 
 def twin(network: Network) -> Runner:
-    """The same network with nothing frozen, left out or lost."""
+    """The same network with nothing fixed, omitted or lost."""
     form = Form(state="layers")
     case = Case("twin", build(network, form), "lowered", network, form.ports(network))
     return Runner(case, case.model)
 
 
 def check(case: Case) -> None:
-    """The file's own numbers against its network's, as far as the file can say."""
+    """Compares the file's own numbers with those of its network, as far as the file exposes them."""
     runner, plain = Runner(case, case.reference or case.model), twin(case.network)
     time, batch = case.frozen
     for tokens in tokens_for(case.network.vocab_size):
@@ -91,11 +91,11 @@ def agree(what: str, found: np.ndarray, expected: np.ndarray, tolerance: float =
         raise SystemExit(f"{what}: found the shape {found.shape}, expected {expected.shape}")
     error = np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected)))
     if not error <= tolerance:
-        raise SystemExit(f"{what}: off by {error:.2e}, expected at most {tolerance:.0e}")
+        raise SystemExit(f"{what}: the difference is {error:.2e}, expected at most {tolerance:.0e}")
 
 
 def stepped(case: Case, tokens: np.ndarray) -> Answer:
-    """One token at a time, the state carried from call to call."""
+    """Reads one token at a time and carries the state from call to call."""
     runner, state, steps = Runner(case, case.model), None, []
     for t in range(tokens.shape[1]):
         rows = [runner.run(row, row_state(state, b)) for b, row in enumerate(np.split(tokens[:, t : t + 1], len(tokens)))]
@@ -109,7 +109,7 @@ def row_state(state: dict | None, b: int) -> dict | None:
 
 
 def windowed(case: Case) -> Oracle:
-    """The last N ids at a time, from `pad` where there are fewer."""
+    """Reads the last N ids at a time, filled up with `pad` where there are fewer."""
     runner, window, pad = Runner(case, case.model), case.window, case.hints.get("pad", 0)
     answers = []
     for tokens in tokens_for(vocab_size(case)):
@@ -132,7 +132,7 @@ def gathered(case: Case, answers: list[Answer]) -> Oracle:
 
 
 def quantised_logits(case: Case) -> np.ndarray:
-    """`[positions, V]`: what ONNX Runtime makes of the quantised file; raises where floats are farther off than allowed."""
+    """The logits `[positions, V]` of the quantised file in ONNX Runtime. Raises if those in floats are too far away."""
     runner, floats = Runner(case, case.model), Runner(case, case.reference)
     found, expected = [], []
     for tokens in tokens_for(vocab_size(case)):
@@ -141,5 +141,5 @@ def quantised_logits(case: Case) -> np.ndarray:
     found, expected = (np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts]) for parts in (found, expected))
     error = np.abs(found - expected).max() / np.abs(found).max()
     if error > case.runtime_tolerance:
-        raise SystemExit(f"{case.name}: integers and floats are {error:.3f} of the largest logit apart")
+        raise SystemExit(f"{case.name}: integers and floats differ by {error:.3f} of the largest logit")
     return found.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What PyTorch writes: `dynamo=False` (TorchScript) over its opsets, and `dynamo=True`."""
+"""Files that PyTorch exports: with `dynamo=False` (TorchScript) in all its opsets, and with `dynamo=True`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cases() -> Iterator[Case]:
             for batch_first in (False, True):
                 name = f"torchscript-{cell}-{len(hidden)}-{'bt' if batch_first else 'tb'}"
                 yield torchscript(name, Network(cell, hidden), Style(batch_first=batch_first))
-    # Below 9 weights are reordered by nodes, not folded; 17 is the default of the others.
+    # Below opset 9, weights are reordered by nodes instead of folded. The other cases use 17.
     for opset in (7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20):
         yield torchscript(f"torchscript-lstm-2-opset{opset}", Network("lstm", (5, 5)), Style(opset=opset))
     for opset in (7, 9, 14, 20):
@@ -40,13 +40,13 @@ def cases() -> Iterator[Case]:
 
 @dataclass(frozen=True)
 class Style:
-    """How somebody wrote and exported their module."""
+    """How a module was written and exported."""
 
     batch_first: bool = False
     opset: int = 17
     values: str = "logits"
     positions: str = "steps"
-    """`steps`, `flat`, `last`, or `vocab_first` as a cross-entropy takes it."""
+    """`steps`, `flat`, `last`, or `vocab_first` as cross-entropy expects it."""
     state: str = "exposed"
     """`exposed`, `lost`, `read_only`, `write_only`."""
     frozen: tuple[int | None, int | None] = (None, None)
@@ -92,13 +92,13 @@ def glue() -> Iterator[Case]:
     yield torchscript("torchscript-lstm-no-bias", Network("lstm", (5, 5), bias="none", output_bias=False), Style())
     yield torchscript("torchscript-gru-no-bias", Network("gru", bias="none", output_bias=False), Style())
     yield torchscript("torchscript-lstm-3", Network("lstm", (5, 5, 5)), Style(batch_first=True))
-    # The whole module in half precision: the states too. The numbers are those of its weights in single precision.
+    # The whole module in half precision, including the states. The numbers are those of its weights in single precision.
     for cell in ("lstm", "gru"):
         yield torchscript(f"torchscript-{cell}-half", Network(cell, dtype="f16"), Style(half=True))
 
 
 class Model(nn.Module):
-    """Embedding, recurrent layers, affine layer, as most people write it."""
+    """Embedding, recurrent layers and affine layer, as most people write them."""
 
     def __init__(self, network: Network, style: Style) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Model(nn.Module):
         return (y, *after) if style.state in ("exposed", "write_only") else (y,)
 
     def example(self) -> tuple[Tensor, ...]:
-        """Inputs of the frozen sizes, or of any."""
+        """Inputs of the fixed sizes, or of any size."""
         style, network = self.style, self.network
         time, batch = style.frozen[0] or 3, style.frozen[1] or 2
         x = torch.zeros((batch, time) if style.batch_first else (time, batch), dtype=style.ids)
@@ -186,13 +186,13 @@ def scripted(model: Model) -> onnx.ModelProto:
 
 
 def named(style: Style, sizes: dict[str, int | None]) -> dict[int, str]:
-    """The axes of the ids that are not frozen."""
+    """The axes of the ids that are not fixed."""
     order = ("B", "T") if style.batch_first else ("T", "B")
     return {axis: symbol for axis, symbol in enumerate(order) if sizes[symbol] is None}
 
 
 def exported(name: str, source: Callable[[], onnx.ModelProto], model: Model, **more) -> Case:
-    """The case of an export that is lowered: the file tells all, or its network has to."""
+    """The case of an export that is lowered. The oracle is the file if it exposes everything, and otherwise its network."""
     style = model.style
     complete = style.state == "exposed" and style.positions != "last" and style.frozen == (None, None) and not style.half
     runtime = "none" if style.half else "onnxruntime"
@@ -202,7 +202,7 @@ def exported(name: str, source: Callable[[], onnx.ModelProto], model: Model, **m
 
 
 def cleaned(file: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the notes that exporters keep for people: they hold paths, and are most of a small file."""
+    """Removes the notes that exporters add for people: they contain paths, and take up most of a small file."""
     graph = file.graph
     del graph.metadata_props[:]
     for thing in [graph, *graph.node]:
@@ -228,7 +228,7 @@ def dynamo_cases() -> Iterator[Case]:
     tied = Network("lstm", (6, 6), embedding_size=6, tied=True)
     yield dynamo("dynamo-lstm-tied", tied, Style(opset=18, frozen=(3, None)))
     yield dynamo("dynamo-lstm-no-bias", Network("lstm", bias="none", output_bias=False), Style(opset=18, frozen=(3, 2)))
-    # It has no operator for these: they come out as one step after another.
+    # The exporter has no operator for these and unrolls them.
     for cell in ("rnn_tanh", "rnn_relu"):
         for batch_first in (False, True):
             order = "bt" if batch_first else "tb"
@@ -245,7 +245,7 @@ def dynamo(name: str, network: Network, style: Style, **more) -> Case:
 
 def traced(model: Model) -> onnx.ModelProto:
     style, ports = model.style, model.ports()
-    # The exporter fixes T at the example's length whatever is asked for.
+    # The exporter fixes T at the length of the example, whatever is requested.
     dynamic = None
     if style.frozen[1] is None:
         batch = torch.export.Dim("B")

@@ -1,4 +1,4 @@
-"""ONNX Runtime's dynamic quantisation, and the same graphs with the weights put back into floats."""
+"""Files with ONNX Runtime's dynamic quantisation, and the same graphs with the weights dequantised."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from network import Network
 from pytorch import Style, torchscript
 from recurrent import Form, build
 
-# Of the largest logit, between integers and floats in the products.
+# Tolerance between products in integers and in floats, relative to the largest logit.
 RUNTIME_TOLERANCE = 0.02
 
-# Wider than elsewhere: the rounding of activations averages out over a sum.
+# Wider than elsewhere, because the rounding of activations averages out over a sum.
 SIZES = {"hidden_sizes": (8,), "embedding_size": 6, "vocab_size": 17}
 SIZES_2 = SIZES | {"hidden_sizes": (8, 8)}
 
@@ -40,7 +40,7 @@ def cases() -> Iterator[Case]:
     yield quantised("lstm-recurrence-alone", by_hand(Network("lstm", **SIZES), Form()), op_types_to_quantize=["LSTM"])
     yield quantised("lstm-products-alone", by_hand(Network("lstm", **SIZES), Form()), op_types_to_quantize=["MatMul"])
     for network in (Network("lstm", **SIZES), Network("gru", **SIZES)):
-        # As a file comes out of a session that was asked to keep its optimised graph: the integer nodes are fused.
+        # The file of a session that saved its optimised graph, in which the integer nodes are fused.
         whole = quantised(f"{network.cell}-optimised", by_hand(network, Form()))
         whole.model = optimised(whole.model)
         yield whole
@@ -76,7 +76,7 @@ def optimised(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def dequantised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph in floats: recurrent nodes and products get the values that their integers stand for."""
+    """The same graph in floats: recurrent nodes and products get the dequantised values."""
     found = onnx.ModelProto()
     found.CopyFrom(model)
     graph = found.graph
@@ -112,7 +112,7 @@ def dequantised(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def pruned(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the nodes whose outputs nobody reads any more."""
+    """Removes the nodes whose outputs are no longer read."""
     graph = model.graph
     while True:
         read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
@@ -124,7 +124,7 @@ def pruned(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def weights_alone(name: str, axis: int | None) -> Case:
-    """int8 weights behind DequantizeLinear, floats everywhere else: nothing is lost in the lowering."""
+    """int8 weights behind DequantizeLinear, and floats everywhere else, so that lowering loses nothing."""
     network, form = Network("lstm", **SIZES), Form()
     model = build(network, form)
     graph = model.graph

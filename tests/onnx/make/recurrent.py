@@ -1,4 +1,4 @@
-"""Language models built by hand, in the forms that exporters have written over the years."""
+"""Language models built by hand, in the forms that exporters have used over the years."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ELEMENTS = {"f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 
 @dataclass(frozen=True)
 class Form:
-    """How a network is written down."""
+    """How a network is written as a graph."""
 
     opset: int = 17
     ir_version: int | None = None
     time_major: bool = True
-    """Whether ids are `[T, B]`."""
+    """Whether the ids are `[T, B]`."""
     layout: int = 0
-    """The recurrent nodes' attribute."""
+    """The attribute of the recurrent nodes."""
     ids: str = "int64"
     """`int64`, `int32`, or `float` with a Cast inside."""
     embedding: str = "gather"
@@ -39,18 +39,18 @@ class Form:
     """`all`; or the last: `slice`, `gather`, `hidden` (from Y_h)."""
     state: str = "stacked"
     """`stacked` `[L, B, H]`, `layers` `[1, B, H]` each, `flat` `[B, H]` each, `batch_first` `[B, L, H]`, or `lost`;
-    `read_only` and `write_only` have inputs or outputs alone; `zeros` is a constant."""
+    `read_only` and `write_only` have only inputs or only outputs; `zeros` is a constant."""
     frozen: tuple[int | None, int | None] = (None, None)
     bias_input: bool = True
     sequence_lens: tuple[int, int] | None = None
-    """A constant: for how many sequences, and the length of each."""
+    """A constant: the number of sequences, and the length of each."""
     constants_as_nodes: bool = False
     identities: bool = False
-    """Weights behind an Identity and a Dropout."""
+    """Whether weights are behind an Identity and a Dropout."""
     producer: str = "by-hand"
     version: str = "1"
     attributes: tuple[tuple[str, Any], ...] = ()
-    """More attributes of every recurrent node."""
+    """Additional attributes of every recurrent node."""
 
     def ports(self, network: Network) -> Ports:
         state = {"read_only": "stacked", "write_only": "stacked"}.get(self.state, self.state)
@@ -98,7 +98,7 @@ class Builder:
         return graph.model(form.producer, form.version)
 
     def embedded(self) -> Name:
-        """`[.., .., E]` in the order of the ids."""
+        """The embedded ids `[.., .., E]`, in the order of the ids."""
         graph, form, network = self.graph, self.form, self.network
         shape = [self.time, self.batch] if form.time_major else [self.batch, self.time]
         element = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "float": TensorProto.FLOAT}[form.ids]
@@ -118,7 +118,7 @@ class Builder:
         return to
 
     def weight(self, name: Name, values: np.ndarray) -> Name:
-        """A float32 value of the graph, stored as the network's dtype."""
+        """Adds a float32 value that is stored in the network's dtype."""
         graph, dtype = self.graph, self.network.dtype
         if dtype == "f32":
             value = graph.constant(values, name)
@@ -131,7 +131,7 @@ class Builder:
         return value
 
     def layer(self, k: int, x: Name) -> Name:
-        """h at every step, in the node's layout."""
+        """Adds a layer; returns h at every step, in the node's layout."""
         graph, form, network = self.graph, self.form, self.network
         w, r, b = onnx_layer(network, self.weights, k)
         inputs = [x, self.weight(f"W{k}", w), self.weight(f"R{k}", r)]
@@ -155,7 +155,7 @@ class Builder:
         return graph.squeeze(outputs[0], 2 if form.layout else 1)
 
     def state_in(self, kind: str, k: int) -> Name:
-        """The initial state of a layer as its node takes it: `[1, B, H]`, or `[B, 1, H]` with layout 1."""
+        """The initial state of a layer in the form that its node takes: `[1, B, H]`, or `[B, 1, H]` with layout 1."""
         graph, form = self.graph, self.form
         hidden, layers = self.network.hidden_sizes[k], self.network.layers
         if form.state in ("lost", "write_only"):
@@ -193,7 +193,7 @@ class Builder:
                 graph.output(name, to, shape.get(form.state, [layers if stacked else 1, self.batch, hidden]))
 
     def head(self, x: Name) -> None:
-        """From h in the nodes' layout to the logits in the order of the ids."""
+        """Adds the output layer: from h in the layout of the nodes to the logits in the order of the ids."""
         graph, form, network = self.graph, self.form, self.network
         axis = 1 if form.layout else 0
         shape: list[int | str] = [self.time, self.batch] if form.time_major else [self.batch, self.time]
@@ -235,5 +235,5 @@ class Builder:
         return y if bias is None else graph.op("Add", y, self.weight("decoder_bias", bias))
 
     def matrix(self, values: np.ndarray) -> Name:
-        """The output layer's `[V, H]`: where it is tied, the embedding itself."""
+        """The weights of the output layer, `[V, H]`: the embedding itself if they are tied."""
         return self.table if self.network.tied else self.weight("decoder", values)

@@ -1,4 +1,4 @@
-"""Graphs that some run-time would compute wrongly, and one that its exporter has written wrongly."""
+"""Graphs that some runtime would compute wrongly, and one that its exporter wrote wrongly."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def attributes() -> Iterator[Case]:
         yield refused(f"{op.lower()}-reverse", altered(op, direction="reverse"))
         yield refused(f"{op.lower()}-bidirectional", bidirectional(op))
     yield refused("lstm-input-forget", altered("LSTM", input_forget=1))
-    # The second layer alone: a check of the first recurrent node is not enough.
+    # Only the second layer: checking the first recurrent node is not enough.
     two = build(Network("lstm", (5, 5)), Form())
     second = next(node for node in two.graph.node if node.name == "layer1")
     second.attribute.append(helper.make_attribute("clip", 1.0))
@@ -61,7 +61,7 @@ def attributes() -> Iterator[Case]:
 
 
 def bidirectional(op: str) -> onnx.ModelProto:
-    """Forward and backward states beside each other, as wide as the output layer expects."""
+    """Forward and backward states concatenated, as wide as the output layer expects."""
     network, graph = CELLS[op], Graph()
     weights = network.weights()
     x = graph.input("x", ["T", "B"], TensorProto.INT64)
@@ -97,7 +97,7 @@ def inputs() -> Iterator[Case]:
     model.graph.initializer.append(start)
     node = recurrent_node(model)
     node.input.extend(["", "start", "start"])
-    # Neither engine begins a sequence anywhere but at zero.
+    # Neither engine starts a sequence from a state other than zero.
     yield refused("lstm-starts-elsewhere", model)
 
 
@@ -106,7 +106,7 @@ def recurrent_node(model: onnx.ModelProto) -> onnx.NodeProto:
 
 
 def surroundings() -> Iterator[Case]:
-    # tract reads no activations: what is not lowered must not reach it.
+    # tract ignores the attribute `activations`, so what is not lowered must not reach it.
     yield refused("rnn-relu-behind-a-residual", residual(Network("rnn_relu", (5,), embedding_size=5)))
     yield refused("rnn-sigmoid-behind-a-residual", residual(Network("rnn_sigmoid", (5,), embedding_size=5)))
     yield refused("lstm-clip-in-a-branch", branch(altered("LSTM", clip=1.0)))
@@ -117,7 +117,7 @@ def surroundings() -> Iterator[Case]:
 
 
 def residual(network: Network, exposed: bool = True) -> onnx.ModelProto:
-    """The embedding added to h: no network that the native engine has."""
+    """Adds the embedding to h, which is not a network of the native engine."""
     model = build(network, Form(state="stacked" if exposed else "lost"))
     squeeze = next(node for node in model.graph.node if node.op_type == "Squeeze")
     gather = next(node for node in model.graph.node if node.op_type == "Gather")
@@ -130,7 +130,7 @@ def residual(network: Network, exposed: bool = True) -> onnx.ModelProto:
 
 
 def branch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The recurrent node in both branches of an If: the white list has to look there too."""
+    """The recurrent node in both branches of an If, where the allowlist must look too."""
     graph = model.graph
     node = recurrent_node(model)
     position = list(graph.node).index(node)
@@ -158,7 +158,7 @@ def unknown_operator() -> onnx.ModelProto:
 
 
 def no_tokens() -> onnx.ModelProto:
-    """An image classifier's shape: floats in, floats out."""
+    """A graph shaped like an image classifier: floats in, floats out."""
     graph = Graph()
     x = graph.input("pixels", ["N", 3, 8, 8])
     kernel = graph.constant(np.ones((4, 3, 3, 3), np.float32))
@@ -167,26 +167,26 @@ def no_tokens() -> onnx.ModelProto:
 
 
 def gru_trap() -> Iterator[Case]:
-    """linear_before_reset = 0 where PyTorch computed with 1: from 2025-11 to 2026-06 its exporter's fault."""
+    """linear_before_reset = 0 where PyTorch computed with 1: an error of its exporter from 2025-11 to 2026-06."""
     for layers in (1, 2):
         meant = Network("gru", (5,) * layers)
         written = replace(meant, reset_after=False)
         form = Form(opset=20, producer="pytorch", version="2.10.0")
         file = build(written, form, meant.weights())
         ports = form.ports(meant)
-        # As it stands, the numbers are those of the file; with the override, those of PyTorch.
+        # Without an override the numbers are those of the file; with it, those of PyTorch.
         yield Case(f"gru-trap-{layers}", file, "warned", ports=ports, says="linear_before_reset")
         hints = {"gru_linear_before_reset": True}
         yield Case(f"gru-trap-{layers}-overridden", file, "lowered", meant, ports, hints=hints, oracle="twin", runtime="none")
         hints = {"gru_linear_before_reset": False}
         yield Case(f"gru-trap-{layers}-meant", file, "lowered", ports=ports, hints=hints)
-    # The other way round: an override is an override, whoever wrote the file.
+    # The reverse: an override applies whoever wrote the file.
     meant = Network("gru", reset_after=False)
     form = Form()
     file = build(replace(meant, reset_after=True), form, meant.weights())
     hints = {"gru_linear_before_reset": False}
     yield Case("gru-overridden-to-0", file, "lowered", meant, form.ports(meant), hints=hints, oracle="twin", runtime="none")
-    # Keras wrote this on purpose.
+    # Keras writes this deliberately.
     form = Form(producer="tf2onnx", version="1.16.1", time_major=False)
     network = Network("gru", bias="input", reset_after=False)
     yield Case("gru-lbr0-keras-no-warning", build(network, form), "lowered", network, form.ports(network))

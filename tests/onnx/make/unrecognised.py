@@ -1,4 +1,4 @@
-"""Safe graphs that are no network of the native engine, their state exposed: tract runs them."""
+"""Safe graphs that are not a network of the native engine and expose their state. tract runs them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def cases() -> Iterator[Case]:
 
 
 class Net:
-    """Embedding, layers with something around each, an affine layer."""
+    """Embedding, layers with something added around each, affine layer."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Net:
         self.ports = Ports("x", "y", time_major, dtype, kinds[values], state=parts)
 
     def recur(self, k: int, value: Name, pending: list, attributes: dict) -> Name:
-        """`[T, B, H]` from `[T, B, E]`."""
+        """Adds a recurrent layer: `[T, B, H]` from `[T, B, E]`."""
         graph, gates = self.graph, {"RNN": 1, "GRU": 3, "LSTM": 4}[self.op]
         weights = [self.weight(f"W{k}", 1, gates * HIDDEN, WIDTH), self.weight(f"R{k}", 1, gates * HIDDEN, HIDDEN)]
         weights.append(self.weight(f"B{k}", 1, 2 * gates * HIDDEN))
@@ -128,7 +128,7 @@ def layer_norm(net: Net, k: int, value: Name, recur: Callable) -> Name:
 
 
 def highway(net: Net, k: int, value: Name, recur: Callable) -> Name:
-    """A gate between h and what came in (Srivastava et al. 2015)."""
+    """A gate between h and the input of the layer (Srivastava et al. 2015)."""
     graph = net.graph
     product = graph.op("MatMul", value, net.weight("gate", WIDTH, WIDTH))
     gate = graph.op("Sigmoid", graph.op("Add", product, net.weight("gate_bias", WIDTH)))
@@ -146,7 +146,7 @@ def tract(name: str, net: Net | Plain, frozen_t1: bool = False, hints: dict | No
 
 
 def mixed() -> Plain:
-    """An LSTM below a GRU: each layer is known, the stack is not."""
+    """An LSTM below a GRU: each layer is known, but not the stack."""
     graph = Graph()
     weight = Weights(graph, 5)
     x = graph.input("x", ["T", "B"], TensorProto.INT64)
@@ -169,7 +169,7 @@ def mixed() -> Plain:
 
 
 def elman_step(time_axis: bool = True) -> Plain:
-    """One step out of plain operators, as a char-rnn is exported for a web page."""
+    """One step made of elementary operators, as a char-rnn is exported for a web page."""
     graph = Graph()
     weight = Weights(graph, 6)
     x = graph.input("x", ["B", 1] if time_axis else ["B"], TensorProto.INT64)
@@ -186,7 +186,7 @@ def elman_step(time_axis: bool = True) -> Plain:
 
 
 def minimal_gated_unit() -> Plain:
-    """A cell that has no operator (Zhou et al. 2016)."""
+    """A cell for which there is no operator (Zhou et al. 2016)."""
     graph = Graph()
     weight = Weights(graph, 7)
     x = graph.input("x", [1, "B"], TensorProto.INT64)
@@ -207,7 +207,7 @@ def minimal_gated_unit() -> Plain:
 
 
 def named() -> Iterator[Case]:
-    """Names that tell nothing, or the wrong thing: the manifest says which is which."""
+    """Names that say nothing, or the wrong thing, so that the manifest has to say which is which."""
 
     def net_of(**names: tuple[str, str]) -> Net:
         return Net("LSTM", around=residual, names=lambda kind, k: names[kind])

@@ -1,4 +1,4 @@
-"""Graphs without a state: logits of the last N ids, as feed-forward and CBOW language models have them."""
+"""Graphs without a state that compute logits from the last N ids, like feed-forward and CBOW language models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cases() -> Iterator[Case]:
     yield case("cbow-frozen-b", cbow(5, batch=1), 5, pad)
     yield case("cbow-2-log", cbow(2, values="LogSoftmax"), 2, pad, values="log")
     yield case("cbow-2-probabilities", cbow(2, values="Softmax"), 2, pad, values="probabilities")
-    # What stands before the first token is nothing that a graph tells.
+    # A graph does not say what precedes the first token.
     yield Case("cbow-5-without-pad", cbow(5), "refused", says="onnx.pad", oracle="none")
     yield Case("cbow-dynamic-without-window", cbow("N"), "refused", says="onnx.window", oracle="none")
     yield case("feed-forward-4", feed_forward(4), 4, {"pad": 7})
@@ -53,7 +53,7 @@ def finished(graph: Graph, y: Name, shape: list, values: str | None = None) -> o
 
 
 def cbow(window: int | str, time_major: bool = False, batch: int | str = "B", values: str | None = None) -> onnx.ModelProto:
-    """The mean of the embeddings, then an affine layer (Mikolov et al. 2013, on the left context only)."""
+    """The mean of the embeddings, then an affine layer (Mikolov et al. 2013, with the left context only)."""
     graph = Graph()
     weight = Weights(graph, 1)
     x = graph.input("x", [window, batch] if time_major else [batch, window], TensorProto.INT64)
@@ -64,7 +64,7 @@ def cbow(window: int | str, time_major: bool = False, batch: int | str = "B", va
 
 
 def feed_forward(window: int, batch: int | str = "B", ids: int = TensorProto.INT64, opset: int = 17) -> onnx.ModelProto:
-    """Embeddings side by side, a tanh layer, an affine layer (Bengio et al. 2003)."""
+    """The concatenated embeddings, a tanh layer, an affine layer (Bengio et al. 2003)."""
     graph = Graph(opset)
     weight = Weights(graph, 2)
     x = graph.input("x", [batch, window], ids)
@@ -76,7 +76,7 @@ def feed_forward(window: int, batch: int | str = "B", ids: int = TensorProto.INT
 
 
 def convolution(window: int, last: bool = True) -> onnx.ModelProto:
-    """A causal convolution over the window; its last position has seen all of it."""
+    """A causal convolution over the window, whose last position depends on all of it."""
     graph = Graph()
     weight = Weights(graph, 3)
     x = graph.input("x", ["B", window], TensorProto.INT64)

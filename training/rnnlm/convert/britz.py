@@ -23,7 +23,7 @@ def read(source: Source, _: str | None) -> Converted:
     columns = tensors.take("U").T
     recurrent = tensors.take("W")
     if columns.ndim != 2 or recurrent.ndim != 2:
-        raise InputError(f"`{source.path}` holds `U` with {columns.ndim} axes and `W` with {recurrent.ndim}, expected matrices")
+        raise InputError(f"`{source.path}` holds `U` with {columns.ndim} axes and `W` with {recurrent.ndim}; expected matrices")
     # A one-hot vector picks a column of U: that is the token's vector, which the layer takes as it is.
     identity = numpy.eye(columns.shape[1], dtype=numpy.float32)
     return Converted(Network("rnn_tanh", columns, [Layer(identity, recurrent)], tensors.take("V"), None))

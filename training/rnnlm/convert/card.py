@@ -27,7 +27,7 @@ class Card:
         notes = "".join(f"- {note}\n" for note in self.notes) + ("\n" if self.notes else "")
         return f"""# {self.name}
 
-A recurrent neural network language model for `rnnlm-server`, converted from `{self.source}` of {self.what}.
+A recurrent neural network language model for `rnnlm-server`, converted from `{self.source}` ({self.what}).
 
 | | |
 |---|---|

@@ -54,7 +54,7 @@ def network(named: dict[str, numpy.ndarray]) -> Network:
 
 
 def layer(cell: str, parts: dict[str, numpy.ndarray]) -> Layer:
-    """One cell's kernel and bias, taken apart."""
+    """One cell's kernel and bias, split into the server's tensors."""
     parts = Tensors(parts, f"a {cell} cell of {WHAT}")
     if cell == "gru":
         kernel = numpy.concatenate([parts.take("gates/kernel"), parts.take("candidate/kernel")], axis=1)

@@ -28,7 +28,7 @@ def read(source: Source, _: str | None) -> Converted:
     layers = []
     while rest:
         if len(rest) < 2 or rest[0].ndim != 2 or rest[1].ndim != 2:
-            raise InputError(f"`{source.path}` holds the shapes {shapes}, expected each layer as `Wx [in, G*H]`, `Wh [H, G*H]` and perhaps `b [G*H]`")
+            raise InputError(f"`{source.path}` holds the shapes {shapes}; expected each layer as `Wx [in, G*H]`, `Wh [H, G*H]` and perhaps `b [G*H]`")
         w_ih, w_hh, *rest = rest
         bias, rest = (rest[0], rest[1:]) if rest and rest[0].ndim == 1 else (None, rest)
         layers.append(layer(w_ih.T, w_hh.T, bias))
@@ -37,7 +37,7 @@ def read(source: Source, _: str | None) -> Converted:
 
 
 def layer(w_ih: numpy.ndarray, w_hh: numpy.ndarray, bias: numpy.ndarray | None) -> Layer:
-    """One layer, gates along the first axis, in the order and the sense of the server."""
+    """One layer, with gates along the first axis, in the order and with the meaning that the server expects."""
     order = ORDERS.get(Layer(w_ih, w_hh).gate_count, GATES[1])
 
     def converted(weight: numpy.ndarray) -> numpy.ndarray:
@@ -48,7 +48,7 @@ def layer(w_ih: numpy.ndarray, w_hh: numpy.ndarray, bias: numpy.ndarray | None) 
 
 
 def parameters(content: object) -> list[numpy.ndarray]:
-    """The arrays of a list of arrays, none of anything else."""
+    """The arrays of a list of arrays; no arrays of any other value."""
     listed = isinstance(content, (list, tuple)) and all(isinstance(array, Array) for array in content)
     return [array.values for array in content] if listed else []
 

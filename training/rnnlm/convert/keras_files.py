@@ -1,7 +1,7 @@
-"""Models that Keras saved, read without Keras: `.keras` (a zip archive) and `.h5`. Gives layers and arrays; knows no network.
+"""Models that Keras saved, read without Keras: `.keras` (a zip archive) and `.h5`. Returns layers and arrays; knows no network.
 
-Both hold the configuration as JSON. In an `.h5` each layer's arrays are listed under its name. In a `.keras` they lie under
-a name made of its class and a count of the layers of that class before it, whatever the layer is called.
+Both hold the configuration as JSON. An `.h5` lists the arrays of each layer under its name. A `.keras` file has them under a name made
+of the layer's class and the number of layers of that class before it, whatever the layer is called.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOT = "layers"
 
 @dataclasses.dataclass(frozen=True)
 class KerasLayer:
-    """One layer: its class, its configuration, its arrays in the order of the class, the layers it reads."""
+    """One layer: its class, its configuration, its arrays in the order that its class defines, the layers that it reads."""
 
     kind: str
     name: str
@@ -54,9 +54,12 @@ def read_weights(path: pathlib.Path) -> dict[str, dict[str, numpy.ndarray]] | No
 
 
 def guarded(path: pathlib.Path, load: Callable[[], T]) -> T:
+    """The result of `load`. A damaged file may raise anything."""
     try:
         return load()
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(f"`{path}` cannot be read as a Keras model: {type(error).__name__}: {error}") from error
 
 
@@ -65,7 +68,7 @@ def _read_archive(path: pathlib.Path) -> list[KerasLayer]:
         model = json.loads(archive.read("config.json"))
         file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
     if ROOT not in file:
-        raise InputError(f"`{path}` has no group `{ROOT}` among its weights, found {', '.join(file)}: save it again with Keras 3")
+        raise InputError(f"`{path}` has no group `{ROOT}` among its weights; found {', '.join(file)}: save it again with Keras 3")
     counts: Counter[str] = Counter()
 
     def arrays(kind: str, _: str) -> list[numpy.ndarray]:
@@ -80,7 +83,7 @@ def _read_archive(path: pathlib.Path) -> list[KerasLayer]:
 def _read_hdf5(path: pathlib.Path) -> list[KerasLayer]:
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
-            raise InputError(f"`{path}` holds weights alone, expected a whole model: save it with `model.save`")
+            raise InputError(f"`{path}` holds weights alone; expected a whole model: save it with `model.save`")
 
         def arrays(_: str, name: str) -> list[numpy.ndarray]:
             group = file["model_weights"].get(name)
@@ -98,11 +101,11 @@ def _read_weights(path: pathlib.Path) -> dict[str, dict[str, numpy.ndarray]] | N
 
 
 def layers(path: pathlib.Path, model: dict[str, object], arrays: Callable[[str, str], list[numpy.ndarray]]) -> list[KerasLayer]:
-    """The layers of a configuration in its order, with their arrays."""
+    """The layers of a configuration, in its order, with their arrays."""
     if model["class_name"] not in ("Sequential", "Functional", "Model"):
-        raise InputError(f"`{path}` is a model of the class `{model['class_name']}`, expected `Sequential` or `Functional`")
+        raise InputError(f"`{path}` is a model of the class `{model['class_name']}`; expected `Sequential` or `Functional`")
     config = model["config"]
-    # Keras 2.0 and 2.1 wrote the list itself.
+    # Keras 2.0 and 2.1 wrote the list alone.
     described = config["layers"] if isinstance(config, dict) else config
     found = []
     for layer in described:
@@ -127,7 +130,7 @@ def histories(nodes: object) -> set[str]:
 
 
 def group_arrays(group: h5py.Group) -> list[numpy.ndarray]:
-    """`vars/0`, `vars/1`, ... of a layer, or of the one inside it: a recurrent layer's cell, what TimeDistributed applies."""
+    """`vars/0`, `vars/1`, ... of a layer or of the layer inside it: the cell of a recurrent layer, the layer that TimeDistributed applies."""
     for place in (group, group.get("cell"), group.get("layer")):
         if place is not None and "vars" in place and len(place["vars"]):
             return [array(place["vars"][str(k)]) for k in range(len(place["vars"]))]

@@ -31,14 +31,14 @@ def read(source: Source, _: str | None) -> Converted:
     recurrent = [layer for layer in chain if layer.kind in ORDERS]
     dense, *after = chain[len(embeddings) + len(recurrent) :] or [None]
     if chain[len(embeddings) :][: len(recurrent)] != recurrent or not recurrent or dense is None:
-        raise InputError(f"the layers are {', '.join(layer.kind for layer in chain)}, expected {CHAIN}")
+        raise InputError(f"the layers are {', '.join(layer.kind for layer in chain)}; expected {CHAIN}")
     output, output_bias = output_of(dense, after)
     cells = {cell_of(layer) for layer in recurrent}
     if len(cells) > 1:
-        raise InputError(f"the recurrent layers are of the kinds {', '.join(sorted(cells))}, expected one kind")
+        raise InputError(f"the recurrent layers are of the kinds {', '.join(sorted(cells))}; expected one kind")
     forms = {bool(layer.config.get("reset_after")) for layer in recurrent}
     if cells == {"gru"} and len(forms) > 1:
-        raise InputError("`reset_after` differs between the GRU layers, expected one form")
+        raise InputError("`reset_after` differs between the GRU layers; expected one form")
     notes = []
     if not embeddings:
         notes.append("There is no embedding: Keras reads one-hot vectors, the server an embedding that is the identity.")
@@ -54,7 +54,7 @@ def read(source: Source, _: str | None) -> Converted:
 
 
 def input_length(layers: list[KerasLayer]) -> int | None:
-    """The fixed length of the input above 1, which Keras 2 keeps with the first layer and Keras 3 with the input."""
+    """The fixed length of the input, if it is above 1: Keras 2 stores it with the first layer, Keras 3 with the input."""
     for layer in layers[:2]:
         shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape") or [None]
         for length in (layer.config.get("input_length"), *shape[1:2]):
@@ -67,12 +67,12 @@ def in_chain(layers: list[KerasLayer]) -> list[KerasLayer]:
     """The layers, each of which must read the layer before it and nothing else."""
     for before, layer in zip(layers, layers[1:]):
         if layer.inputs is not None and layer.inputs != [before.name]:
-            raise InputError(f"the layer `{layer.name}` reads {', '.join(layer.inputs) or 'nothing'}, expected `{before.name}` alone: a chain of {CHAIN}")
+            raise InputError(f"the layer `{layer.name}` reads {', '.join(layer.inputs) or 'nothing'}; expected `{before.name}` alone: a chain of {CHAIN}")
     return layers
 
 
 def cell_of(layer: KerasLayer) -> str:
-    """The cell, if its activations are those that the server computes."""
+    """The cell, if the server has its activations."""
     expect(layer, "go_backwards", (False, None))
     if layer.kind == "SimpleRNN":
         return PLAIN[expect(layer, "activation", tuple(PLAIN))]
@@ -85,7 +85,7 @@ def expect(layer: KerasLayer, key: str, known: tuple[object, ...]) -> object:
     found = layer.config.get(key)
     if found not in known:
         expected = " or ".join(f"`{value}`" for value in known if value is not None)
-        raise InputError(f"`{key}` of the {layer.kind} layer `{layer.name}` is `{found}`, expected {expected}")
+        raise InputError(f"`{key}` of the {layer.kind} layer `{layer.name}` is `{found}`; expected {expected}")
     return found
 
 
@@ -101,21 +101,21 @@ def arrays_of(layer: KerasLayer, count: int) -> list[numpy.ndarray]:
     """At least `count` matrices, and perhaps a bias."""
     if len(layer.arrays) not in (count, count + 1) or any(array.ndim != 2 for array in layer.arrays[:count]):
         found = [tuple(array.shape) for array in layer.arrays]
-        raise InputError(f"the {layer.kind} layer `{layer.name}` has the arrays {found}, expected {count} matrices and perhaps a bias")
+        raise InputError(f"the {layer.kind} layer `{layer.name}` has the arrays {found}; expected {count} matrices and perhaps a bias")
     return layer.arrays
 
 
 def output_of(dense: KerasLayer, after: list[KerasLayer]) -> tuple[numpy.ndarray, numpy.ndarray | None]:
-    """The output layer's weight `[V, H]` and bias; its softmax is its own, a layer's, or left to the loss."""
+    """The output layer's weight `[V, H]` and bias. The softmax may be its activation, a layer after it, or left to the loss."""
     inner = dense
     if dense.kind == "TimeDistributed":
         wrapped = dense.config["layer"]
         inner = KerasLayer(wrapped["class_name"], dense.name, wrapped["config"], dense.arrays, None)
     if inner.kind != "Dense":
-        raise InputError(f"the layer `{dense.name}` after the recurrent ones is {inner.kind}, expected Dense")
+        raise InputError(f"the layer `{dense.name}` after the recurrent ones is {inner.kind}; expected Dense")
     softmax = [layer for layer in after if layer.kind == "Softmax" or layer.kind == "Activation" and layer.config.get("activation") == "softmax"]
     if softmax != after or len(after) > 1:
-        raise InputError(f"after `{dense.name}` comes {', '.join(f'{layer.kind} `{layer.name}`' for layer in after)}, expected at most a softmax")
+        raise InputError(f"after `{dense.name}` comes {', '.join(f'{layer.kind} `{layer.name}`' for layer in after)}; expected at most a softmax")
     expect(inner, "activation", ("linear",) if after else ("softmax", "linear"))
     weight, *bias = arrays_of(inner, 1)
     return weight.T, bias[0] if bias else None

@@ -17,7 +17,7 @@ def table(file: bytes) -> Iterator[tuple[bytes, bytes]]:
     if len(file) < FOOTER_LEN or struct.unpack("<Q", file[-8:]) != (TABLE_MAGIC,):
         raise ValueError("the last bytes are not those of a table")
     at = len(file) - FOOTER_LEN
-    _, at = varint(file, at)  # where the index of meta blocks is and its length: there are none
+    _, at = varint(file, at)  # the place and the length of the index of meta blocks, of which there are none
     _, at = varint(file, at)
     for _, handle in block(file, *handle_at(file, at)):
         yield from block(file, *handle_at(handle, 0))
@@ -48,7 +48,7 @@ def block(file: bytes, offset: int, length: int) -> Iterator[tuple[bytes, bytes]
 
 
 def fields(message: bytes) -> dict[int, list]:
-    """The fields of a protocol buffer by number: integers, and bytes for what is nested."""
+    """The fields of a protocol buffer by number: integers, and bytes for nested messages."""
     found: dict[int, list] = {}
     at = 0
     while at < len(message):
@@ -69,7 +69,7 @@ def fields(message: bytes) -> dict[int, list]:
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and where the next begins."""
+    """A number in groups of seven bits, the lowest first, and the place after it."""
     value = shift = 0
     while data[at] & 0x80:
         value |= (data[at] & 0x7F) << shift

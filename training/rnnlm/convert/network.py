@@ -97,7 +97,7 @@ class Network:
         shapes = stored_shapes(self.shape())
         for name, tensor in stored.items():
             if tensor.shape != shapes[name]:
-                raise InputError(f"what becomes the tensor `{name}` has the shape {tensor.shape}, expected {shapes[name]}")
+                raise InputError(f"what becomes the tensor `{name}` has the shape {tensor.shape}; expected {shapes[name]}")
             with numpy.errstate(over="ignore"):
                 rounded = tensor.astype(dtype).astype(numpy.float32)
             if not numpy.isfinite(rounded).all():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import zipfile
 
 import numpy
 
@@ -15,5 +14,5 @@ def read(path: pathlib.Path) -> dict[str, numpy.ndarray]:
     try:
         with numpy.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"`{path}` cannot be read as NumPy arrays: {error}") from error
+    except Exception as error:  # a damaged archive may raise anything
+        raise InputError(f"`{path}` cannot be read as NumPy arrays: {type(error).__name__}: {error}") from error

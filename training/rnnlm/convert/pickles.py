@@ -1,8 +1,8 @@
 """Pickles, read without running what they name.
 
-A pickle is a program that may call anything it can name. Here it can name what is on a list and nothing else: containers,
-NumPy's arrays, and, where a whole object was saved, the classes whose attributes are wanted. Those become `Inert`: none of
-their code is loaded or run. Nor is NumPy's: a type whose state a pickle sets may claim that raw bytes are pointers.
+A pickle is a program that may call anything it can name. Here it can name only what is on a list: containers, NumPy's arrays, and,
+where a whole object was saved, the classes whose attributes are wanted. Those become `Inert`: none of their code is loaded or run.
+NumPy's own classes are not used either: a type whose state a pickle sets may claim that raw bytes are pointers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import InputError
 
 
 class Inert:
-    """Stands where an object of some class was: keeps the state that was saved of it and does nothing."""
+    """Takes the place of an object of some class: it keeps the state that was saved and does nothing."""
 
     def __init__(self, *_: object) -> None:
         self.state: object = {}
@@ -29,7 +29,7 @@ class Inert:
         self.state = state
 
     def get(self, name: str) -> object:
-        """An attribute of the object, None where it had none."""
+        """An attribute of the object; None if it had no such attribute."""
         return self.state.get(name) if isinstance(self.state, dict) else None
 
 
@@ -39,7 +39,7 @@ def class_name(value: object) -> str | None:
 
 
 class Dtype:
-    """A type of numbers as a pickle makes it: a code such as `f2`, then a state that holds the byte order."""
+    """A type of numbers as a pickle builds it: from a code such as `f2`, then from a state that holds the byte order."""
 
     CODES = re.compile("[fiu][1248]|b1")
 
@@ -51,41 +51,41 @@ class Dtype:
         self.order = state[1]
 
     def numpy(self) -> numpy.dtype:
-        """The type, if it is one of plain numbers."""
+        """The type, if it is a type of plain numbers."""
         if not self.CODES.fullmatch(self.code) or self.order not in "<>|=":
-            raise InputError(f"the pickle has an array of the type `{self.order}{self.code}`, expected numbers")
+            raise InputError(f"the pickle has an array of the type `{self.order}{self.code}`; only numbers are read")
         return numpy.dtype(self.order + self.code)
 
 
 class Array:
-    """An array as a pickle makes it: empty, then a state that holds its shape, type and bytes."""
+    """An array as a pickle builds it: empty at first, then from a state that holds its shape, type and bytes."""
 
     def __init__(self, *_: object) -> None:
         self.values = numpy.zeros(0)
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran, data = state
-        # The first protocols hold bytes as text.
+        # The first protocols store bytes as text.
         data = data.encode("latin1") if isinstance(data, str) else data
         self.values = numpy.frombuffer(data, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
 
     @staticmethod
     def of_buffer(data: bytes, dtype: Dtype, shape: tuple[int, ...], order: str, *_: object) -> Array:
-        """The form of the fifth protocol."""
+        """How the fifth protocol builds an array."""
         array = Array()
         array.values = numpy.frombuffer(data, dtype.numpy()).reshape(shape, order=order)
         return array
 
 
 def latin1_bytes(text: object, encoding: object) -> bytes:
-    """`codecs.encode` as the second protocol uses it to hold bytes, and no other codec."""
+    """`codecs.encode` as the second protocol uses it to store bytes, with that codec alone."""
     if encoding != "latin1" or not isinstance(text, str):
-        raise InputError(f"the pickle calls `_codecs.encode` with {encoding!r}, expected 'latin1'")
+        raise InputError(f"the pickle calls `_codecs.encode` with {encoding!r}; expected 'latin1'")
     return text.encode("latin1")
 
 
 def plain_dict(*arguments: object) -> dict:
-    """A `Counter`'s pairs; a `defaultdict`'s are set after it was made of a function that is not wanted."""
+    """The pairs of a `Counter`. Those of a `defaultdict` are set later; its factory is not wanted."""
     return dict(arguments[0]) if arguments and isinstance(arguments[0], dict) else {}
 
 
@@ -114,7 +114,7 @@ RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
 class Unpickler(pickle.Unpickler):
-    """Resolves a name by `allowed`, to an inert class where `inert` says so, and else refuses the file."""
+    """Resolves a name with `allowed`, or to an inert class if `inert` says so; any other name refuses the file."""
 
     def __init__(self, file: BinaryIO, path: pathlib.Path, allowed: Mapping[tuple[str, str], object], inert: Callable[[str, str], bool]) -> None:
         super().__init__(file, encoding="utf-8")
@@ -128,16 +128,16 @@ class Unpickler(pickle.Unpickler):
             return self.allowed[(module, name)]
         if self.inert(module, name):
             return type(name, (Inert,), {"__module__": module})
-        raise InputError(f"`{self.path}` names `{module}.{name}`, which is not on the list of what a pickle may name; nothing was loaded")
+        raise InputError(f"`{self.path}` names `{module}.{name}`, which is not on the list of names that are allowed in a pickle; nothing was loaded")
 
 
 def is_pickle(path: pathlib.Path, head: bytes) -> bool:
-    """Whether a file that begins with `head` is a pickle. Those of the first two protocols begin with anything: their name must say it."""
+    """Whether a file that begins with `head` is a pickle. Those of the first two protocols can begin with anything: there the name decides."""
     return head.startswith(b"\x80") or path.suffix in (".pkl", ".pickle", ".p")
 
 
 def read(path: pathlib.Path) -> object:
-    """What a plain pickle holds: containers, arrays, and the tokenizer of Keras as an inert object."""
+    """The content of a plain pickle: containers, arrays, and the tokenizer of Keras as an inert object."""
     with path.open("rb") as file:
         return guarded(path, Unpickler(file, path, PLAIN, lambda _, name: name == "Tokenizer").load)
 

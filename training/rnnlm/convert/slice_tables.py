@@ -21,7 +21,7 @@ CONTENT = 4  # the field with raw bytes of any type
 
 
 def find(path: pathlib.Path) -> pathlib.Path | None:
-    """The file of the checkpoint that `path` means: that file, or the newest of a folder."""
+    """The file of the checkpoint that `path` refers to: that file, or the newest of a folder."""
     if path.is_file():
         return path if is_table(path) else None
     if not path.is_dir():

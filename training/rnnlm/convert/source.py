@@ -80,7 +80,7 @@ def open_file(path: pathlib.Path) -> Source:
         with path.open("rb") as file:
             head = file.read(foreign.HEAD_LEN)
         members = zipfile.ZipFile(path).namelist() if head.startswith(b"PK") else []
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"`{path}` cannot be read: {error}") from error
     if "model.weights.h5" in members:
         return Source(path, Form.KERAS, keras_files.read_archive(path))

@@ -26,7 +26,7 @@ DTYPES = {
 
 
 def find(path: pathlib.Path) -> pathlib.Path | None:
-    """The `.index` of the checkpoint that `path` means: that file, its name without the ending, or the newest of a folder."""
+    """The `.index` of the checkpoint that `path` refers to: that file, its name without the suffix, or the newest of a folder."""
     if path.suffix == ".index" and path.is_file():
         return path
     beside = path.with_name(path.name + ".index")
@@ -45,7 +45,7 @@ def find(path: pathlib.Path) -> pathlib.Path | None:
 def newest(folder: pathlib.Path) -> str:
     """The name of the checkpoint that the file `checkpoint` of a folder calls the newest."""
     first = (folder / "checkpoint").read_text(encoding="utf-8", errors="replace").partition("\n")[0]
-    # The path in it is that of the machine that trained; the name is enough.
+    # Its path is that of the machine where the model was trained; the name is enough.
     return first.removeprefix("model_checkpoint_path:").strip(' "').replace("\\", "/").rpartition("/")[2]
 
 
@@ -56,7 +56,7 @@ def read(index: pathlib.Path) -> dict[str, numpy.ndarray]:
         header = fields(entries.pop(b""))
         shards = header.get(1, [1])[-1]
         if header.get(2, [0])[-1] != 0:
-            raise InputError(f"`{index}` was written on a big-endian machine, expected little-endian numbers")
+            raise InputError(f"`{index}` was written on a big-endian machine; expected little-endian numbers")
         stem = index.name.removesuffix(".index")
         data = {n: (index.parent / f"{stem}.data-{n:05}-of-{shards:05}").read_bytes() for n in range(shards)}
         return {name.decode(): tensor for name, value in entries.items() if (tensor := entry_tensor(fields(value), data)) is not None}
@@ -65,7 +65,7 @@ def read(index: pathlib.Path) -> dict[str, numpy.ndarray]:
 
 
 def entry_tensor(entry: dict[int, list], data: dict[int, bytes]) -> numpy.ndarray | None:
-    """The tensor of a `BundleEntryProto`; None for what is no number."""
+    """The tensor of a `BundleEntryProto`; None if it does not hold numbers."""
     dtype = DTYPES.get(entry.get(1, [0])[-1])
     if dtype is None:
         return None

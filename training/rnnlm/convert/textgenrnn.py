@@ -25,10 +25,10 @@ def read(source: Source, _: str | None) -> Converted:
     if found.keys() != {"embedding", *layers, "attention", "output"}:
         raise InputError(
             f"`{source.path}` holds weights alone, of the layers {', '.join(found) or 'none'}: save the whole model with `model.save`; "
-            f"of networks by their weights, {WHAT}'s alone is known"
+            f"only those of {WHAT} are recognised without their model"
         )
     if any("/forward_" in weight for name in layers for weight in found[name]):
-        raise InputError(f"`{source.path}` has bidirectional layers, which read a text from its end too; the server reads forward only")
+        raise InputError(f"`{source.path}` has bidirectional layers, which also read a text from its end; the server reads forward only")
     output = array(found, "output", "kernel").T
     recurrent = Network("lstm", array(found, "embedding", "embeddings"), [layer_of(found, name) for name in layers], output, array(found, "output", "bias"))
     config = configuration(source.path)

@@ -62,7 +62,7 @@ def strided(storage: numpy.ndarray, offset: int, size: tuple[int, ...], stride: 
 
 
 def first(value: object, *_: object) -> object:
-    """A parameter is its tensor."""
+    """The first argument: a parameter is its tensor."""
     return value
 
 
@@ -80,7 +80,7 @@ for _module in ("torch", "torch.cuda", "torch.storage"):
 
 @dataclasses.dataclass(frozen=True)
 class TorchFile:
-    """What was saved, its tensors by name as a `state_dict` has them, and what only a whole module says."""
+    """The saved value, its tensors by name as in a `state_dict`, and what only a whole module says."""
 
     value: object
     module: object  # what holds the tensors: inert, or a dictionary
@@ -89,7 +89,7 @@ class TorchFile:
 
 
 def read(path: pathlib.Path) -> TorchFile:
-    """Reads a checkpoint: a module, a `state_dict`, or either inside what a training script keeps around it."""
+    """Reads a checkpoint: a module, a `state_dict`, or either inside the containers of a training script."""
     return pickles.guarded(path, lambda: _named(path, read_value(path)))
 
 
@@ -103,7 +103,7 @@ def _named(path: pathlib.Path, value: object) -> TorchFile:
 
 
 def read_value(path: pathlib.Path) -> object:
-    """Whatever `torch.save` was given, classes inert."""
+    """The value that `torch.save` was given; classes are inert."""
     return pickles.guarded(path, lambda: _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path))
 
 
@@ -130,9 +130,9 @@ def _read_zip(path: pathlib.Path) -> object:
             raise InputError(f"`{path}` is a TorchScript archive, which holds code: save the module's state_dict instead")
         folder = next((name.removesuffix("data.pkl") for name in names if name.endswith("data.pkl")), None)
         if folder is None:
-            raise InputError(f"`{path}` is a zip archive without `data.pkl`, expected what `torch.save` writes")
+            raise InputError(f"`{path}` is a zip archive without `data.pkl`; expected what `torch.save` writes")
         if folder + "byteorder" in names and archive.read(folder + "byteorder") != b"little":
-            raise InputError(f"`{path}` was written on a big-endian machine, expected little-endian numbers")
+            raise InputError(f"`{path}` was written on a big-endian machine; expected little-endian numbers")
         storages: dict[str, numpy.ndarray] = {}
 
         def storage(dtype: numpy.dtype, key: str, count: int) -> numpy.ndarray:
@@ -147,7 +147,7 @@ def _read_zip(path: pathlib.Path) -> object:
 def _read_legacy(path: pathlib.Path) -> object:
     with path.open("rb") as file:
         if Unpickler(file, path).load() != LEGACY_MAGIC:
-            raise InputError(f"`{path}` is no file of `torch.save`")
+            raise InputError(f"`{path}` is not a file of `torch.save`")
         Unpickler(file, path).load()  # the version of the format
         Unpickler(file, path).load()  # the sizes of C's types
         storages: dict[str, numpy.ndarray] = {}
@@ -166,7 +166,7 @@ def _read_legacy(path: pathlib.Path) -> object:
             target = storages[str(key)]
             (count,) = struct.unpack("<q", file.read(8))
             if count != len(target):
-                raise InputError(f"`{path}` has {count} numbers in the storage `{key}`, expected {len(target)}")
+                raise InputError(f"`{path}` has {count} numbers in the storage `{key}`; expected {len(target)}")
             target[:] = numbers(file.read(count * target.itemsize), target.dtype, count)
         return value
 
@@ -190,7 +190,7 @@ def unwrapped(value: object) -> object:
 
 
 def module_tensors(module: Inert, prefix: str = "") -> dict[str, numpy.ndarray]:
-    """What the module's `state_dict` would be."""
+    """The tensors that the module's `state_dict` would have."""
     tensors = {}
     for kind in ("_parameters", "_buffers"):
         tensors |= {prefix + name: tensor for name, tensor in (module.get(kind) or {}).items() if tensor is not None}

@@ -18,7 +18,7 @@ PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def read_word_language_model(source: Source, plain: str | None) -> Converted:
-    """`encoder`, one module `rnn` of all layers, `decoder`: the server's own names."""
+    """`encoder`, one module `rnn` with all layers, `decoder`: the server's own names."""
     return converted(source, Tensors(source.content.tensors, WORD_LANGUAGE_MODEL.what), ("encoder", "decoder"), plain)
 
 
@@ -28,7 +28,7 @@ def read_icefall(source: Source, plain: str | None) -> Converted:
 
 
 def read_espnet(source: Source, plain: str | None) -> Converted:
-    """SequentialRNNLM, in a checkpoint under `lm.`; or ESPnet1's DefaultRNNLM, whose layers are cells in a list."""
+    """SequentialRNNLM, whose names in a checkpoint begin with `lm.`; or ESPnet1's DefaultRNNLM, whose layers are cells in a list."""
     named = {re.sub(r"^(lm|model)\.", "", name): tensor for name, tensor in source.content.tensors.items()}
     names = ("encoder", "decoder")
     if any(name.startswith("predictor.") for name in named):
@@ -38,7 +38,7 @@ def read_espnet(source: Source, plain: str | None) -> Converted:
 
 
 def read_awd_lstm(source: Source, plain: str | None) -> Converted:
-    """Layers in a list, each of its own size; where connections are dropped in training, `_raw` weights are the whole ones."""
+    """Layers in a list, each of its own size. Where training drops connections, the complete weights are named `_raw`."""
     named = dict(source.content.tensors)
     for name in [name for name in named if name.endswith("_raw")]:
         named[name.removesuffix("_raw")] = named.pop(name)
@@ -48,12 +48,12 @@ def read_awd_lstm(source: Source, plain: str | None) -> Converted:
 
 
 def refuse_split_softmax(source: Source) -> None:
-    """Above 75,000 words AWD-LSTM trains a softmax in tiers, whose weights the decoder alone does not have."""
+    """Above 75,000 words AWD-LSTM splits the softmax; its other weights are not in the decoder."""
     saved = source.content.value
     for part in saved if isinstance(saved, (list, tuple)) else ():
         splits = part.get("splits") if class_name(part) == "SplitCrossEntropyLoss" else None
         if isinstance(splits, list) and len(splits) > 2:
-            raise InputError(f"`{source.path}` was trained with a softmax split at {splits[1:-1]}, expected one softmax over the vocabulary")
+            raise InputError(f"`{source.path}` was trained with a softmax split at {splits[1:-1]}; expected one softmax over the vocabulary")
 
 
 def converted(source: Source, tensors: Tensors, ends: tuple[str, str], plain: str | None) -> Converted:

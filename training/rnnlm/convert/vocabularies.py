@@ -133,7 +133,7 @@ def keras_tokenizer(config: dict[str, object], path: pathlib.Path) -> Vocabulary
     word_index = config.get("word_index")
     word_index = json.loads(word_index) if isinstance(word_index, str) else word_index
     if not isinstance(word_index, dict):
-        raise InputError(f"`{path}` is a tokenizer of Keras that has no `word_index`")
+        raise InputError(f"`{path}` is a Keras tokenizer that has no `word_index`")
     count = config.get("num_words") or len(word_index) + 1
     vocabulary = by_id({"<pad>": 0} | {word: token_id for word, token_id in word_index.items() if token_id < count}, path)
     separators = "" if config.get("char_level") else str(config.get("filters") or "")

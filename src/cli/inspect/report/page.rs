@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{Architecture, FittingArchitecture, ManifestSays, Model, Report, Tensor};
+use crate::api::onnx::{OnnxGraph, OnnxLayer, OnnxNetwork, OnnxPort};
 use crate::catalog::Manifest;
-use crate::http::{OnnxGraph, OnnxLayer, OnnxNetwork, OnnxPort};
 
 const TIED: &str = "tied to the embedding";
 const OWN: &str = "weights of its own";

@@ -1,0 +1,142 @@
+//! How a request fails, as its client sees it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The body of every failed request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong, in words and as a code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"message": "`top_k` is 100000; the maximum is 1000 (`--max-top-k`)",
+    "type": "invalid_request_error", "param": "top_k", "code": "invalid_value"}))]
+pub struct ErrorDetail {
+    /// What was wrong, what was found, and what is accepted.
+    pub message: String,
+    /// The family of the code.
+    #[serde(rename = "type")]
+    pub kind: ErrorType,
+    /// The JSON path of the value at fault, or null.
+    pub param: Option<String>,
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+}
+
+/// What went wrong, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The body is not JSON.
+    InvalidJson,
+    /// The request has a field that is not known.
+    UnknownField,
+    /// A value has the wrong type or is out of range.
+    InvalidValue,
+    /// The request needs an input and has none.
+    EmptyInput,
+    /// Nothing was read yet, so there is nothing to predict from.
+    EmptyContext,
+    /// A word is not in the vocabulary, and the model has no unknown token.
+    UnknownToken,
+    /// A token id is not in the vocabulary.
+    TokenOutOfRange,
+    /// The input is longer than its limit.
+    TextTooLong,
+    /// The content type is not JSON.
+    UnsupportedMediaType,
+    /// The body is larger than its limit.
+    BodyTooLarge,
+    /// The route does not exist.
+    RouteNotFound,
+    /// The route does not accept this method.
+    MethodNotAllowed,
+    /// The model does not exist.
+    ModelNotFound,
+    /// The session does not exist.
+    SessionNotFound,
+    /// The session expired.
+    SessionExpired,
+    /// The session was evicted to make room for others.
+    SessionEvicted,
+    /// A session with this id exists already.
+    SessionExists,
+    /// Another write is running on the session.
+    SessionBusy,
+    /// The session does not stand at `expected_position`.
+    PositionMismatch,
+    /// The state was made by other weights than those of the model.
+    StateMismatch,
+    /// There is no room for another session.
+    SessionsFull,
+    /// There is no room for another job.
+    QueueFull,
+    /// The server is still loading its models.
+    Loading,
+    /// The server is shutting down.
+    Draining,
+    /// The time limit passed.
+    Timeout,
+    /// The client closed the connection. Only logs and metrics see this.
+    Cancelled,
+    /// An internal error.
+    Internal,
+}
+
+/// The family of a code, as OpenAI's clients know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorType {
+    /// The request must be changed.
+    InvalidRequestError,
+    /// What the request names does not exist, or no longer exists.
+    NotFoundError,
+    /// The request conflicts with the state of a session.
+    ConflictError,
+    /// Too many requests are waiting.
+    RateLimitError,
+    /// The server failed.
+    ServerError,
+    /// The server cannot accept the request now.
+    UnavailableError,
+}
+
+impl ErrorDetail {
+    /// The failure `code`, which says `message` and names no value.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: code.kind(), param: None, code }
+    }
+}
+
+impl ErrorCode {
+    /// The family of the code.
+    pub fn kind(self) -> ErrorType {
+        match self {
+            Self::InvalidJson
+            | Self::UnknownField
+            | Self::InvalidValue
+            | Self::EmptyInput
+            | Self::EmptyContext
+            | Self::UnknownToken
+            | Self::TokenOutOfRange
+            | Self::TextTooLong
+            | Self::StateMismatch
+            | Self::UnsupportedMediaType
+            | Self::BodyTooLarge
+            | Self::MethodNotAllowed
+            | Self::Cancelled => ErrorType::InvalidRequestError,
+            Self::RouteNotFound
+            | Self::ModelNotFound
+            | Self::SessionNotFound
+            | Self::SessionExpired
+            | Self::SessionEvicted => ErrorType::NotFoundError,
+            Self::SessionExists | Self::SessionBusy | Self::PositionMismatch => ErrorType::ConflictError,
+            Self::QueueFull => ErrorType::RateLimitError,
+            Self::SessionsFull | Self::Loading | Self::Draining => ErrorType::UnavailableError,
+            Self::Timeout | Self::Internal => ErrorType::ServerError,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Generation: what is asked for, and the answer in one piece. [`super::stream`] has the answer as events.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::fields;
+use super::prompt::Prompt;
+use super::sampling::Sampling;
+use super::sessions::Expectation;
+use super::tokens::Token;
+
+/// A text to continue: where it starts, how tokens are drawn, and when it ends.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"text": "the old man", "max_tokens": 20, "temperature": 0.8, "seed": 7}))]
+pub struct GenerateRequest {
+    /// What is read first.
+    #[serde(flatten)]
+    pub prompt: Prompt,
+    /// How tokens are drawn.
+    #[serde(flatten)]
+    pub sampling: Sampling,
+    /// The maximum number of tokens to draw.
+    /// Limit: `--max-tokens`.
+    #[schema(minimum = 1)]
+    pub max_tokens: usize,
+    /// Whether the answer is a stream of server-sent events. If absent, the header `accept` decides.
+    pub stream: Option<bool>,
+    /// Makes the draws repeatable. If absent, a seed is chosen; the answer says which.
+    #[schema(maximum = 9007199254740991_i64)]
+    pub seed: Option<u64>,
+    /// Strings that end the text, which ends before them. None may be empty.
+    /// Limit: `--max-stops`. Limit of each: `--max-stop-length`.
+    pub stop: Vec<String>,
+    /// Whether the end-of-text token ends the text. If absent, it does unless it is also the newline token.
+    pub stop_at_eos: Option<bool>,
+    /// Whether an answer in one piece lists its tokens with their log-probabilities. A stream always does.
+    pub token_logprobs: bool,
+    /// The number of most likely tokens to list with each token. Above 0, it implies `token_logprobs`.
+    /// Limit: `--max-top-k`.
+    pub top_logprobs: usize,
+    /// Ends the generation after this many milliseconds. If absent, the maximum applies.
+    /// Limit: `--request-timeout`.
+    #[schema(minimum = 1)]
+    pub timeout_ms: Option<u64>,
+}
+
+fields!(GenerateRequest {
+    max_tokens, stream, seed, stop, stop_at_eos, token_logprobs, top_logprobs, timeout_ms
+} + prompt: Prompt + sampling: Sampling);
+
+impl GenerateRequest {
+    /// The largest seed: the largest integer that every JSON reader holds exactly, 2^53 - 1.
+    pub const SEED_MAX: u64 = (1 << 53) - 1;
+}
+
+impl Default for GenerateRequest {
+    fn default() -> Self {
+        Self {
+            prompt: Prompt::default(),
+            sampling: Sampling::default(),
+            max_tokens: 64,
+            stream: None,
+            seed: None,
+            stop: Vec::new(),
+            stop_at_eos: None,
+            token_logprobs: false,
+            top_logprobs: 0,
+            timeout_ms: None,
+        }
+    }
+}
+
+/// A text to continue from where a session stands.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"text": "and", "max_tokens": 20, "seed": 7, "expected_position": 4}))]
+pub struct SessionGenerateRequest {
+    /// What is read and drawn.
+    #[serde(flatten)]
+    pub generate: GenerateRequest,
+    /// Whether the session moves. If false, `expected_position` must be absent.
+    pub commit: bool,
+    /// Where the session must stand.
+    #[serde(flatten)]
+    pub expected: Expectation,
+}
+
+fields!(SessionGenerateRequest { commit } + generate: GenerateRequest + expected: Expectation);
+
+impl Default for SessionGenerateRequest {
+    fn default() -> Self {
+        Self { generate: GenerateRequest::default(), commit: true, expected: Expectation::default() }
+    }
+}
+
+/// A continuation.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct GenerateResponse {
+    /// The model.
+    pub model: String,
+    /// The seed of the draws, given or chosen.
+    pub seed: u64,
+    /// The continuation, as the only entry.
+    pub choices: Vec<Choice>,
+    /// The number of tokens read and drawn.
+    pub usage: Usage,
+    /// The number of words in the input that are not in the vocabulary.
+    pub unknown_count: usize,
+    /// The session that moved, and where it stands now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionPosition>,
+}
+
+/// One continuation.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Choice {
+    /// The index of the choice.
+    pub index: usize,
+    /// The text to append to the input. It ends before an end-of-text token and before a stop string.
+    pub text: String,
+    /// The ids of all tokens drawn, including those that ended the text.
+    pub tokens: Vec<u32>,
+    /// The number of tokens drawn.
+    pub token_count: usize,
+    /// Why the text ended.
+    pub finish_reason: FinishReason,
+    /// The natural logarithm of the joint probability of the tokens.
+    pub logprob: f64,
+    /// The tokens with their log-probabilities, if the request asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_logprobs: Option<Vec<DrawnToken>>,
+}
+
+/// A token that was drawn. Log-probabilities are the model's own, whatever the filters.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct DrawnToken {
+    /// The token.
+    #[serde(flatten)]
+    pub token: Token,
+    /// The natural logarithm of the token's probability.
+    pub logprob: f64,
+    /// The most likely tokens at this place, if the request asked for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub top_logprobs: Vec<Alternative>,
+}
+
+/// A token that could have been drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Alternative {
+    /// The token.
+    #[serde(flatten)]
+    pub token: Token,
+    /// The natural logarithm of the token's probability.
+    pub logprob: f64,
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// `max_tokens` tokens were drawn.
+    Length,
+    /// A stop string was reached.
+    Stop,
+    /// The end-of-text token was drawn.
+    Eos,
+    /// The time limit passed, or the client read its stream too slowly.
+    Timeout,
+    /// The client closed the connection.
+    Cancelled,
+    /// The server is shutting down.
+    Shutdown,
+}
+
+/// The number of tokens read and drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Usage {
+    /// Tokens of the input.
+    pub prompt_tokens: usize,
+    /// Tokens drawn.
+    pub completion_tokens: usize,
+    /// Tokens of the input and tokens drawn.
+    pub total_tokens: usize,
+}
+
+/// A session and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SessionPosition {
+    /// The session's id.
+    pub id: String,
+    /// The number of tokens read since the model's start.
+    pub position: u64,
+}

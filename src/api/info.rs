@@ -1,0 +1,75 @@
+//! What the server says about itself.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The answer of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Health {
+    /// Always `ok`.
+    pub status: &'static str,
+}
+
+/// What the server is and what it accepts.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Info {
+    /// Always `rnnlm-server`.
+    pub name: &'static str,
+    /// The server's version.
+    pub version: &'static str,
+    /// The names of the models.
+    pub models: Vec<String>,
+    /// The model of requests that name none.
+    pub default_model: String,
+    /// The instruction set that the kernels use.
+    pub kernel: &'static str,
+    /// `fma` or `no_fma`. Results are bit-identical on all machines with the same value.
+    pub numerics: &'static str,
+    /// The features of the processor that the kernels can use.
+    pub cpu_features: Vec<&'static str>,
+    /// The number of threads that compute.
+    pub engine_threads: usize,
+    /// The limits of a request and of the server.
+    pub limits: LimitsInfo,
+}
+
+/// The limits of a request and of the server. Each is an option of `rnnlm-server serve`.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct LimitsInfo {
+    /// `--max-body`
+    pub max_body_bytes: usize,
+    /// `--max-text`
+    pub max_text_bytes: usize,
+    /// `--max-prompt-tokens`
+    pub max_prompt_tokens: usize,
+    /// `--max-tokens`
+    pub max_tokens: usize,
+    /// `--max-top-k`
+    pub max_top_k: usize,
+    /// `--max-candidates`
+    pub max_candidates: usize,
+    /// `--max-requests`
+    pub max_requests: usize,
+    /// `--max-texts`
+    pub max_texts: usize,
+    /// `--max-stops`
+    pub max_stops: usize,
+    /// `--max-stop-length`
+    pub max_stop_length_bytes: usize,
+    /// `--max-banned`
+    pub max_banned: usize,
+    /// `--max-batch`
+    pub max_batch: usize,
+    /// `--queue-max`
+    pub queue_max: usize,
+    /// `--queue-bytes-max`
+    pub queue_bytes_max: usize,
+    /// `--sessions-max`
+    pub sessions_max: usize,
+    /// `--sessions-max-bytes`
+    pub sessions_max_bytes: usize,
+    /// `--session-ttl`
+    pub session_ttl_seconds: f64,
+    /// `--request-timeout`
+    pub request_timeout_seconds: f64,
+}

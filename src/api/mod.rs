@@ -1,0 +1,31 @@
+//! The contract: the requests and answers of every use case, as plain data.
+//!
+//! A field's name, default, hard bound and documentation are declared here, once. `service` takes and returns these
+//! types, `http` and `cli` only carry them, so that a second dialect of the API is one more adapter. Nothing here knows
+//! the web framework, the engine or the configuration. A bound that the operator sets is named in the field's documentation, in the form
+//! ``Limit: `--option` `` (or ``Limit of each: `--option` `` for the entries of a list); the server writes its value into
+//! the OpenAPI document when it starts.
+//!
+//! A request type is read by [`fields`]: every field may be absent or null and then keeps its default. Its
+//! `#[serde(default, deny_unknown_fields)]` says the same to utoipa.
+
+pub mod append;
+pub mod error;
+mod fields;
+pub mod generate;
+pub mod info;
+pub mod models;
+pub mod next;
+pub mod onnx;
+pub mod prompt;
+pub mod question;
+pub mod sampling;
+pub mod score;
+pub mod sessions;
+pub mod stream;
+pub mod tokens;
+
+use fields::fields;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What comes next, and how likely: after a text, in a session, or for many of either in one call.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::ErrorBody;
+use super::fields;
+use super::prompt::Prompt;
+use super::question::{Distribution, Question, Shown};
+
+/// A question from a model's start, or many questions in `requests`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"text": "the old man and the", "top_k": 5, "candidates": ["sea", "ship"]}))]
+pub struct NextRequest {
+    /// What is read first, and what is asked.
+    #[serde(flatten)]
+    pub next: SessionNextRequest,
+    /// Many questions in one call. No other field may be set beside it.
+    /// Limit: `--max-requests`.
+    pub requests: Option<Vec<NextEntry>>,
+}
+
+fields!(NextRequest { requests } + next: SessionNextRequest);
+
+/// One of many questions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NextEntry {
+    /// The session to ask, which does not move. If absent, the question starts from the model's start.
+    pub session: Option<String>,
+    /// What is read first, and what is asked.
+    #[serde(flatten)]
+    pub next: SessionNextRequest,
+}
+
+fields!(NextEntry { session } + next: SessionNextRequest);
+
+/// A question to a session. The prompt is read ahead on a copy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"text": "and", "top_k": 5}))]
+pub struct SessionNextRequest {
+    /// What is read first.
+    #[serde(flatten)]
+    pub prompt: Prompt,
+    /// What is asked.
+    #[serde(flatten)]
+    pub question: Question,
+}
+
+fields!(SessionNextRequest {} + prompt: Prompt + question: Question);
+
+/// A question in a query string.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NextQuery {
+    /// The model. If absent, the default model.
+    pub model: Option<String>,
+    /// The text to read.
+    /// Limit: `--max-text`.
+    #[schema(example = "the old man and the")]
+    pub text: Option<String>,
+    /// How much of the distribution is shown.
+    #[serde(flatten)]
+    pub shown: Shown,
+}
+
+fields!(NextQuery { model, text } + shown: Shown);
+
+impl From<NextQuery> for NextRequest {
+    fn from(NextQuery { model, text, shown }: NextQuery) -> Self {
+        let prompt = Prompt { model, text, tokens: None };
+        let question = Question { shown, ..Question::default() };
+        Self { next: SessionNextRequest { prompt, question }, requests: None }
+    }
+}
+
+/// The distribution over the next token.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct NextResponse {
+    /// The model.
+    pub model: String,
+    /// The number of tokens read since the model's start.
+    pub position: u64,
+    /// The number of words in the input that are not in the vocabulary.
+    pub unknown_count: usize,
+    /// The distribution.
+    #[serde(flatten)]
+    pub next: Distribution,
+}
+
+/// The answer to one question, or the answers to many.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum NextReply {
+    /// One answer.
+    One(Box<NextResponse>),
+    /// Many answers.
+    Many(NextBatch),
+}
+
+/// The answers to many questions.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct NextBatch {
+    /// One result for each question, in the order of the request.
+    pub responses: Vec<NextResult>,
+}
+
+/// The answer to one of many questions, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum NextResult {
+    /// The answer.
+    Answer(Box<NextResponse>),
+    /// The error that a call of its own would have returned.
+    Failure(ErrorBody),
+}

@@ -1,0 +1,69 @@
+//! How an ONNX graph was understood, as `GET /v1/models/{model}` and `inspect` show it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How an ONNX graph was understood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OnnxGraph {
+    /// The program that wrote the file, with its version.
+    pub producer: String,
+    /// The version of the standard operators.
+    pub opset: i64,
+    /// The inputs of the graph.
+    pub inputs: Vec<OnnxPort>,
+    /// The outputs of the graph.
+    pub outputs: Vec<OnnxPort>,
+    /// The recurrent layers, first layer first.
+    pub layers: Vec<OnnxLayer>,
+    /// The network that the native engine runs; null if the graph is run as it is.
+    pub network: Option<OnnxNetwork>,
+    /// Why the native engine does not run the graph; null if it does.
+    pub not_lowered: Option<String>,
+    /// Warnings for the model's owner, such as a known fault of the exporter.
+    pub warnings: Vec<String>,
+    /// Files beside the graph that hold weights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external_files: Vec<String>,
+}
+
+/// An input or output of a graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OnnxPort {
+    /// The name of the input or output.
+    pub name: String,
+    /// The type of its elements.
+    pub element: String,
+    /// Its dimensions: a size, the name of a size that the caller chooses, or `?`; null if the file gives no shape.
+    pub shape: Option<Vec<String>>,
+    /// What it is used for.
+    pub role: String,
+}
+
+/// A recurrent layer of a graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OnnxLayer {
+    /// The node's name.
+    pub node: String,
+    /// The node's operator.
+    pub op: String,
+    /// The number of units.
+    pub hidden_size: usize,
+}
+
+/// The network of a graph, under the keys of `architecture` in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OnnxNetwork {
+    /// The recurrent cell.
+    pub cell: &'static str,
+    /// The number of tokens in the vocabulary.
+    pub vocab_size: usize,
+    /// The number of columns of the embedding.
+    pub embedding_size: usize,
+    /// The number of units in each layer, first layer first.
+    pub hidden_sizes: Vec<usize>,
+    /// Whether the output layer uses the weights of the embedding.
+    pub tie_weights: bool,
+    /// Whether the reset gate of a GRU acts after the matrix product; null for other cells.
+    pub gru_linear_before_reset: Option<bool>,
+}

@@ -1,0 +1,101 @@
+//! What a request gives to read, and the two ways of naming a token or a text.
+
+use std::fmt;
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use super::fields;
+
+/// What is read, and by which model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prompt {
+    /// The model. If absent, the default model or, in a session, the session's model. A session accepts no other model.
+    pub model: Option<String>,
+    /// The text to read. At most one of `text` and `tokens`.
+    /// Limit: `--max-text`.
+    pub text: Option<String>,
+    /// The ids of the tokens to read. At most one of `text` and `tokens`.
+    /// Limit: `--max-prompt-tokens`.
+    pub tokens: Option<Vec<u32>>,
+}
+
+fields!(Prompt { model, text, tokens });
+
+/// A word, or the id of a token.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged, expecting = "expected a word or a token id, which is a whole number")]
+pub enum Word {
+    /// A word.
+    Text(String),
+    /// A token id.
+    Id(u32),
+}
+
+/// A text, or the ids of its tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum TextOrIds {
+    /// A text.
+    Text(String),
+    /// Token ids.
+    Ids(Vec<u32>),
+}
+
+// Written out, because serde's untagged enums buffer a list before they try it, at many times its size, and then do not
+// say which of its entries is wrong.
+impl<'de> Deserialize<'de> for TextOrIds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Either)
+    }
+}
+
+struct Either;
+
+impl<'de> Visitor<'de> for Either {
+    type Value = TextOrIds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of token ids")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<TextOrIds, E> {
+        Ok(TextOrIds::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<TextOrIds, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(TextOrIds::Ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::from_str;
+
+    use super::*;
+
+    #[test]
+    fn a_word_is_a_text_or_an_id_and_anything_else_is_refused_in_plain_words() {
+        assert_eq!(from_str::<Word>("\"sea\"").unwrap(), Word::Text("sea".into()));
+        assert_eq!(from_str::<Word>("7").unwrap(), Word::Id(7));
+        for wrong in ["-1", "1.5", "true", "null", "4294967296", "[7]"] {
+            let message = from_str::<Word>(wrong).unwrap_err().to_string();
+            assert!(message.starts_with("expected a word or a token id"), "{wrong}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_a_string_or_a_list_of_ids() {
+        assert_eq!(from_str::<TextOrIds>("\"a sea\"").unwrap(), TextOrIds::Text("a sea".into()));
+        assert_eq!(from_str::<TextOrIds>("[1, 2]").unwrap(), TextOrIds::Ids(vec![1, 2]));
+        for wrong in ["7", "null", "{}"] {
+            let message = from_str::<TextOrIds>(wrong).unwrap_err().to_string();
+            assert!(message.contains("expected a text or a list of token ids"), "{wrong}: {message}");
+        }
+        let message = from_str::<TextOrIds>("[1, -2]").unwrap_err().to_string();
+        assert!(message.contains("integer `-2`"), "{message}");
+    }
+}

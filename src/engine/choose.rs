@@ -1,0 +1,177 @@
+//! Which rows run in a turn, and how much each reads.
+//!
+//! What is short must not wait for what is long. A turn is bounded by its work, as the model costs it: while something short runs or
+//! is likely to come, by a few times the bare step of the short rows; else by more, because one pass over the weights pays
+//! off over many tokens. Short rows come first, and long ones share what is left.
+
+use std::sync::Arc;
+
+use super::EngineLimits;
+use super::active::Active;
+use crate::lm::{Cost, Extent, Logits, ModelInfo};
+
+/// A row's share of a batch: the `row`-th row of the `job`-th job reads `len` tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) job: usize,
+    pub(super) row: usize,
+    pub(super) len: usize,
+}
+
+/// The rows of a turn.
+pub(super) struct Choice {
+    /// In the order of the jobs and their rows.
+    pub(super) shares: Vec<Share>,
+    /// How many of them are short.
+    pub(super) shorts: usize,
+}
+
+/// A turn about to begin, as the engine sees it.
+pub(super) struct Occasion<'a> {
+    /// The model whose turn it is.
+    pub(super) model: &'a str,
+    /// Whether something short ran not long ago: more of its kind is likely to come.
+    pub(super) expectant: bool,
+    /// Whether jobs wait for which there is no room beside those that run.
+    pub(super) crowded: bool,
+}
+
+/// The model whose turn it is, by name: the next after `last` of those with rows to run, in a circle.
+pub(super) fn next_model(active: &[Active], last: Option<&Arc<str>>) -> Option<Arc<str>> {
+    let names = || active.iter().filter(|job| job.runnable()).map(|job| &job.name);
+    let after = names().filter(|name| last.is_some_and(|last| *name > last)).min();
+    after.or_else(|| names().min()).cloned()
+}
+
+/// Chooses the rows that run in this turn, and what each reads.
+///
+/// The job that has waited longest always runs. While several want to, one job takes at most half of the batch.
+pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &EngineLimits) -> Choice {
+    let jobs = longest_waiting_first(active, occasion.model);
+    let Some(&first) = jobs.first() else { return Choice { shares: Vec::new(), shorts: 0 } };
+    let rows_max = rows_max(active[first].model.info(), limits);
+    let rows_each_max = if jobs.len() > 1 { rows_max.div_ceil(2) } else { rows_max };
+    let cost = active[first].model.cost();
+    let short_max = limits.turn_steps as u64 * cost.bare_step(1);
+    let wishes = jobs.iter().flat_map(|&job| Wish::of(job, &active[job], short_max).take(rows_each_max));
+    let (mut shorts, mut longs): (Vec<Wish>, Vec<Wish>) = wishes.partition(|wish| wish.short);
+
+    let longs_min = usize::from(longs.first().is_some_and(|wish| wish.share.job == first));
+    shorts.truncate(rows_max - longs_min);
+    longs.truncate(rows_max - shorts.len());
+    let mut budget = Budget { cost, work_max: 0, taken: Extent::default() };
+    if shorts.is_empty() && !occasion.expectant {
+        let (steps, rows) = match occasion.crowded {
+            true => (limits.turn_steps, longs.len()),
+            false => (limits.turn_steps_idle, 1),
+        };
+        budget.work_max = steps as u64 * cost.bare_step(rows);
+    } else {
+        budget.work_max = limits.turn_steps as u64 * cost.bare_step(shorts.len().max(1));
+        budget.take(&mut shorts);
+        longs.truncate(budget.affordable(&longs).max(longs_min));
+    }
+    budget.take(&mut longs);
+
+    let count = shorts.len();
+    let mut shares: Vec<Share> = shorts.into_iter().chain(longs).map(|wish| wish.share).collect();
+    shares.sort_unstable_by_key(|share| (share.job, share.row));
+    Choice { shares, shorts: count }
+}
+
+/// The jobs of `model` that can run, the one whose last turn lies furthest back first.
+fn longest_waiting_first(active: &[Active], model: &str) -> Vec<usize> {
+    let mut jobs: Vec<usize> =
+        (0..active.len()).filter(|&job| *active[job].name == *model && active[job].runnable()).collect();
+    jobs.sort_by_key(|&job| active[job].last_turn);
+    jobs
+}
+
+/// How many rows of a model may run together.
+fn rows_max(info: &ModelInfo, limits: &EngineLimits) -> usize {
+    limits.rows_max.min(limits.state_bytes_max / info.state_bytes().max(1)).max(1)
+}
+
+/// A row that wants to run.
+struct Wish {
+    share: Share,
+    /// Tokens that it has yet to read.
+    left: usize,
+    logits: Logits,
+    /// Whether somebody waits for it who should not wait long.
+    short: bool,
+}
+
+impl Wish {
+    /// The rows of a job. They are short when all that the job has brought costs at most `short_max`, or when they read what
+    /// the model itself has drawn.
+    fn of(index: usize, job: &Active, short_max: u64) -> impl Iterator<Item = Self> + '_ {
+        let brief = job.plans_cost <= short_max;
+        job.rows.iter().enumerate().map(move |(row, one)| Self {
+            share: Share { job: index, row, len: 0 },
+            left: one.tokens().len(),
+            logits: one.logits,
+            short: brief || one.is_drawn(),
+        })
+    }
+
+    /// `extent` and the first `len_max` tokens of this row.
+    fn added_to(&self, extent: Extent, len_max: usize) -> Extent {
+        let len = self.left.min(len_max);
+        let positions = match self.logits {
+            Logits::Last if len < self.left => 0,
+            logits => logits.positions(len).len(),
+        };
+        extent.and_row(len, positions)
+    }
+}
+
+/// What a turn may cost, and what was taken on so far.
+struct Budget {
+    cost: Cost,
+    work_max: u64,
+    taken: Extent,
+}
+
+impl Budget {
+    /// Takes all of `wishes` on, cut to the largest common length that the budget affords; each gets one token at the least.
+    fn take(&mut self, wishes: &mut [Wish]) {
+        let len = self.len_max(wishes);
+        for wish in wishes {
+            wish.share.len = wish.left.min(len);
+            self.taken = wish.added_to(self.taken, len);
+        }
+    }
+
+    fn len_max(&self, wishes: &[Wish]) -> usize {
+        let affords = |len: usize| {
+            let extent = wishes.iter().fold(self.taken, |extent, wish| wish.added_to(extent, len));
+            self.cost.of(extent) <= self.work_max
+        };
+        let longest = wishes.iter().map(|wish| wish.left).max().unwrap_or(0);
+        if longest <= 1 || affords(longest) {
+            return longest;
+        }
+        // By halves: a longer cut never costs less.
+        let mut taken = 1;
+        let mut refused = longest;
+        while refused - taken > 1 {
+            let middle = taken.midpoint(refused);
+            if affords(middle) {
+                taken = middle;
+            } else {
+                refused = middle;
+            }
+        }
+        taken
+    }
+
+    /// How many of `wishes`, the first ones, the budget affords one token of.
+    fn affordable(&self, wishes: &[Wish]) -> usize {
+        let extents = wishes.iter().scan(self.taken, |extent, wish| {
+            *extent = wish.added_to(*extent, 1);
+            Some(*extent)
+        });
+        extents.take_while(|&extent| self.cost.of(extent) <= self.work_max).count()
+    }
+}

@@ -1,0 +1,85 @@
+//! The OpenAPI document: what the routes and the types of the contract say, with the limits of this server.
+
+mod limits;
+mod parts;
+mod query;
+
+use serde_json::Value;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response};
+use utoipa::{PartialSchema, ToSchema};
+
+pub(super) use query::QueryOf;
+
+use super::routes;
+use crate::api::error::ErrorBody;
+use crate::config::Config;
+
+/// The document of a server with this configuration.
+pub fn document(config: &Config) -> Value {
+    let mut document = serde_json::to_value(described()).expect("bug: a document has only string keys");
+    parts::inline(&mut document);
+    plain(&mut document);
+    limits::write(&mut document, config);
+    document
+}
+
+/// Drops defaults that are null, which say nothing, and describes an optional object beside its alternatives and not within.
+fn plain(document: &mut Value) {
+    match document {
+        Value::Object(object) => {
+            if object.get("default") == Some(&Value::Null) {
+                object.remove("default");
+            }
+            if let Some(Value::Array(alternatives)) = object.get_mut("oneOf")
+                && let [Value::Object(reference), Value::Object(_)] = alternatives.as_mut_slice()
+                && let Some(description) = reference.remove("description")
+            {
+                object.insert("description".to_owned(), description);
+            }
+            object.values_mut().for_each(plain);
+        }
+        Value::Array(values) => values.iter_mut().for_each(plain),
+        _ => {}
+    }
+}
+
+fn described() -> OpenApi {
+    let mut document = head();
+    document.merge(routes::described());
+    let components = document.components.get_or_insert_default();
+    components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
+    let mut schemas = Vec::new();
+    <ErrorBody as ToSchema>::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    document.paths.paths.values_mut().flat_map(operations).for_each(add_error_responses);
+    document
+}
+
+fn head() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("rnnlm-server")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(env!("CARGO_PKG_DESCRIPTION")));
+    OpenApiBuilder::new().info(info).build()
+}
+
+/// Every route fails in the same form, which is therefore described here and not at each handler.
+fn add_error_responses(operation: &mut Operation) {
+    for (range, description) in [
+        ("4XX", "The request cannot be answered as it is; `error.code` says why"),
+        ("5XX", "The server cannot answer now; `error.code` says why"),
+    ] {
+        let content = Content::new(Some(Ref::from_schema_name(ErrorBody::name())));
+        let mut response = Response::new(description);
+        response.content.insert("application/json".to_owned(), RefOr::T(content));
+        operation.responses.responses.entry(range.to_owned()).or_insert(RefOr::T(response));
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! The limits of this server, written where the documentation of a field names the option that sets its limit.
+//!
+//! ``Limit: `--option` `` becomes the `maximum` of a number, the `maxItems` of a list or the `maxLength` of a text; ``Limit of each:
+//! `--option` `` bounds the entries of a list in the same way. A limit in bytes bounds the number of characters too, which
+//! is what `maxLength` counts.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::Config;
+
+/// The value of a limit.
+enum Limit {
+    Count(usize),
+    Time(Duration),
+}
+
+/// A field of a request.
+struct Field<'a> {
+    /// Its last part is the unit of a time.
+    name: &'a str,
+    description: &'a str,
+}
+
+/// Writes the limits of `config` into `document`.
+pub(super) fn write(document: &mut Value, config: &Config) {
+    match document {
+        Value::Object(object) => {
+            for (name, schema) in
+                object.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten()
+            {
+                let description = schema["description"].as_str().unwrap_or_default().to_owned();
+                write_field(Field { name, description: &description }, schema, config);
+            }
+            write_parameter(object, config);
+            object.values_mut().for_each(|value| write(value, config));
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| write(value, config)),
+        _ => {}
+    }
+}
+
+/// A parameter of a query string is described beside its schema.
+fn write_parameter(object: &mut Map<String, Value>, config: &Config) {
+    if !object.contains_key("in") {
+        return;
+    }
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let name = text("name");
+    let description = text("description");
+    if let Some(schema) = object.get_mut("schema") {
+        write_field(Field { name: &name, description: &description }, schema, config);
+    }
+}
+
+fn write_field(field: Field<'_>, schema: &mut Value, config: &Config) {
+    if let Some(limit) = field.limit("Limit: `", config) {
+        bound(schema, field.name, &limit);
+    }
+    if let Some(limit) = field.limit("Limit of each: `", config) {
+        bound(&mut schema["items"], field.name, &limit);
+    }
+}
+
+impl Field<'_> {
+    /// The limit that the description names after `label`.
+    fn limit(&self, label: &str, config: &Config) -> Option<Limit> {
+        let (_, rest) = self.description.split_once(label)?;
+        let (option, _) = rest.split_once('`')?;
+        Some(of_option(config, option))
+    }
+}
+
+fn bound(schema: &mut Value, name: &str, limit: &Limit) {
+    let value = match limit {
+        Limit::Count(count) => json!(count),
+        Limit::Time(time) if name.ends_with("_ms") => json!(time.as_millis() as u64),
+        Limit::Time(time) => json!(time.as_secs_f64()),
+    };
+    let is = |kind: &str| match &schema["type"] {
+        Value::String(found) => found == kind,
+        Value::Array(found) => found.iter().any(|found| found == kind),
+        _ => false,
+    };
+    let keyword = if is("array") {
+        "maxItems"
+    } else if is("string") {
+        "maxLength"
+    } else {
+        "maximum"
+    };
+    schema[keyword] = value;
+}
+
+/// The value of `option`.
+fn of_option(config: &Config, option: &str) -> Limit {
+    let Config { sessions, limits, http, .. } = config;
+    Limit::Count(match option {
+        "--max-text" => limits.max_text.0,
+        "--max-prompt-tokens" => limits.max_prompt_tokens,
+        "--max-tokens" => limits.max_tokens,
+        "--max-top-k" => limits.max_top_k,
+        "--max-candidates" => limits.max_candidates,
+        "--max-requests" => limits.max_requests,
+        "--max-texts" => limits.max_texts,
+        "--max-stops" => limits.max_stops,
+        "--max-stop-length" => limits.max_stop_length.0,
+        "--max-banned" => limits.max_banned,
+        "--sessions-page-max" => sessions.sessions_page_max,
+        "--session-ttl" => return Limit::Time(sessions.session_ttl),
+        "--request-timeout" => return Limit::Time(http.request_timeout),
+        other => panic!("bug: a field names the limit `{other}`, which has no value here"),
+    })
+}

@@ -1,0 +1,171 @@
+//! The document is whole: every operation is described, every reference leads somewhere, every limit is this server's.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::generate::GenerateRequest;
+use crate::api::sampling::Sampling;
+use crate::api::sessions::SESSION_ID_LENGTH_MAX;
+
+/// Every value in `document` that is an object.
+fn objects(document: &Value) -> Vec<&serde_json::Map<String, Value>> {
+    let mut open = vec![document];
+    let mut found = Vec::new();
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(fields) => {
+                found.push(fields);
+                open.extend(fields.values());
+            }
+            Value::Array(values) => open.extend(values),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    paths.iter().flat_map(|(path, item)| item.as_object().unwrap().values().map(move |found| (path, found)))
+}
+
+fn property<'a>(document: &'a Value, schema: &str, name: &str) -> &'a Value {
+    let found = &document["components"]["schemas"][schema]["properties"][name];
+    assert!(found.is_object(), "{schema} has no {name}");
+    found
+}
+
+fn is_text(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.trim().is_empty())
+}
+
+#[test]
+fn every_operation_has_an_id_a_short_summary_a_tag_and_described_responses() {
+    let document = document(&Config::default());
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut ids = HashSet::new();
+    for (path, operation) in operations(&document) {
+        let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{path} has no operationId"));
+        assert!(id.starts_with(|c: char| c.is_ascii_lowercase()), "{path}: {id}");
+        assert!(id.chars().all(|c| c.is_ascii_alphanumeric()), "{path}: {id}");
+        assert!(ids.insert(id), "the operationId `{id}` is given twice");
+        let summary = operation["summary"].as_str().unwrap_or_else(|| panic!("{path} has no summary"));
+        assert!((1..=6).contains(&summary.split_whitespace().count()), "{path}: {summary}");
+        assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{path}");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.contains_key("4XX") && responses.contains_key("5XX"), "{path}");
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{path}");
+        for response in responses.values() {
+            assert!(is_text(&response["description"]), "{path}: {response}");
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(is_text(&parameter["description"]), "{path}: {parameter}");
+        }
+    }
+    assert!(ids.len() > 20, "only {} operations were found", ids.len());
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_schema_is_used() {
+    let document = document(&Config::default());
+    let mut used = HashSet::new();
+    for reference in objects(&document).iter().filter_map(|fields| fields.get("$ref")) {
+        let reference = reference.as_str().unwrap();
+        let pointer = reference.strip_prefix('#').expect("references are local");
+        assert!(document.pointer(pointer).is_some(), "`{reference}` leads nowhere");
+        used.insert(reference);
+    }
+    for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        assert!(used.contains(format!("#/components/schemas/{name}").as_str()), "{name} is not used");
+    }
+}
+
+#[test]
+fn every_field_is_described() {
+    let document = document(&Config::default());
+    let mut fields = 0;
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for (field, described) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(is_text(&described["description"]), "{name}.{field}: {described}");
+            fields += 1;
+        }
+    }
+    assert!(fields > 100, "only {fields} fields were found");
+}
+
+#[test]
+fn requests_are_plain_objects_that_refuse_unknown_fields() {
+    let document = document(&Config::default());
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert!(schemas.values().all(|schema| schema.get("allOf").is_none()));
+    for (name, schema) in schemas {
+        let is_request = name.ends_with("Request") || ["Question", "Sampling"].contains(&name.as_str());
+        if is_request {
+            assert_eq!(schema["additionalProperties"], json!(false), "{name}");
+            assert!(is_text(&schema["description"]), "{name}");
+        }
+    }
+    assert!(property(&document, "NextRequest", "text").is_object());
+    assert!(property(&document, "NextRequest", "top_k").is_object());
+}
+
+#[test]
+fn defaults_and_hard_bounds_are_those_that_are_checked() {
+    let document = document(&Config::default());
+    let request = |name| property(&document, "SessionGenerateRequest", name);
+    assert_eq!(request("max_tokens")["default"], json!(64));
+    assert_eq!(request("commit")["default"], json!(true));
+    assert_eq!(request("temperature")["default"], json!(1.0));
+    assert_eq!(request("temperature")["maximum"].as_f64(), Some(Sampling::TEMPERATURE_MAX));
+    assert_eq!(request("seed")["maximum"].as_f64(), Some(GenerateRequest::SEED_MAX as f64));
+    assert_eq!(request("seed").get("default"), None, "there is none");
+    assert_eq!(property(&document, "NextRequest", "top_k")["default"], json!(10));
+    let id = property(&document, "CreateSessionRequest", "id");
+    assert_eq!(id["maxLength"].as_u64(), Some(SESSION_ID_LENGTH_MAX as u64));
+}
+
+#[test]
+fn configured_limits_are_those_of_this_server() {
+    let mut config = Config::default();
+    config.limits.max_top_k = 7;
+    config.limits.max_candidates = 8;
+    config.limits.max_stops = 3;
+    config.limits.max_stop_length.0 = 9;
+    config.limits.max_text.0 = 1234;
+    config.sessions.sessions_page_max = 11;
+    config.sessions.session_ttl = Duration::from_millis(1500);
+    config.http.request_timeout = Duration::from_secs(5);
+    let document = document(&config);
+    let next = |name| property(&document, "NextRequest", name);
+    assert_eq!((&next("top_k")["maximum"], &next("candidates")["maxItems"]), (&json!(7), &json!(8)));
+    assert_eq!(next("text")["maxLength"], json!(1234));
+    let generate = |name| property(&document, "GenerateRequest", name);
+    assert_eq!(
+        (&generate("stop")["maxItems"], &generate("stop")["items"]["maxLength"]),
+        (&json!(3), &json!(9))
+    );
+    assert_eq!(generate("timeout_ms")["maximum"], json!(5000));
+    assert_eq!(property(&document, "CreateSessionRequest", "ttl_seconds")["maximum"], json!(1.5));
+    let parameters = document["paths"]["/v1/sessions"]["get"]["parameters"].as_array().unwrap();
+    let limit = parameters.iter().find(|parameter| parameter["name"] == "limit").unwrap();
+    assert_eq!(limit["schema"]["maximum"], json!(11));
+}
+
+#[test]
+fn every_limit_that_is_named_has_a_value() {
+    let document = document(&Config::default());
+    let names_a_limit = |value: &Value| value.as_str().is_some_and(|text| text.contains("Limit: `--"));
+    let limited: Vec<_> = objects(&document)
+        .into_iter()
+        .filter(|object| object.get("description").is_some_and(names_a_limit))
+        .map(|object| object.get("schema").and_then(Value::as_object).unwrap_or(object))
+        .collect();
+    assert!(limited.len() > 20, "only {} limits were found", limited.len());
+    for schema in limited {
+        let bounds = ["maximum", "maxItems", "maxLength"];
+        assert!(bounds.iter().any(|bound| schema.contains_key(*bound)), "{schema:?}");
+    }
+}

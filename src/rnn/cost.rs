@@ -1,0 +1,77 @@
+//! What a run of a network costs: its products, and the passes over its weights.
+
+use super::layer::Layer;
+use super::network::Rnn;
+use crate::lm::Cost;
+
+/// What reading a matrix from memory costs, in rows that it could be multiplied with meanwhile.
+///
+/// `benches/step.rs` shows it: a step of one row takes as long as five rows' share of a large batch, for networks of 4 MB
+/// and of 50 MB of weights alike. Machines differ by a factor of two either way, which moves the length of a turn and nothing else.
+const PASS_ROWS: u64 = 4;
+
+/// The multiply-adds of a run. A layer's input product is taken once for all tokens, its recurrent product once in each time step,
+/// the output layer once for all positions.
+pub(super) fn cost(network: &Rnn) -> Cost {
+    let weights = |width: fn(&Layer) -> usize| -> u64 {
+        let layers = network.layers.iter();
+        layers.map(|layer| (layer.gate_columns() * width(layer)) as u64).sum()
+    };
+    let input = weights(Layer::input);
+    let recurrent = weights(Layer::hidden);
+    let output = (network.output.columns() * network.output.hidden()) as u64;
+    Cost {
+        run: PASS_ROWS * (input + output),
+        step: PASS_ROWS * recurrent,
+        token: input + recurrent,
+        position: output,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Kernel;
+    use crate::lm::{Cell, Extent, Model};
+    use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
+
+    /// Sizes that need no padding to whole panels.
+    fn network() -> Rnn {
+        let architecture = Architecture {
+            cell: Cell::Lstm,
+            vocab_size: 640,
+            embedding_size: 32,
+            hidden_sizes: vec![64, 16],
+            gru_form: GruForm::ResetAfter,
+        };
+        let layer = |input: usize, hidden: usize| LayerWeights {
+            w_ih: vec![0.0; 4 * hidden * input].into(),
+            w_hh: vec![0.0; 4 * hidden * hidden].into(),
+            b_ih: None,
+            b_hh: None,
+        };
+        let weights = Weights {
+            embedding: vec![0.0; 640 * 32].into(),
+            layers: vec![layer(32, 64), layer(64, 16)],
+            output: Some(vec![0.0; 640 * 16].into()),
+            output_bias: None,
+        };
+        Rnn::new(&architecture, weights, Kernel::Portable).expect("weights of the right shapes")
+    }
+
+    #[test]
+    fn products_are_counted_where_they_are_taken() {
+        let cost = network().cost();
+        let input = 256 * 32 + 64 * 64;
+        let recurrent = 256 * 64 + 64 * 16;
+        let output = 640 * 16;
+        assert_eq!((cost.token, cost.position), (input + recurrent, output));
+        assert_eq!((cost.run, cost.step), (PASS_ROWS * (input + output), PASS_ROWS * recurrent));
+        // A step of one row is a pass and a row's share.
+        assert_eq!(cost.bare_step(1), (PASS_ROWS + 1) * (input + recurrent + output));
+        // A prompt reads the recurrent weights anew for every token, the others once.
+        let prompt = Extent { steps: 64, tokens: 64, positions: 1 };
+        let passes = PASS_ROWS * (input + 64 * recurrent + output);
+        assert_eq!(cost.of(prompt), passes + 64 * (input + recurrent) + output);
+    }
+}

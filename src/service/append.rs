@@ -1,0 +1,51 @@
+//! Use case: a session reads on.
+
+use super::Service;
+use super::failure::WriteFailure;
+use super::input::check_not_empty;
+use super::score::{ScoredText, known};
+use crate::api::append::{AppendRequest, AppendResponse};
+use crate::engine::Start;
+use crate::engine::jobs::{ReadingPlan, Scored};
+use crate::error::Result;
+
+impl Service {
+    /// Lets a session read on.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the request; a busy session; a full queue. Tokens that were read before the failure stay read:
+    /// the failure says where the session stands.
+    pub async fn append(&self, id: &str, request: AppendRequest) -> Result<AppendResponse, WriteFailure> {
+        let AppendRequest { prompt, expected, token_logprobs, next } = request;
+        let session = self.session_target(id, prompt.model.as_deref())?;
+        let served = &session.served;
+        let prepared = self.prepare_prompt(served, prompt).await?;
+        check_not_empty(&prepared)?;
+        let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
+        let lease = self.lease(&session, expected)?;
+        let before = lease.snapshot.tail.clone();
+        let tokens_before = lease.snapshot.position;
+        let tail = prepared.tail_after(&before);
+        let plan = ReadingPlan {
+            tokens: prepared.tokens.clone(),
+            joint: tail.joint,
+            scored: if token_logprobs { Scored::Yes } else { Scored::No },
+            next: asked.as_ref().map(|asked| asked.query.clone()),
+            ..Default::default()
+        };
+        let result = self.read(served, Start::Session(lease), plan).await?;
+        let position = result.position.unwrap_or_default();
+        let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose();
+        let next = next.map_err(|error| WriteFailure { error, position: Some(position) })?;
+        let scored = token_logprobs
+            .then(|| ScoredText { text: &prepared, logprobs: known(served, tokens_before, result.logprobs) });
+        Ok(AppendResponse {
+            position,
+            token_count: prepared.tokens.len(),
+            unknown_count: prepared.unknown_count,
+            logprob: scored.as_ref().map(|scored| scored.logprobs.iter().flatten().sum()),
+            token_logprobs: scored.map(|scored| scored.tokens(served, &before)),
+            next,
+        })
+    }
+}

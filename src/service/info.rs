@@ -1,0 +1,47 @@
+//! Use case: what the server says about itself.
+
+use super::Service;
+use crate::api::info::{Info, LimitsInfo};
+use crate::config::Config;
+use crate::kernels::Kernel;
+
+impl Service {
+    /// What the server is and what it accepts.
+    pub fn info(&self) -> Info {
+        Info {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            models: self.catalog.iter().map(|served| served.name.to_string()).collect(),
+            default_model: self.catalog.default().name.to_string(),
+            kernel: self.kernel.name(),
+            numerics: self.kernel.numerics(),
+            cpu_features: Kernel::cpu_features(),
+            engine_threads: self.config.engine.engine_threads,
+            limits: limits(&self.config),
+        }
+    }
+}
+
+fn limits(config: &Config) -> LimitsInfo {
+    let Config { engine, sessions, limits, http, .. } = config;
+    LimitsInfo {
+        max_body_bytes: http.max_body.0,
+        max_text_bytes: limits.max_text.0,
+        max_prompt_tokens: limits.max_prompt_tokens,
+        max_tokens: limits.max_tokens,
+        max_top_k: limits.max_top_k,
+        max_candidates: limits.max_candidates,
+        max_requests: limits.max_requests,
+        max_texts: limits.max_texts,
+        max_stops: limits.max_stops,
+        max_stop_length_bytes: limits.max_stop_length.0,
+        max_banned: limits.max_banned,
+        max_batch: engine.max_batch,
+        queue_max: engine.queue_max,
+        queue_bytes_max: engine.queue_bytes_max.0,
+        sessions_max: sessions.sessions_max,
+        sessions_max_bytes: sessions.sessions_max_bytes.0,
+        session_ttl_seconds: sessions.session_ttl.as_secs_f64(),
+        request_timeout_seconds: http.request_timeout.as_secs_f64(),
+    }
+}

@@ -1,0 +1,120 @@
+//! The question what comes next: from the request to the engine's query, and from the engine's answer to the client's.
+
+use std::sync::Arc;
+
+use super::Service;
+use super::bounds::Bound;
+use super::input::{is_in_vocabulary, out_of_range};
+use super::tokens::token;
+use crate::api::prompt::Word;
+use crate::api::question::{Candidate, Distribution, Question, RankedToken, View};
+use crate::catalog::Served;
+use crate::engine::jobs::{CandidateAnswer, NextAnswer, NextQuery, Ranked, Vector};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lm::{Tail, TokenId};
+
+/// A question that was checked.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// As the client asked it.
+    question: Question,
+    /// As the engine answers it.
+    pub(super) query: NextQuery,
+}
+
+impl Service {
+    /// Checks a question; `path` is its path in the request, with a final dot.
+    pub(super) fn check_question(&self, served: &Served, question: Question, path: &str) -> Result<Asked> {
+        let limits = &self.config.limits;
+        let at = |name: &str| format!("{path}{name}");
+        let shown = &question.shown;
+        Bound { param: &at("top_k"), max: limits.max_top_k, option: "--max-top-k" }.number(shown.top_k)?;
+        Bound { param: &at("candidates"), max: limits.max_candidates, option: "--max-candidates" }
+            .entries(question.candidates.len())?;
+        let tokens = |(index, word)| {
+            candidate_tokens(served, word).map_err(|error| error.at(at(&format!("candidates[{index}]"))))
+        };
+        let filters =
+            question.sampling.as_ref().map(|sampling| self.filters(served, sampling, &at("sampling.")));
+        let query = NextQuery {
+            top_k: shown.top_k.min(served.model.info().vocab_size),
+            hidden: if shown.special { Vec::new() } else { special_tokens(served) },
+            candidates: question.candidates.iter().enumerate().map(tokens).collect::<Result<_>>()?,
+            vector: if shown.full { Vector::Include } else { Vector::Omit },
+            filters: filters.transpose()?,
+        };
+        Ok(Asked { question, query })
+    }
+}
+
+/// The unknown token and the end-of-text token, where the model has them.
+fn special_tokens(served: &Served) -> Vec<TokenId> {
+    let mut special: Vec<TokenId> =
+        [served.tokenizer.unk(), served.tokenizer.eos()].into_iter().flatten().collect();
+    special.dedup();
+    special
+}
+
+fn candidate_tokens(served: &Served, candidate: &Word) -> Result<Arc<[TokenId]>> {
+    match candidate {
+        Word::Id(token) if is_in_vocabulary(*token, served) => Ok([*token].into()),
+        Word::Id(token) => Err(out_of_range(*token, served)),
+        Word::Text(text) => {
+            let tokens = served.tokenizer.encode(text)?.tokens;
+            if tokens.is_empty() {
+                let message = format!("candidate {text:?} has no tokens; at least one is required");
+                return Err(Error::new(ErrorKind::EmptyInput, message));
+            }
+            Ok(tokens.into())
+        }
+    }
+}
+
+impl Asked {
+    /// What the client sees of the engine's answer, for a text that ends with `tail`.
+    pub(super) fn answered(
+        self,
+        served: &Served,
+        tail: &Tail,
+        answer: Option<NextAnswer>,
+    ) -> Result<Distribution> {
+        let answer = answer.ok_or_else(|| Error::internal("internal error: a question was not answered"))?;
+        let ranked_token = |ranked: Ranked| RankedToken {
+            token: token(served, tail, ranked.token),
+            prob: libm::exp(ranked.logprob),
+            logprob: ranked.logprob,
+            rank: ranked.rank,
+        };
+        let Self { question, query } = self;
+        let candidates = question.candidates.into_iter().zip(query.candidates).zip(answer.candidates);
+        Ok(Distribution {
+            distribution: answer.distribution.into_iter().map(ranked_token).collect(),
+            candidates: candidates.map(|((word, tokens), answer)| candidate(word, &tokens, answer)).collect(),
+            entropy: answer.entropy,
+            top_mass: answer.top_mass,
+            logsumexp: answer.logsumexp,
+            view: if question.sampling.is_some() { View::Sampled } else { View::Model },
+            logprobs: answer.logprobs.map(|logprobs| logprobs.into_iter().map(finite).collect()),
+        })
+    }
+}
+
+fn candidate(word: Word, tokens: &[TokenId], answer: CandidateAnswer) -> Candidate {
+    let (text, id) = match word {
+        Word::Text(text) => (Some(text), None),
+        Word::Id(id) => (None, Some(id)),
+    };
+    Candidate {
+        text,
+        id,
+        tokens: tokens.to_vec(),
+        prob: libm::exp(answer.logprob),
+        logprob: finite(answer.logprob),
+        rank: answer.rank,
+    }
+}
+
+/// A log-probability as JSON has it: null for probability 0.
+fn finite(logprob: f64) -> Option<f64> {
+    logprob.is_finite().then_some(logprob)
+}

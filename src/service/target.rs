@@ -1,0 +1,131 @@
+//! Where a request starts: at the start of a model, or where a session stands.
+//!
+//! A request first looks at its target, which does not count as a use of a session. The session is read or leased only when the
+//! whole request has been checked. So a request that is refused neither extends a session's life nor stands in the way of a
+//! write.
+
+use std::sync::Arc;
+
+use super::Service;
+use crate::api::sessions::Expectation;
+use crate::catalog::Served;
+use crate::error::{Error, ErrorKind, Result};
+use crate::session::{Lease, SessionId, Snapshot};
+
+/// Where a request starts, as it was when the request looked at it.
+pub(super) enum Target {
+    /// At the start of a model.
+    Model(Arc<Served>),
+    /// Where a session stands.
+    Session(SessionTarget),
+}
+
+/// A session, as it was when the request looked at it.
+pub(super) struct SessionTarget {
+    pub(super) id: SessionId,
+    /// The session's model.
+    pub(super) served: Arc<Served>,
+    position: u64,
+}
+
+impl Target {
+    pub(super) fn served(&self) -> &Arc<Served> {
+        match self {
+            Self::Model(served) => served,
+            Self::Session(session) => &session.served,
+        }
+    }
+
+    /// Refuses a request for the token after `tokens_read` more tokens if no token precedes it.
+    pub(super) fn check_context(&self, tokens_read: usize) -> Result<()> {
+        let position = match self {
+            Self::Model(_) => 0,
+            Self::Session(session) => session.position,
+        };
+        check_context(self.served(), position + tokens_read as u64)
+    }
+}
+
+impl Service {
+    /// The start of the model `name`, or of the default model.
+    ///
+    /// # Errors
+    /// `ModelNotFound`.
+    pub(super) fn model_target(&self, name: Option<&str>) -> Result<Target> {
+        Ok(Target::Model(self.catalog.get(name)?.clone()))
+    }
+
+    /// The session `id`, whose model must be `model` if that is given.
+    ///
+    /// # Errors
+    /// `InvalidValue` for what cannot be an id and for another model; a session that does not exist, or no longer exists.
+    pub(super) fn session_target(&self, id: &str, model: Option<&str>) -> Result<SessionTarget> {
+        let id = SessionId::parse(id)?;
+        let info = self.sessions.info(&id)?;
+        let found = &*info.model;
+        if let Some(asked) = model.filter(|asked| *asked != found) {
+            let message = format!("`model` is `{asked}`; the model of session `{id}` is `{found}`");
+            return Err(Error::invalid("model", message));
+        }
+        let served = self.catalog.get(Some(found))?.clone();
+        Ok(SessionTarget { id, served, position: info.position })
+    }
+
+    /// The state at `target`: a copy, which moves no session. This counts as a use of the session.
+    ///
+    /// # Errors
+    /// A session that no longer exists or was replaced.
+    pub(super) fn open(&self, target: &Target) -> Result<Snapshot> {
+        match target {
+            Target::Model(served) => Ok(start_of(served)),
+            Target::Session(session) => {
+                let (model, snapshot) = self.sessions.read(&session.id)?;
+                session.check_model(&model)?;
+                Ok(snapshot)
+            }
+        }
+    }
+
+    /// The right to advance a session.
+    ///
+    /// # Errors
+    /// A session that no longer exists or was replaced; `SessionBusy`; `PositionMismatch`.
+    pub(super) fn lease(&self, session: &SessionTarget, expected: Expectation) -> Result<Lease> {
+        let lease = self.sessions.lease(&session.id, expected.expected_position)?;
+        session.check_model(lease.model())?;
+        Ok(lease)
+    }
+}
+
+impl SessionTarget {
+    /// The request was checked against one model. It cannot continue if the session was replaced by a session of another.
+    fn check_model(&self, found: &str) -> Result<()> {
+        if *found == *self.served.name {
+            return Ok(());
+        }
+        let message = format!("session `{}` was replaced while this request was being checked", self.id);
+        Err(Error::new(ErrorKind::SessionBusy, message))
+    }
+}
+
+/// Position 0 of a model: the state after the manifest's initial tokens.
+pub(super) fn start_of(served: &Served) -> Snapshot {
+    Snapshot {
+        state: served.start.clone(),
+        identity: served.identity.clone(),
+        position: 0,
+        tail: served.start_tail.clone(),
+    }
+}
+
+/// Refuses a request for a token that no token precedes.
+pub(super) fn check_context(served: &Served, tokens_before: u64) -> Result<()> {
+    if tokens_before == 0 && served.initial_tokens.is_empty() {
+        let message = format!(
+            "nothing was read, and model `{}` has no initial tokens; a `text` or `tokens` is required",
+            served.name
+        );
+        return Err(Error::new(ErrorKind::EmptyContext, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! How a checked request becomes a job of the engine, and the job's result comes back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Service;
+use crate::catalog::Served;
+use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
+use crate::engine::{Job, Plan, Reader, Start, Submission};
+use crate::error::{Error, ErrorKind, Result};
+use crate::session::Snapshot;
+use crate::telemetry::Rejected;
+
+/// A job for the engine.
+pub(super) struct Work<T> {
+    pub(super) served: Arc<Served>,
+    pub(super) start: Start,
+    pub(super) job: Box<dyn Job>,
+    /// What the job's first rows read.
+    pub(super) plans: Vec<Plan>,
+    /// Where the job's results come out.
+    pub(super) reader: Reader<T>,
+    /// The time allowed; the server's own if absent.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Service {
+    /// Hands a job to the engine.
+    ///
+    /// # Errors
+    /// A full queue; a server that is shutting down.
+    pub(super) fn submit<T>(&self, work: Work<T>) -> Result<Reader<T>> {
+        let submission = Submission {
+            name: work.served.name.clone(),
+            identity: work.served.identity.clone(),
+            model: work.served.model.clone(),
+            start: work.start,
+            plans: work.plans,
+            job: work.job,
+            deadline: Some(self.deadline(work.timeout)),
+        };
+        self.pool.submit(submission, work.reader).inspect_err(|error| match error.kind {
+            ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),
+            ErrorKind::QueueFull => self.metrics.rejected(Rejected::QueueFull),
+            _ => {}
+        })
+    }
+
+    /// Runs a reading to its end.
+    pub(super) async fn read(
+        &self,
+        served: &Arc<Served>,
+        start: Start,
+        plan: ReadingPlan,
+    ) -> Result<ReadingResult, ReadingFailure> {
+        let (job, plans, reader) = Reading::new(plan);
+        let work = Work { served: served.clone(), start, job: Box::new(job), plans, reader, timeout: None };
+        let failed = |error| ReadingFailure { error, position: None };
+        let mut reader = self.submit(work).map_err(failed)?;
+        reader.next().await.unwrap_or_else(|| {
+            Err(failed(Error::internal("internal error: a reading ended without a result")))
+        })
+    }
+
+    /// Runs a reading that moves no session.
+    pub(super) async fn read_copy(
+        &self,
+        served: &Arc<Served>,
+        snapshot: Snapshot,
+        plan: ReadingPlan,
+    ) -> Result<ReadingResult> {
+        self.read(served, Start::Copy(snapshot), plan).await.map_err(|failure| failure.error)
+    }
+
+    /// When a request that starts now must be done.
+    fn deadline(&self, timeout: Option<Duration>) -> Instant {
+        self.clock.now() + timeout.unwrap_or(self.config.http.request_timeout)
+    }
+}
+
+/// Where a reading that moved no session led.
+pub(super) fn end_of(result: &mut ReadingResult) -> Result<Snapshot> {
+    result.snapshot.take().ok_or_else(|| Error::internal("internal error: a reading led to no state"))
+}

@@ -1,0 +1,68 @@
+//! The program as a page starts it, on a free port.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::program::{PROGRAM, program};
+use crate::harness::root;
+
+/// The server of a page, started by the first example that needs it; it ends with this.
+#[derive(Default)]
+pub(crate) struct Server {
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    url: String,
+}
+
+/// The address of the server in the examples.
+const URL: &str = "http://127.0.0.1:8080";
+
+impl Server {
+    /// Runs an example; returns what it prints.
+    pub(crate) fn run(&mut self, example: &str) -> String {
+        let command = match example.contains(URL) {
+            true => example.replace(URL, &self.running.get_or_insert_with(Running::start).url),
+            false => example.to_owned(),
+        };
+        let output = shell().args(["-c", &command]).output().unwrap();
+        assert!(output.status.success(), "{example}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("it prints UTF-8")
+    }
+}
+
+impl Running {
+    fn start() -> Self {
+        let mut child = program()
+            .args(["--listen", "127.0.0.1:0"])
+            .current_dir(root())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary was built for this test");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("listening on ");
+        let url = url.unwrap_or_else(|| panic!("it printed {line:?}, expected its address")).to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A shell in the root of the repository, which finds the program and gets nothing else from the environment.
+fn shell() -> Command {
+    let folder = Path::new(PROGRAM).parent().unwrap().to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap();
+    let mut command = Command::new("sh");
+    command.current_dir(root()).env_clear().env("PATH", path).stdin(Stdio::null());
+    command
+}
