@@ -16,7 +16,9 @@ mod recurrence;
 mod run;
 mod validate;
 mod values;
+mod windowed;
 
 pub use architecture::{Architecture, GruForm, LayerWeights, Weights};
 pub use network::Rnn;
 pub use values::Values;
+pub use windowed::WindowedRnn;
