@@ -28,32 +28,50 @@ mod lstm_1x100_vocab_10k {
 
     #[divan::bench(args = ROWS)]
     fn step_f32(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(100, 1), weights: WeightsType::F32, len: 1 }.bench(bencher, rows);
+        Case { network: lstm(100, 1), weights: WeightsType::F32, fold_bytes_max: usize::MAX, len: 1 }
+            .bench(bencher, rows);
+    }
+
+    #[divan::bench(args = ROWS)]
+    fn step_f32_unfolded(bencher: Bencher<'_, '_>, rows: usize) {
+        Case { network: lstm(100, 1), weights: WeightsType::F32, fold_bytes_max: 0, len: 1 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn step_bf16(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(100, 1), weights: WeightsType::Bf16, len: 1 }.bench(bencher, rows);
+        Case { network: lstm(100, 1), weights: WeightsType::Bf16, fold_bytes_max: usize::MAX, len: 1 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn step_int8(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(100, 1), weights: WeightsType::Int8, len: 1 }.bench(bencher, rows);
+        Case { network: lstm(100, 1), weights: WeightsType::Int8, fold_bytes_max: usize::MAX, len: 1 }
+            .bench(bencher, rows);
+    }
+
+    #[divan::bench(args = ROWS)]
+    fn step_int8_unfolded(bencher: Bencher<'_, '_>, rows: usize) {
+        Case { network: lstm(100, 1), weights: WeightsType::Int8, fold_bytes_max: 0, len: 1 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn prompt_64_f32(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(100, 1), weights: WeightsType::F32, len: 64 }.bench(bencher, rows);
+        Case { network: lstm(100, 1), weights: WeightsType::F32, fold_bytes_max: usize::MAX, len: 64 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn prompt_64_bf16(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(100, 1), weights: WeightsType::Bf16, len: 64 }.bench(bencher, rows);
+        Case { network: lstm(100, 1), weights: WeightsType::Bf16, fold_bytes_max: usize::MAX, len: 64 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn prompt_64_int8(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(100, 1), weights: WeightsType::Int8, len: 64 }.bench(bencher, rows);
+        Case { network: lstm(100, 1), weights: WeightsType::Int8, fold_bytes_max: usize::MAX, len: 64 }
+            .bench(bencher, rows);
     }
 }
 
@@ -64,32 +82,50 @@ mod lstm_2x650_vocab_10k {
 
     #[divan::bench(args = ROWS)]
     fn step_f32(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(650, 2), weights: WeightsType::F32, len: 1 }.bench(bencher, rows);
+        Case { network: lstm(650, 2), weights: WeightsType::F32, fold_bytes_max: usize::MAX, len: 1 }
+            .bench(bencher, rows);
+    }
+
+    #[divan::bench(args = ROWS)]
+    fn step_f32_unfolded(bencher: Bencher<'_, '_>, rows: usize) {
+        Case { network: lstm(650, 2), weights: WeightsType::F32, fold_bytes_max: 0, len: 1 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn step_bf16(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(650, 2), weights: WeightsType::Bf16, len: 1 }.bench(bencher, rows);
+        Case { network: lstm(650, 2), weights: WeightsType::Bf16, fold_bytes_max: usize::MAX, len: 1 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn step_int8(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(650, 2), weights: WeightsType::Int8, len: 1 }.bench(bencher, rows);
+        Case { network: lstm(650, 2), weights: WeightsType::Int8, fold_bytes_max: usize::MAX, len: 1 }
+            .bench(bencher, rows);
+    }
+
+    #[divan::bench(args = ROWS)]
+    fn step_int8_unfolded(bencher: Bencher<'_, '_>, rows: usize) {
+        Case { network: lstm(650, 2), weights: WeightsType::Int8, fold_bytes_max: 0, len: 1 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn prompt_64_f32(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(650, 2), weights: WeightsType::F32, len: 64 }.bench(bencher, rows);
+        Case { network: lstm(650, 2), weights: WeightsType::F32, fold_bytes_max: usize::MAX, len: 64 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn prompt_64_bf16(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(650, 2), weights: WeightsType::Bf16, len: 64 }.bench(bencher, rows);
+        Case { network: lstm(650, 2), weights: WeightsType::Bf16, fold_bytes_max: usize::MAX, len: 64 }
+            .bench(bencher, rows);
     }
 
     #[divan::bench(args = ROWS)]
     fn prompt_64_int8(bencher: Bencher<'_, '_>, rows: usize) {
-        Case { network: lstm(650, 2), weights: WeightsType::Int8, len: 64 }.bench(bencher, rows);
+        Case { network: lstm(650, 2), weights: WeightsType::Int8, fold_bytes_max: usize::MAX, len: 64 }
+            .bench(bencher, rows);
     }
 }
 
@@ -109,6 +145,8 @@ struct Case {
     network: Shape,
     /// What its weights are converted to.
     weights: WeightsType,
+    /// Bytes for the first layer's input product: none of it is kept, or that of every token, as the service does while it has room.
+    fold_bytes_max: usize,
     /// Tokens of a row.
     len: usize,
 }
@@ -119,7 +157,11 @@ impl Case {
     fn bench(&self, bencher: Bencher<'_, '_>, rows: usize) {
         let forced = std::env::var("RNNLM_KERNEL").ok();
         let kernel = Kernel::choose(forced.as_deref()).expect("a kernel of this processor");
-        let model: Rnn = self.network.build(LoadOptions { kernel, weights: Some(self.weights) });
+        let model: Rnn = self.network.build(LoadOptions {
+            kernel,
+            weights: Some(self.weights),
+            fold_bytes_max: self.fold_bytes_max,
+        });
         let tokens: Vec<Vec<TokenId>> =
             (0..rows).map(|row| self.network.tokens(row as u64, self.len)).collect();
         let mut states: Vec<State> = (0..rows).map(|_| model.zero_state()).collect();

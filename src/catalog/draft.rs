@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
-use crate::onnx::{Hints, Understanding};
+use crate::onnx::{Hints, Understanding, WindowHint};
 use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 /// A draft of a manifest, its keys in the order of the documentation.
@@ -71,6 +71,10 @@ impl Draft {
         let newline = eos.clone().filter(|_| found.kind == TokenizerKind::Whitespace && !has_line_ends);
         let onnx = understanding.interface.clone().map(|interface| {
             let Hints { tokens, state, logits, window, .. } = interface;
+            let window = match window {
+                Some(WindowHint::Len(len)) => Some(len),
+                Some(WindowHint::Unlimited) | None => None,
+            };
             let pad = window.map(|_| pad.unwrap_or_else(|| found.entry(0).unwrap_or_else(|| PAD[0].into())));
             OnnxDraft { tokens, state, logits, window, pad }
         });

@@ -106,9 +106,15 @@ fn inspect_folder(folder: &Path, options: LoadOptions) -> Inspection {
 
 /// A graph without a manifest. The padding, which only a manifest can name, does not affect how it is understood.
 fn inspect_graph(path: &Path, options: LoadOptions) -> Result<Inspection> {
-    let hints = Hints { pad: Some(0), ..Hints::default() };
-    let onnx::Examined { understanding, model } = onnx::examine(path, &hints, options)
-        .map_err(|error| error.within(format!("`{}`", path.display())))?;
+    let examine = |hints: &Hints| {
+        onnx::examine(path, hints, options).map_err(|error| error.within(format!("`{}`", path.display())))
+    };
+    let alone = examine(&Hints::default())?;
+    let drafted = alone.understanding.interface.clone().filter(|drafted| drafted.window.is_some());
+    let onnx::Examined { understanding, model } = match drafted {
+        Some(drafted) => examine(&Hints { pad: Some(0), ..drafted })?,
+        None => alone,
+    };
     let draft = path.file_name().and_then(|name| name.to_str()).map(|name| {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         Draft::new(&folder, name, &understanding)

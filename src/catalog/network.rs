@@ -9,7 +9,7 @@ use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::lm::{Cell, Dtype, LoadOptions, Model};
-use crate::onnx::{self, Hints, Understanding};
+use crate::onnx::{self, Hints, Understanding, WindowHint};
 use crate::rnn::{GruForm, Rnn};
 use crate::text::{Tokenizer, escape_invisible};
 
@@ -170,10 +170,14 @@ fn graph_identity(mut digest: Digest, hints: &Hints, effective: Dtype) -> String
     let Hints { tokens, state, logits, window, pad, gru_linear_before_reset } = hints;
     let optional =
         |value: Option<String>| value.map_or("absent".to_owned(), |value| format!("given {value}"));
-    let number = |value: Option<usize>| optional(value.map(|value| value.to_string()));
-    let pad = pad.map(|pad| pad as usize);
+    let pad = optional(pad.map(|pad| pad.to_string()));
+    // A state that is carried on is the same, whether the manifest says so or not.
+    let window = optional(window.and_then(|window| match window {
+        WindowHint::Len(len) => Some(len.to_string()),
+        WindowHint::Unlimited => None,
+    }));
     let reset = optional(gru_linear_before_reset.map(|reset| reset.to_string()));
-    for field in [optional(tokens.clone()), optional(logits.clone()), number(*window), number(pad), reset] {
+    for field in [optional(tokens.clone()), optional(logits.clone()), window, pad, reset] {
         digest.field(field.as_bytes());
     }
     for (input, output) in state {

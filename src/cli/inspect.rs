@@ -34,7 +34,7 @@ pub(super) struct InspectArgs {
 pub(super) fn run(args: &InspectArgs) -> Outcome {
     let config = Config::from_environment()?;
     let kernel = Kernel::choose(config.engine.kernel.forced())?;
-    let options = LoadOptions { kernel, weights: config.weights };
+    let options = LoadOptions { weights: config.weights, ..kernel.into() };
     let mut inspection = catalog::inspect(&args.path, options)?;
     if args.write_manifest {
         let written = write_manifest(args, &inspection)?;

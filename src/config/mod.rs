@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
-pub use engine::{EngineOptions, Kernel};
+pub use engine::{EngineOptions, FoldEmbedding, Kernel};
 pub use http::HttpOptions;
 pub use limits::Limits;
 pub use sessions::{Evict, SessionOptions};

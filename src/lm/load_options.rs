@@ -10,11 +10,13 @@ pub struct LoadOptions {
     pub kernel: Kernel,
     /// The type that weights are held in; `None` is the manifest's, or else [`WeightsType::AsStored`].
     pub weights: Option<WeightsType>,
+    /// Bytes in which a model keeps the first layer's input product of tokens that it has read; 0 keeps none. No number depends on it.
+    pub fold_bytes_max: usize,
 }
 
 impl From<Kernel> for LoadOptions {
     fn from(kernel: Kernel) -> Self {
-        Self { kernel, weights: None }
+        Self { kernel, weights: None, fold_bytes_max: 0 }
     }
 }
 

@@ -17,6 +17,7 @@ mod tail;
 #[cfg(test)]
 pub(crate) mod test_logits;
 pub(crate) mod top_k;
+mod window;
 
 pub use cost::{Cost, Extent};
 pub use distribution::Distribution;
@@ -26,6 +27,7 @@ pub use model::{Backend, Cell, Dtype, Logits, Model, ModelInfo, Row, RowError, R
 pub use scratch::Scratch;
 pub use state::State;
 pub use tail::{Joint, Tail};
+pub use window::Window;
 
 /// A token's number: its line in the vocabulary, `0..vocab_size`.
 pub type TokenId = u32;

@@ -2,6 +2,15 @@
 
 use crate::lm::TokenId;
 
+/// The key `onnx.window` of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowHint {
+    /// So many, each time from the zero state.
+    Len(usize),
+    /// `"none"`: each position reads one, and the state is carried from token to token.
+    Unlimited,
+}
+
 /// The key `onnx` of a manifest, and what else it says of a graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
@@ -11,10 +20,17 @@ pub struct Hints {
     pub state: Vec<(String, String)>,
     /// The output with logits, probabilities or their logarithms.
     pub logits: Option<String>,
-    /// How many of the last ids a graph without a state reads at once.
-    pub window: Option<usize>,
+    /// How many of the last ids the graph reads at every position.
+    pub window: Option<WindowHint>,
     /// What stands in a window before the first token.
     pub pad: Option<TokenId>,
     /// In force in place of every GRU node's `linear_before_reset`.
     pub gru_linear_before_reset: Option<bool>,
+}
+
+impl Hints {
+    /// What a manifest says that only names a window.
+    pub(super) fn windowed(len: usize) -> Self {
+        Self { window: Some(WindowHint::Len(len)), ..Self::default() }
+    }
 }

@@ -3,7 +3,7 @@
 use super::Hints;
 use super::fold::Why;
 use super::graph::Element;
-use super::recognise::{FoundLayer, FoundNetwork, LayerInput};
+use super::recognise::{FoundLayer, FoundNetwork, LayerInput, Usage};
 use super::tensor::Tensor;
 use crate::lm::{Cell, Dtype};
 use crate::rnn::{Architecture, GruForm, LayerWeights, Values, Weights};
@@ -12,6 +12,7 @@ use crate::rnn::{Architecture, GruForm, LayerWeights, Values, Weights};
 pub(super) struct Lowered {
     pub(super) architecture: Architecture,
     pub(super) weights: Weights,
+    pub(super) usage: Usage,
 }
 
 /// `network` in the engine's terms.
@@ -54,6 +55,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             output,
             output_bias: network.output_bias.clone().map(Values::from),
         },
+        usage: network.usage,
     })
 }
 

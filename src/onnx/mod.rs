@@ -13,6 +13,8 @@ mod graph;
 mod hints;
 mod loaded;
 mod lower;
+mod names;
+mod native;
 mod port;
 mod recognise;
 mod scores;
@@ -22,18 +24,15 @@ mod tract;
 mod understanding;
 
 use std::path::Path;
-use std::sync::Arc;
 
-pub use hints::Hints;
+pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::Result;
-use crate::lm::{LoadOptions, Model};
-use crate::rnn::Rnn;
+use crate::lm::LoadOptions;
 use graph::Graph;
-use lower::Lowered;
 
 /// A graph that is not lowered.
 #[cfg_attr(not(feature = "tract"), expect(dead_code, reason = "only the runtime looks at it"))]
@@ -59,12 +58,23 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
     let lowered = found.network(hints.logits.as_deref()).and_then(|network| lower::lower(&network, hints));
     match lowered {
         Ok(lowered) => {
-            understanding.inputs = found.inputs();
+            let reading =
+                found.check_hints(hints).and_then(|()| native::Reading::choose(lowered.usage, hints));
+            let window = reading.as_ref().ok().and_then(|reading| reading.window);
+            understanding.inputs = found.inputs(window.map(|window| window.len));
             understanding.outputs = found.outputs_used();
+            let tie_weights = lowered.weights.output.is_none();
+            understanding.network =
+                Some(GraphNetwork { architecture: lowered.architecture.clone(), tie_weights });
+            understanding.interface = lowered.usage.likely_window().map(Hints::windowed);
             // The weights are in memory once from here on, before the engine packs them.
             drop(found);
             drop(graph);
-            Ok(native(lowered, understanding, options))
+            let model = reading.and_then(|reading| {
+                understanding.warnings.extend(reading.warning.clone());
+                reading.model(lowered, options)
+            });
+            Ok(Examined { model, understanding })
         }
         Err(why) => {
             drop(found);
@@ -72,14 +82,6 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             Ok(tract::examine(&Candidate { path, graph: &graph, hints }, understanding))
         }
     }
-}
-
-fn native(lowered: Lowered, mut understanding: Understanding, options: LoadOptions) -> Examined {
-    let Lowered { architecture, weights } = lowered;
-    let tie_weights = weights.output.is_none();
-    let rnn = Rnn::new(&architecture, weights, options);
-    understanding.network = Some(GraphNetwork { architecture, tie_weights });
-    Examined { model: rnn.map(|rnn| Arc::new(rnn) as Arc<dyn Model>), understanding }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct Understanding {
     pub network: Option<GraphNetwork>,
     /// Why the native engine does not run it; `None` when it does.
     pub not_lowered: Option<String>,
-    /// What was taken for tokens, state and logits in a graph that was not lowered, in the terms of the manifest.
+    /// What the manifest could say of tokens, state, logits and window, where the graph alone does not settle it.
     pub interface: Option<Hints>,
     /// Files beside it that hold weights, sorted by name.
     pub external_files: Vec<String>,

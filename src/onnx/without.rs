@@ -7,7 +7,7 @@ mod understanding;
 
 use std::path::Path;
 
-pub use hints::Hints;
+pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};

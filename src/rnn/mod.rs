@@ -7,6 +7,8 @@ mod architecture;
 mod cells;
 mod chunk;
 mod cost;
+mod embedding;
+mod folded;
 mod layer;
 mod network;
 mod output;
@@ -14,7 +16,9 @@ mod recurrence;
 mod run;
 mod validate;
 mod values;
+mod windowed;
 
 pub use architecture::{Architecture, GruForm, LayerWeights, Weights};
 pub use network::Rnn;
 pub use values::Values;
+pub use windowed::WindowedRnn;

@@ -2,11 +2,12 @@
 
 use super::architecture::{Architecture, Weights};
 use super::cost::cost;
+use super::embedding::Embedding;
+use super::folded::Folded;
 use super::layer::{Layer, LayerSpec};
 use super::output::{Output, OutputSpec};
 use super::run::Run;
 use super::validate::{validate, validate_depths};
-use super::values::Values;
 use crate::error::Result;
 use crate::kernels::Kernel;
 use crate::lm::{Backend, Cost, Dtype, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType};
@@ -19,6 +20,8 @@ pub struct Rnn {
     pub(super) info: ModelInfo,
     pub(super) kernel: Kernel,
     pub(super) embedding: Embedding,
+    /// `None` where no input product is kept.
+    pub(super) folded: Option<Folded>,
     pub(super) layers: Vec<Layer>,
     pub(super) output: Output,
 }
@@ -34,7 +37,7 @@ impl Rnn {
         weights: Weights,
         options: impl Into<LoadOptions>,
     ) -> Result<Self> {
-        let LoadOptions { kernel, weights: weights_type } = options.into();
+        let LoadOptions { kernel, weights: weights_type, fold_bytes_max } = options.into();
         let weights_type = weights_type.unwrap_or(WeightsType::AsStored);
         validate(architecture, &weights)?;
         let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, gru_form } = architecture;
@@ -64,6 +67,7 @@ impl Rnn {
             Some(_) => Embedding::Table(weights.embedding),
             None => Embedding::Tied,
         };
+        let folded = Folded::new(vocab_size, layers[0].gate_columns(), fold_bytes_max);
         let info = ModelInfo {
             cell: Some(cell),
             vocab_size,
@@ -74,7 +78,7 @@ impl Rnn {
             effective_dtype,
             backend: Backend::Native,
         };
-        Ok(Self { info, kernel, embedding, layers, output })
+        Ok(Self { info, kernel, embedding, folded, layers, output })
     }
 }
 
@@ -90,13 +94,4 @@ impl Model for Rnn {
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {
         Run::new(self, rows).run(scratch, sink);
     }
-}
-
-/// Where a token's vector comes from.
-pub(super) enum Embedding {
-    /// `[vocab, embedding]`.
-    Table(Values),
-    /// The packed weights of the output layer. Tied weights are held once; in exchange, looking a token up reads memory
-    /// that is not contiguous.
-    Tied,
 }

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 
 use super::cells::AllFinite;
 use super::chunk::Chunk;
-use super::layer::{Layer, Memory};
-use super::network::{Embedding, Rnn};
+use super::embedding::TokenInput;
+use super::layer::{Layer, Memory, Projection};
+use super::network::Rnn;
 use super::output::{Asked, NotFinite, TileBuffers, Wanted};
 use crate::lm::{Logits, Row, RowError, Scratch, Sink};
 
@@ -48,19 +49,18 @@ impl<'a, 'row> Run<'a, 'row> {
         let mut start = 0;
         loop {
             let chunk = Chunk::plan(&self.lens, start, sizes.chunk_tokens);
-            self.embed(&chunk, vectors);
-            for layer in &self.network.layers {
+            let network = self.network;
+            for (index, layer) in network.layers.iter().enumerate() {
+                if index == 0 {
+                    let tokens = &self.tokens(&chunk)[..];
+                    TokenInput { network, tokens, vectors, gates, room }.project();
+                } else {
+                    let input = &vectors[chunk.rows() * layer.input()..];
+                    layer.project(Projection { input, count: chunk.tokens(), gates, room });
+                }
                 layer.run(
                     &chunk,
-                    Memory {
-                        input: &vectors[chunk.rows() * layer.input()..],
-                        gates,
-                        aux,
-                        room,
-                        output: next_vectors,
-                        states,
-                        state_len: sizes.state_len,
-                    },
+                    Memory { gates, aux, room, output: next_vectors, states, state_len: sizes.state_len },
                 );
                 std::mem::swap(&mut vectors, &mut next_vectors);
                 self.fail_vectors(&chunk, vectors, layer.hidden());
@@ -111,19 +111,14 @@ impl<'a, 'row> Run<'a, 'row> {
         }
     }
 
-    /// Writes the embedding of each token, block after block from block 1 on.
-    fn embed(&self, chunk: &Chunk, vectors: &mut [f32]) {
-        let width = self.network.layers[0].input();
+    /// The tokens of the chunk, block after block.
+    fn tokens(&self, chunk: &Chunk) -> Vec<usize> {
+        let mut tokens = Vec::with_capacity(chunk.tokens());
         for step in 0..chunk.steps() {
-            for (row, vector) in chunk.block(step + 1).enumerate() {
-                let token = self.rows[self.order[row]].tokens[chunk.start() + step] as usize;
-                let vector = &mut vectors[vector * width..][..width];
-                match &self.network.embedding {
-                    Embedding::Table(table) => table.copy_range(token * width..(token + 1) * width, vector),
-                    Embedding::Tied => self.network.output.copy_token_weights(token, vector),
-                }
-            }
+            let rows = &self.order[..chunk.block(step + 1).len()];
+            tokens.extend(rows.iter().map(|&row| self.rows[row].tokens[chunk.start() + step] as usize));
         }
+        tokens
     }
 
     /// Fails the rows with a vector that is not finite. Every step counts: a ReLU makes a finite number of an infinity

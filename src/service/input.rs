@@ -9,53 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Joint, Tail, TokenId};
 use crate::text::Encoding;
 
-/// What a request gives to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Input {
-    /// Nothing.
-    Empty,
-    /// A text, which is tokenised on its own.
-    Text(String),
-    /// Token ids.
-    Tokens(Vec<TokenId>),
-}
-
-impl Input {
-    /// The input of a request with at most one of `text` and `tokens`.
-    ///
-    /// # Errors
-    /// `InvalidValue` when both are given.
-    pub(super) fn of(prompt: Prompt) -> Result<Self> {
-        match (prompt.text, prompt.tokens) {
-            (Some(_), Some(_)) => {
-                Err(Error::invalid("tokens", "both `text` and `tokens` are given; at most one is accepted"))
-            }
-            (Some(text), None) => Ok(Self::Text(text)),
-            (None, Some(tokens)) => Ok(Self::Tokens(tokens)),
-            (None, None) => Ok(Self::Empty),
-        }
-    }
-
-    /// The field of the request that gives it.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Empty | Self::Text(_) => "text",
-            Self::Tokens(_) => "tokens",
-        }
-    }
-}
-
-impl From<TextOrIds> for Input {
-    fn from(text: TextOrIds) -> Self {
-        match text {
-            TextOrIds::Text(text) => Self::Text(text),
-            TextOrIds::Ids(ids) => Self::Tokens(ids),
-        }
-    }
-}
-
-/// An input that a model can read.
-#[derive(Clone, Debug)]
+/// An input that a model can read. The default is empty.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Prepared {
     pub(super) tokens: Arc<[TokenId]>,
     pub(super) unknown_count: usize,
@@ -97,19 +52,25 @@ const LONG_TEXT_BYTES: usize = 64 << 10;
 impl Service {
     /// Tokenises and checks what a request gives to read.
     pub(super) async fn prepare_prompt(&self, served: &Arc<Served>, prompt: Prompt) -> Result<Prepared> {
-        let input = Input::of(prompt)?;
-        let path = input.name();
-        self.prepare(served, input, path).await
+        match input_of(prompt)? {
+            None => Ok(Prepared::default()),
+            Some(input) => {
+                let path = field_of(&input);
+                self.prepare(served, input, path).await
+            }
+        }
     }
 
     /// Tokenises and checks an input, whose path in the request is `path`.
-    pub(super) async fn prepare(&self, served: &Arc<Served>, input: Input, path: &str) -> Result<Prepared> {
+    pub(super) async fn prepare(
+        &self,
+        served: &Arc<Served>,
+        input: TextOrIds,
+        path: &str,
+    ) -> Result<Prepared> {
         match input {
-            Input::Empty => {
-                Ok(Prepared { tokens: Arc::default(), unknown_count: 0, joint: None, source: None })
-            }
-            Input::Tokens(tokens) => self.prepare_tokens(served, tokens, path),
-            Input::Text(text) => self.prepare_text(served, text, path).await,
+            TextOrIds::Ids(tokens) => self.prepare_tokens(served, tokens, path),
+            TextOrIds::Text(text) => self.prepare_text(served, text, path).await,
         }
     }
 
@@ -171,6 +132,26 @@ impl Service {
             return Err(Error::new(ErrorKind::TextTooLong, message).at(param));
         }
         Ok(())
+    }
+}
+
+/// The input of a request with at most one of `text` and `tokens`.
+pub(super) fn input_of(prompt: Prompt) -> Result<Option<TextOrIds>> {
+    match (prompt.text, prompt.tokens) {
+        (Some(_), Some(_)) => {
+            Err(Error::invalid("tokens", "both `text` and `tokens` are given; at most one is accepted"))
+        }
+        (Some(text), None) => Ok(Some(TextOrIds::Text(text))),
+        (None, Some(tokens)) => Ok(Some(TextOrIds::Ids(tokens))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The field of the request that gives an input.
+pub(super) fn field_of(input: &TextOrIds) -> &'static str {
+    match input {
+        TextOrIds::Text(_) => "text",
+        TextOrIds::Ids(_) => "tokens",
     }
 }
 

@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 pub use failure::{WriteFailure, detail};
 pub use generating::{Events, Generating};
 pub use models::onnx_graph;
-pub use score::{TextScorer, add, figures, no_token};
+pub use score::{TextScorer, add_tally, figures, no_token};
 pub use sessions::check_session_id;
 
 use crate::catalog::{self, Catalog};
@@ -109,7 +109,11 @@ impl Service {
             models: config.models.clone(),
             default_model: config.default_model.clone(),
             strict: config.strict,
-            options: LoadOptions { kernel, weights: config.weights },
+            options: LoadOptions {
+                kernel,
+                weights: config.weights,
+                fold_bytes_max: config.engine.fold_bytes_max(),
+            },
         })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");

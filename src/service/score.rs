@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use stream::{TextScorer, no_token};
-pub use tally::{add, figures};
+pub use tally::{add_tally, figures};
 
 use super::Service;
 use super::bounds::Bound;
-use super::input::{Input, Prepared, check_not_empty};
+use super::input::{Prepared, check_not_empty, field_of, input_of};
 use super::target::Target;
 use super::tokens::{input_tokens, token};
 use crate::api::prompt::TextOrIds;
@@ -25,7 +25,7 @@ use tally::Counter;
 
 /// Texts to score, each from where the context leads; at least one, none empty.
 struct Texts {
-    inputs: Vec<Input>,
+    inputs: Vec<TextOrIds>,
     /// The field of the request that lists them; `None` for a single text.
     list: Option<&'static str>,
 }
@@ -56,20 +56,22 @@ impl Service {
         let ScoreRequest { prompt, context, texts, scoring, carry_state } = request;
         let target = self.model_target(prompt.model.as_deref())?;
         let served = target.served();
-        let texts = match (texts, Input::of(prompt)?) {
-            (Some(texts), Input::Empty) => self.several("texts", texts)?,
-            (Some(_), _) => {
+        let texts = match (texts, input_of(prompt)?) {
+            (Some(texts), None) => self.several("texts", texts)?,
+            (Some(_), Some(_)) => {
                 let message = "`texts` is given beside `text` or `tokens`; exactly one of them is accepted";
                 return Err(Error::invalid("texts", message));
             }
-            (None, Input::Empty) => {
+            (None, None) => {
                 let message = "no text is given; one of `texts`, `text` and `tokens` is required";
                 return Err(Error::new(ErrorKind::EmptyInput, message).at("texts"));
             }
-            (None, input) => Texts { inputs: vec![input], list: None },
+            (None, Some(input)) => Texts { inputs: vec![input], list: None },
         };
-        let context = context.map_or(Input::Empty, Input::Text);
-        let context = self.prepare(served, context, "context").await?;
+        let context = match context {
+            Some(text) => self.prepare_text(served, text, "context").await?,
+            None => Prepared::default(),
+        };
         let manner = Manner { carries_state: carry_state, ..Manner::new(served, scoring)? };
         let texts = self.prepare_texts(served, texts, manner.eos).await?;
         self.score_at(&target, Checked { context, texts, manner }).await
@@ -85,10 +87,9 @@ impl Service {
         let served = target.served();
         let required = || Error::invalid("continuations", "`continuations` is absent; it is required");
         let texts = self.several("continuations", continuations.ok_or_else(required)?)?;
-        let context = self.prepare(served, Input::Empty, "").await?;
         let manner = Manner::new(served, scoring)?;
         let texts = self.prepare_texts(served, texts, manner.eos).await?;
-        self.score_at(&target, Checked { context, texts, manner }).await
+        self.score_at(&target, Checked { context: Prepared::default(), texts, manner }).await
     }
 
     fn several(&self, list: &'static str, texts: Vec<TextOrIds>) -> Result<Texts> {
@@ -98,7 +99,7 @@ impl Service {
         }
         let max = self.config.limits.max_texts;
         Bound { param: list, max, option: "--max-texts" }.entries(texts.len())?;
-        Ok(Texts { inputs: texts.into_iter().map(Input::from).collect(), list: Some(list) })
+        Ok(Texts { inputs: texts, list: Some(list) })
     }
 
     async fn prepare_texts(
@@ -113,7 +114,7 @@ impl Service {
         for (index, input) in texts.inputs.into_iter().enumerate() {
             let path = match texts.list {
                 Some(list) => format!("{list}[{index}]"),
-                None => input.name().to_owned(),
+                None => field_of(&input).to_owned(),
             };
             let text = self.prepare(served, input, &path).await?;
             if eos.is_none() {
@@ -163,7 +164,7 @@ impl Service {
         });
         let results: Vec<Score> = results.collect();
         let mut total = Tally::default();
-        results.iter().for_each(|result| add(&mut total, &result.tally));
+        results.iter().for_each(|result| add_tally(&mut total, &result.tally));
         Ok(ScoreResponse { model: served.name.to_string(), results, total: figures(total) })
     }
 }

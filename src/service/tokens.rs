@@ -1,7 +1,8 @@
 //! Use case: texts to tokens and back, and what a client sees of a token.
 
-use super::input::Input;
-use super::{Service, input};
+use super::Service;
+use super::input::Prepared;
+use crate::api::prompt::TextOrIds;
 use crate::api::tokens::{
     DetokenizeRequest, DetokenizeResponse, InputToken, Token, TokenizeRequest, TokenizeResponse,
 };
@@ -30,7 +31,7 @@ impl Service {
     /// Unknown model; a token out of range; too many tokens.
     pub async fn detokenize(&self, request: DetokenizeRequest) -> Result<DetokenizeResponse> {
         let served = self.catalog.get(request.model.as_deref())?;
-        let prepared = self.prepare(served, Input::Tokens(request.tokens), "tokens").await?;
+        let prepared = self.prepare(served, TextOrIds::Ids(request.tokens), "tokens").await?;
         Ok(DetokenizeResponse { text: served.tokenizer.decode(&prepared.tokens) })
     }
 }
@@ -42,7 +43,7 @@ pub(super) fn token(served: &Served, tail: &Tail, id: TokenId) -> Token {
 }
 
 /// What a client sees of the tokens of an input, read at `tail`.
-pub(super) fn input_tokens(served: &Served, tail: &Tail, input: &input::Prepared) -> Vec<InputToken> {
+pub(super) fn input_tokens(served: &Served, tail: &Tail, input: &Prepared) -> Vec<InputToken> {
     let mut tail = tail.clone();
     let unk = served.tokenizer.unk();
     let each = input.tokens.iter().enumerate().map(|(index, &id)| {

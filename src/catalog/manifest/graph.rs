@@ -1,14 +1,15 @@
 //! `onnx`: what a manifest says about a graph where detection is not enough.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::KnownArchitecture;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
-use crate::onnx::Hints;
+use crate::onnx::{Hints, WindowHint};
 
 /// What the manifest says about a graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct GraphSpec {
     /// See [`Hints::logits`].
     pub logits: Option<String>,
     /// See [`Hints::window`].
-    pub window: Option<usize>,
+    pub window: Option<WindowHint>,
     /// The vocabulary entry for [`Hints::pad`].
     pub pad: Option<String>,
 }
@@ -43,7 +44,8 @@ pub(super) struct Onnx {
     #[serde(default, deserialize_with = "super::pairs")]
     state: Vec<(String, String)>,
     logits: Option<String>,
-    window: Option<NonZeroU32>,
+    #[serde(default, deserialize_with = "window")]
+    window: Option<WindowHint>,
     pad: Option<String>,
 }
 
@@ -58,12 +60,38 @@ impl Onnx {
                 return Err(Error::load(message));
             }
         }
-        if window.is_some() && !state.is_empty() {
+        if matches!(window, Some(WindowHint::Len(_))) && !state.is_empty() {
             return Err(Error::load(
-                "`onnx.window` and `onnx.state` were both found; a window is for graphs without state",
+                "`onnx.window` and `onnx.state` exclude each other: a window is read from the zero state at every position",
             ));
         }
-        let window = window.map(|window| window.get() as usize);
         Ok(GraphSpec { architecture, tokens, state, logits, window, pad })
     }
+}
+
+/// A number of ids, or `"none"`.
+fn window<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WindowHint>, D::Error> {
+    struct Window;
+
+    impl Visitor<'_> for Window {
+        type Value = WindowHint;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number of ids, at least 1, or \"none\"")
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, len: u64) -> Result<WindowHint, E> {
+            let len = usize::try_from(len).ok().filter(|&len| len > 0);
+            len.map(WindowHint::Len).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(0), &self))
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WindowHint, E> {
+            match text {
+                "none" => Ok(WindowHint::Unlimited),
+                other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+            }
+        }
+    }
+
+    deserializer.deserialize_any(Window).map(Some)
 }

@@ -41,6 +41,7 @@ fn refusal(file: &str, change: impl FnOnce(&mut Value)) -> String {
 const LSTM: &str = "by_hand/lstm-1-layout0-tb.onnx";
 const GRU: &str = "by_hand/gru-1-layout0-tb.onnx";
 const RESIDUAL: &str = "unrecognised/lstm-residual.onnx";
+const KERAS: &str = "padded/keras-lstm-10-unsaid.onnx";
 const CBOW: &str = "windows/cbow-5.onnx";
 
 #[test]
@@ -85,7 +86,7 @@ fn what_a_manifest_says_of_the_network_must_be_so() {
     assert!(loaded(LSTM, |manifest| manifest["weights_dtype"] = json!("bf16")).is_ok());
     let overridden = json!({"gru_linear_before_reset": true});
     let message = refusal(RESIDUAL, |manifest| manifest["architecture"] = overridden);
-    assert!(message.contains("`gru_linear_before_reset` is overridden"), "{message}");
+    assert!(message.contains("the manifest sets `gru_linear_before_reset`"), "{message}");
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_window_needs_its_padding() {
     let message = refusal(CBOW, |manifest| manifest["onnx"] = json!({"pad": "<pad>"}));
     assert_eq!(message, "`onnx.pad` is `<pad>`, which the vocabulary does not have");
     let message = refusal(CBOW, |manifest| manifest["onnx"] = json!({"pad": "a", "window": 4}));
-    assert!(message.contains("`onnx.window` is 4, expected 5"), "{message}");
+    assert!(message.contains("`onnx.window` is 4, but the file fixes `x: i64[B, 5]` to 5 ids"), "{message}");
 
     let served = loaded(CBOW, |manifest| {
         (manifest["onnx"], manifest["initial_tokens"]) = (json!({"pad": "b"}), json!(["a", "c"]));
@@ -105,13 +106,44 @@ fn a_window_needs_its_padding() {
 }
 
 #[test]
+fn a_lowered_graph_reads_the_window_that_its_manifest_asks_for() {
+    let message = refusal(KERAS, |_| ());
+    let says = |part: &str| assert!(message.contains(part), "{message}");
+    says(r#"`"onnx": {"window": 10, "pad": "<entry>"}`"#);
+    says(r#"`"onnx": {"window": "none"}`"#);
+
+    let windowed = loaded(KERAS, |manifest| manifest["onnx"] = json!({"window": 10, "pad": "b"})).unwrap();
+    assert_eq!(windowed.model.info().backend, Backend::Native);
+    assert_eq!(windowed.start.as_slice(), [2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0]);
+    let carried = loaded(KERAS, |manifest| manifest["onnx"] = json!({"window": "none"})).unwrap();
+    assert_eq!(carried.start.as_slice().len(), 10, "h and c of five units");
+    assert_ne!(windowed.identity, carried.identity);
+    assert!(carried.understanding.is_some_and(|understanding| understanding.warnings.is_empty()));
+}
+
+#[test]
+fn a_lost_state_is_carried_with_a_warning() {
+    const LOST: &str = "by_hand/lstm-state-lost.onnx";
+    let warnings = |onnx: Value| {
+        let served = loaded(LOST, |manifest| manifest["onnx"] = onnx).unwrap();
+        served.understanding.unwrap().warnings.clone()
+    };
+    assert!(warnings(json!({})).iter().any(|warning| warning.contains("no input and output for the state")));
+    assert_eq!(warnings(json!({"window": "none"})), [""; 0], "the manifest has settled it");
+}
+
+#[test]
 fn keys_that_no_graph_has_are_refused() {
     for (onnx, expected) in [
         (json!({"token": "x"}), "`config.json`: `onnx.token`: unknown field `token`"),
         (json!({"window": 0}), "`config.json`: `onnx.window`: invalid value: integer `0`"),
+        (
+            json!({"window": "all"}),
+            "`config.json`: `onnx.window`: invalid value: string \"all\", expected a number",
+        ),
         (json!({"state": ["h"]}), "`config.json`: `onnx.state`: invalid type: sequence"),
-        (json!({"state": {"h0_in": "nowhere"}}), "`model.onnx`: not a network"),
-        (json!({"tokens": "ids"}), "`model.onnx`: not a network"),
+        (json!({"state": {"h0_in": "nowhere"}}), "`model.onnx`: the native engine does not run this graph"),
+        (json!({"tokens": "ids"}), "`model.onnx`: the native engine does not run this graph"),
     ] {
         let message = refusal(RESIDUAL, |manifest| manifest["onnx"] = onnx.clone());
         assert!(message.starts_with(expected), "{onnx}: {message}");
@@ -194,6 +226,17 @@ fn an_inspection_shows_a_graph_and_a_manifest_to_start_from() {
         draft.write(place.path()).unwrap_err().message.starts_with("cannot write `"),
         "never overwritten"
     );
+}
+
+#[test]
+fn an_inspection_drafts_the_window_of_a_graph_that_lost_its_state() {
+    let place = folder(KERAS, &manifest());
+    std::fs::remove_file(place.path().join("config.json")).unwrap();
+    let inspection = inspect(&place.path().join("model.onnx"), Kernel::Portable).unwrap();
+    assert_eq!(inspection.error, None);
+    inspection.draft.unwrap().write(place.path()).unwrap();
+    let served = load_folder(place.path(), Kernel::Portable).unwrap();
+    assert_eq!(served.model.info().state_len, 10);
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn held(dtype: Dtype, options: LoadOptions, change: impl FnOnce(&mut Folder)) ->
 }
 
 fn option(weights: Option<WeightsType>) -> LoadOptions {
-    LoadOptions { kernel: Kernel::Portable, weights }
+    LoadOptions { weights, ..Kernel::Portable.into() }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::api::onnx::OnnxGraph;
 use crate::catalog::{Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, Served, TensorHead};
 use crate::lm::{Cell, WeightsType};
+use crate::onnx::WindowHint;
 use crate::service::onnx_graph;
 
 /// All that there is to say. What could not be read is absent.
@@ -74,8 +75,16 @@ struct Onnx {
     tokens: Option<String>,
     state: Vec<(String, String)>,
     logits: Option<String>,
-    window: Option<usize>,
+    window: Option<Window>,
     pad: Option<String>,
+}
+
+/// A number of ids, or `none`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Window {
+    Len(usize),
+    Unlimited(&'static str),
 }
 
 #[derive(Debug, Serialize)]
@@ -183,6 +192,10 @@ impl From<Manifest> for ManifestSays {
 impl From<GraphSpec> for Onnx {
     fn from(spec: GraphSpec) -> Self {
         let GraphSpec { tokens, state, logits, window, pad, .. } = spec;
+        let window = window.map(|window| match window {
+            WindowHint::Len(len) => Window::Len(len),
+            WindowHint::Unlimited => Window::Unlimited("none"),
+        });
         Self { tokens, state, logits, window, pad }
     }
 }

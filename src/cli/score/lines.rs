@@ -39,7 +39,7 @@ pub(super) async fn score(service: &Arc<Service>, args: &ScoreArgs) -> Outcome<S
     let mut total = Tally::default();
     while let Some(line) = lines.next().await {
         let Line { number, bytes, score } = line?;
-        service::add(&mut total, &score.tally);
+        service::add_tally(&mut total, &score.tally);
         progress.advance(bytes, total.token_count);
         match args.json {
             true => results.push(score),

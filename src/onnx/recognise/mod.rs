@@ -15,6 +15,7 @@ mod recurrent;
 mod sizes;
 mod softmax;
 mod tokens;
+mod usage;
 mod value;
 mod weight_shapes;
 
@@ -31,6 +32,7 @@ use axes::{Along, Part};
 use value::{Carried, Content, Flow, Form, MovedInput, Position, Value, exact_below};
 
 pub(super) use network::{FoundLayer, FoundNetwork, LayerInput};
+pub(super) use usage::Usage;
 
 /// What the pass found out.
 pub(super) struct Found<'g> {

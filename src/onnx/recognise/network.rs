@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Found;
 use super::axes::{Along, Axis};
+use super::usage::Usage;
 use super::value::{Carried, Content, Flow, Head, Position, Value, Vector};
 use crate::lm::Cell;
 use crate::onnx::fold::Why;
@@ -55,6 +56,7 @@ pub(in crate::onnx) struct FoundNetwork {
     pub(in crate::onnx) output: Arc<Tensor>,
     /// `[vocab]`.
     pub(in crate::onnx) output_bias: Option<Vec<f32>>,
+    pub(in crate::onnx) usage: Usage,
 }
 
 impl Found<'_> {
@@ -75,18 +77,23 @@ impl Found<'_> {
                 (&self.graph.inputs[start.input].name, &self.layers[start.carried.layer].node);
             return Err(format!("`{name}` has both token ids and the state of node `{layer}`"));
         }
-        let mut layers = Vec::new();
+        let mut places = vec![head.layer];
         let mut at = head.layer;
         let embedding = loop {
-            let layer = &self.layers[at];
-            layers.push(layer.clone());
-            match &layer.source {
+            match &self.layers[at].source {
                 LayerInput::Layer(before) => at = *before,
                 source => break source.clone(),
             }
+            places.push(at);
         };
-        layers.reverse();
-        Ok(FoundNetwork { embedding, layers, output: head.weights.clone(), output_bias: head.bias.clone() })
+        places.reverse();
+        Ok(FoundNetwork {
+            embedding,
+            layers: places.iter().map(|&place| self.layers[place].clone()).collect(),
+            output: head.weights.clone(),
+            output_bias: head.bias.clone(),
+            usage: self.usage(&places),
+        })
     }
 
     fn head(&self, logits: Option<&str>) -> Result<Arc<Head>, Why> {
@@ -117,8 +124,8 @@ impl Found<'_> {
         &self.values[output.name.as_str()]
     }
 
-    /// What each input is taken for.
-    pub(in crate::onnx) fn inputs(&self) -> Vec<PortUse> {
+    /// What each input is taken for, where `window` ids are read at once.
+    pub(in crate::onnx) fn inputs(&self, window: Option<usize>) -> Vec<PortUse> {
         let mut started: BTreeMap<usize, BTreeSet<Carried>> = BTreeMap::new();
         for start in &self.starts {
             started.entry(start.input).or_default().insert(start.carried);
@@ -128,7 +135,8 @@ impl Found<'_> {
             outputs.map(|output| (self.carried_by(output), output.name.as_str())).collect();
         let role = |(index, port): (usize, &Port)| match started.get(&index) {
             _ if self.tokens == Some(index) => {
-                format!("token ids, {}", self.shape(&self.values[port.name.as_str()]))
+                let ids = window.map_or("token ids".to_owned(), |len| format!("the last {len} token ids"));
+                format!("{ids}, {}", self.shape(&self.values[port.name.as_str()]))
             }
             None => "not used".into(),
             Some(carried) => {
@@ -161,7 +169,7 @@ impl Found<'_> {
     }
 
     /// The states of an output.
-    fn carried_by(&self, output: &Port) -> BTreeSet<Carried> {
+    pub(super) fn carried_by(&self, output: &Port) -> BTreeSet<Carried> {
         self.as_final(self.value(output)).unwrap_or_default()
     }
 
@@ -183,7 +191,7 @@ impl Found<'_> {
 }
 
 /// `h of layers 0 and 1`.
-fn names(carried: &BTreeSet<Carried>) -> String {
+pub(super) fn names(carried: &BTreeSet<Carried>) -> String {
     let of = |vector: Vector| {
         let layers = carried.iter().filter(|carried| carried.vector == vector);
         layers.map(|carried| carried.layer.to_string()).collect::<Vec<_>>()

@@ -1,9 +1,9 @@
 //! How token ids are fed into a graph that is run as it is: one at a time with a state, or the last few at once.
 
-use super::names::is_batch;
 use crate::error::{Error, Result};
-use crate::onnx::Hints;
 use crate::onnx::graph::{Dim, Element, Port};
+use crate::onnx::names::is_batch;
+use crate::onnx::{Hints, WindowHint};
 
 /// How token ids are fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,20 +22,31 @@ impl Feeding {
     pub(super) fn steps(port: &Port, hints: &Hints) -> Result<Self> {
         let fixed = fixed(port, shape(port)?)?.map(|(_, size)| size);
         match hints.window {
-            None => Ok(Feeding::Steps { fixed }),
-            Some(_) => Err(Error::load("`onnx.window` is there, but the graph has a state")),
+            None | Some(WindowHint::Unlimited) => Ok(Feeding::Steps { fixed }),
+            Some(WindowHint::Len(len)) => Err(Error::load(format!(
+                "`onnx.window` is {len}, but the graph takes its state as an input; a window is for a graph without a state"
+            ))),
         }
     }
 
     /// For a graph without a state and with the input `port` for ids.
     pub(super) fn window(port: &Port, hints: &Hints) -> Result<Self> {
         let shape = shape(port)?;
-        let (axis, len) = match (fixed(port, shape)?, hints.window) {
+        let window = match hints.window {
+            None => None,
+            Some(WindowHint::Len(len)) => Some(len),
+            Some(WindowHint::Unlimited) => {
+                return Err(Error::load(
+                    "`onnx.window` is \"none\", but the graph has no state that could be carried from token to token; expected a number of ids",
+                ));
+            }
+        };
+        let (axis, len) = match (fixed(port, shape)?, window) {
             (Some((axis, size)), None) => (axis, size),
             (Some((axis, size)), Some(window)) if size == window => (axis, size),
             (Some((_, size)), Some(window)) => {
                 return Err(Error::load(format!(
-                    "`onnx.window` is {window}, expected {size}, which `{port}` is fixed to"
+                    "`onnx.window` is {window}, but the file fixes `{port}` to {size} ids"
                 )));
             }
             (None, window) => free_window(port, shape, window)?,
@@ -99,7 +110,7 @@ mod tests {
     }
 
     fn window(shape: &[Dim], window: Option<usize>) -> Result<Feeding, String> {
-        let hints = Hints { window, ..Hints::default() };
+        let hints = Hints { window: window.map(WindowHint::Len), ..Hints::default() };
         Feeding::window(&port(shape), &hints).map_err(|error| error.message)
     }
 
@@ -116,7 +127,7 @@ mod tests {
         for (shape, given, part) in [
             (&[named("B"), named("T")][..], None, "`onnx.window`"),
             (&[named("B"), named("N")], None, "`onnx.window`"),
-            (&[named("B"), Dim::Fixed(5)], Some(4), "expected 5"),
+            (&[named("B"), Dim::Fixed(5)], Some(4), "to 5 ids"),
             (&[Dim::Fixed(1), Dim::Fixed(1)], Some(4), "takes one id"),
             (&[Dim::Fixed(3), Dim::Fixed(5)], None, "a fixed batch"),
             (&[named("T")], Some(WINDOW_MAX + 1), "expected 1 to"),

@@ -3,11 +3,12 @@
 //! The manifest decides; then the way that ids take through the graph, names, shapes, and last the order, which exporters keep.
 
 use super::feeding::Feeding;
-use super::names::{bare_stem, is_logits, stem};
+use super::stems::{bare_stem, stem};
 use crate::error::{Error, Result};
 use crate::onnx::graph::{Dim, Graph, Node, Port};
+use crate::onnx::names::is_logits;
 use crate::onnx::scores::Scores;
-use crate::onnx::{Hints, PortUse};
+use crate::onnx::{Hints, PortUse, WindowHint};
 
 /// Inputs and outputs by their places in the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Interface {
             logits: Some(output(self.logits)),
             window: match self.feeding {
                 Feeding::Steps { .. } => None,
-                Feeding::Window { len, .. } => Some(len),
+                Feeding::Window { len, .. } => Some(WindowHint::Len(len)),
             },
             ..Hints::default()
         }

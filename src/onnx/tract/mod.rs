@@ -3,12 +3,12 @@
 mod feeding;
 mod guard;
 mod interface;
-mod names;
 mod probe;
 mod program;
 mod safety;
 mod scores;
 mod stateful;
+mod stems;
 mod weights;
 mod windowed;
 
@@ -18,7 +18,7 @@ use super::graph::{Dim, Graph};
 use super::scores::Scores;
 use super::{Candidate, Examined, Understanding};
 use crate::error::{Error, Result};
-use crate::lm::{Backend, Dtype, Model, ModelInfo, TokenId};
+use crate::lm::{Backend, Dtype, Model, ModelInfo, TokenId, Window};
 use feeding::Feeding;
 use interface::{Interface, normaliser};
 use probe::{Compared, ignores_past, probes};
@@ -160,7 +160,8 @@ impl Opening<'_> {
             )));
         }
         let info = info(self.graph(), vocab_size, len);
-        let model = Arc::new(Windowed { info, program, scores, last, pad });
+        let window = Window { len, pad };
+        let model = Arc::new(Windowed { info, program, scores, last, window });
         Ok(Running { model, scores, warnings: Vec::new() })
     }
 

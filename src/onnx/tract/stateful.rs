@@ -119,7 +119,7 @@ pub(super) fn run_each(
 }
 
 /// Refuses ids that the graph has no vector for: tract panics on some, and reads others from the end.
-pub(super) fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), RowError> {
+fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), RowError> {
     match tokens.iter().find(|&&token| token as usize >= vocab_size) {
         Some(&token) => Err(RowError::TokenOutOfRange(token)),
         None => Ok(()),

@@ -6,46 +6,31 @@
 use std::ops::Range;
 
 use super::program::Program;
-use super::stateful::{check_tokens, finish_logits, run_each};
-use crate::lm::{Cost, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId};
+use super::stateful::{finish_logits, run_each};
+use crate::lm::{Cost, Model, ModelInfo, Row, RowError, Scratch, Sink, State, Window};
 use crate::onnx::scores::Scores;
 
-/// A [`State`] holds the last `window` ids, the newest last.
+/// A [`State`] holds the last N ids, the newest last.
 pub(super) struct Windowed {
     pub(super) info: ModelInfo,
     pub(super) program: Program,
     pub(super) scores: Scores,
     /// Where the last position lies among the values that the graph gives.
     pub(super) last: Range<usize>,
-    /// What stands before the first token.
-    pub(super) pad: TokenId,
+    pub(super) window: Window,
 }
 
 impl Windowed {
     fn read_row(&self, row: &Row<'_>, emit: &mut dyn FnMut(usize, &mut [f32])) -> Result<State, RowError> {
-        check_tokens(row.tokens, self.info.vocab_size)?;
-        let window = self.info.state_len;
-        let mut ids = self.ids(row.state)?;
-        ids.extend(row.tokens);
+        let ids = Window::extended(row.state, row.tokens, self.info.vocab_size)?;
         for position in row.logits.positions(row.tokens.len()) {
-            let outputs = self.program.run(&ids[position..][..window], &[]).map_err(RowError::Backend)?;
-            let mut values = outputs.logits;
+            let window = &ids[position..][..self.window.len];
+            let mut values = self.program.run(window, &[]).map_err(RowError::Backend)?.logits;
             let logits = &mut values[self.last.clone()];
             finish_logits(logits, self.scores)?;
             emit(position, logits);
         }
-        let state = ids[row.tokens.len()..].iter().map(|&id| id as f32);
-        Ok(State::from(state.collect::<Vec<_>>()))
-    }
-
-    /// The ids of a state, which may come from a client.
-    fn ids(&self, state: &State) -> Result<Vec<TokenId>, RowError> {
-        let id = |&value: &f32| {
-            let is_id = value.fract() == 0.0 && (0.0..self.info.vocab_size as f32).contains(&value);
-            let stray = || RowError::Backend(format!("the state holds {value}, expected ids of tokens"));
-            is_id.then_some(value as TokenId).ok_or_else(stray)
-        };
-        state.as_slice().iter().map(id).collect()
+        Ok(Window::state(&ids[row.tokens.len()..]))
     }
 }
 
@@ -55,7 +40,7 @@ impl Model for Windowed {
     }
 
     fn zero_state(&self) -> State {
-        State::from(vec![self.pad as f32; self.info.state_len])
+        self.window.zero_state()
     }
 
     /// A token costs next to nothing: it is kept, and read anew for each position whose logits are asked for.

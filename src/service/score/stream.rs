@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::tally::Counter;
 use super::{Manner, ScoredText, figures, known};
+use crate::api::prompt::TextOrIds;
 use crate::api::score::{ScoreResponse, ScoreTextQuery};
 use crate::api::tokens::ScoredToken;
 use crate::catalog::Served;
@@ -11,7 +12,7 @@ use crate::engine::jobs::{ReadingPlan, Scored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::Joint;
 use crate::service::Service;
-use crate::service::input::Input;
+use crate::service::input::field_of;
 use crate::service::work::end_of;
 use crate::session::Snapshot;
 
@@ -94,7 +95,7 @@ impl TextScorer {
         }
         self.score(piece).await?;
         if let Some(eos) = self.manner.eos {
-            self.read(Input::Tokens(vec![eos])).await?;
+            self.read(TextOrIds::Ids(vec![eos])).await?;
         }
         let tally = self.counter.tally();
         if tally.token_count == 0 {
@@ -130,16 +131,16 @@ impl TextScorer {
     async fn score(&mut self, piece: String) -> Result<()> {
         let bytes = piece.len();
         let chars = piece.chars().count();
-        self.read(Input::Text(piece)).await?;
+        self.read(TextOrIds::Text(piece)).await?;
         self.buffer.drain(..bytes);
         self.bytes_read += bytes;
         self.chars_read += chars;
         Ok(())
     }
 
-    async fn read(&mut self, input: Input) -> Result<()> {
+    async fn read(&mut self, input: TextOrIds) -> Result<()> {
         let served = self.served.clone();
-        let path = input.name();
+        let path = field_of(&input);
         let prepared = self.service.prepare(&served, input, path).await;
         let prepared = prepared.map_err(|error| self.placed(error))?;
         let start = self.snapshot.clone();

@@ -3,7 +3,7 @@
 use crate::api::score::{Score, Tally};
 
 /// Adds the counts and the log-probability of another text.
-pub fn add(total: &mut Tally, other: &Tally) {
+pub fn add_tally(total: &mut Tally, other: &Tally) {
     total.token_count += other.token_count;
     total.scored_count += other.scored_count;
     total.unknown_count += other.unknown_count;

@@ -7,9 +7,9 @@ const FENCE: &str = "```";
 /// A code block.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
-    /// Its lines, fences included.
+    /// Its lines, including the fences.
     pub(crate) lines: Range<usize>,
-    /// What follows the opening fence: the language and a mark.
+    /// The info string after the opening fence: the language and a mark.
     pub(crate) info: String,
     pub(crate) how: Use,
 }
@@ -27,9 +27,9 @@ pub(crate) enum Use {
     Config,
     /// Commands that `training/tests` runs.
     Training,
-    /// Only shown.
+    /// A block that is not checked.
     Shown,
-    /// Without a mark: an error.
+    /// A block without a mark, which is an error.
     Unmarked,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn blocks(lines: &[String]) -> Vec<Block> {
             continue;
         };
         let end = (at + 1..lines.len()).find(|&end| lines[end] == FENCE);
-        let end = end.unwrap_or_else(|| panic!("line {}: the block is never closed", at + 1)) + 1;
+        let end = end.unwrap_or_else(|| panic!("line {}: the block is not closed", at + 1)) + 1;
         let follows_example = found.last().is_some_and(|last| {
             last.how == Use::Example && lines[last.lines.end..at].iter().all(String::is_empty)
         });

@@ -10,9 +10,9 @@ pub(crate) struct Layout {
     pub(crate) text: String,
 }
 
-/// Lays out what an example printed: JSON, or lines of text of which some may be the data of an event.
+/// Lays out the output of an example: JSON, or lines of text, some of which may be the data of events.
 pub(crate) fn layout(found: &str) -> Layout {
-    // A number alone is JSON too, but no more than text for a reader.
+    // A single number is JSON too, but it is shown as text.
     if let Ok(json @ (Ordered::Object(_) | Ordered::Array(_))) = serde_json::from_str(found) {
         return Layout { language: "json", text: json.lines(0) };
     }

@@ -1,4 +1,4 @@
-//! The links of every Markdown file lead somewhere, and the files that the pages name exist.
+//! The relative links of every Markdown file resolve, and the files that the pages name exist.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ fn markdown_files() -> Vec<Page> {
     markdown.map(|path| Page::read(path.to_str().unwrap().to_owned())).collect()
 }
 
-/// What a folder of the repository holds.
+/// The paths in a folder of the repository.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
     entries.map(|entry| folder.join(entry.unwrap().file_name())).collect()
@@ -84,13 +84,13 @@ fn why_broken(from: &str, link: &str) -> Option<String> {
         file => Path::new(from).parent().unwrap_or(Path::new("")).join(file),
     };
     if !root().join(&target).exists() {
-        return Some("there is no such file".to_owned());
+        return Some("the file does not exist".to_owned());
     }
     if anchor.is_empty() {
         return None;
     }
     let anchors = anchors(&Page::read(target.to_str().unwrap().to_owned()));
-    (!anchors.contains(anchor)).then(|| format!("there is no such heading, expected one of {anchors:?}"))
+    (!anchors.contains(anchor)).then(|| format!("the heading does not exist, expected one of {anchors:?}"))
 }
 
 /// The anchors of the headings, as GitHub makes them.

@@ -1,18 +1,20 @@
-//! The README and the pages of `docs/` are true: their examples are run and the output compared, and their tables are the program's.
+//! The README and the pages of `docs/` agree with the program: their examples are run and the output is compared, and their
+//! tables are those that the program prints.
 //!
-//! Every code block says by its info string how it is checked:
+//! The info string of every code block says how the block is checked:
 //!
 //! - ```` ```sh example ```` is run; the `json` or `text` block after it is its output;
 //! - ```` ```json manifest ```` and ```` ```toml config ```` must be accepted by the program;
 //! - ```` ```sh training ```` is run by `training/tests`;
-//! - a block whose second word is `shown` is only shown: what it needs is not here.
+//! - a block whose second word is `shown` is not checked, because what it needs is not available here.
 //!
-//! `DOCS=write cargo test --release --test it docs::` writes the current output and the tables of options into the pages, for example after a
-//! model was trained again.
+//! `DOCS=write cargo test --release --test it docs::` writes the current output and the tables of options into the pages, for
+//! example after a model was trained again.
 
 mod block;
 mod layout;
 mod links;
+mod names;
 mod ordered;
 mod output;
 mod pages;
@@ -20,7 +22,6 @@ mod server;
 
 use rnnlm_server::catalog::Manifest;
 use rnnlm_server::config::{self, Config};
-use rnnlm_server::telemetry::{HttpRequest, Metrics, Rejected};
 
 use crate::harness::skip;
 use block::Use;
@@ -28,7 +29,7 @@ use pages::{Example, Page, Pages};
 use server::Server;
 
 #[test]
-fn every_example_prints_what_the_page_says() {
+fn every_example_prints_the_output_on_the_page() {
     if !has_curl() {
         return skip("curl was not found");
     }
@@ -38,7 +39,8 @@ fn every_example_prints_what_the_page_says() {
     assert!(reports.is_empty() || pages::is_writing(), "\n{}", reports.join("\n"));
 }
 
-/// Runs the examples of a page on a server of its own; describes those that print something else, and writes what they print.
+/// Runs the examples of a page on a server of its own. Returns a report for each whose output differs, and puts the output that was
+/// found into the page.
 fn run_examples(page: &mut Page) -> Vec<String> {
     let mut server = Server::default();
     let mut wrong = Vec::new();
@@ -50,11 +52,11 @@ fn run_examples(page: &mut Page) -> Vec<String> {
         let found = server.run(&example.command);
         let difference = match &example.output {
             Some(expected) => output::difference(expected, &found),
-            None => Some("it has no output below it".to_owned()),
+            None => Some("the example has no output below it".to_owned()),
         };
         wrong.extend(difference.map(|difference| Wrong { example, found, difference }));
     }
-    // From the last to the first, so that no line moves that is still to be written.
+    // From the last to the first, so that writing one output does not move the lines of the next.
     wrong.iter().rev().for_each(|wrong| page.write_output(&wrong.example, &layout::layout(&wrong.found)));
     wrong.iter().map(|wrong| wrong.report(&page.name)).collect()
 }
@@ -118,7 +120,7 @@ fn read_config(toml: &str) -> rnnlm_server::error::Result<Config> {
 }
 
 #[test]
-fn the_tables_of_options_are_the_programs() {
+fn the_tables_of_options_are_those_of_the_program() {
     let mut pages = Pages::read();
     let all = config::markdown_table();
     let operations = pages.page("docs/operations.md");
@@ -132,7 +134,7 @@ fn the_tables_of_options_are_the_programs() {
     assert!(is_whole && is_essential || pages::is_writing(), "`DOCS=write` writes the tables");
 }
 
-/// The head of the table, and its rows for the options that `found` lists.
+/// The heading of the table `all`, and its rows for the options that `found` lists.
 fn essential_rows(all: &str, found: &str) -> String {
     let option = |row: &str| row.split(['`', ' ']).find(|word| word.starts_with("--")).map(str::to_owned);
     let wanted: Vec<String> = found.lines().filter_map(option).collect();
@@ -141,39 +143,4 @@ fn essential_rows(all: &str, found: &str) -> String {
     let rows =
         wanted.iter().map(|wanted| row(wanted).unwrap_or_else(|| panic!("there is no option `{wanted}`")));
     all.lines().take(2).chain(rows).map(|row| format!("{row}\n")).collect()
-}
-
-#[test]
-fn every_route_code_and_metric_is_named() {
-    let mut pages = Pages::read();
-    let api = rnnlm_server::http::document(&rnnlm_server::config::Config::default());
-    let routes: Vec<&str> = api["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    let codes = api["components"]["schemas"]["ErrorCode"]["enum"].as_array().unwrap();
-    // Nobody is left to read a response that says that the client disconnected.
-    let codes: Vec<&str> =
-        codes.iter().filter_map(|code| code.as_str()).filter(|code| *code != "cancelled").collect();
-    let page = metrics_page();
-    let metrics: Vec<&str> =
-        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    assert!(
-        routes.len() > 10 && codes.len() > 10 && metrics.len() > 10,
-        "this test reads the program wrongly"
-    );
-    for (name, wanted) in [("README.md", routes), ("docs/api.md", codes), ("docs/operations.md", metrics)] {
-        let missing = pages.page(name).lacks(&wanted);
-        assert!(missing.is_empty(), "{name} lacks {missing:?}");
-    }
-}
-
-/// All metrics, each with a value: a family without one is not listed.
-fn metrics_page() -> String {
-    let metrics = Metrics::new();
-    metrics.http_request(
-        HttpRequest { route: String::new(), method: "GET", status: 200 },
-        std::time::Duration::ZERO,
-    );
-    metrics.rejected(Rejected::QueueFull);
-    metrics.model("m").sessions(1);
-    metrics.sessions_closed("evicted", 1);
-    metrics.render()
 }

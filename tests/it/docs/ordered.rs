@@ -1,25 +1,25 @@
-//! JSON that keeps the order of its keys, laid out for reading: lines of bearable length, numbers of bearable precision.
+//! JSON that keeps the order of its keys, laid out for reading: long values are broken into lines, and numbers are rounded.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
-/// A value whose objects have the order of the document.
+/// A JSON value whose objects keep the order of their keys.
 pub(crate) enum Ordered {
     Object(Vec<(String, Ordered)>),
     Array(Vec<Ordered>),
     Scalar(Value),
 }
 
-/// Columns of a line in a code block on a page.
-const COLUMNS: usize = 110;
+/// The maximum width of a line in a code block on a page.
+const COLUMNS_MAX: usize = 110;
 
-/// What stands for values that differ between runs, and for digests.
+/// The placeholder for digests and for values that differ between runs.
 pub(crate) const ANYTHING: &str = "…";
 
 impl Ordered {
-    /// On one line.
+    /// The value on one line.
     pub(crate) fn line(&self) -> String {
         match self {
             Self::Object(entries) => {
@@ -34,10 +34,10 @@ impl Ordered {
         }
     }
 
-    /// On as many lines as it takes; `indent` columns are taken already.
+    /// The value on as many lines as it needs, indented by `indent` columns.
     pub(crate) fn lines(&self, indent: usize) -> String {
         let line = self.line();
-        if indent + line.chars().count() <= COLUMNS {
+        if indent + line.chars().count() <= COLUMNS_MAX {
             return line;
         }
         let parts = |parts: Vec<String>| {
@@ -47,7 +47,7 @@ impl Ordered {
         };
         match self {
             Self::Object(entries) => {
-                let entry = |(key, value): &(String, Self)| match shown(key, value) {
+                let entry = |(key, value): &(String, Self)| match with_placeholder(key, value) {
                     Some(line) => line,
                     None => format!("{key:?}: {}", value.lines(indent + 2)),
                 };
@@ -62,11 +62,11 @@ impl Ordered {
 }
 
 fn entry_line((key, value): &(String, Ordered)) -> String {
-    shown(key, value).unwrap_or_else(|| format!("{key:?}: {}", value.line()))
+    with_placeholder(key, value).unwrap_or_else(|| format!("{key:?}: {}", value.line()))
 }
 
-/// An entry whose value is a time or a digest.
-fn shown(key: &str, value: &Ordered) -> Option<String> {
+/// An entry with the placeholder, if its value is a time or a digest.
+fn with_placeholder(key: &str, value: &Ordered) -> Option<String> {
     let is_replaced = match value {
         Ordered::Scalar(Value::String(text)) => key.ends_with("_at") || is_digest(text),
         Ordered::Scalar(Value::Number(_)) => key == "created",
@@ -80,7 +80,7 @@ pub(crate) fn is_digest(word: &str) -> bool {
     word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Seven significant digits.
+/// The number, rounded to seven significant digits if it has a fraction.
 fn rounded(number: &Number) -> String {
     match number.as_f64().filter(|_| number.is_f64()) {
         Some(value) => {

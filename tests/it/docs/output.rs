@@ -1,16 +1,16 @@
-//! The output of an example, compared with what the page shows.
+//! The comparison of an example's output with the output on the page.
 
 use serde_json::Value;
 
 use super::ordered::ANYTHING;
 
-/// Numbers on a page are rounded to seven digits.
+/// The largest relative difference, since numbers on a page are rounded to seven digits.
 const TOLERANCE: f64 = 1e-6;
 
-/// What precedes the data of an event.
+/// The prefix of an event's data.
 pub(crate) const DATA: &str = "data: ";
 
-/// The first difference, if there is one.
+/// The first difference; `None` if there is none.
 pub(crate) fn difference(expected: &str, found: &str) -> Option<String> {
     if let (Ok(expected), Ok(found)) = (serde_json::from_str(expected), serde_json::from_str(found)) {
         return json_difference("", &expected, &found);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn json_differs_in_values_and_keys_but_not_by_rounding() {
+    fn values_and_keys_of_json_are_compared_but_not_their_rounding() {
         let digest = "0123456789abcdef".repeat(4);
         let json = format!(
             r#"{{"b": [1.2345678901, "x"], "created_at": "2026-01-01T00:00:00Z", "created": 17, "identity": "{digest}", "a": null}}"#

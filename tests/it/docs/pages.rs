@@ -1,4 +1,4 @@
-//! The pages as lines: their examples and their tables of options, to be read and to be written.
+//! The pages as lines, whose examples and tables of options are read and written.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use crate::harness::root;
 /// `README.md` and the pages of `docs/`.
 pub(crate) struct Pages {
     pages: Vec<Page>,
-    /// Held by one test at a time while pages are written: two would undo each other's work.
+    /// Held by one test at a time while pages are written, because two tests would overwrite each other's changes.
     _writing: Option<MutexGuard<'static, ()>>,
 }
 
-/// A page.
+/// A page of Markdown.
 pub(crate) struct Page {
     /// Its path in the repository.
     pub(crate) name: String,
@@ -28,13 +28,13 @@ pub(crate) struct Example {
     pub(crate) line: usize,
     pub(crate) command: String,
     pub(crate) output: Option<String>,
-    /// The lines of the output's block; empty, after the command, if there is none.
+    /// The lines of the output's block; an empty range after the command if it has no output.
     block: Range<usize>,
 }
 
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// Whether the pages are to be written instead of compared.
+/// Whether the pages are written instead of compared.
 pub(crate) fn is_writing() -> bool {
     std::env::var("DOCS").as_deref() == Ok("write")
 }
@@ -59,7 +59,7 @@ impl Pages {
 
     pub(crate) fn page(&mut self, name: &str) -> &mut Page {
         let page = self.pages.iter_mut().find(|page| page.name == name);
-        page.unwrap_or_else(|| panic!("there is no page `{name}`"))
+        page.unwrap_or_else(|| panic!("the page `{name}` does not exist"))
     }
 
     pub(crate) fn save_if_writing(&self) {
@@ -83,7 +83,7 @@ impl Page {
         blocks(&self.lines)
     }
 
-    /// What stands between the fences of a block.
+    /// The text between the fences of a block.
     pub(crate) fn text_of(&self, block: &Block) -> String {
         self.lines[block.lines.start + 1..block.lines.end - 1].join("\n")
     }
@@ -109,7 +109,7 @@ impl Page {
         examples.map(example).collect()
     }
 
-    /// Puts an output below its example.
+    /// Writes an output below its example.
     pub(crate) fn write_output(&mut self, example: &Example, output: &Layout) {
         let mut block = vec![format!("```{}", output.language)];
         block.extend(output.text.lines().map(str::to_owned));
@@ -138,7 +138,7 @@ impl Page {
         line(format!("<!-- {name} -->")) + 1..line(format!("<!-- /{name} -->"))
     }
 
-    /// Those of `names` that the page does not have in inline code.
+    /// The `names` that do not occur in inline code on the page.
     pub(crate) fn lacks(&self, names: &[&str]) -> Vec<String> {
         let text = self.text();
         // `GET /v1/models` names the route, and `rnnlm_tokens_total` the metric.

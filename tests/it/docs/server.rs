@@ -1,4 +1,4 @@
-//! The program as a page starts it, on a free port.
+//! The server that the examples of a page use, on a free port.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use crate::harness::program::{PROGRAM, program};
 use crate::harness::root;
 
-/// The server of a page, started by the first example that needs it; it ends with this.
+/// The server of a page. The first example that needs it starts it, and dropping this value stops it.
 #[derive(Default)]
 pub(crate) struct Server {
     running: Option<Running>,
@@ -22,7 +22,7 @@ struct Running {
 const URL: &str = "http://127.0.0.1:8080";
 
 impl Server {
-    /// Runs an example; returns what it prints.
+    /// Runs an example and returns its output.
     pub(crate) fn run(&mut self, example: &str) -> String {
         let command = match example.contains(URL) {
             true => example.replace(URL, &self.running.get_or_insert_with(Running::start).url),
@@ -30,7 +30,7 @@ impl Server {
         };
         let output = shell().args(["-c", &command]).output().unwrap();
         assert!(output.status.success(), "{example}\n{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("it prints UTF-8")
+        String::from_utf8(output.stdout).expect("the example prints UTF-8")
     }
 }
 
@@ -45,7 +45,8 @@ impl Running {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim_end().strip_prefix("listening on ");
-        let url = url.unwrap_or_else(|| panic!("it printed {line:?}, expected its address")).to_owned();
+        let url =
+            url.unwrap_or_else(|| panic!("the server printed {line:?}, expected its address")).to_owned();
         Self { child, url }
     }
 }
@@ -57,7 +58,7 @@ impl Drop for Running {
     }
 }
 
-/// A shell in the root of the repository, which finds the program and gets nothing else from the environment.
+/// A shell in the root of the repository, with the program on its `PATH` and no other environment variable.
 fn shell() -> Command {
     let folder = Path::new(PROGRAM).parent().unwrap().to_path_buf();
     let path = std::env::var_os("PATH").unwrap_or_default();

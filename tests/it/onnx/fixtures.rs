@@ -1,4 +1,4 @@
-//! The committed files, what is expected of each, and how a test goes over all of them.
+//! The committed files, the outcome expected of each, and the function that checks all of them.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,45 +6,48 @@ use std::path::{Path, PathBuf};
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::TokenId;
-use rnnlm_server::onnx::{self, Hints, Loaded};
+use rnnlm_server::onnx::{self, Hints, Loaded, WindowHint};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
 use crate::harness::onnx_files;
 
-/// What the server makes of a file.
+/// How the server treats a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// The native engine runs it.
     Lowered,
-    /// So it does, with a warning.
+    /// The native engine runs it, and there is a warning.
     Warned,
+    /// The native engine runs it on the last N ids.
+    LoweredWindowed,
     /// tract runs it.
     Tract,
-    /// tract runs it on the last N ids.
+    /// tract runs it on a window of the last N ids.
     Windowed,
-    /// An error says why not.
+    /// The file is refused with an error.
     Refused,
 }
 
 /// Part of the refusal in a build without tract, also of a file that tract would refuse for another reason.
 pub(crate) const WITHOUT_TRACT: &str = "cargo feature `tract`";
 
-/// One file.
+/// A file, and what is expected of it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) outcome: Outcome,
-    /// Where the numbers come from: see `Case.oracle` of `tests/onnx/make/case.py`.
+    /// The source of the numbers; see `Case.oracle` of `tests/onnx/make/case.py`.
     oracle: String,
     /// The name of the same weights in `files/networks`.
     pub(crate) network: Option<String>,
     /// Part of the refusal or of the warning.
     #[serde(default)]
     pub(crate) says: String,
-    /// How far a quantised file's logits may be from ONNX Runtime's, by its largest.
+    /// The largest difference allowed between a quantised file's logits and those of ONNX Runtime, relative to the largest of the
+    /// latter.
     pub(crate) runtime_tolerance: Option<f32>,
     #[serde(default)]
     hints: HintsGiven,
@@ -61,19 +64,27 @@ struct HintsGiven {
     tokens: Option<String>,
     state: Vec<(String, String)>,
     logits: Option<String>,
-    window: Option<usize>,
+    window: Option<WindowGiven>,
     pad: Option<TokenId>,
     gru_linear_before_reset: Option<bool>,
 }
 
-/// Tokens read from the zero state, and ONNX Runtime's numbers.
+/// A number of ids, or `none`.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum WindowGiven {
+    Len(usize),
+    Unlimited(String),
+}
+
+/// Tokens that are read from the zero state, and the numbers that ONNX Runtime gives for them.
 pub(crate) struct Sequence {
     pub(crate) tokens: Vec<TokenId>,
     /// `[vocab]` after each token.
     pub(crate) logprobs: Vec<Vec<f32>>,
-    /// Layer after layer h, then c; empty where there is none.
+    /// For each layer h, then c; empty if the file has no state.
     pub(crate) state: Vec<f32>,
-    /// `[vocab]` after each token, from the quantised file itself; empty for any other.
+    /// `[vocab]` after each token, from the quantised file itself; empty for other files.
     pub(crate) runtime_logits: Vec<Vec<f32>>,
 }
 
@@ -85,13 +96,18 @@ struct Index {
 }
 
 impl Case {
-    /// What the manifest says of the graph.
+    /// The hints that the manifest gives about the graph.
     pub(crate) fn hints(&self) -> Hints {
         let HintsGiven { tokens, state, logits, window, pad, gru_linear_before_reset } = self.hints.clone();
+        let window = window.map(|window| match window {
+            WindowGiven::Len(len) => WindowHint::Len(len),
+            WindowGiven::Unlimited(word) if word == "none" => WindowHint::Unlimited,
+            WindowGiven::Unlimited(word) => panic!("`{}`: a window of `{word}`", self.name),
+        });
         Hints { tokens, state, logits, window, pad, gru_linear_before_reset }
     }
 
-    /// Loads the file, to run on `kernel`.
+    /// Loads the file for `kernel`.
     pub(crate) fn load(&self, kernel: Kernel) -> rnnlm_server::error::Result<Loaded> {
         onnx::load(&self.path, &self.hints(), kernel)
     }
@@ -108,7 +124,7 @@ impl Case {
 
     /// Whether the native engine runs it.
     pub(crate) fn is_lowered(&self) -> bool {
-        matches!(self.outcome, Outcome::Lowered | Outcome::Warned)
+        matches!(self.outcome, Outcome::Lowered | Outcome::Warned | Outcome::LoweredWindowed)
     }
 }
 
@@ -152,7 +168,8 @@ fn sequences(oracles: &SafeTensors<'_>, name: &str, shapes: &[(usize, usize)]) -
     };
     let tokens = oracles.tensor(&format!("{name}/tokens")).expect(name);
     let mut tokens = tokens.data().as_chunks().0.iter().map(|&bytes| TokenId::from_le_bytes(bytes));
-    let (mut logprobs, mut state) = (rows("logprobs").expect(name), rows("state"));
+    let mut logprobs = rows("logprobs").expect(name);
+    let mut state = rows("state");
     let mut runtime = rows("runtime_logits");
     let lens = shapes.iter().flat_map(|&(time, batch)| std::iter::repeat_n(time, batch));
     lens.map(|len| Sequence {
@@ -171,7 +188,7 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
-/// Goes over the cases that `concerns` picks, and fails with a line for every one that does not pass.
+/// Checks the cases that `concerns` selects, and fails with a line for each case that does not pass.
 pub(crate) fn each(concerns: impl Fn(&Case) -> bool, check: impl Fn(&Case) -> Result<(), String>) {
     let cases: Vec<Case> = cases().into_iter().filter(|case| concerns(case)).collect();
     assert!(!cases.is_empty(), "no case to check");

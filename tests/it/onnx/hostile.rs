@@ -1,6 +1,7 @@
-//! Malicious and truncated files: an error at a bounded cost, and no panic.
+//! Malicious and truncated files cause an error at a bounded cost, and no panic.
 //!
-//! The cost is what loading allocates, not the time that it takes: bytes are the same on every machine and under any load.
+//! The cost is the number of bytes that loading allocates, not its time, because bytes are the same on every machine and under
+//! any load.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,10 +13,11 @@ use rnnlm_server::onnx::{self, Hints};
 use super::fixtures::{Case, Outcome, cases, each, kernel};
 use crate::harness::onnx_files;
 
-/// At one time, for a file of any content.
+/// The maximum that loading holds at one time, for a file with any content.
 const HELD_BYTES_MAX: u64 = 64 << 20;
 
-/// In all, for a file of any content: it bounds the work, since loading allocates whatever it computes.
+/// The maximum that loading allocates in total, for a file with any content. It bounds the work too, because loading allocates
+/// everything that it computes.
 const ALLOCATED_BYTES_MAX: u64 = 128 << 20;
 
 #[test]
@@ -34,10 +36,10 @@ fn a_hostile_file_is_refused_at_a_bounded_cost() {
 }
 
 #[test]
-fn a_file_cut_short_anywhere_is_refused() {
+fn a_truncated_file_causes_no_panic() {
     let cases = cases();
     let served: Vec<_> = cases.iter().filter(|case| case.outcome != Outcome::Refused).collect();
-    // A prime, so that the cuts fall everywhere.
+    // The step of the lengths is a prime, so that the cuts fall on all kinds of places.
     for case in served.iter().step_by(17) {
         let whole = std::fs::read(&case.path).expect("a readable file");
         for len in (0..whole.len()).step_by(37) {
@@ -46,13 +48,13 @@ fn a_file_cut_short_anywhere_is_refused() {
     }
 }
 
-/// Bytes of good files replaced: what comes of it is served or refused, never a panic.
+/// A valid file with some of its bytes replaced is served or refused, but never causes a panic.
 #[test]
-fn a_file_with_random_bytes_in_it_does_no_harm() {
+fn a_file_with_random_bytes_causes_no_panic() {
     let cases = cases();
     let mut random = 0x2026_1124_u64;
     let mut draw = |below: usize| {
-        // Xorshift (Marsaglia 2003): the same files on every machine.
+        // Xorshift (Marsaglia 2003), so that the files are the same on every machine.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
@@ -71,9 +73,9 @@ fn a_file_with_random_bytes_in_it_does_no_harm() {
     }
 }
 
-/// A chain of nodes longer than any stack is deep.
+/// The chain is longer than the deepest recursion that any stack allows.
 #[test]
-fn a_long_chain_of_nodes_is_no_deep_recursion() {
+fn a_long_chain_of_nodes_causes_no_deep_recursion() {
     let base = std::fs::read(onnx_files().join("by_hand/lstm-1-layout0-tb.onnx")).expect("a readable file");
     let mut nodes = Vec::new();
     for k in 0..20_000 {
@@ -88,16 +90,17 @@ fn a_long_chain_of_nodes_is_no_deep_recursion() {
     let output = [field(1, b"end"), field(2, b"")].concat();
     let last = [field(1, b"chain20000"), field(2, b"end"), field(4, b"Identity")].concat();
     nodes.extend([field(1, &last), field(12, &output)].concat());
-    // A graph given twice is one graph with the fields of both.
+    // In protobuf, a message that occurs twice is merged, so the graph has the nodes of both.
     let file = [base, field(7, &nodes)].concat();
     survives(&file, "a chain of 20,000 nodes");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_link_out_of_the_folder_is_not_followed() {
+fn a_symbolic_link_out_of_the_folder_is_not_followed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (model, data) = ("lstm-external.onnx", "lstm-external.bin");
+    let model = "lstm-external.onnx";
+    let data = "lstm-external.bin";
     std::fs::copy(onnx_files().join("by_hand").join(model), folder.path().join(model)).expect("a copy");
     std::os::unix::fs::symlink(onnx_files().join("by_hand").join(data), folder.path().join(data))
         .expect("a link");
@@ -105,7 +108,7 @@ fn a_link_out_of_the_folder_is_not_followed() {
     assert!(error.is_some_and(|error| error.message.contains(data)), "data outside of the folder was read");
 }
 
-/// Loads `bytes`: an error of the right kind or a model, at a bounded cost.
+/// Checks that loading `bytes` gives an error of the right kind or a model, at a bounded cost.
 fn survives(bytes: &[u8], what: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("model.onnx");
@@ -132,12 +135,12 @@ fn bounded(cost: AllocationInfo) -> Result<(), String> {
         return Err(format!("held {held} bytes at one time, expected at most {HELD_BYTES_MAX}"));
     }
     if allocated > ALLOCATED_BYTES_MAX {
-        return Err(format!("allocated {allocated} bytes in all, expected at most {ALLOCATED_BYTES_MAX}"));
+        return Err(format!("allocated {allocated} bytes in total, expected at most {ALLOCATED_BYTES_MAX}"));
     }
     Ok(())
 }
 
-/// A protobuf field of bytes.
+/// A protobuf field whose content is bytes.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     let mut len = content.len();

@@ -1,4 +1,5 @@
-//! What holds bit for bit: however the tokens of a graph are cut, and whatever file a lowered one's weights came in.
+//! Equalities that hold bit for bit: a graph's numbers do not depend on how its tokens are divided into runs, nor those of a
+//! lowered graph on the format of the file that its weights came from.
 
 use rnnlm_server::catalog::{Manifest, NetworkSpec, read_weights};
 use rnnlm_server::kernels::Kernel;
@@ -11,7 +12,7 @@ use crate::harness::onnx_files;
 use crate::harness::rows::{Ask, kernels, run};
 
 #[test]
-fn a_graph_gives_the_same_bits_however_its_tokens_are_cut() {
+fn a_graph_gives_the_same_bits_however_its_tokens_are_divided() {
     each(
         |case| case.outcome != Outcome::Refused,
         |case| {
@@ -38,7 +39,8 @@ fn a_lowered_graph_equals_the_same_weights_from_safetensors_bit_for_bit() {
             |case| {
                 let loaded = case.served(kernel)?;
                 let twin = twin(case.network.as_deref().expect("a network"), kernel);
-                let (info, expected) = (loaded.model.info(), twin.info());
+                let info = loaded.model.info();
+                let expected = twin.info();
                 let sizes = |model: &dyn Model| (model.info().vocab_size, model.info().hidden_sizes.clone());
                 if info.cell != expected.cell || sizes(&*loaded.model) != sizes(&twin) {
                     return Err(format!("found {info:?}, expected {expected:?}"));
@@ -53,7 +55,7 @@ fn a_lowered_graph_equals_the_same_weights_from_safetensors_bit_for_bit() {
     }
 }
 
-/// Neither engine sees such an id: one would read another token's row, and one would panic.
+/// Such an id must not reach an engine: one would read another token's row of the embedding, and the other would panic.
 #[test]
 fn a_token_outside_the_vocabulary_fails_its_row_alone() {
     each(
@@ -71,7 +73,7 @@ fn a_token_outside_the_vocabulary_fails_its_row_alone() {
             }
             for row in [0, 2] {
                 if answers[row] != run(&*model, vec![asks[row].clone()])[0] {
-                    return Err(format!("row {row} is not what it is alone"));
+                    return Err(format!("row {row} differs from the same row alone"));
                 }
             }
             Ok(())
@@ -83,7 +85,7 @@ fn tokens(case: &Case) -> Vec<&[TokenId]> {
     case.sequences.iter().map(|sequence| &sequence.tokens[..]).collect()
 }
 
-/// The same weights, under the names and in the shapes of a model folder.
+/// The network with the same weights from safetensors, under the names and in the shapes of a model folder.
 fn twin(name: &str, kernel: Kernel) -> Rnn {
     let read = |extension: &str| {
         let path = onnx_files().join("networks").join(format!("{name}.{extension}"));
@@ -101,10 +103,11 @@ fn same(a: &Read, b: &Read, how: &str) -> Result<(), String> {
     let bits = |read: &Read| -> Vec<u32> {
         read.logits.iter().flatten().chain(read.state.as_slice()).map(|value| value.to_bits()).collect()
     };
-    let (a, b) = (bits(a), bits(b));
+    let a = bits(a);
+    let b = bits(b);
     let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
     if a.len() == b.len() && differing == 0 {
         return Ok(());
     }
-    Err(format!("{how}: {differing} of {} values differ, expected {} equal ones", a.len(), b.len()))
+    Err(format!("{how}: {differing} of {} values differ, expected {} equal values", a.len(), b.len()))
 }

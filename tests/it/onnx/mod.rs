@@ -1,4 +1,5 @@
-//! ONNX files, each made by `tests/onnx/make`: what becomes of them, and their numbers against ONNX Runtime's.
+//! ONNX files, which `tests/onnx/make` wrote: how each is served or why it is refused, and its numbers compared with those of ONNX
+//! Runtime.
 
 mod fixtures;
 mod hostile;

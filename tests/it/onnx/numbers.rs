@@ -1,9 +1,9 @@
-//! Log-probabilities and states against ONNX Runtime's.
+//! Log-probabilities and states compared with those of ONNX Runtime.
 
 use super::fixtures::{Case, Sequence, each, kernel};
 use super::reading::{Read, in_pieces, together};
 
-/// Of a log-probability or a state's value; relative above 1.
+/// The largest error of a log-probability or of a value of a state; relative for values above 1.
 const TOLERANCE: f64 = 1e-5;
 
 #[test]
@@ -39,23 +39,25 @@ fn a_session_read_in_pieces_gives_the_numbers_of_one_long_run() {
 }
 
 #[test]
-fn quantised_files_are_near_onnx_runtime_on_the_file_itself() {
+fn a_quantised_file_gives_nearly_the_numbers_of_onnx_runtime_on_the_same_file() {
     each(
         |case| case.runtime_tolerance.is_some(),
         |case| {
             let loaded = case.served(kernel())?;
-            let mut largest = (0f32, 0f32);
+            let mut error_max = 0f32;
+            let mut logit_max = 0f32;
             for sequence in &case.sequences {
                 let read = together(&*loaded.model, &[&sequence.tokens])?.remove(0);
                 let found = read.logits.iter().flatten();
                 for (found, runtime) in found.zip(sequence.runtime_logits.iter().flatten()) {
-                    largest = (largest.0.max((found - runtime).abs()), largest.1.max(runtime.abs()));
+                    error_max = error_max.max((found - runtime).abs());
+                    logit_max = logit_max.max(runtime.abs());
                 }
             }
-            let tolerance = case.runtime_tolerance.expect("a quantised file") * largest.1;
-            (largest.0 <= tolerance)
+            let tolerance = case.runtime_tolerance.expect("a quantised file") * logit_max;
+            (error_max <= tolerance)
                 .then_some(())
-                .ok_or(format!("off by {}, expected at most {tolerance}", largest.0))
+                .ok_or(format!("off by {error_max}, expected at most {tolerance}"))
         },
     );
 }
@@ -64,9 +66,10 @@ fn has_numbers(case: &Case) -> bool {
     !case.sequences.is_empty()
 }
 
-/// Every sequence's numbers within the tolerance, or the largest errors.
+/// Checks that the numbers of every sequence are within the tolerance; the error gives the largest differences.
 fn agree<'a>(case: &Case, sequences: impl Iterator<Item = (&'a Read, &'a Sequence)>) -> Result<(), String> {
-    let (mut logprobs, mut state) = (0f64, 0f64);
+    let mut logprobs = 0f64;
+    let mut state = 0f64;
     for (read, expected) in sequences {
         if read.logits.len() != expected.logprobs.len() {
             return Err(format!(
@@ -89,7 +92,7 @@ fn agree<'a>(case: &Case, sequences: impl Iterator<Item = (&'a Read, &'a Sequenc
     Err(format!("log-probabilities are off by {logprobs:.1e}, the state by {state:.1e}"))
 }
 
-/// The largest difference; infinite where there is a NaN.
+/// The largest difference; infinite if a value is NaN.
 fn distance(found: &[f64], expected: &[f32]) -> Result<f64, String> {
     if found.len() != expected.len() {
         return Err(format!("found {} values, expected {}", found.len(), expected.len()));

@@ -1,36 +1,42 @@
-//! What becomes of a file: lowered, run by tract, or refused by the name of what is at fault.
+//! The outcome of each file: it is lowered, run by tract, or refused with an error that names the part at fault.
 
 use rnnlm_server::error::{Error, ErrorKind};
 use rnnlm_server::lm::Backend;
-use rnnlm_server::onnx::Loaded;
+use rnnlm_server::onnx::{Loaded, WindowHint};
 
 use super::fixtures::{Case, Outcome, WITHOUT_TRACT, cases, each, kernel};
 
 #[test]
-fn the_matrix_is_whole() {
+fn every_outcome_has_files_and_every_served_file_has_numbers() {
     let cases = cases();
     let files = cases.iter().filter(|case| !case.path.components().any(|part| part.as_os_str() == "hostile"));
-    assert!(files.count() >= 120, "fewer files than the matrix needs");
-    let native = [Outcome::Lowered, Outcome::Warned, Outcome::Refused];
+    assert!(files.count() >= 120, "there are fewer files than the matrix needs");
+    let native = [Outcome::Lowered, Outcome::Warned, Outcome::LoweredWindowed, Outcome::Refused];
     let by_tract: &[Outcome] =
         if cfg!(feature = "tract") { &[Outcome::Tract, Outcome::Windowed] } else { &[] };
     for &outcome in native.iter().chain(by_tract) {
         assert!(cases.iter().any(|case| case.outcome == outcome), "no file is {outcome:?}");
     }
     for case in cases.iter().filter(|case| case.outcome != Outcome::Refused) {
-        assert!(!case.sequences.is_empty(), "{}: served, and nothing to compare with", case.name);
+        assert!(
+            !case.sequences.is_empty(),
+            "{}: the file is served, but there are no numbers to compare with",
+            case.name
+        );
     }
 }
 
 #[test]
-fn every_file_becomes_what_it_should() {
+fn every_file_has_the_expected_outcome() {
     each(
         |_| true,
         |case| match (case.outcome, case.load(kernel())) {
             (Outcome::Refused, Ok(_)) => Err(format!("served, expected a refusal that says `{}`", case.says)),
             (Outcome::Refused, Err(error)) => refused(case, &error),
             (_, Err(error)) => Err(format!("refused: {error}")),
-            (Outcome::Lowered | Outcome::Warned, Ok(loaded)) => lowered(case, &loaded),
+            (Outcome::Lowered | Outcome::Warned | Outcome::LoweredWindowed, Ok(loaded)) => {
+                lowered(case, &loaded)
+            }
             (Outcome::Tract | Outcome::Windowed, Ok(loaded)) => not_lowered(&loaded),
         },
     );
@@ -47,17 +53,24 @@ fn refused(case: &Case, error: &Error) -> Result<(), String> {
     }
     let message = &error.message;
     let well_formed = !message.is_empty() && !message.contains('\n') && !message.ends_with('.');
-    well_formed.then_some(()).ok_or_else(|| format!("a message of another form: `{message}`"))
+    well_formed
+        .then_some(())
+        .ok_or_else(|| format!("the message is not one line without a full stop: `{message}`"))
 }
 
 fn lowered(case: &Case, loaded: &Loaded) -> Result<(), String> {
-    let (info, understanding) = (loaded.model.info(), &loaded.understanding);
+    let info = loaded.model.info();
+    let understanding = &loaded.understanding;
     if let Some(why) = &understanding.not_lowered {
         return Err(format!("not lowered: {why}"));
     }
     let sizes: Vec<_> = understanding.layers.iter().map(|layer| layer.hidden_size).collect();
     if info.backend != Backend::Native || info.cell.is_none() || sizes != info.hidden_sizes {
-        return Err(format!("layers of {sizes:?} were found, the model is {info:?}"));
+        return Err(format!("found layers of sizes {sizes:?} in the model {info:?}"));
+    }
+    let window = case.hints().window;
+    if case.outcome == Outcome::LoweredWindowed && window != Some(WindowHint::Len(info.state_len)) {
+        return Err(format!("a state of {}, expected the ids of the window {window:?}", info.state_len));
     }
     let warnings = &understanding.warnings;
     let expected = match case.outcome {

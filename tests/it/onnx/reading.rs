@@ -1,10 +1,10 @@
-//! Ways to read the same tokens.
+//! Two ways to read the same tokens: all sequences in one run, or one sequence in pieces.
 
 use rnnlm_server::lm::{Logits, Model, State, TokenId};
 
 use crate::harness::rows::{Answer, Ask, run};
 
-/// What reading a sequence gave.
+/// The logits and the state after a sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Read {
     /// `[vocab]` after each token.
@@ -12,7 +12,7 @@ pub(crate) struct Read {
     pub(crate) state: State,
 }
 
-/// Every sequence a row of one run.
+/// Reads all sequences in one run, each as a row.
 pub(crate) fn together(model: &dyn Model, sequences: &[&[TokenId]]) -> Result<Vec<Read>, String> {
     let asks = sequences.iter().map(|tokens| Ask::fresh(model, tokens, Logits::Each)).collect();
     let answers: Vec<Answer> = run(model, asks).into_iter().map(succeeded).collect::<Result<_, _>>()?;
@@ -30,7 +30,7 @@ pub(crate) fn together(model: &dyn Model, sequences: &[&[TokenId]]) -> Result<Ve
         .collect()
 }
 
-/// One sequence, in pieces of `lens`, over and over; each a session's read.
+/// Reads one sequence in pieces, as a session does. The lengths of the pieces are `lens`, repeated as often as necessary.
 pub(crate) fn in_pieces(model: &dyn Model, tokens: &[TokenId], lens: &[usize]) -> Result<Read, String> {
     let mut read = Read { logits: Vec::new(), state: model.zero_state() };
     let mut rest = tokens;

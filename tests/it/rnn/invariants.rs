@@ -25,6 +25,11 @@ fn asks<'a>(model: &dyn Model, tokens: &'a [Vec<TokenId>], specs: &[RowSpec]) ->
     tokens.iter().zip(specs).map(|(tokens, spec)| Ask::fresh(model, tokens, spec.logits)).collect()
 }
 
+/// Weights of the type, and room to keep the input product of every token.
+fn held(kernel: Kernel, weights: WeightsType) -> LoadOptions {
+    LoadOptions { kernel, weights: Some(weights), fold_bytes_max: usize::MAX }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -34,7 +39,7 @@ proptest! {
     ) {
         let tokens: Vec<_> = (0..).zip(&specs).map(|(key, spec)| shape.tokens(key, spec.len)).collect();
         for kernel in kernels() {
-            let model = shape.build(LoadOptions { kernel, weights: Some(weights) });
+            let model = shape.build(held(kernel, weights));
             let together = run_in(&model, asks(&model, &tokens, &specs), &mut Scratch::new(tile_bytes));
             for (ask, answer) in asks(&model, &tokens, &specs).into_iter().zip(together) {
                 let positions: Vec<_> = answer.logits.iter().map(|(position, _)| *position).collect();
@@ -50,7 +55,7 @@ proptest! {
     ) {
         let tokens = shape.tokens(0, len);
         for kernel in kernels() {
-            let model = shape.build(LoadOptions { kernel, weights: Some(weights) });
+            let model = shape.build(held(kernel, weights));
             let whole = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Each)]).remove(0);
             let mut pieces = Answer { state: model.zero_state(), logits: Vec::new(), outcome: Ok(()) };
             let mut read = 0;
@@ -69,7 +74,7 @@ proptest! {
     #[test]
     fn the_logits_of_the_next_token_depend_only_on_the_state(shape in shapes(), weights in weights_types(), len in 0usize..9) {
         let tokens = shape.tokens(0, len);
-        let model = shape.build(LoadOptions { kernel: Kernel::Portable, weights: Some(weights) });
+        let model = shape.build(held(Kernel::Portable, weights));
         let after = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Last)]).remove(0);
         let ask = Ask { state: after.state.clone(), tokens: &[], logits: Logits::Last };
         let again = run(&model, vec![ask]).remove(0);
@@ -86,7 +91,7 @@ fn a_long_prompt_gives_the_same_bits_as_single_steps() {
             Architecture { cell, vocab_size: 5, embedding_size: 2, hidden_sizes: vec![3, 2], gru_form };
         let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
         let kernel = Kernel::choose(None).expect("a kernel for every processor");
-        let model = shape.build(LoadOptions { kernel, weights: Some(weights) });
+        let model = shape.build(held(kernel, weights));
         let tokens: Vec<_> = [20_000, 15_000, 100, 0].map(|len| shape.tokens(len as u64, len)).into();
         let logits = [Logits::Last, Logits::Each, Logits::Last, Logits::Last];
         let asks = tokens.iter().zip(logits).map(|(tokens, logits)| Ask::fresh(&model, tokens, logits));

@@ -2,6 +2,7 @@
 
 mod failing;
 mod fingerprint;
+mod folding;
 mod golden;
 mod invariants;
 mod reference;

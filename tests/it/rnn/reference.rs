@@ -214,7 +214,7 @@ proptest! {
         }
         let expected: Vec<_> = rows.iter().map(|tokens| bits(expected(&reference, tokens))).collect();
         for kernel in kernels() {
-            let options = LoadOptions { kernel, weights: Some(WeightsType::Int8) };
+            let options = LoadOptions { weights: Some(WeightsType::Int8), ..kernel.into() };
             for (found, expected) in found(&shape, options, &rows).into_iter().zip(&expected) {
                 prop_assert_eq!(&bits(found), expected, "{}", kernel.name());
             }

@@ -46,7 +46,7 @@ impl Stored<'_> {
     }
 
     fn build(&self, kernel: Kernel, weights: WeightsType) -> Rnn {
-        let options = LoadOptions { kernel, weights: Some(weights) };
+        let options = LoadOptions { weights: Some(weights), ..kernel.into() };
         Rnn::new(&self.shape.architecture, self.weights(), options).expect("weights of the right shapes")
     }
 }

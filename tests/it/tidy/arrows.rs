@@ -1,5 +1,5 @@
-//! Which module imports which, compared with the table of arrows: no import beside the table, none through another
-//! module's re-export, and no arrow that nothing uses.
+//! The imports between modules, compared with the table of arrows: no import that the table does not allow, none through
+//! another module's re-export, and no arrow that no file uses.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::source::{Source, next_names, words};
 use super::{ARROWS, Arrow, Offence};
 
-/// Every path to another module, through `crate::`, the crate's own name or enough `super::`.
+/// Finds paths to modules that the table does not allow: through `crate::`, the crate's own name or enough `super::`.
 pub(super) fn imports(file: &Source) -> Vec<Offence> {
     let module = file.module();
     let Some(row) = row_of(ARROWS, &module) else {
@@ -24,7 +24,8 @@ pub(super) fn imports(file: &Source) -> Vec<Offence> {
     offences
 }
 
-/// A module that re-exports another hands it to everyone who may import the first: they must be allowed the second too.
+/// Finds re-exports that bypass the table. Every module that may import the re-exporting module can also use what it re-exports, so
+/// the table must allow it both.
 pub(super) fn reexports(file: &Source) -> Vec<Offence> {
     let module = file.module();
     let code = file.shipped_code();
@@ -45,13 +46,13 @@ pub(super) fn reexports(file: &Source) -> Vec<Offence> {
     offences
 }
 
-/// Whether the row of `importer`, or one for a larger part of its module, has an arrow to `name`.
+/// Whether the row of `importer`, or a row for a module around it, has an arrow to `name`.
 fn may_import(importer: &str, name: &str) -> bool {
     let mut rows = ARROWS.iter().filter(|(row, _)| covers(row, importer));
     rows.any(|(row, allowed)| *row == name || allowed.contains(&name))
 }
 
-/// Rows of `table` that cover none of `files`, and arrows that none of those which they cover uses.
+/// Finds the rows of `table` that cover none of `files`, and the arrows that none of the covered files uses.
 pub(super) fn unused(table: &[Arrow], files: &[Source]) -> Vec<Offence> {
     let mut offences = Vec::new();
     for row in table {
@@ -79,7 +80,7 @@ fn covers(row: &str, path: &str) -> bool {
     path.strip_prefix(row).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// A path from the crate's root: where it stands, and the name right below the root.
+/// A path from the crate's root: its offset, and the name directly below the root.
 struct Import {
     at: usize,
     name: String,
@@ -96,8 +97,8 @@ fn imported(file: &Source) -> Vec<Import> {
         .collect()
 }
 
-/// Paths that start at the crate's root, with the names right below it. `depth` is the file's own depth:
-/// that many `super::` reach the root.
+/// The paths that start at the crate's root, with the names directly below it. `depth` is the number of `super::` that lead from
+/// the file to the root.
 fn paths_from_the_root(code: &str, depth: usize) -> Vec<(usize, Vec<&str>)> {
     let mut paths = Vec::new();
     let mut supers = 0;
@@ -113,7 +114,7 @@ fn paths_from_the_root(code: &str, depth: usize) -> Vec<(usize, Vec<&str>)> {
         end_of_last = end;
         let root = matches!(word, "crate" | "rnnlm_server") || (word == "super" && supers == depth);
         if root {
-            // `use super::{self, *}` of a file right below the root names no module.
+            // In a file directly below the root, `use super::{self, *}` names no module.
             let names = next_names(code, end).into_iter().filter(|name| word != "super" || is_module(name));
             paths.push((at, names.collect()));
         }
@@ -125,7 +126,7 @@ fn is_module(name: &str) -> bool {
     ARROWS.iter().any(|(row, _)| *row == name)
 }
 
-/// The statements `pub use ...;` and `pub(crate) use ...;`. What is `pub(super)` stays in its module.
+/// The statements `pub use ...;` and `pub(crate) use ...;`. A `pub(super) use` is not visible outside its module.
 fn reexports_of(code: &str) -> Vec<Range<usize>> {
     let starts = words(code).filter(|(_, word)| *word == "pub").map(|(at, _)| at);
     let statements = starts.filter(|&at| {
@@ -141,7 +142,7 @@ mod each_rule_can_fail {
     use super::*;
 
     #[test]
-    fn arrows_against_the_grain() {
+    fn an_import_that_the_table_does_not_allow_is_found() {
         caught(imports, "src/lm/state.rs", "use crate::error::Error;");
         caught(imports, "src/rnn/cell.rs", "use crate::{lm::State, engine::Job};");
         caught(imports, "src/service/next.rs", "fn f() -> crate::http::Reply { g() }");
@@ -156,7 +157,7 @@ mod each_rule_can_fail {
     }
 
     #[test]
-    fn arrows_with_the_grain() {
+    fn an_import_that_the_table_allows_is_accepted() {
         passed(imports, "src/rnn/cell.rs", "use crate::{lm::{State, TokenId}, rnn::cell};");
         passed(imports, "src/http/next.rs", "use super::error::Reply; use crate::service::Next;");
         passed(imports, "src/cli/serve.rs", "use crate::http::serve;");
@@ -167,7 +168,7 @@ mod each_rule_can_fail {
 
     /// `http` may import `service`, but neither `engine` nor `session`.
     #[test]
-    fn modules_reached_through_another() {
+    fn a_module_imported_through_another_is_found() {
         caught(reexports, "src/service/mod.rs", "pub use crate::engine::Finish;");
         caught(reexports, "src/service/mod.rs", "pub(crate) use crate::{error::Error, session::SessionId};");
         caught(reexports, "src/service/next.rs", "pub use super::super::engine::{\n    Finish,\n};");
@@ -182,7 +183,7 @@ mod each_rule_can_fail {
     }
 
     #[test]
-    fn arrows_that_nothing_uses() {
+    fn an_arrow_that_no_file_uses_is_found() {
         let table: &[Arrow] = &[("a", &["b", "c"]), ("a/x", &["c"]), ("b", &[])];
         let file = Source::new;
         let files = [file("src/a/mod.rs", "use crate::b::B;"), file("src/b.rs", ""), file("src/a/x.rs", "")];
@@ -194,7 +195,7 @@ mod each_rule_can_fail {
         assert_eq!(
             unused(table, &files).len(),
             2,
-            "`a/x` imports `c` in its tests alone, and `b` is no file"
+            "`a/x` imports `c` only in its tests, and `b` has no file"
         );
     }
 }

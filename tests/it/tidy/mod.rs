@@ -1,9 +1,9 @@
-//! The shape of the code, held as tests: which module may import which, which words stay in which folder,
-//! and what every file and every dependency must have. A rule here is a plain scan over lines and words;
-//! what the compiler or clippy can hold is held there (`[lints]`, `clippy.toml`), not here.
+//! The rules of ARCHITECTURE.md that are checked by tests: which module may import which, which words are confined to which
+//! folder, and what every file and every dependency must have. A rule here is a plain scan over lines and words; what the
+//! compiler or clippy can check is checked there (`[lints]`, `clippy.toml`).
 //!
-//! Each rule is a function from a file to its offences. `hold` runs it over the repository, and a made-up
-//! offence beside it shows that it can fail.
+//! Each rule is a function from a file to its offences. `check` runs it over the repository, and a test with an invented offence
+//! shows that the rule can fail.
 
 mod arrows;
 mod source;
@@ -18,11 +18,12 @@ use crate::harness::root;
 /// A module and those that it may import.
 type Arrow = (&'static str, &'static [&'static str]);
 
-/// Who may import whom. The longest matching row counts; a module without a row is an offence, and so is an arrow that nothing uses.
+/// Which modules a module may import. The longest matching row applies. A module without a row is an offence, and so is an arrow
+/// that no file uses.
 const ARROWS: &[Arrow] = &[
     ("main", &["cli"]),
     ("lib", &[]),
-    // What stands on nothing of ours.
+    // The base, which depends on little or nothing else.
     ("clock", &[]),
     ("digest", &[]),
     ("error", &[]),
@@ -34,14 +35,14 @@ const ARROWS: &[Arrow] = &[
     // The core, from the model outward.
     ("rnn", &["kernels", "lm", "error"]),
     ("onnx", &["rnn", "kernels", "lm", "error"]),
-    // Runs graphs that are not a known network: it needs nothing of the native engine.
+    // It runs graphs that are not a known network, so it needs nothing of the native engine.
     ("onnx/tract", &["lm", "error"]),
     ("text", &["lm", "digest", "error"]),
     ("sampling", &["lm", "error"]),
     ("catalog", &["rnn", "onnx", "text", "kernels", "lm", "digest", "error"]),
     ("session", &["lm", "clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
-    // The contract, and the use cases that take and return it. They know what engine and catalog speak of, but never the
+    // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
     // runtimes behind the catalog.
     ("api", &[]),
     (
@@ -66,12 +67,12 @@ const ARROWS: &[Arrow] = &[
     // The edge carries the contract.
     ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "clock", "config", "error"]),
-    // Looks at files that nobody may be able to serve.
+    // It describes files that the service may not be able to load.
     ("cli/inspect", &["api", "service", "catalog", "kernels", "lm", "config"]),
     ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),
 ];
 
-/// Words that stay in some folders: what they name is the business of those folders alone.
+/// Words that are confined to some folders, because only those folders may use what they name.
 const CONFINED: &[(&[&str], &[&str])] = &[
     (&["axum", "tower", "tower_http", "utoipa_axum", "StatusCode"], &["src/http/"]),
     (&["utoipa"], &["src/api/", "src/http/"]),
@@ -80,22 +81,22 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     (&["unsafe"], &["src/kernels/"]),
 ];
 
-/// Folders that run on a thread that must not wait, and are tested without a run-time.
+/// Folders whose code runs on a thread that must not block on a runtime, and is tested without one.
 const WITHOUT_TOKIO: &[&str] = &["kernels", "lm", "rnn", "onnx", "text", "sampling", "session"];
 
 const LINES_MAX: usize = 500;
 
-/// Something that breaks a rule: where, what was found, what was expected.
+/// A place that breaks a rule: where it is, what was found, and what was expected.
 type Offence = String;
 
 #[test]
 fn imports_follow_the_arrows() {
-    hold("src", arrows::imports);
+    check("src", arrows::imports);
 }
 
 #[test]
-fn nothing_is_reached_through_a_re_export() {
-    hold("src", arrows::reexports);
+fn no_module_is_imported_through_a_re_export() {
+    check("src", arrows::reexports);
 }
 
 #[test]
@@ -105,37 +106,37 @@ fn every_arrow_is_used() {
 }
 
 #[test]
-fn words_stay_in_their_folders() {
-    hold("src", confined);
+fn confined_words_stay_in_their_folders() {
+    check("src", confined);
 }
 
 #[test]
-fn the_core_knows_no_tokio() {
-    hold("src", tokio);
+fn the_core_does_not_use_tokio() {
+    check("src", tokio);
 }
 
 #[test]
 fn channels_are_bounded() {
-    hold("src", channels);
+    check("src", channels);
 }
 
 #[test]
-fn nothing_is_left_unfinished() {
-    hold("src", unfinished);
+fn no_code_is_unfinished() {
+    check("src", unfinished);
 }
 
 #[test]
-fn every_file_has_a_head_comment_and_a_limit() {
+fn every_file_has_a_head_comment_and_is_short_enough() {
     for folder in ["src", "tests", "benches"] {
-        hold(folder, head_and_length);
+        check(folder, head_and_length);
     }
 }
 
 #[test]
-fn every_dependency_has_its_reason() {
+fn every_dependency_has_a_reason() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml is readable");
     let (entries, offences) = dependencies(&manifest);
-    assert!(entries > 0, "no dependency was found in Cargo.toml: this test reads it wrongly");
+    assert!(entries > 0, "no dependency was found in Cargo.toml, so this test reads it wrongly");
     assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
 }
 
@@ -156,10 +157,12 @@ fn tokio(file: &Source) -> Vec<Offence> {
     }
     let crates = ["tokio", "tokio_stream", "tokio_util"];
     let found = words(&file.code).filter(|(_, word)| crates.contains(word));
-    found.map(|(at, word)| format!("{}: found `{word}`, expected no run-time here", file.place(at))).collect()
+    found
+        .map(|(at, word)| format!("{}: found `{word}`, expected no async runtime here", file.place(at)))
+        .collect()
 }
 
-/// `unbounded_channel` and its kin by name; `channel()` without a bound is std's unbounded one.
+/// Finds `unbounded_channel` and similar functions by name, and `channel()` without arguments, which is std's unbounded channel.
 fn channels(file: &Source) -> Vec<Offence> {
     let unbounded = |at: usize, word: &str| match word {
         "unbounded" | "unbounded_channel" | "UnboundedSender" | "UnboundedReceiver" => true,
@@ -170,7 +173,11 @@ fn channels(file: &Source) -> Vec<Offence> {
         _ => false,
     };
     let found = words(&file.code).filter(|(at, word)| unbounded(*at, word));
-    found.map(|(at, word)| format!("{}: `{word}` has no bound, expected one", file.place(at))).collect()
+    found
+        .map(|(at, word)| {
+            format!("{}: found `{word}` without a bound, expected a bounded channel", file.place(at))
+        })
+        .collect()
 }
 
 fn unfinished(file: &Source) -> Vec<Offence> {
@@ -194,9 +201,11 @@ fn head_and_length(file: &Source) -> Vec<Offence> {
     offences
 }
 
-/// Number of dependencies in a manifest, and those without a comment that says what they are for.
+/// The number of dependencies in a manifest, and an offence for each that has no comment with its reason.
 fn dependencies(manifest: &str) -> (usize, Vec<Offence>) {
-    let (mut entries, mut offences, mut section) = (0, Vec::new(), "");
+    let mut entries = 0;
+    let mut offences = Vec::new();
+    let mut section = "";
     for (number, line) in manifest.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('[') {
@@ -218,8 +227,8 @@ fn dependencies(manifest: &str) -> (usize, Vec<Offence>) {
     (entries, offences)
 }
 
-/// Runs a rule over every Rust file below `folder`.
-fn hold(folder: &str, rule: fn(&Source) -> Vec<Offence>) {
+/// Checks a rule on every Rust file below `folder`.
+fn check(folder: &str, rule: fn(&Source) -> Vec<Offence>) {
     let offences: Vec<Offence> = files_of(folder).iter().flat_map(rule).collect();
     assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
 }
@@ -227,7 +236,7 @@ fn hold(folder: &str, rule: fn(&Source) -> Vec<Offence>) {
 fn files_of(folder: &str) -> Vec<Source> {
     let mut files = Vec::new();
     read_folder(&root().join(folder), folder, &mut files);
-    assert!(files.len() > 1, "too few files found in {folder}/: this test reads it wrongly");
+    assert!(files.len() > 1, "too few files were found in {folder}/, so this test reads it wrongly");
     files
 }
 
@@ -245,18 +254,18 @@ fn read_folder(folder: &Path, name: &str, files: &mut Vec<Source>) {
     }
 }
 
-/// What each rule must catch in made-up sources, and what it must let pass.
+/// Checks of a rule on invented sources: what it must find, and what it must accept.
 mod test {
     use super::{Offence, Source};
 
     #[track_caller]
     pub(super) fn caught(rule: fn(&Source) -> Vec<Offence>, path: &str, text: &str) {
-        assert!(!rule(&Source::new(path, text)).is_empty(), "not caught in {path}: {text}");
+        assert!(!rule(&Source::new(path, text)).is_empty(), "no offence was found in {path}: {text}");
     }
 
     #[track_caller]
     pub(super) fn passed(rule: fn(&Source) -> Vec<Offence>, path: &str, text: &str) {
-        assert_eq!(rule(&Source::new(path, text)), [""; 0], "wrongly caught in {path}: {text}");
+        assert_eq!(rule(&Source::new(path, text)), [""; 0], "an offence was wrongly found in {path}: {text}");
     }
 }
 
@@ -265,7 +274,7 @@ mod each_rule_can_fail {
     use super::*;
 
     #[test]
-    fn words_out_of_their_folder() {
+    fn a_word_outside_its_folder_is_found() {
         caught(confined, "src/service/next.rs", "use axum::Json;");
         caught(confined, "src/error.rs", "fn status() -> http::StatusCode { s }");
         caught(confined, "src/cli/serve.rs", "use tower_http::cors;");
@@ -280,14 +289,14 @@ mod each_rule_can_fail {
     }
 
     #[test]
-    fn tokio_in_the_core() {
+    fn tokio_in_the_core_is_found() {
         caught(tokio, "src/session/table.rs", "use tokio::sync::Mutex;");
         caught(tokio, "src/lm/fake.rs", "#[cfg(test)] mod tests { #[tokio::test] async fn f() {} }");
         passed(tokio, "src/engine/inbox.rs", "use tokio::sync::mpsc;");
     }
 
     #[test]
-    fn channels_without_a_bound() {
+    fn a_channel_without_a_bound_is_found() {
         caught(channels, "src/engine/inbox.rs", "let (to, from) = mpsc::unbounded_channel();");
         caught(channels, "src/engine/inbox.rs", "let (to, from) = mpsc::channel();");
         caught(channels, "src/engine/inbox.rs", "let (to, from) = channel::<Job>();");
@@ -296,7 +305,7 @@ mod each_rule_can_fail {
     }
 
     #[test]
-    fn unfinished_code() {
+    fn unfinished_code_is_found() {
         caught(unfinished, "src/lm/state.rs", "fn f() { todo!() }");
         caught(unfinished, "src/lm/state.rs", "fn f() { unimplemented!(\"later\") }");
         caught(unfinished, "src/lm/state.rs", "fn f() { g(dbg!(x)) }");
@@ -304,7 +313,7 @@ mod each_rule_can_fail {
     }
 
     #[test]
-    fn files_without_a_head_or_too_long() {
+    fn a_file_without_a_head_comment_or_too_long_is_found() {
         caught(head_and_length, "src/lm/state.rs", "use std::fmt;");
         caught(head_and_length, "src/lm/state.rs", "//!\nuse std::fmt;");
         caught(head_and_length, "src/lm/state.rs", "");
@@ -313,7 +322,7 @@ mod each_rule_can_fail {
     }
 
     #[test]
-    fn dependencies_without_a_reason() {
+    fn a_dependency_without_a_reason_is_found() {
         let offences = |manifest| dependencies(manifest).1.len();
         assert_eq!(offences("[dependencies]\naxum = \"0.8\""), 1);
         assert_eq!(offences("[dependencies]\naxum = \"0.8\" #"), 1);

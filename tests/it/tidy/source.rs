@@ -1,14 +1,14 @@
-//! A Rust file as the tidy rules see it: which module it is, and its code with comments, literals and,
-//! on request, test items blanked. A line scanner, not a parser; it knows none of the rules.
+//! A Rust file as the rules read it: its module, and its code with comments, literals and, on request, test items blanked.
+//! It is a scanner, not a parser, and it knows none of the rules.
 
 use std::ops::Range;
 
-/// One file: where it stands, what is written there, and the part of it that the compiler runs.
+/// A file: its path, its text, and the part of the text that is code.
 pub(crate) struct Source {
-    /// Path from the repository's root, with `/`.
+    /// The path from the repository's root, with `/`.
     pub(crate) path: String,
     pub(crate) text: String,
-    /// `text` with comments and the insides of literals turned into spaces; offsets and lines are the same.
+    /// `text` with comments and the insides of literals replaced by spaces. Offsets and line numbers are the same.
     pub(crate) code: String,
 }
 
@@ -17,14 +17,14 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), code: without_prose(text) }
     }
 
-    /// Module path below `src/`: `src/rnn/kernels/mod.rs` is `["rnn", "kernels"]`, `src/lib.rs` is `["lib"]`.
+    /// The module path below `src/`: `src/rnn/kernels/mod.rs` is `["rnn", "kernels"]`, `src/lib.rs` is `["lib"]`.
     pub(crate) fn module(&self) -> Vec<&str> {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let stem = inside.strip_suffix(".rs").unwrap_or(inside);
         stem.strip_suffix("/mod").unwrap_or(stem).split('/').collect()
     }
 
-    /// `code` less `#[cfg(test)]` items; empty for a file named `tests.rs`.
+    /// `code` without `#[cfg(test)]` items; empty for a file named `tests.rs`.
     pub(crate) fn shipped_code(&self) -> String {
         if self.path.ends_with("/tests.rs") { String::new() } else { without_test_items(&self.code) }
     }
@@ -36,7 +36,7 @@ impl Source {
     }
 }
 
-/// Identifiers and keywords of blanked code, each with its byte offset.
+/// The identifiers and keywords of blanked code, each with its byte offset.
 pub(crate) fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut rest = 0;
     std::iter::from_fn(move || {
@@ -47,7 +47,7 @@ pub(crate) fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// First names reached by a path that goes on at `after`: `::a` gives `a`, `::{a, b::c}` gives `a` and `b`.
+/// The first names of the path that continues at `after`: `::a` gives `a`, and `::{a, b::c}` gives `a` and `b`.
 pub(crate) fn next_names(code: &str, after: usize) -> Vec<&str> {
     let Some(rest) = code[after..].trim_start().strip_prefix("::").map(str::trim_start) else {
         return Vec::new();
@@ -55,7 +55,9 @@ pub(crate) fn next_names(code: &str, after: usize) -> Vec<&str> {
     let Some(group) = rest.strip_prefix('{') else {
         return vec![first_name(rest)];
     };
-    let (mut names, mut depth, mut element) = (Vec::new(), 0_usize, 0);
+    let mut names = Vec::new();
+    let mut depth = 0_usize;
+    let mut element = 0;
     for (at, c) in group.char_indices() {
         match c {
             '{' => depth += 1,
@@ -86,52 +88,62 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Blanks comments and the insides of string and character literals, so that no rule is fooled by prose.
+/// Blanks comments and the insides of string and character literals, so that no rule mistakes prose for code.
 fn without_prose(text: &str) -> String {
     let mut code = text.as_bytes().to_vec();
     let mut at = 0;
     while at < text.len() {
-        let (inside, next) = prose_at(text, at);
-        blank(&mut code, inside);
+        let Token { prose, next } = token_at(text, at);
+        blank(&mut code, prose);
         at = next;
     }
-    String::from_utf8(code).expect("whole comments and literals are blanked, so what is left is UTF-8")
+    String::from_utf8(code).expect("only whole comments and literals are blanked, so the rest is UTF-8")
 }
 
-/// What to blank at `at`, and where to look next.
-fn prose_at(text: &str, at: usize) -> (Range<usize>, usize) {
+/// A comment, a literal or a single character of code.
+struct Token {
+    /// The comment or the inside of the literal; empty for code.
+    prose: Range<usize>,
+    /// Where the next token begins.
+    next: usize,
+}
+
+fn token_at(text: &str, at: usize) -> Token {
     let rest = &text[at..];
     let until = |from: usize, end: &str| text[from..].find(end).map_or(text.len(), |n| from + n);
-    let c = rest.chars().next().expect("`at` lies inside `text`, on a character");
+    let c = rest.chars().next().expect("`at` is a character boundary inside `text`");
     if rest.starts_with("//") {
         let end = until(at, "\n");
-        (at..end, end)
+        Token { prose: at..end, next: end }
     } else if rest.starts_with("/*") {
         let end = block_comment_end(text, at);
-        (at..end, end)
+        Token { prose: at..end, next: end }
     } else if let Some(hashes) = raw_string_hashes(text, at) {
         let open = until(at, "\"") + 1;
         let end = until(open, &format!("\"{}", "#".repeat(hashes)));
-        (open..end, text.len().min(end + 1 + hashes))
+        Token { prose: open..end, next: text.len().min(end + 1 + hashes) }
     } else if c == '"' {
         let end = quote_end(text, at + 1, b'"');
-        (at + 1..end, text.len().min(end + 1))
+        Token { prose: at + 1..end, next: text.len().min(end + 1) }
     } else if c == '\'' && is_char_literal(rest) {
         let end = quote_end(text, at + 1, b'\'');
-        (at + 1..end, text.len().min(end + 1))
+        Token { prose: at + 1..end, next: text.len().min(end + 1) }
     } else {
-        (at..at, at + c.len_utf8())
+        Token { prose: at..at, next: at + c.len_utf8() }
     }
 }
 
 fn block_comment_end(text: &str, start: usize) -> usize {
-    let (mut depth, mut at) = (0, start);
+    let mut depth = 0;
+    let mut at = start;
     while at < text.len() {
         let rest = &text.as_bytes()[at..];
         if rest.starts_with(b"/*") {
-            (depth, at) = (depth + 1, at + 2);
+            depth += 1;
+            at += 2;
         } else if rest.starts_with(b"*/") {
-            (depth, at) = (depth - 1, at + 2);
+            depth -= 1;
+            at += 2;
             if depth == 0 {
                 return at;
             }
@@ -142,7 +154,7 @@ fn block_comment_end(text: &str, start: usize) -> usize {
     text.len()
 }
 
-/// Number of `#` when a raw string (`r"`, `br#"`, ...) begins at `at`.
+/// The number of `#` of a raw string (`r"`, `br#"`, ...) that begins at `at`; `None` if none does.
 fn raw_string_hashes(text: &str, at: usize) -> Option<usize> {
     if text[..at].ends_with(is_word) {
         return None;
@@ -162,7 +174,7 @@ fn quote_end(text: &str, start: usize, quote: u8) -> usize {
     at.min(bytes.len())
 }
 
-/// Tells `'a'` and `'\n'` from the lifetime `'a`.
+/// Distinguishes `'a'` and `'\n'` from the lifetime `'a`.
 fn is_char_literal(rest: &str) -> bool {
     let mut chars = rest.chars().skip(1);
     chars.next() == Some('\\') || chars.next() == Some('\'')
@@ -175,12 +187,12 @@ fn without_test_items(code: &str) -> String {
             blank(&mut left, start..item_end(code, start + "#[".len()));
         }
     }
-    String::from_utf8(left).expect("items end at ASCII characters, so what is left is UTF-8")
+    String::from_utf8(left).expect("items end at ASCII characters, so the rest is UTF-8")
 }
 
-/// End of the item that an attribute opened just before `start` stands on: its `;`, or its closing brace.
+/// The end, at its `;` or its closing brace, of the item whose attribute begins just before `start`.
 fn item_end(code: &str, start: usize) -> usize {
-    // The attribute's own `]` closes a bracket that was opened before `start`.
+    // The attribute's `]` closes a bracket that was opened before `start`.
     let mut depth = 1_i32;
     for (n, c) in code[start..].char_indices() {
         match c {
@@ -215,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_is_blanked_and_code_is_left() {
+    fn prose_is_blanked_and_code_is_kept() {
         assert_eq!(code("a // unsafe\nb"), "a          \nb");
         assert_eq!(code("a /* x /* y */ z */ b"), "a                   b");
         assert_eq!(code(r#"f("un\"safe") + g"#), r#"f("        ") + g"#);
@@ -225,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_literals_end_with_the_file() {
+    fn an_unfinished_literal_ends_with_the_file() {
         for text in ["\"abc", "\"abc\\", "/* abc", "r#\"abc\"", "'\\", "// é"] {
             assert_eq!(code(text).len(), text.len(), "{text}");
         }
     }
 
     #[test]
-    fn test_items_are_not_shipped() {
+    fn test_items_are_not_part_of_the_shipped_code() {
         let shipped = |text| Source::new("src/lm/x.rs", text).shipped_code().trim().to_owned();
         assert_eq!(shipped("#[cfg(test)]\nmod tests { fn f() { g() } }\nstruct A;"), "struct A;");
         assert_eq!(shipped("#[cfg(test)] #[path = \"x\"] mod tests;\nstruct A;"), "struct A;");
@@ -242,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn names_behind_a_path() {
+    fn the_first_names_of_a_path_are_found() {
         assert_eq!(next_names("crate::engine::Job", 5), ["engine"]);
         assert_eq!(next_names("crate::{lm::{A, B}, text, }", 5), ["lm", "text"]);
         assert_eq!(next_names("crate::*", 5), ["*"]);
@@ -250,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_are_named_by_their_path() {
+    fn a_module_is_named_by_its_path() {
         let module = |path| Source::new(path, "").module().join("::");
         assert_eq!(module("src/lib.rs"), "lib");
         assert_eq!(module("src/rnn/kernels/mod.rs"), "rnn::kernels");

@@ -61,7 +61,7 @@ class Case:
     source: onnx.ModelProto | bytes | Callable[[], onnx.ModelProto]
     """The file, or a function that makes it, because exporters are slow."""
     outcome: str
-    """`lowered`, `warned` (lowered, with a warning), `tract`, `windowed` or `refused`."""
+    """`lowered`, `warned` (lowered, with a warning), `lowered_windowed`, `tract`, `windowed` (by tract) or `refused`."""
     network: Network | None = None
     """What the file computes. If given, the file's own numbers must agree with this network."""
     ports: Ports = field(default_factory=Ports)
@@ -82,6 +82,20 @@ class Case:
     """Files beside the model: external data."""
     runtime: str = "onnxruntime"
     """What computes the file here: `reference` (the evaluator of onnx) where ONNX Runtime cannot, `none` where neither can."""
+
+    def __post_init__(self) -> None:
+        """A lowered graph whose state is lost is served with a warning; one of a fixed length takes a word of the manifest."""
+        if self.outcome != "lowered" or self.network is None or "window" in self.hints or self.keeps_state():
+            return
+        if (self.frozen[0] or 1) > 1:
+            self.hints = self.hints | {"window": "none"}
+        else:
+            self.outcome, self.says = "warned", "no input and output for the state"
+
+    def keeps_state(self) -> bool:
+        """Whether all that the network carries comes in and goes out."""
+        kept = {(kind, k) for part in self.ports.state if part.input and part.output for kind in part.kind for k in part.layers}
+        return len(kept) == len(self.network.kinds) * self.network.layers
 
     @cached_property
     def model(self) -> onnx.ModelProto | bytes:

@@ -62,7 +62,9 @@ def quantised(name: str, case: Case, **options) -> Case:
         quantize_dynamic(before, after, **options)
         model = onnx.load(after)
     reference = dequantised(model)
-    return Case(name, model, "lowered", ports=case.ports, reference=reference, runtime_tolerance=RUNTIME_TOLERANCE)
+    return Case(
+        name, model, case.outcome, ports=case.ports, says=case.says, reference=reference, runtime_tolerance=RUNTIME_TOLERANCE
+    )
 
 
 def optimised(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,30 +1,13 @@
-//! What names of inputs and outputs have in common: `h0` with `hn`, `in_hidden1` with `out_hidden1`, `state` with `new_state`.
+//! What the names of a state's input and output have in common: `h0` with `hn`, `in_hidden1` with `out_hidden1`, `state` with
+//! `new_state`.
+
+use crate::onnx::names::words;
 
 /// Words that tell what goes in from what comes out.
 const SIDES: [&str; 28] = [
     "in", "input", "inp", "i", "prev", "previous", "old", "init", "initial", "past", "last", "before", "out",
     "output", "o", "next", "new", "n", "cur", "current", "present", "final", "after", "t", "updated", "ret",
     "return", "to",
-];
-
-/// Words of an output that holds what comes next.
-const LOGITS: [&str; 16] = [
-    "logits",
-    "logit",
-    "log",
-    "logprobs",
-    "softmax",
-    "prob",
-    "probs",
-    "probabilities",
-    "score",
-    "scores",
-    "pred",
-    "predictions",
-    "y",
-    "output",
-    "out",
-    "decoder",
 ];
 
 /// What `name` is about, whichever side it is on: its words in lower case, without those that say in or out.
@@ -48,39 +31,6 @@ pub(super) fn stem(name: &str) -> Vec<String> {
 /// The same without its numbers: `h0` is the state before the first step, `hn` the one after the last.
 pub(super) fn bare_stem(name: &str) -> Vec<String> {
     stem(name).into_iter().filter(|word| !is_number(word)).collect()
-}
-
-/// Whether an output of this name is likely to hold logits.
-pub(super) fn is_logits(name: &str) -> bool {
-    words(name).iter().any(|word| LOGITS.contains(&word.as_str()))
-}
-
-/// Whether a dimension of this name counts sequences.
-pub(super) fn is_batch(name: &str) -> bool {
-    words(name)
-        .iter()
-        .any(|word| ["b", "batch", "n", "bs"].contains(&word.as_str()) || word.starts_with("batch"))
-}
-
-/// The words of a name, in lower case: runs of letters and runs of digits, split where small letters turn to capitals.
-fn words(name: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut before = None;
-    for char in name.chars() {
-        let kind = (char.is_alphabetic(), char.is_ascii_digit());
-        if kind != (false, false) {
-            let goes_on = before.is_some_and(|before: char| {
-                (before.is_alphabetic(), before.is_ascii_digit()) == kind
-                    && !(before.is_lowercase() && char.is_uppercase())
-            });
-            match words.last_mut().filter(|_| goes_on) {
-                Some(word) => word.extend(char.to_lowercase()),
-                None => words.push(char.to_lowercase().collect()),
-            }
-        }
-        before = Some(char);
-    }
-    words
 }
 
 fn is_number(word: &str) -> bool {
@@ -116,11 +66,5 @@ mod tests {
         for name in ["31", "input", "output.1", "in_0", "i", ""] {
             assert_eq!(stem(name), Vec::<String>::new(), "{name}");
         }
-    }
-
-    #[test]
-    fn dimensions_and_logits_by_name() {
-        assert!(is_batch("batch_size") && is_batch("N") && !is_batch("seq") && !is_batch("T"));
-        assert!(is_logits("log_softmax") && is_logits("y") && !is_logits("hn"));
     }
 }
