@@ -35,7 +35,7 @@ pub struct Model {
     pub hidden_sizes: Vec<usize>,
     /// The number of parameters.
     pub parameter_count: u64,
-    /// The type of the weights.
+    /// The type that the weights are held in: `f32`, `f16`, `bf16` or `int8`; `f32` if matrices differ in theirs.
     pub weights_dtype: &'static str,
     /// The size of a session's state, without bookkeeping.
     pub state_bytes: usize,

@@ -7,8 +7,7 @@ use std::time::SystemTime;
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
 use crate::error::{Error, Result};
-use crate::kernels::Kernel;
-use crate::lm::{Joint, Logits, Model, Row, Scratch, State, Tail, TokenId};
+use crate::lm::{Joint, LoadOptions, Logits, Model, Row, Scratch, State, Tail, TokenId};
 use crate::onnx::Understanding;
 use crate::text::{Tokenizer, TokenizerKind, escape_invisible};
 
@@ -74,18 +73,18 @@ pub struct Parts {
     pub understanding: Option<Arc<Understanding>>,
 }
 
-/// Loads the model folder `folder`, to run on `kernel`.
+/// Loads the model folder `folder`. What `options` leave open, its manifest decides.
 ///
 /// # Errors
 /// `Load` naming the file at fault, what was found in it and what was expected.
-pub fn load_folder(folder: &Path, kernel: Kernel) -> Result<Served> {
+pub fn load_folder(folder: &Path, options: impl Into<LoadOptions>) -> Result<Served> {
     let name = name_of(folder)?;
     let manifest = read_manifest(folder)?;
     let tokenizer = load_tokenizer(folder, &manifest)?;
     let initial_tokens = initial_tokens(&manifest, &tokenizer)?;
 
     let source = Source { folder, manifest: &manifest, tokenizer: &tokenizer };
-    let Computed { model, identity, understanding } = source.load(kernel)?;
+    let Computed { model, identity, understanding } = source.load(options.into())?;
     check_fit(&tokenizer, &manifest, model.info().vocab_size)?;
     let created = created(folder, &manifest.weights)?;
     let parts = Parts {

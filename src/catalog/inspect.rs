@@ -10,8 +10,7 @@ use super::manifest::{Manifest, NetworkSpec};
 use super::network::hints_of_folder;
 use super::weights::unreadable;
 use crate::error::{Error, Result};
-use crate::kernels::Kernel;
-use crate::lm::Cell;
+use crate::lm::{Cell, LoadOptions};
 use crate::onnx::{self, Hints, Understanding};
 
 /// What was found at a path.
@@ -61,13 +60,14 @@ pub struct Fitting {
 ///
 /// # Errors
 /// `Load` for anything else, and for a file that cannot be read. What is wrong with a folder or a graph is in [`Inspection::error`].
-pub fn inspect(path: &Path, kernel: Kernel) -> Result<Inspection> {
+pub fn inspect(path: &Path, options: impl Into<LoadOptions>) -> Result<Inspection> {
+    let options = options.into();
     if path.is_dir() {
         return Ok(match graph_without_manifest(path) {
             Some(file) => {
-                Inspection { error: load_folder(path, kernel).err(), ..inspect_graph(&file, kernel)? }
+                Inspection { error: load_folder(path, options).err(), ..inspect_graph(&file, options)? }
             }
-            None => inspect_folder(path, kernel),
+            None => inspect_folder(path, options),
         });
     }
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -75,7 +75,7 @@ pub fn inspect(path: &Path, kernel: Kernel) -> Result<Inspection> {
             let tensors = read_tensors(Path::new(""), &path.to_string_lossy())?;
             Ok(Inspection { tensors, ..Inspection::default() })
         }
-        Some("onnx") => inspect_graph(path, kernel),
+        Some("onnx") => inspect_graph(path, options),
         _ => Err(Error::load(format!(
             "`{}` is not a folder, expected a model folder, an `.onnx` file or a `.safetensors` file",
             path.display()
@@ -83,8 +83,8 @@ pub fn inspect(path: &Path, kernel: Kernel) -> Result<Inspection> {
     }
 }
 
-fn inspect_folder(folder: &Path, kernel: Kernel) -> Inspection {
-    let (served, error) = match load_folder(folder, kernel) {
+fn inspect_folder(folder: &Path, options: LoadOptions) -> Inspection {
+    let (served, error) = match load_folder(folder, options) {
         Ok(served) => (Some(served), None),
         Err(error) => (None, Some(error)),
     };
@@ -96,7 +96,7 @@ fn inspect_folder(folder: &Path, kernel: Kernel) -> Inspection {
         NetworkSpec::Graph(spec) => {
             let path = folder.join(&manifest.weights);
             let hints = hints_of_folder(folder, &manifest, spec);
-            let examined = || Some(onnx::examine(&path, &hints, kernel).ok()?.understanding);
+            let examined = || Some(onnx::examine(&path, &hints, options).ok()?.understanding);
             let loaded = served.as_ref().and_then(|served| served.understanding.as_deref().cloned());
             (Vec::new(), loaded.or_else(examined))
         }
@@ -105,9 +105,9 @@ fn inspect_folder(folder: &Path, kernel: Kernel) -> Inspection {
 }
 
 /// A graph without a manifest. The padding, which only a manifest can name, does not affect how it is understood.
-fn inspect_graph(path: &Path, kernel: Kernel) -> Result<Inspection> {
+fn inspect_graph(path: &Path, options: LoadOptions) -> Result<Inspection> {
     let examine = |hints: &Hints| {
-        onnx::examine(path, hints, kernel).map_err(|error| error.within(format!("`{}`", path.display())))
+        onnx::examine(path, hints, options).map_err(|error| error.within(format!("`{}`", path.display())))
     };
     let alone = examine(&Hints::default())?;
     let drafted = alone.understanding.interface.clone().filter(|drafted| drafted.window.is_some());

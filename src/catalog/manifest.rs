@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
-use crate::lm::Cell;
+use crate::lm::{Cell, WeightsType};
 use crate::text::{TokenizerKind, TokenizerSpec};
 
 pub use architecture::{DeclaredNetwork, KnownArchitecture};
@@ -20,6 +20,8 @@ pub use graph::GraphSpec;
 pub struct Manifest {
     /// The name of the weights file in the folder.
     pub weights: String,
+    /// The type that the weights are held in, unless the operator chooses one.
+    pub weights_type: Option<WeightsType>,
     /// The network.
     pub network: NetworkSpec,
     /// The name of the vocabulary file in the folder.
@@ -73,6 +75,8 @@ struct File {
     #[serde(rename = "format_version")]
     _format_version: u64,
     weights: String,
+    #[serde(default, deserialize_with = "weights_type")]
+    weights_dtype: Option<WeightsType>,
     architecture: Option<KnownArchitecture>,
     onnx: Option<graph::Onnx>,
     tokenizer: Tokenizer,
@@ -98,7 +102,7 @@ struct Tokenizer {
 
 impl File {
     fn check(self) -> Result<Manifest> {
-        let Self { weights, architecture, onnx, tokenizer, initial_tokens, .. } = self;
+        let Self { weights, weights_dtype, architecture, onnx, tokenizer, initial_tokens, .. } = self;
         for (key, name) in [("weights", &weights), ("tokenizer.file", &tokenizer.file)] {
             if name.is_empty() || name.starts_with("..") || name.contains(['/', '\\']) {
                 return Err(Error::load(format!(
@@ -125,6 +129,7 @@ impl File {
         let Tokenizer { kind, file, unk, eos, newline, lowercase, replace, pattern } = tokenizer;
         Ok(Manifest {
             weights,
+            weights_type: weights_dtype,
             network,
             tokenizer_file: file,
             tokenizer: TokenizerSpec { kind, unk, eos, newline, lowercase, replace, pattern },
@@ -147,6 +152,10 @@ fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
 
 fn cell<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cell>, D::Error> {
     one_of(deserializer, &Cell::ALL, Cell::name).map(Some)
+}
+
+fn weights_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WeightsType>, D::Error> {
+    one_of(deserializer, &WeightsType::ALL, WeightsType::name).map(Some)
 }
 
 fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TokenizerKind, D::Error> {

@@ -19,7 +19,7 @@ pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, Netw
 pub use weights::read_weights;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::Kernel;
+use crate::lm::LoadOptions;
 
 /// All models by name, and the default one.
 pub struct Catalog {
@@ -38,8 +38,8 @@ pub struct Selection {
     pub default_model: Option<String>,
     /// Whether one folder that cannot be loaded refuses them all; otherwise it is skipped, and among [`Catalog::failures`].
     pub strict: bool,
-    /// What the models run on.
-    pub kernel: Kernel,
+    /// How native models are held, and what they run on.
+    pub options: LoadOptions,
 }
 
 /// A folder that was skipped.
@@ -64,7 +64,7 @@ impl Catalog {
         let mut served = Vec::new();
         let mut failures = Vec::new();
         for folder in model_folders(&selection.models)? {
-            match load_folder(&folder, selection.kernel) {
+            match load_folder(&folder, selection.options) {
                 Ok(one) => served.push(one),
                 Err(error) => failures.push(Failure { folder, error }),
             }

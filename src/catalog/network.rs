@@ -8,8 +8,7 @@ use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, N
 use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::kernels::Kernel;
-use crate::lm::{Cell, Dtype, Model};
+use crate::lm::{Cell, Dtype, LoadOptions, Model};
 use crate::onnx::{self, Hints, Understanding, WindowHint};
 use crate::rnn::{GruForm, Rnn};
 use crate::text::{Tokenizer, escape_invisible};
@@ -31,28 +30,30 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Loads the weights that the manifest names, to run on `kernel`.
+    /// Loads the weights that the manifest names. What `options` leave open, the manifest decides.
     ///
     /// # Errors
     /// `Load` naming the file and what in it is at fault.
-    pub(super) fn load(&self, kernel: Kernel) -> Result<Computed> {
+    pub(super) fn load(&self, options: LoadOptions) -> Result<Computed> {
+        let options = LoadOptions { weights: options.weights.or(self.manifest.weights_type), ..options };
         let computed = match &self.manifest.network {
             NetworkSpec::Declared(network) => {
                 let file = read(self.folder, &self.manifest.weights)?;
-                declared(&file, network, kernel)
+                declared(&file, network, options)
             }
             NetworkSpec::Graph(spec) => {
                 let hints = hints(spec, self.tokenizer)?;
-                self.graph(spec, &hints, kernel)
+                self.graph(spec, &hints, options)
             }
         };
         computed.map_err(|error| error.within(format!("`{}`", self.manifest.weights)))
     }
 
-    fn graph(&self, spec: &GraphSpec, hints: &Hints, kernel: Kernel) -> Result<Computed> {
+    fn graph(&self, spec: &GraphSpec, hints: &Hints, options: LoadOptions) -> Result<Computed> {
         let path = self.folder.join(&self.manifest.weights);
-        let onnx::Loaded { model, understanding } = onnx::load(&path, hints, kernel)?;
+        let onnx::Loaded { model, understanding } = onnx::load(&path, hints, options)?;
         agree(&spec.architecture, &understanding, model.info().vocab_size)?;
+        self.check_weights_type(&understanding)?;
         let mut digest = Digest::default();
         digest.field(&read(self.folder, &self.manifest.weights)?);
         for file in &understanding.external_files {
@@ -61,6 +62,16 @@ impl Source<'_> {
         }
         let identity = graph_identity(digest, hints, model.info().effective_dtype);
         Ok(Computed { model, identity, understanding: Some(understanding) })
+    }
+
+    /// Refuses a type of weights for a graph whose weights are tract's.
+    fn check_weights_type(&self, understanding: &Understanding) -> Result<()> {
+        match (self.manifest.weights_type, &understanding.network) {
+            (Some(_), None) => Err(Error::load(
+                "`weights_dtype` was found, but the graph's network is not recognised and runs as it is; expected a manifest without this key",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -85,9 +96,9 @@ pub(super) fn hints_of_folder(folder: &Path, manifest: &Manifest, spec: &GraphSp
     known.unwrap_or_else(|_| spec.hints(None))
 }
 
-fn declared(file: &[u8], network: &DeclaredNetwork, kernel: Kernel) -> Result<Computed> {
+fn declared(file: &[u8], network: &DeclaredNetwork, options: LoadOptions) -> Result<Computed> {
     let weights = read_weights(file, network)?;
-    let model = Arc::new(Rnn::new(&network.architecture, weights, kernel)?);
+    let model = Arc::new(Rnn::new(&network.architecture, weights, options)?);
     let identity = declared_identity(file, network, model.info().effective_dtype);
     Ok(Computed { model, identity, understanding: None })
 }

@@ -12,6 +12,7 @@ use super::json;
 use crate::catalog::{self, Inspection};
 use crate::config::Config;
 use crate::kernels::Kernel;
+use crate::lm::LoadOptions;
 use report::Report;
 
 #[derive(Args)]
@@ -31,13 +32,15 @@ pub(super) struct InspectArgs {
 
 /// Prints all that was understood, and then fails if the folder cannot be served.
 pub(super) fn run(args: &InspectArgs) -> Outcome {
-    let kernel = Kernel::choose(Config::from_environment()?.engine.kernel.forced())?;
-    let mut inspection = catalog::inspect(&args.path, kernel)?;
+    let config = Config::from_environment()?;
+    let kernel = Kernel::choose(config.engine.kernel.forced())?;
+    let options = LoadOptions { weights: config.weights, ..kernel.into() };
+    let mut inspection = catalog::inspect(&args.path, options)?;
     if args.write_manifest {
         let written = write_manifest(args, &inspection)?;
         writeln!(stderr(), "wrote `{}`", written.display())?;
         // What is still wrong with the folder is said at once.
-        inspection = catalog::inspect(&args.path, kernel)?;
+        inspection = catalog::inspect(&args.path, options)?;
     }
     let report = Report::new(inspection);
     let out = &mut stdout().lock();

@@ -18,6 +18,14 @@ pub struct EngineOptions {
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub kernel: Kernel,
 
+    /// Whether a model keeps what its first layer computes from each token it has read: `auto` does within `--fold-embedding-max-bytes`, `on` for every token
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub fold_embedding: FoldEmbedding,
+
+    /// Maximum bytes that `--fold-embedding auto` takes for each model
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
+    pub fold_embedding_max_bytes: Bytes,
+
     /// Maximum number of rows that one turn computes together
     #[arg(long, value_name = "N", default_value = "256", value_parser = count())]
     pub max_batch: usize,
@@ -61,6 +69,28 @@ pub struct EngineOptions {
     /// Time that a parked job waits for its reader before it is cancelled
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub stall_timeout: Duration,
+}
+
+impl EngineOptions {
+    /// Bytes in which a model may keep its first layer's input product.
+    pub fn fold_bytes_max(&self) -> usize {
+        match self.fold_embedding {
+            FoldEmbedding::Auto => self.fold_embedding_max_bytes.0,
+            FoldEmbedding::On => usize::MAX,
+            FoldEmbedding::Off => 0,
+        }
+    }
+}
+
+/// Whether the first layer's input product is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FoldEmbedding {
+    /// Within a bound of memory.
+    Auto,
+    /// For every token that is read.
+    On,
+    /// Never.
+    Off,
 }
 
 /// The instruction sets that the kernels are written for.

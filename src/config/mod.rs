@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
-pub use engine::{EngineOptions, Kernel};
+pub use engine::{EngineOptions, FoldEmbedding, Kernel};
 pub use http::HttpOptions;
 pub use limits::Limits;
 pub use sessions::{Evict, SessionOptions};
@@ -29,6 +29,7 @@ pub use table::markdown_table;
 pub use values::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::lm::WeightsType;
 
 /// The name of the subcommand that takes these options.
 pub const SUBCOMMAND: &str = "serve";
@@ -51,6 +52,10 @@ pub struct Config {
     /// Fail if any model cannot be loaded, instead of reporting it and serving the others
     #[arg(long)]
     pub strict: bool,
+
+    /// The type that weights are held in; by default the one in the manifest, or else `as-stored`
+    #[arg(long, value_name = "TYPE", value_parser = values::weights_type())]
+    pub weights: Option<WeightsType>,
 
     /// The address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]

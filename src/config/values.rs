@@ -5,6 +5,10 @@ use std::str::FromStr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::lm::WeightsType;
+
 /// A number of bytes, written `1048576`, `1MiB` or `1.5GiB`; `kB`, `MB` and `GB` are powers of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub usize);
@@ -82,6 +86,12 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
         Ok(threads @ 1..=1024) => Ok(threads),
         _ => Err("expected `auto` or a number from 1 to 1024".to_owned()),
     }
+}
+
+/// A type of weights, by its name.
+pub(super) fn weights_type() -> impl TypedValueParser<Value = WeightsType> {
+    let known = |name: String| WeightsType::named(&name).expect("only possible values get here");
+    PossibleValuesParser::new(WeightsType::ALL.map(WeightsType::name)).map(known)
 }
 
 /// A whole number of at least one.

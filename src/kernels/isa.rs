@@ -4,7 +4,10 @@
 //! may use. The compiler turns loops over single values into vector code. The product's tile is written in vectors:
 //! a tile that the compiler vectorises itself may spill its sums from registers, and was up to twenty times slower.
 
+use half::{bf16, f16};
+
 use super::Kernel;
+use super::element::Element;
 use super::product::{Tile, tile};
 
 /// Work that is compiled once for each instruction set. `run` and everything it calls must be `#[inline(always)]`.
@@ -29,12 +32,16 @@ pub(crate) trait Isa: Copy {
     fn splat(self, value: f32) -> Self::Vector;
     /// The first values of a slice.
     fn load(self, values: &[f32]) -> Self::Vector;
+    /// The first values of a slice, widened; they must be finite.
+    fn load_f16(self, values: &[f16]) -> Self::Vector;
+    /// The first values of a slice, widened.
+    fn load_bf16(self, values: &[bf16]) -> Self::Vector;
     /// Writes the first values of a slice.
     fn store(self, vector: Self::Vector, values: &mut [f32]);
     /// `x * weight + sum`, rounded once where the processor can.
     fn mul_add(self, x: Self::Vector, weight: Self::Vector, sum: Self::Vector) -> Self::Vector;
     /// Computes a tile of at most [`Self::ROWS`] rows.
-    fn tile(self, tile: &mut Tile<'_>);
+    fn tile<T: Element>(self, tile: &mut Tile<'_, T>);
 }
 
 impl Kernel {
@@ -53,7 +60,7 @@ impl Kernel {
             match self {
                 // SAFETY: the assertion above has checked that the processor has AVX-512F.
                 Kernel::Avx512 => return unsafe { run_avx512(task, Avx512::assume()) },
-                // SAFETY: the assertion above has checked that the processor has AVX2 and FMA.
+                // SAFETY: the assertion above has checked that the processor has AVX2, FMA and F16C.
                 Kernel::Avx2 => return unsafe { run_avx2(task, Avx2::assume()) },
                 Kernel::Portable => {}
             }
@@ -69,7 +76,7 @@ fn run_avx512<T: Task>(task: T, isa: super::x86::Avx512) -> T::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn run_avx2<T: Task>(task: T, isa: super::x86::Avx2) -> T::Output {
     task.run(isa)
 }
@@ -95,6 +102,18 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    fn load_f16(self, values: &[f16]) -> [f32; 16] {
+        let values: &[f16; 16] = values.first_chunk().expect("a register's worth of values");
+        std::array::from_fn(|lane| values[lane].widen())
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, values: &[bf16]) -> [f32; 16] {
+        let values: &[bf16; 16] = values.first_chunk().expect("a register's worth of values");
+        std::array::from_fn(|lane| values[lane].widen())
+    }
+
+    #[inline(always)]
     fn store(self, vector: [f32; 16], values: &mut [f32]) {
         values[..16].copy_from_slice(&vector);
     }
@@ -110,12 +129,12 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn tile(self, t: &mut Tile<'_>) {
+    fn tile<T: Element>(self, t: &mut Tile<'_, T>) {
         for column in (0..64).step_by(16) {
             match t.rows {
-                1 => tile::<Self, 1, 1>(self, t, column),
-                2 => tile::<Self, 2, 1>(self, t, column),
-                _ => tile::<Self, 3, 1>(self, t, column),
+                1 => tile::<Self, T, 1, 1>(self, t, column),
+                2 => tile::<Self, T, 2, 1>(self, t, column),
+                _ => tile::<Self, T, 3, 1>(self, t, column),
             }
         }
     }

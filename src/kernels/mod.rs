@@ -7,6 +7,8 @@
 //! have, the vector instructions themselves, and prefetching. It knows rows and columns, but no cells and no models.
 
 mod current;
+mod element;
+mod int8;
 mod isa;
 mod matrix;
 mod packed;
@@ -15,6 +17,8 @@ mod product;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use element::Element;
+pub(crate) use int8::{DEPTH_MAX, Int8Block, quantise};
 pub(crate) use isa::{Isa, Task};
 pub(crate) use matrix::{Rows, RowsMut};
 pub(crate) use packed::{Packed, pad_columns};
@@ -27,7 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub enum Kernel {
     /// x86-64 with AVX-512F.
     Avx512,
-    /// x86-64 with AVX2 and FMA.
+    /// x86-64 with AVX2, FMA and F16C.
     Avx2,
     /// Whatever the build targets.
     Portable,
@@ -87,8 +91,11 @@ impl Kernel {
         #[cfg(target_arch = "x86_64")]
         let features = [
             ("fma", is_x86_feature_detected!("fma")),
+            ("f16c", is_x86_feature_detected!("f16c")),
             ("avx2", is_x86_feature_detected!("avx2")),
             ("avx512f", is_x86_feature_detected!("avx512f")),
+            ("avx512bw", is_x86_feature_detected!("avx512bw")),
+            ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
         ];
         #[cfg(not(target_arch = "x86_64"))]
         let features: [(&str, bool); 0] = [];
@@ -99,7 +106,12 @@ impl Kernel {
     fn is_supported(self) -> bool {
         match self {
             Kernel::Avx512 => is_x86_feature_detected!("avx512f"),
-            Kernel::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            // Every processor with AVX2 so far has the other two.
+            Kernel::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
             Kernel::Portable => true,
         }
     }

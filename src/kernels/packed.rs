@@ -1,12 +1,17 @@
 //! A weight matrix laid out for the kernels, once, at load.
 
+use half::{bf16, f16};
+
+use super::element::Element;
+use super::int8::{Int8Block, Int8Lines, Int8Product};
+
 /// Output columns of a panel.
 pub(crate) const PANEL: usize = 64;
 
 /// The weights by which one input value is multiplied in one panel.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(crate) struct Line(pub [f32; PANEL]);
+pub(crate) struct Line<T>(pub(crate) [T; PANEL]);
 
 /// A matrix `[columns, depth]`, as PyTorch stores it, cut into panels of [`PANEL`] output columns: panel after panel,
 /// `depth` lines each.
@@ -14,28 +19,41 @@ pub(crate) struct Line(pub [f32; PANEL]);
 /// Products with any number of rows read the same copy from front to back. The columns come in blocks, each padded with
 /// zeros to whole panels, so that a product can write one block without touching its neighbour.
 pub(crate) struct Packed {
-    lines: Vec<Line>,
+    lines: Lines,
     depth: usize,
     panels: usize,
 }
 
+/// The lines of all panels, in the type that the weights are held in.
+pub(crate) enum Lines {
+    F32(Vec<Line<f32>>),
+    F16(Vec<Line<f16>>),
+    Bf16(Vec<Line<bf16>>),
+    Int8(Int8Lines),
+}
+
 impl Packed {
-    /// Packs row-major blocks `[columns of the block, depth]`, each of which begins at a panel of its own. `widen` turns a
-    /// stored value into an `f32`.
-    pub(crate) fn new<T: Copy>(depth: usize, blocks: &[&[T]], widen: impl Fn(T) -> f32) -> Self {
+    /// Packs row-major blocks `[columns of the block, depth]`, each of which begins at a panel of its own.
+    pub(crate) fn new<T: Element>(depth: usize, blocks: &[&[T]]) -> Self {
         let panels = blocks.iter().map(|block| (block.len() / depth).div_ceil(PANEL)).sum();
-        let mut lines = vec![Line([0.0; PANEL]); panels * depth];
+        let mut lines = vec![Line([T::default(); PANEL]); panels * depth];
         let mut first = 0;
         for block in blocks {
             for (column, weights) in block.chunks_exact(depth).enumerate() {
                 let panel = &mut lines[(first + column / PANEL) * depth..][..depth];
                 for (line, &weight) in panel.iter_mut().zip(weights) {
-                    line.0[column % PANEL] = widen(weight);
+                    line.0[column % PANEL] = weight;
                 }
             }
             first += (block.len() / depth).div_ceil(PANEL);
         }
-        Self { lines, depth, panels }
+        Self { lines: T::lines(lines), depth, panels }
+    }
+
+    /// Packs blocks of int8 weights, each of which begins at a panel of its own.
+    pub(crate) fn int8(depth: usize, blocks: &[Int8Block<'_>]) -> Self {
+        let panels = blocks.iter().map(|block| block.scales.len().div_ceil(PANEL)).sum();
+        Self { lines: Lines::Int8(Int8Lines::new(depth, blocks)), depth, panels }
     }
 
     /// Values of one row of activations.
@@ -43,26 +61,38 @@ impl Packed {
         self.depth
     }
 
-    /// Number of panels.
-    pub(crate) fn panels(&self) -> usize {
-        self.panels
-    }
-
     /// Output columns, padding included.
     pub(crate) fn columns(&self) -> usize {
         self.panels * PANEL
     }
 
-    /// A panel, `[depth]` lines.
-    #[inline(always)]
-    pub(crate) fn panel(&self, index: usize) -> &[Line] {
-        &self.lines[index * self.depth..][..self.depth]
+    /// Values of working memory that a product takes for each row of activations.
+    pub(crate) fn room(&self) -> usize {
+        match &self.lines {
+            Lines::F32(_) | Lines::F16(_) | Lines::Bf16(_) => 0,
+            Lines::Int8(lines) => Int8Product::room(lines),
+        }
+    }
+
+    /// The lines of all panels, `[panels, depth]`.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     /// Writes the weights of output column `column` of the first block, `[depth]`: the row that was packed there.
     pub(crate) fn copy_column(&self, column: usize, weights: &mut [f32]) {
-        for (weight, line) in weights.iter_mut().zip(self.panel(column / PANEL)) {
-            *weight = line.0[column % PANEL];
+        match &self.lines {
+            Lines::F32(lines) => self.widen_column(lines, column, weights),
+            Lines::F16(lines) => self.widen_column(lines, column, weights),
+            Lines::Bf16(lines) => self.widen_column(lines, column, weights),
+            Lines::Int8(lines) => lines.copy_column(column, weights),
+        }
+    }
+
+    fn widen_column<T: Element>(&self, lines: &[Line<T>], column: usize, weights: &mut [f32]) {
+        let panel = &lines[column / PANEL * self.depth..][..self.depth];
+        for (weight, line) in weights.iter_mut().zip(panel) {
+            *weight = line.0[column % PANEL].widen();
         }
     }
 }
@@ -86,16 +116,32 @@ mod tests {
         let depth = 3;
         let first: Vec<f32> = (0..70 * depth).map(|x| x as f32 + 1.0).collect();
         let second: Vec<f32> = (0..2 * depth).map(|x| -(x as f32) - 1.0).collect();
-        let packed = Packed::new(depth, &[&first[..], &second], |value| value);
+        let packed = Packed::new(depth, &[&first[..], &second]);
 
-        assert_eq!((packed.panels(), packed.columns(), packed.depth()), (3, 192, 3));
-        assert_eq!(packed.panel(1)[2].0[5], first[69 * depth + 2]);
-        assert_eq!(packed.panel(1)[2].0[6], 0.0);
-        assert_eq!(packed.panel(2)[1].0[1], second[depth + 1]);
-        assert_eq!(packed.panel(0).as_ptr() as usize % 64, 0);
+        assert_eq!((packed.columns(), packed.depth()), (192, 3));
+        let Lines::F32(lines) = packed.lines() else { panic!("lines that are not f32") };
+        let panel = |index: usize| &lines[index * depth..][..depth];
+        assert_eq!(panel(1)[2].0[5], first[69 * depth + 2]);
+        assert_eq!(panel(1)[2].0[6], 0.0);
+        assert_eq!(panel(2)[1].0[1], second[depth + 1]);
+        assert_eq!(panel(0).as_ptr() as usize % 64, 0);
+    }
 
-        let mut column = [0.0; 3];
-        packed.copy_column(69, &mut column);
-        assert_eq!(column, first[69 * depth..]);
+    #[test]
+    fn a_column_is_copied_out_as_it_was_packed() {
+        let depth = 3;
+        let values: Vec<f32> = (0..70 * depth).map(|x| x as f32 + 1.0).collect();
+        let halves: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
+        let bfloats: Vec<bf16> = values.iter().map(|&value| bf16::from_f32(value)).collect();
+        let packed = [
+            Packed::new(depth, &[&values[..]]),
+            Packed::new(depth, &[&halves[..]]),
+            Packed::new(depth, &[&bfloats[..]]),
+        ];
+        for packed in packed {
+            let mut column = [0.0; 3];
+            packed.copy_column(69, &mut column);
+            assert_eq!(column, values[69 * depth..]);
+        }
     }
 }

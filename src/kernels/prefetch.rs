@@ -15,17 +15,17 @@ pub(crate) struct Prefetch {
 }
 
 const CACHE_LINE: usize = 64;
-const PER_LINE: usize = size_of::<Line>() / CACHE_LINE;
 
 impl Prefetch {
     /// The share of the lines after `slab`, as many as it has itself, that the first of the remaining `tiles` fetches.
     #[inline(always)]
-    pub(crate) fn after(slab: &[Line], tiles: Range<usize>) -> Self {
-        // The first four tiles fetch a quarter each; fewer share all of it.
+    pub(crate) fn after<T>(slab: &[Line<T>], tiles: Range<usize>) -> Self {
+        let per_line = size_of::<Line<T>>() / CACHE_LINE;
+        // A line of weights is several cache lines: so many tiles fetch one of them each, fewer share them all.
         let cache_lines = match tiles.end {
             1 => 0,
-            _ if tiles.start >= PER_LINE => 0,
-            all => PER_LINE.div_ceil(all),
+            _ if tiles.start >= per_line => 0,
+            all => per_line.div_ceil(all),
         };
         let start = slab.as_ptr_range().end.cast::<u8>();
         Self { next: start.wrapping_add(tiles.start * cache_lines * slab.len() * CACHE_LINE), cache_lines }

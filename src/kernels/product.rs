@@ -4,9 +4,12 @@
 //! already, whatever the number of rows and the shape of the tile. So a row's numbers do not depend on its neighbours,
 //! and a chain that is interrupted and resumed gives the same bits as one that is not.
 
+use super::Kernel;
+use super::element::Element;
+use super::int8::Int8Product;
 use super::isa::{Isa, Task};
 use super::matrix::{Rows, RowsMut};
-use super::packed::{Line, PANEL, Packed};
+use super::packed::{Line, Lines, PANEL, Packed};
 use super::prefetch::Prefetch;
 
 /// `c[i, j] = start[i, j] + sum over k of a[i, k] * w[k, j]`, `c` being `[a.count, w.columns()]`.
@@ -19,6 +22,8 @@ pub(crate) struct Product<'a> {
     pub(crate) start: Start<'a>,
     /// The sums. Padding columns are written too.
     pub(crate) c: RowsMut<'a>,
+    /// Working memory: at least [`Packed::room`] values for each row.
+    pub(crate) room: &'a mut [f32],
 }
 
 /// What a sum starts from.
@@ -30,38 +35,57 @@ pub(crate) enum Start<'a> {
     Resume,
 }
 
-impl Task for Product<'_> {
-    type Output = ();
-
-    /// Goes through the panels, through each panel slab by slab, and for each slab through all rows: weights are fetched
-    /// from memory once, and from the nearest cache for every tile except the first.
-    #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) {
-        let tiles = self.a.count.div_ceil(I::ROWS);
-        for panel in 0..self.w.panels() {
-            // A single tile uses the weights once: without slabs it keeps its sums in registers.
-            let slab_max = if tiles > 1 { SLAB_MAX } else { self.w.depth() };
-            for (index, lines) in self.w.panel(panel).chunks(slab_max).enumerate() {
-                self.slab(isa, Slab { lines, panel, depth: index * slab_max }, tiles);
-            }
+impl Product<'_> {
+    /// Computes the product with the instructions of `kernel`.
+    pub(crate) fn run(self, kernel: Kernel) {
+        match self.w.lines() {
+            Lines::F32(lines) => kernel.run(FloatProduct { lines, product: self }),
+            Lines::F16(lines) => kernel.run(FloatProduct { lines, product: self }),
+            Lines::Bf16(lines) => kernel.run(FloatProduct { lines, product: self }),
+            Lines::Int8(lines) => kernel.run_integers(Int8Product { lines, product: self }),
         }
     }
+}
+
+/// A product over weights of a float type.
+struct FloatProduct<'a, T> {
+    lines: &'a [Line<T>],
+    product: Product<'a>,
 }
 
 /// Lines that one tile goes through before the next tile does: 16 KiB, half of the smallest first-level cache.
 const SLAB_MAX: usize = 64;
 
 /// A part of a panel's depth.
-struct Slab<'a> {
-    lines: &'a [Line],
+struct Slab<'a, T> {
+    lines: &'a [Line<T>],
     panel: usize,
     /// The index of the input value by which the first line is multiplied.
     depth: usize,
 }
 
+impl<T: Element> Task for FloatProduct<'_, T> {
+    type Output = ();
+
+    /// Goes through the panels, through each panel slab by slab, and for each slab through all rows: weights are fetched
+    /// from memory once, and from the nearest cache for every tile except the first.
+    #[inline(always)]
+    fn run<I: Isa>(mut self, isa: I) {
+        let depth = self.product.w.depth();
+        // A single tile uses the weights once: without slabs it keeps its sums in registers.
+        let slab_max = if self.product.a.count > I::ROWS { SLAB_MAX } else { depth };
+        for (panel, lines) in self.lines.chunks_exact(depth).enumerate() {
+            for (index, lines) in lines.chunks(slab_max).enumerate() {
+                self.product.slab(isa, &Slab { lines, panel, depth: index * slab_max });
+            }
+        }
+    }
+}
+
 impl Product<'_> {
     #[inline(always)]
-    fn slab<I: Isa>(&mut self, isa: I, slab: Slab<'_>, tiles: usize) {
+    fn slab<I: Isa, T: Element>(&mut self, isa: I, slab: &Slab<'_, T>) {
+        let tiles = self.a.count.div_ceil(I::ROWS);
         let column = slab.panel * PANEL;
         let mut first = 0;
         for index in 0..tiles {
@@ -86,11 +110,11 @@ impl Product<'_> {
 }
 
 /// A few rows times a slab.
-pub(crate) struct Tile<'a> {
+pub(crate) struct Tile<'a, T> {
     pub(crate) rows: usize,
     a: &'a [f32],
     a_stride: usize,
-    lines: &'a [Line],
+    lines: &'a [Line<T>],
     start: Start<'a>,
     c: &'a mut [f32],
     c_stride: usize,
@@ -99,7 +123,11 @@ pub(crate) struct Tile<'a> {
 
 /// Multiplies `ROWS` rows by the `VECTORS` registers of columns of the slab from `column` on, with all sums in registers.
 #[inline(always)]
-pub(crate) fn tile<I: Isa, const ROWS: usize, const VECTORS: usize>(isa: I, t: &mut Tile<'_>, column: usize) {
+pub(crate) fn tile<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
+    isa: I,
+    t: &mut Tile<'_, T>,
+    column: usize,
+) {
     let depth = t.lines.len();
     // All slices have one known length, so the inner loop checks no bounds.
     let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &t.a[r * t.a_stride..][..depth]);
@@ -109,12 +137,12 @@ pub(crate) fn tile<I: Isa, const ROWS: usize, const VECTORS: usize>(isa: I, t: &
             Start::Bias(bias) => &bias[column..][..VECTORS * I::LANES],
             Start::Resume => &t.c[r * t.c_stride + column..][..VECTORS * I::LANES],
         };
-        *sums = std::array::from_fn(|v| isa.load(&start[v * I::LANES..]));
+        *sums = load(isa, start);
     }
     for (k, line) in t.lines.iter().enumerate() {
         t.prefetch.line(k);
         let weights = &line.0[column..][..VECTORS * I::LANES];
-        let weights: [I::Vector; VECTORS] = std::array::from_fn(|v| isa.load(&weights[v * I::LANES..]));
+        let weights: [I::Vector; VECTORS] = load(isa, weights);
         for (sums, row) in sums.iter_mut().zip(rows) {
             let x = isa.splat(row[k]);
             for (sum, weights) in sums.iter_mut().zip(weights) {
@@ -128,4 +156,15 @@ pub(crate) fn tile<I: Isa, const ROWS: usize, const VECTORS: usize>(isa: I, t: &
             isa.store(sum, &mut c[v * I::LANES..]);
         }
     }
+}
+
+/// Loads the first `VECTORS` registers of `values`. A loop, since a closure is a function of its own that is compiled without
+/// the instruction set: instructions would be calls in it, up to ten times slower where a load takes several.
+#[inline(always)]
+fn load<I: Isa, T: Element, const VECTORS: usize>(isa: I, values: &[T]) -> [I::Vector; VECTORS] {
+    let mut vectors = [isa.splat(0.0); VECTORS];
+    for (v, vector) in vectors.iter_mut().enumerate() {
+        *vector = T::load(isa, &values[v * I::LANES..]);
+    }
+    vectors
 }

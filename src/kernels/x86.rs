@@ -2,6 +2,9 @@
 
 use std::arch::x86_64::*;
 
+use half::{bf16, f16};
+
+use super::element::Element;
 use super::isa::Isa;
 use super::product::{Tile, tile};
 
@@ -36,6 +39,23 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn load_f16(self, values: &[f16]) -> __m512 {
+        let values: &[f16; 16] = values.first_chunk().expect("a register's worth of values");
+        // SAFETY: `self` proves that the processor has the instructions, and the array is as long as the half register.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(values.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, values: &[bf16]) -> __m512 {
+        let values: &[bf16; 16] = values.first_chunk().expect("a register's worth of values");
+        // SAFETY: `self` proves that the processor has the instructions, and the array is as long as the half register.
+        unsafe {
+            let narrow = _mm256_loadu_si256(values.as_ptr().cast());
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)))
+        }
+    }
+
+    #[inline(always)]
     fn store(self, vector: __m512, values: &mut [f32]) {
         let values: &mut [f32; 16] = values.first_chunk_mut().expect("room for a register");
         // SAFETY: `self` proves that the processor has the instruction, and the array is as long as the register.
@@ -49,25 +69,25 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn tile(self, t: &mut Tile<'_>) {
+    fn tile<T: Element>(self, t: &mut Tile<'_, T>) {
         match t.rows {
-            1 => tile::<Self, 1, 4>(self, t, 0),
-            2 => tile::<Self, 2, 4>(self, t, 0),
-            3 => tile::<Self, 3, 4>(self, t, 0),
-            4 => tile::<Self, 4, 4>(self, t, 0),
-            5 => tile::<Self, 5, 4>(self, t, 0),
-            _ => tile::<Self, 6, 4>(self, t, 0),
+            1 => tile::<Self, T, 1, 4>(self, t, 0),
+            2 => tile::<Self, T, 2, 4>(self, t, 0),
+            3 => tile::<Self, T, 3, 4>(self, t, 0),
+            4 => tile::<Self, T, 4, 4>(self, t, 0),
+            5 => tile::<Self, T, 5, 4>(self, t, 0),
+            _ => tile::<Self, T, 6, 4>(self, t, 0),
         }
     }
 }
 
-/// AVX2 with FMA: 16 registers, of which a full tile takes 12 for sums.
+/// AVX2 with FMA and F16C: 16 registers, of which a full tile takes 12 for sums.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// # Safety
-    /// The processor must have AVX2 and FMA.
+    /// The processor must have AVX2, FMA and F16C.
     pub(crate) unsafe fn assume() -> Self {
         Self(())
     }
@@ -92,6 +112,23 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn load_f16(self, values: &[f16]) -> __m256 {
+        let values: &[f16; 8] = values.first_chunk().expect("a register's worth of values");
+        // SAFETY: `self` proves that the processor has the instructions, and the array is as long as the half register.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(values.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, values: &[bf16]) -> __m256 {
+        let values: &[bf16; 8] = values.first_chunk().expect("a register's worth of values");
+        // SAFETY: `self` proves that the processor has the instructions, and the array is as long as the half register.
+        unsafe {
+            let narrow = _mm_loadu_si128(values.as_ptr().cast());
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(narrow)))
+        }
+    }
+
+    #[inline(always)]
     fn store(self, vector: __m256, values: &mut [f32]) {
         let values: &mut [f32; 8] = values.first_chunk_mut().expect("room for a register");
         // SAFETY: `self` proves that the processor has the instruction, and the array is as long as the register.
@@ -105,14 +142,14 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn tile(self, t: &mut Tile<'_>) {
+    fn tile<T: Element>(self, t: &mut Tile<'_, T>) {
         match t.rows {
-            1 => tile::<Self, 1, 8>(self, t, 0),
-            2 => (0..64).step_by(32).for_each(|column| tile::<Self, 2, 4>(self, t, column)),
-            3 => (0..64).step_by(16).for_each(|column| tile::<Self, 3, 2>(self, t, column)),
-            4 => (0..64).step_by(16).for_each(|column| tile::<Self, 4, 2>(self, t, column)),
-            5 => (0..64).step_by(16).for_each(|column| tile::<Self, 5, 2>(self, t, column)),
-            _ => (0..64).step_by(16).for_each(|column| tile::<Self, 6, 2>(self, t, column)),
+            1 => tile::<Self, T, 1, 8>(self, t, 0),
+            2 => (0..64).step_by(32).for_each(|column| tile::<Self, T, 2, 4>(self, t, column)),
+            3 => (0..64).step_by(16).for_each(|column| tile::<Self, T, 3, 2>(self, t, column)),
+            4 => (0..64).step_by(16).for_each(|column| tile::<Self, T, 4, 2>(self, t, column)),
+            5 => (0..64).step_by(16).for_each(|column| tile::<Self, T, 5, 2>(self, t, column)),
+            _ => (0..64).step_by(16).for_each(|column| tile::<Self, T, 6, 2>(self, t, column)),
         }
     }
 }

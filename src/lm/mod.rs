@@ -6,6 +6,7 @@
 mod cost;
 mod distribution;
 pub mod fake;
+mod load_options;
 mod logsumexp;
 pub mod math;
 mod model;
@@ -20,6 +21,7 @@ mod window;
 
 pub use cost::{Cost, Extent};
 pub use distribution::Distribution;
+pub use load_options::{LoadOptions, WeightsType};
 pub use logsumexp::LogSumExp;
 pub use model::{Backend, Cell, Dtype, Logits, Model, ModelInfo, Row, RowError, RowIndex, Sink};
 pub use scratch::Scratch;

@@ -115,9 +115,10 @@ pub struct ModelInfo {
     pub state_len: usize,
     /// Number of weights; tied ones count once.
     pub parameter_count: u64,
-    /// The type of the weights in their file; `F32` where they differ in theirs.
+    /// The type that the weights are held in; `F32` where they differ in theirs.
     pub weights_dtype: Dtype,
-    /// The type whose numbers are multiplied: part of a model's identity, since states are numbers of one type.
+    /// The type whose precision the numbers have: `F32` where they are those of the file, since widening changes none; otherwise
+    /// what they were rounded to. It is part of a model's identity, because states belong to numbers.
     pub effective_dtype: Dtype,
     /// What computes the model.
     pub backend: Backend,
@@ -171,7 +172,7 @@ impl Cell {
     }
 }
 
-/// The type of stored weights.
+/// A type of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     /// IEEE single precision.
@@ -180,6 +181,8 @@ pub enum Dtype {
     F16,
     /// bfloat16: the upper half of an `f32`.
     Bf16,
+    /// Integers in `-127..=127`, with a scale for each output column.
+    Int8,
 }
 
 impl Dtype {
@@ -189,6 +192,7 @@ impl Dtype {
             Dtype::F32 => "f32",
             Dtype::F16 => "f16",
             Dtype::Bf16 => "bf16",
+            Dtype::Int8 => "int8",
         }
     }
 }

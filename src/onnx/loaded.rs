@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::{Hints, Understanding};
 use crate::error::Result;
-use crate::kernels::Kernel;
-use crate::lm::Model;
+use crate::lm::{LoadOptions, Model};
 
 /// A graph, whether or not it can be served.
 pub struct Examined {
@@ -28,7 +27,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// `Load` naming the node, input or output at fault, what was found and what was expected.
-pub fn load(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Loaded> {
-    let Examined { model, understanding } = super::examine(path, hints, kernel)?;
+pub fn load(path: &Path, hints: &Hints, options: impl Into<LoadOptions>) -> Result<Loaded> {
+    let Examined { model, understanding } = super::examine(path, hints, options.into())?;
     Ok(Loaded { model: model?, understanding })
 }

@@ -31,7 +31,7 @@ pub use port::{Dim, Element, Port};
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::Result;
-use crate::kernels::Kernel;
+use crate::lm::LoadOptions;
 use graph::Graph;
 
 /// A graph that is not lowered.
@@ -48,7 +48,7 @@ struct Candidate<'a> {
 ///
 /// # Errors
 /// `Load` when the file does not hold a graph.
-pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
+pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Examined> {
     let graph = file::read_graph(path)?;
     let mut understanding = Understanding::of(&graph, hints);
     let found = match allow::check(&graph).and_then(|()| recognise::recognise(&graph)) {
@@ -72,7 +72,7 @@ pub fn examine(path: &Path, hints: &Hints, kernel: Kernel) -> Result<Examined> {
             drop(graph);
             let model = reading.and_then(|reading| {
                 understanding.warnings.extend(reading.warning.clone());
-                reading.model(lowered, kernel)
+                reading.model(lowered, options)
             });
             Ok(Examined { model, understanding })
         }

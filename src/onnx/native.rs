@@ -10,8 +10,7 @@ use super::hints::WindowHint;
 use super::lower::Lowered;
 use super::recognise::Usage;
 use crate::error::{Error, Result};
-use crate::kernels::Kernel;
-use crate::lm::{Model, Window};
+use crate::lm::{LoadOptions, Model, Window};
 use crate::rnn::{Rnn, WindowedRnn};
 
 /// How a network reads its tokens.
@@ -73,14 +72,14 @@ impl Reading {
         }
     }
 
-    /// Packs the network for `kernel`.
+    /// Packs the network as `options` say.
     ///
     /// # Errors
     /// `Load` when its weights cannot be served.
-    pub(super) fn model(&self, lowered: Lowered, kernel: Kernel) -> Result<Arc<dyn Model>> {
+    pub(super) fn model(&self, lowered: Lowered, options: LoadOptions) -> Result<Arc<dyn Model>> {
         let Lowered { architecture, weights, .. } = lowered;
         let vocab_size = architecture.vocab_size;
-        let network = Rnn::new(&architecture, weights, kernel)?;
+        let network = Rnn::new(&architecture, weights, options)?;
         match self.window {
             None => Ok(Arc::new(network)),
             Some(Window { pad, .. }) if pad as usize >= vocab_size => {

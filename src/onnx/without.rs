@@ -13,13 +13,13 @@ pub use port::{Dim, Element, Port};
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::{Error, Result};
-use crate::kernels::Kernel;
+use crate::lm::LoadOptions;
 
 /// Refuses the ONNX file `path`.
 ///
 /// # Errors
 /// `Load`, always.
-pub fn examine(_path: &Path, _hints: &Hints, _kernel: Kernel) -> Result<Examined> {
+pub fn examine(_path: &Path, _hints: &Hints, _options: LoadOptions) -> Result<Examined> {
     Err(Error::load(
         "this program was built without support for ONNX files; build it with the cargo feature `onnx`, which is on by default",
     ))

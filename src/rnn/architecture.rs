@@ -3,7 +3,7 @@
 //! Shapes and gate orders are PyTorch's; readers of other formats reorder.
 
 use super::values::Values;
-use crate::lm::{Cell, Dtype};
+use crate::lm::{Cell, Dtype, WeightsType};
 
 /// The sizes of `embedding -> recurrent layers -> affine`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +64,42 @@ pub struct LayerWeights {
 }
 
 impl Weights {
-    /// The type of all matrices; `F32` where they differ. Biases, which are few, do not count.
+    /// The type of the matrices that are multiplied; `F32` where they differ. Neither biases count nor an embedding that is
+    /// only looked up.
     pub fn dtype(&self) -> Dtype {
-        let dtype = self.embedding.dtype();
-        match self.matrices().all(|matrix| matrix.dtype() == dtype) {
-            true => dtype,
-            false => Dtype::F32,
+        let mut types = self.multiplied().map(Values::dtype);
+        let first = types.next().unwrap_or(Dtype::F32);
+        if types.all(|dtype| dtype == first) { first } else { Dtype::F32 }
+    }
+
+    /// The type whose precision the numbers have after a conversion to `to`: see
+    /// [`ModelInfo::effective_dtype`](crate::lm::ModelInfo::effective_dtype).
+    pub(super) fn effective_dtype(&self, to: WeightsType) -> Dtype {
+        let has = |dtype: Dtype| move |matrix: &Values| matrix.dtype() == dtype;
+        match to {
+            WeightsType::AsStored if self.multiplied().any(has(Dtype::Int8)) => Dtype::Int8,
+            WeightsType::AsStored | WeightsType::F32 => Dtype::F32,
+            WeightsType::Bf16 if self.matrices().all(has(Dtype::Bf16)) => Dtype::F32,
+            WeightsType::Bf16 => Dtype::Bf16,
+            WeightsType::Int8 => Dtype::Int8,
         }
+    }
+
+    /// The same weights with all matrices in the type `to`; an embedding that is only looked up does not become int8.
+    pub(super) fn converted(self, architecture: &Architecture, to: WeightsType) -> Self {
+        let Self { embedding, layers, output, output_bias } = self;
+        let is_looked_up = output.is_some() && to == WeightsType::Int8;
+        let mut width = architecture.embedding_size;
+        let embedding = if is_looked_up { embedding } else { embedding.converted(width, to) };
+        let mut converted = Vec::new();
+        for (layer, &hidden) in layers.into_iter().zip(&architecture.hidden_sizes) {
+            let w_ih = layer.w_ih.converted(width, to);
+            let w_hh = layer.w_hh.converted(hidden, to);
+            converted.push(LayerWeights { w_ih, w_hh, ..layer });
+            width = hidden;
+        }
+        let output = output.map(|output| output.converted(width, to));
+        Self { embedding, layers: converted, output, output_bias }
     }
 
     /// Number of values; tied ones count once.
@@ -81,7 +110,12 @@ impl Weights {
     }
 
     fn matrices(&self) -> impl Iterator<Item = &Values> {
+        let looked_up = self.output.as_ref().map(|_| &self.embedding);
+        self.multiplied().chain(looked_up)
+    }
+
+    fn multiplied(&self) -> impl Iterator<Item = &Values> {
         let layers = self.layers.iter().flat_map(|layer| [&layer.w_ih, &layer.w_hh]);
-        [&self.embedding].into_iter().chain(layers).chain(&self.output)
+        layers.chain([self.output.as_ref().unwrap_or(&self.embedding)])
     }
 }

@@ -30,14 +30,26 @@ pub(super) struct LayerSpec {
     pub(super) state_offset: usize,
 }
 
+/// An input product: what each token contributes to the gates.
+pub(super) struct Projection<'a> {
+    /// At least `[count, input]`.
+    pub(super) input: &'a [f32],
+    /// Number of tokens.
+    pub(super) count: usize,
+    /// At least `[count, gate_columns]`, written.
+    pub(super) gates: &'a mut [f32],
+    /// Working memory of the product.
+    pub(super) room: &'a mut [f32],
+}
+
 /// The buffers that a layer works in. Blocks of vectors are laid out as [`Chunk`] describes.
 pub(super) struct Memory<'a> {
-    /// The input of each token, `[tokens, input]`.
-    pub(super) input: &'a [f32],
-    /// At least `[tokens, gate_columns]`.
+    /// The input's share of the gates, at least `[tokens, gate_columns]`, which [`Layer::project`] has computed.
     pub(super) gates: &'a mut [f32],
     /// At least `[rows, aux_columns]`.
     pub(super) aux: &'a mut [f32],
+    /// Working memory of the products: at least [`Layer::room`] of the chunk's largest product.
+    pub(super) room: &'a mut [f32],
     /// The layer's h, all blocks, `[rows + tokens, hidden]`; written.
     pub(super) output: &'a mut [f32],
     /// `[rows, state_len]`; the layer's part of it is read and advanced.
@@ -88,9 +100,27 @@ impl Layer {
         self.recurrence.aux_columns()
     }
 
+    /// Values of [`Memory::room`] that a product of one row takes.
+    pub(super) fn room(&self) -> usize {
+        self.w_ih.room().max(self.recurrence.room())
+    }
+
+    /// Computes the input product.
+    pub(super) fn project(&self, projection: Projection<'_>) {
+        let Projection { input, count, gates, room } = projection;
+        let product = Product {
+            a: Rows { values: input, stride: self.input, count },
+            w: &self.w_ih,
+            start: Start::Bias(&self.bias),
+            c: RowsMut { values: gates, stride: self.gate_columns(), count },
+            room,
+        };
+        product.run(self.kernel);
+    }
+
     /// Takes all rows of the chunk through all its steps.
     pub(super) fn run(&self, chunk: &Chunk, memory: Memory<'_>) {
-        let Memory { input, gates, aux, output, states, state_len } = memory;
+        let Memory { gates, aux, room, output, states, state_len } = memory;
         let kernel = self.kernel;
         let hidden = self.hidden;
         let columns = self.gate_columns();
@@ -98,12 +128,6 @@ impl Layer {
             let h = &states[row * state_len + self.state_offset..][..hidden];
             output[row * hidden..][..hidden].copy_from_slice(h);
         }
-        kernel.run(Product {
-            a: Rows { values: input, stride: self.input, count: chunk.tokens() },
-            w: &self.w_ih,
-            start: Start::Bias(&self.bias),
-            c: RowsMut { values: gates, stride: columns, count: chunk.tokens() },
-        });
         for step in 0..chunk.steps() {
             let before = chunk.block(step);
             let here = chunk.block(step + 1);
@@ -118,6 +142,7 @@ impl Layer {
                     h_before: Rows { values: &past[before.start * hidden..], stride: hidden, count },
                     h: RowsMut { values: present, stride: hidden, count },
                     state: RowsMut { values: &mut states[self.state_offset..], stride: state_len, count },
+                    room,
                     hidden,
                 },
             );

@@ -7,6 +7,8 @@ mod architecture;
 mod cells;
 mod chunk;
 mod cost;
+mod embedding;
+mod folded;
 mod layer;
 mod network;
 mod output;

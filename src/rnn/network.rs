@@ -2,14 +2,15 @@
 
 use super::architecture::{Architecture, Weights};
 use super::cost::cost;
+use super::embedding::Embedding;
+use super::folded::Folded;
 use super::layer::{Layer, LayerSpec};
 use super::output::{Output, OutputSpec};
 use super::run::Run;
-use super::validate::validate;
-use super::values::Values;
+use super::validate::{validate, validate_depths};
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::lm::{Backend, Cost, Dtype, Model, ModelInfo, Row, Scratch, Sink};
+use crate::lm::{Backend, Cost, Dtype, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType};
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.
 ///
@@ -19,20 +20,33 @@ pub struct Rnn {
     pub(super) info: ModelInfo,
     pub(super) kernel: Kernel,
     pub(super) embedding: Embedding,
+    /// `None` where no input product is kept.
+    pub(super) folded: Option<Folded>,
     pub(super) layers: Vec<Layer>,
     pub(super) output: Output,
 }
 
 impl Rnn {
-    /// Checks and packs `weights`.
+    /// Checks `weights`, converts them to the type of `options`, and packs them.
     ///
     /// # Errors
     /// [`ErrorKind::Load`](crate::error::ErrorKind::Load) naming the tensor whose length does not follow from
     /// `architecture`, or that holds a number that is not finite.
-    pub fn new(architecture: &Architecture, weights: Weights, kernel: Kernel) -> Result<Self> {
+    pub fn new(
+        architecture: &Architecture,
+        weights: Weights,
+        options: impl Into<LoadOptions>,
+    ) -> Result<Self> {
+        let LoadOptions { kernel, weights: weights_type, fold_bytes_max } = options.into();
+        let weights_type = weights_type.unwrap_or(WeightsType::AsStored);
         validate(architecture, &weights)?;
         let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, gru_form } = architecture;
         let parameter_count = weights.parameter_count();
+        let effective_dtype = weights.effective_dtype(weights_type);
+        let weights = weights.converted(architecture, weights_type);
+        if effective_dtype == Dtype::Int8 {
+            validate_depths(architecture)?;
+        }
         let weights_dtype = weights.dtype();
 
         let mut layers = Vec::new();
@@ -53,6 +67,7 @@ impl Rnn {
             Some(_) => Embedding::Table(weights.embedding),
             None => Embedding::Tied,
         };
+        let folded = Folded::new(vocab_size, layers[0].gate_columns(), fold_bytes_max);
         let info = ModelInfo {
             cell: Some(cell),
             vocab_size,
@@ -60,10 +75,10 @@ impl Rnn {
             state_len,
             parameter_count,
             weights_dtype,
-            effective_dtype: Dtype::F32,
+            effective_dtype,
             backend: Backend::Native,
         };
-        Ok(Self { info, kernel, embedding, layers, output })
+        Ok(Self { info, kernel, embedding, folded, layers, output })
     }
 }
 
@@ -79,13 +94,4 @@ impl Model for Rnn {
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {
         Run::new(self, rows).run(scratch, sink);
     }
-}
-
-/// Where a token's vector comes from.
-pub(super) enum Embedding {
-    /// `[vocab, embedding]`.
-    Table(Values),
-    /// The packed weights of the output layer. Tied weights are held once; in exchange, looking a token up reads memory
-    /// that is not contiguous.
-    Tied,
 }

@@ -45,6 +45,8 @@ pub(super) struct TileBuffers<'a> {
     pub(super) h: &'a mut [f32],
     /// `[rows, columns]`.
     pub(super) logits: &'a mut [f32],
+    /// Working memory of the product, at least `[rows, room]`.
+    pub(super) room: &'a mut [f32],
     /// Rows in a full tile.
     pub(super) rows: usize,
 }
@@ -68,6 +70,11 @@ impl Output {
         self.w.columns()
     }
 
+    /// Values of [`TileBuffers::room`] that a row takes.
+    pub(super) fn room(&self) -> usize {
+        self.w.room()
+    }
+
     /// Writes the weights of `token`'s logit, `[hidden]`: its embedding, when the two are tied.
     pub(super) fn copy_token_weights(&self, token: usize, weights: &mut [f32]) {
         self.w.copy_column(token, weights);
@@ -87,12 +94,14 @@ impl Output {
             for (wanted, copy) in wanted.iter().zip(tile.h.chunks_exact_mut(hidden)) {
                 copy.copy_from_slice(&asked.vectors[wanted.vector * hidden..][..hidden]);
             }
-            self.kernel.run(Product {
+            let product = Product {
                 a: Rows { values: tile.h, stride: hidden, count: wanted.len() },
                 w: &self.w,
                 start: Start::Bias(&self.bias),
                 c: RowsMut { values: tile.logits, stride: columns, count: wanted.len() },
-            });
+                room: tile.room,
+            };
+            product.run(self.kernel);
             for (wanted, logits) in wanted.iter().zip(tile.logits.chunks_exact_mut(columns)) {
                 let logits = &mut logits[..self.vocab_size];
                 let is_finite = self.kernel.run(AllFinite(logits));

@@ -57,6 +57,8 @@ pub(super) struct Step<'a> {
     pub(super) h: RowsMut<'a>,
     /// The layer's part of the states: h, which is not touched, and an LSTM's c, which is advanced.
     pub(super) state: RowsMut<'a>,
+    /// Working memory of the products.
+    pub(super) room: &'a mut [f32],
     pub(super) hidden: usize,
 }
 
@@ -91,22 +93,31 @@ impl Recurrence {
         }
     }
 
+    /// Values of [`Step::room`] that a product of one row takes.
+    pub(super) fn room(&self) -> usize {
+        match self {
+            Recurrence::Rnn { w_hh, .. } | Recurrence::Lstm { w_hh } => w_hh.room(),
+            Recurrence::Gru { w_r_z, w_n, .. } => w_r_z.room().max(w_n.room()),
+        }
+    }
+
     /// Resumes the gates with the recurrent product, and applies the cell.
     pub(super) fn step(&self, kernel: Kernel, step: Step<'_>) {
-        let Step { mut gates, aux, h_before, h, state, hidden } = step;
+        let Step { mut gates, aux, h_before, h, state, room, hidden } = step;
         match self {
             Recurrence::Rnn { activation, w_hh } => {
-                kernel.run(Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow() });
+                Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow(), room }.run(kernel);
                 kernel.run(RnnStep { activation: *activation, gates: gates.as_rows(), h, hidden });
             }
             Recurrence::Lstm { w_hh } => {
-                kernel.run(Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow() });
+                Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow(), room }.run(kernel);
                 let c = state.skip_columns(hidden);
                 kernel.run(LstmStep { gates: gates.as_rows(), c, h, hidden });
             }
             Recurrence::Gru { w_r_z, w_n, reset } => {
-                kernel.run(Product { a: h_before, w: w_r_z, start: Start::Resume, c: gates.reborrow() });
-                let gru = GruGates { gates, aux, h_before, h, hidden, n_column: w_r_z.columns() };
+                Product { a: h_before, w: w_r_z, start: Start::Resume, c: gates.reborrow(), room }
+                    .run(kernel);
+                let gru = GruGates { gates, aux, h_before, h, room, hidden, n_column: w_r_z.columns() };
                 match reset {
                     Reset::After { b_hn } => gru.reset_after(kernel, w_n, b_hn),
                     Reset::Before => gru.reset_before(kernel, w_n),
@@ -122,6 +133,7 @@ struct GruGates<'a> {
     aux: RowsMut<'a>,
     h_before: Rows<'a>,
     h: RowsMut<'a>,
+    room: &'a mut [f32],
     hidden: usize,
     /// Where the candidate begins in `gates`.
     n_column: usize,
@@ -130,7 +142,8 @@ struct GruGates<'a> {
 impl GruGates<'_> {
     fn reset_after(mut self, kernel: Kernel, w_n: &Packed, b_hn: &[f32]) {
         let start = Start::Bias(b_hn);
-        kernel.run(Product { a: self.h_before, w: w_n, start, c: self.aux.reborrow() });
+        let c = self.aux.reborrow();
+        Product { a: self.h_before, w: w_n, start, c, room: self.room }.run(kernel);
         let r_z = self.gates.as_rows();
         kernel.run(GruResetAfterStep {
             r_z,
@@ -147,7 +160,8 @@ impl GruGates<'_> {
         let hidden = self.hidden;
         kernel.run(GruReset { r: self.gates.as_rows(), h_before, reset_h: self.aux.reborrow(), hidden });
         let n = self.gates.reborrow().skip_columns(self.n_column);
-        kernel.run(Product { a: self.aux.as_rows(), w: w_n, start: Start::Resume, c: n });
+        let start = Start::Resume;
+        Product { a: self.aux.as_rows(), w: w_n, start, c: n, room: self.room }.run(kernel);
         let gates = self.gates.as_rows();
         kernel.run(GruResetBeforeStep {
             z: gates.skip_columns(hidden),

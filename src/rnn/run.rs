@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 
 use super::cells::AllFinite;
 use super::chunk::Chunk;
-use super::layer::{Layer, Memory};
-use super::network::{Embedding, Rnn};
+use super::embedding::TokenInput;
+use super::layer::{Layer, Memory, Projection};
+use super::network::Rnn;
 use super::output::{Asked, NotFinite, TileBuffers, Wanted};
 use crate::lm::{Logits, Row, RowError, Scratch, Sink};
 
@@ -41,31 +42,31 @@ impl<'a, 'row> Run<'a, 'row> {
     pub(super) fn run(mut self, scratch: &mut Scratch, sink: &mut Sink<'_>) {
         let Some(&steps) = self.lens.first() else { return };
         let sizes = self.buffer_sizes(scratch);
-        let [states, mut vectors, mut next_vectors, gates, aux, tile_h, tile_logits] =
+        let [states, mut vectors, mut next_vectors, gates, aux, room, tile_h, tile_logits] =
             scratch.carve(sizes.lens());
         self.gather(states);
 
         let mut start = 0;
         loop {
             let chunk = Chunk::plan(&self.lens, start, sizes.chunk_tokens);
-            self.embed(&chunk, vectors);
-            for layer in &self.network.layers {
+            let network = self.network;
+            for (index, layer) in network.layers.iter().enumerate() {
+                if index == 0 {
+                    let tokens = &self.tokens(&chunk)[..];
+                    TokenInput { network, tokens, vectors, gates, room }.project();
+                } else {
+                    let input = &vectors[chunk.rows() * layer.input()..];
+                    layer.project(Projection { input, count: chunk.tokens(), gates, room });
+                }
                 layer.run(
                     &chunk,
-                    Memory {
-                        input: &vectors[chunk.rows() * layer.input()..],
-                        gates,
-                        aux,
-                        output: next_vectors,
-                        states,
-                        state_len: sizes.state_len,
-                    },
+                    Memory { gates, aux, room, output: next_vectors, states, state_len: sizes.state_len },
                 );
                 std::mem::swap(&mut vectors, &mut next_vectors);
                 self.fail_vectors(&chunk, vectors, layer.hidden());
             }
             self.fail_states(&chunk, states);
-            let tile = TileBuffers { h: tile_h, logits: tile_logits, rows: sizes.tile_rows };
+            let tile = TileBuffers { h: tile_h, logits: tile_logits, room, rows: sizes.tile_rows };
             let wanted = self.wanted(&chunk);
             self.emit(Asked { vectors, wanted: &wanted }, tile, sink);
             start += chunk.steps();
@@ -87,6 +88,8 @@ impl<'a, 'row> Run<'a, 'row> {
         let chunk_tokens = tokens.min(fitting.max(rows));
         let wanted = |&row: &usize| self.rows[row].logits.positions(self.rows[row].tokens.len()).len();
         let wanted = self.order.iter().map(wanted).sum::<usize>().clamp(1, rows + chunk_tokens);
+        let tile_rows = scratch.tile_rows(network.output.columns()).min(wanted);
+        let room = chunk_tokens.max(rows) * widest(Layer::room);
         BufferSizes {
             rows,
             chunk_tokens,
@@ -94,7 +97,8 @@ impl<'a, 'row> Run<'a, 'row> {
             vector_width,
             gate_columns,
             aux_columns: widest(Layer::aux_columns),
-            tile_rows: scratch.tile_rows(network.output.columns()).min(wanted),
+            room: room.max(tile_rows * network.output.room()),
+            tile_rows,
             tile_columns: [network.output.hidden(), network.output.columns()],
         }
     }
@@ -107,19 +111,14 @@ impl<'a, 'row> Run<'a, 'row> {
         }
     }
 
-    /// Writes the embedding of each token, block after block from block 1 on.
-    fn embed(&self, chunk: &Chunk, vectors: &mut [f32]) {
-        let width = self.network.layers[0].input();
+    /// The tokens of the chunk, block after block.
+    fn tokens(&self, chunk: &Chunk) -> Vec<usize> {
+        let mut tokens = Vec::with_capacity(chunk.tokens());
         for step in 0..chunk.steps() {
-            for (row, vector) in chunk.block(step + 1).enumerate() {
-                let token = self.rows[self.order[row]].tokens[chunk.start() + step] as usize;
-                let vector = &mut vectors[vector * width..][..width];
-                match &self.network.embedding {
-                    Embedding::Table(table) => table.copy_range(token * width..(token + 1) * width, vector),
-                    Embedding::Tied => self.network.output.copy_token_weights(token, vector),
-                }
-            }
+            let rows = &self.order[..chunk.block(step + 1).len()];
+            tokens.extend(rows.iter().map(|&row| self.rows[row].tokens[chunk.start() + step] as usize));
         }
+        tokens
     }
 
     /// Fails the rows with a vector that is not finite. Every step counts: a ReLU makes a finite number of an infinity
@@ -200,14 +199,16 @@ struct BufferSizes {
     vector_width: usize,
     gate_columns: usize,
     aux_columns: usize,
+    /// Working memory of the largest product.
+    room: usize,
     tile_rows: usize,
     /// Values that a row of a tile takes, h and logits.
     tile_columns: [usize; 2],
 }
 
 impl BufferSizes {
-    /// States, two buffers of vectors, gates, aux, and a tile's h and logits.
-    fn lens(&self) -> [usize; 7] {
+    /// States, two buffers of vectors, gates, aux, the products' working memory, and a tile's h and logits.
+    fn lens(&self) -> [usize; 8] {
         let vectors = (self.rows + self.chunk_tokens) * self.vector_width;
         [
             self.rows * self.state_len,
@@ -215,6 +216,7 @@ impl BufferSizes {
             vectors,
             self.chunk_tokens * self.gate_columns,
             self.rows * self.aux_columns,
+            self.room,
             self.tile_rows * self.tile_columns[0],
             self.tile_rows * self.tile_columns[1],
         ]

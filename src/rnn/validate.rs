@@ -3,6 +3,7 @@
 use super::architecture::{Architecture, LayerWeights, Weights};
 use super::values::Values;
 use crate::error::{Error, Result};
+use crate::kernels::DEPTH_MAX;
 
 /// Checks that every tensor has the length that follows from `architecture`, and holds finite numbers only.
 pub(super) fn validate(architecture: &Architecture, weights: &Weights) -> Result<()> {
@@ -44,6 +45,17 @@ fn validate_sizes(architecture: &Architecture) -> Result<()> {
     let hidden = hidden_sizes.iter().map(|size| ("hidden_sizes", size));
     match named.into_iter().chain(hidden).find(|&(_, size)| !(1..=SIZE_MAX).contains(size)) {
         Some((name, size)) => Err(Error::load(format!("`{name}`: found {size}, expected 1 to {SIZE_MAX}"))),
+        None => Ok(()),
+    }
+}
+
+/// Checks that no product is so deep that its integer sums overflow.
+pub(super) fn validate_depths(architecture: &Architecture) -> Result<()> {
+    let Architecture { embedding_size, hidden_sizes, .. } = architecture;
+    match [embedding_size].into_iter().chain(hidden_sizes).find(|&&size| size > DEPTH_MAX) {
+        Some(size) => Err(Error::load(format!(
+            "found a vector of {size} values, expected at most {DEPTH_MAX} with int8 weights"
+        ))),
         None => Ok(()),
     }
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-use crate::kernels::Packed;
-use crate::lm::Dtype;
+use crate::kernels::{Element, Int8Block, Packed, quantise};
+use crate::lm::{Dtype, WeightsType};
 
 /// The values of a tensor, row-major, as stored. Widening them to `f32` is exact.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,15 @@ pub enum Values {
     F16(Vec<f16>),
     /// bfloat16.
     Bf16(Vec<bf16>),
+    /// int8, with a scale for each row.
+    Int8(Int8Values),
+}
+
+/// A matrix in int8: each row is integers in `-127..=127` times the row's scale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Int8Values {
+    values: Vec<i8>,
+    scales: Vec<f32>,
 }
 
 impl Values {
@@ -32,7 +41,7 @@ impl Values {
             Dtype::Bf16 if is_exact(|value| bf16::from_f32(value).to_f32()) => {
                 Self::Bf16(values.into_iter().map(bf16::from_f32).collect())
             }
-            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => Self::F32(values),
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::Int8 => Self::F32(values),
         }
     }
 
@@ -42,6 +51,7 @@ impl Values {
             Self::F32(values) => values.len(),
             Self::F16(values) => values.len(),
             Self::Bf16(values) => values.len(),
+            Self::Int8(matrix) => matrix.values.len(),
         }
     }
 
@@ -56,6 +66,7 @@ impl Values {
             Self::F32(_) => Dtype::F32,
             Self::F16(_) => Dtype::F16,
             Self::Bf16(_) => Dtype::Bf16,
+            Self::Int8(_) => Dtype::Int8,
         }
     }
 
@@ -65,6 +76,23 @@ impl Values {
             Self::F32(values) => values,
             Self::F16(values) => values.into_iter().map(f16::to_f32).collect(),
             Self::Bf16(values) => values.into_iter().map(bf16::to_f32).collect(),
+            Self::Int8(matrix) => (0..matrix.values.len()).map(|index| matrix.get(index)).collect(),
+        }
+    }
+
+    /// These values, rows of `width`, in the type `to`. What is beyond the range of `bf16` becomes its largest value.
+    pub(super) fn converted(self, width: usize, to: WeightsType) -> Self {
+        match (to, self) {
+            (WeightsType::AsStored, values)
+            | (WeightsType::F32, values @ Self::F32(_))
+            | (WeightsType::Bf16, values @ Self::Bf16(_))
+            | (WeightsType::Int8, values @ Self::Int8(_)) => values,
+            (WeightsType::F32, values) => Self::F32(values.widened()),
+            (WeightsType::Bf16, values) => {
+                let round = |value| bf16::from_f32(value).clamp(bf16::MIN, bf16::MAX);
+                Self::Bf16(values.widened().into_iter().map(round).collect())
+            }
+            (WeightsType::Int8, values) => Self::Int8(Int8Values::quantised(width, &values.widened())),
         }
     }
 
@@ -74,6 +102,7 @@ impl Values {
             Self::F32(values) => values[index],
             Self::F16(values) => values[index].to_f32(),
             Self::Bf16(values) => values[index].to_f32(),
+            Self::Int8(matrix) => matrix.get(index),
         }
     }
 
@@ -83,6 +112,10 @@ impl Values {
             Self::F32(values) => values.iter().position(|value| !value.is_finite()),
             Self::F16(values) => values.iter().position(|value| !value.is_finite()),
             Self::Bf16(values) => values.iter().position(|value| !value.is_finite()),
+            Self::Int8(matrix) => {
+                let row = matrix.scales.iter().position(|scale| !scale.is_finite());
+                row.map(|row| row * matrix.width())
+            }
         }
     }
 
@@ -90,18 +123,47 @@ impl Values {
     pub(super) fn copy_range(&self, range: Range<usize>, copy: &mut [f32]) {
         match self {
             Self::F32(values) => copy.copy_from_slice(&values[range]),
-            Self::F16(values) => widen(&values[range], copy, f16::to_f32),
-            Self::Bf16(values) => widen(&values[range], copy, bf16::to_f32),
+            Self::F16(values) => widen(&values[range], copy),
+            Self::Bf16(values) => widen(&values[range], copy),
+            Self::Int8(matrix) => {
+                range.zip(copy).for_each(|(index, copy)| *copy = matrix.get(index));
+            }
         }
     }
 
     /// Packs a matrix `[columns, depth]`: each of `blocks`, a range of columns, begins at a panel of its own.
     pub(super) fn pack(&self, depth: usize, blocks: &[Range<usize>]) -> Packed {
         match self {
-            Self::F32(values) => Packed::new(depth, &cut(values, depth, blocks), |value| value),
-            Self::F16(values) => Packed::new(depth, &cut(values, depth, blocks), f16::to_f32),
-            Self::Bf16(values) => Packed::new(depth, &cut(values, depth, blocks), bf16::to_f32),
+            Self::F32(values) => Packed::new(depth, &cut(values, depth, blocks)),
+            Self::F16(values) => Packed::new(depth, &cut(values, depth, blocks)),
+            Self::Bf16(values) => Packed::new(depth, &cut(values, depth, blocks)),
+            Self::Int8(matrix) => matrix.pack(depth, blocks),
         }
+    }
+}
+
+impl Int8Values {
+    /// Quantises rows of `width` finite values, each row by its largest magnitude.
+    fn quantised(width: usize, values: &[f32]) -> Self {
+        let mut quantised = vec![0; values.len()];
+        let rows = values.chunks_exact(width).zip(quantised.chunks_exact_mut(width));
+        let scales = rows.map(|(row, quantised)| quantise(row, quantised)).collect();
+        Self { values: quantised, scales }
+    }
+
+    fn width(&self) -> usize {
+        self.values.len() / self.scales.len()
+    }
+
+    fn get(&self, index: usize) -> f32 {
+        f32::from(self.values[index]) * self.scales[index / self.width()]
+    }
+
+    fn pack(&self, depth: usize, blocks: &[Range<usize>]) -> Packed {
+        let values = cut(&self.values, depth, blocks);
+        let block =
+            |(values, block): (_, &Range<usize>)| Int8Block { values, scales: &self.scales[block.clone()] };
+        Packed::int8(depth, &values.into_iter().zip(blocks).map(block).collect::<Vec<_>>())
     }
 }
 
@@ -116,9 +178,9 @@ fn cut<'a, T>(values: &'a [T], width: usize, blocks: &[Range<usize>]) -> Vec<&'a
     blocks.iter().map(|block| &values[block.start * width..block.end * width]).collect()
 }
 
-fn widen<T: Copy>(values: &[T], copy: &mut [f32], value: fn(T) -> f32) {
-    for (copy, &narrow) in copy.iter_mut().zip(values) {
-        *copy = value(narrow);
+fn widen<T: Element>(values: &[T], copy: &mut [f32]) {
+    for (copy, &value) in copy.iter_mut().zip(values) {
+        *copy = value.widen();
     }
 }
 
@@ -138,6 +200,32 @@ mod tests {
         assert_eq!(Values::narrowed(vec![1.0 + 1.0 / 512.0], Dtype::Bf16).dtype(), Dtype::F32);
         assert_eq!(Values::narrowed(vec![1.0 + 1.0 / 512.0], Dtype::F16).dtype(), Dtype::F16);
         assert_eq!(Values::narrowed(coarse.clone(), Dtype::F32), Values::F32(coarse));
+    }
+
+    #[test]
+    fn rounding_to_bf16_is_to_nearest_and_keeps_numbers_finite() {
+        let values = Values::F32(vec![1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, f32::MAX, f32::MIN]);
+        let rounded = values.converted(2, WeightsType::Bf16);
+        let largest = bf16::MAX.to_f32();
+        assert_eq!(rounded.widened(), [1.0, 1.0 + 4.0 / 256.0, largest, -largest], "ties go to even");
+        let halves = Values::F16(vec![f16::from_f32(1.0 + 1.0 / 1024.0)]);
+        assert_eq!(halves.clone().converted(1, WeightsType::AsStored), halves);
+        assert_eq!(halves.clone().converted(1, WeightsType::Bf16), Values::Bf16(vec![bf16::ONE]));
+        assert_eq!(halves.converted(1, WeightsType::F32), Values::F32(vec![1.0 + 1.0 / 1024.0]));
+    }
+
+    #[test]
+    fn rows_are_quantised_by_their_largest_magnitude() {
+        let values = Values::F32(vec![1.27, -0.634, 0.0, -2e30, 1e30, 1e28, 0.0, 0.0, 0.0]);
+        let Values::Int8(matrix) = values.converted(3, WeightsType::Int8) else { panic!("a matrix in int8") };
+        assert_eq!(matrix.values, [127, -63, 0, -127, 64, 1, 0, 0, 0]);
+        assert_eq!(matrix.scales, [1.27 / 127.0, 2e30 / 127.0, 0.0]);
+        let values = Values::Int8(matrix);
+        assert_eq!(values.get(3), -127.0 * (2e30 / 127.0));
+        assert_eq!(values.clone().converted(3, WeightsType::AsStored), values);
+        let mut row = [0.0; 3];
+        values.copy_range(0..3, &mut row);
+        assert_eq!(row[..], values.widened()[..3]);
     }
 
     #[test]

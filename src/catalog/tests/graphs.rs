@@ -78,6 +78,12 @@ fn what_a_manifest_says_of_the_network_must_be_so() {
         message.contains("`architecture.cell` was found, but the graph's network is not recognised"),
         "{message}"
     );
+    let message = refusal(RESIDUAL, |manifest| manifest["weights_dtype"] = json!("bf16"));
+    assert!(
+        message.contains("`weights_dtype` was found, but the graph's network is not recognised"),
+        "{message}"
+    );
+    assert!(loaded(LSTM, |manifest| manifest["weights_dtype"] = json!("bf16")).is_ok());
     let overridden = json!({"gru_linear_before_reset": true});
     let message = refusal(RESIDUAL, |manifest| manifest["architecture"] = overridden);
     assert!(message.contains("the manifest sets `gru_linear_before_reset`"), "{message}");

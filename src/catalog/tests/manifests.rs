@@ -68,6 +68,11 @@ fn wrong_keys_are_named_with_what_was_found_and_expected() {
             json!("../x"),
             "`config.json`: `weights` is `../x`, expected the name of a file in the folder",
         ),
+        (
+            "/weights_dtype",
+            json!("f8"),
+            "`config.json`: `weights_dtype`: found `f8`, expected one of `as-stored`, `f32`, `bf16`, `int8`",
+        ),
         ("/initial_tokens", json!(["<s>"]), "`initial_tokens` has `<s>`, which the vocabulary does not have"),
         (
             "/initial_tokens",

@@ -4,10 +4,15 @@ use super::super::{Catalog, Selection, Served, load_folder};
 use super::*;
 use crate::error::ErrorKind;
 use crate::kernels::Kernel;
-use crate::lm::{Joint, Logits, Row, Scratch, State};
+use crate::lm::{Joint, LoadOptions, Logits, Row, Scratch, State, WeightsType};
 
 fn selection(models: &Path) -> Selection {
-    Selection { models: models.to_owned(), default_model: None, strict: false, kernel: Kernel::Portable }
+    Selection {
+        models: models.to_owned(),
+        default_model: None,
+        strict: false,
+        options: Kernel::Portable.into(),
+    }
 }
 
 /// A folder of model folders with these names.
@@ -81,6 +86,49 @@ fn the_identity_follows_weights_and_architecture_alone() {
         .identity
     };
     assert_ne!(gru(true), gru(false));
+}
+
+/// The model of a folder whose tensors are all of type `dtype`, its manifest changed by `change`.
+fn held(dtype: Dtype, options: LoadOptions, change: impl FnOnce(&mut Folder)) -> Served {
+    let mut folder = Folder::new();
+    if dtype == Dtype::BF16 {
+        for tensor in &mut folder.tensors {
+            let (words, _) = tensor.data.as_chunks::<4>();
+            tensor.data = words.iter().flat_map(|&[_, _, low, high]| [low, high]).collect();
+            tensor.dtype = Dtype::BF16;
+        }
+    }
+    change(&mut folder);
+    let place = temporary();
+    let path = place.path().join("sea");
+    folder.write(&path);
+    load_folder(&path, options).expect("a folder that is right")
+}
+
+fn option(weights: Option<WeightsType>) -> LoadOptions {
+    LoadOptions { weights, ..Kernel::Portable.into() }
+}
+
+#[test]
+fn the_option_decides_what_weights_are_held_as_and_else_the_manifest() {
+    let manifest = |folder: &mut Folder| *folder.key("/weights_dtype") = json!("bf16");
+    let dtype = |served: Served| served.model.info().weights_dtype.name();
+    assert_eq!(dtype(held(Dtype::F32, option(None), |_| ())), "f32");
+    assert_eq!(dtype(held(Dtype::BF16, option(None), |_| ())), "bf16");
+    assert_eq!(dtype(held(Dtype::F32, option(None), manifest)), "bf16");
+    assert_eq!(dtype(held(Dtype::F32, option(Some(WeightsType::AsStored)), manifest)), "f32");
+    assert_eq!(dtype(held(Dtype::BF16, option(Some(WeightsType::F32)), manifest)), "f32");
+}
+
+#[test]
+fn the_identity_changes_where_weights_are_rounded_and_not_where_they_are_widened() {
+    let identity = |dtype, weights| held(dtype, option(Some(weights)), |_| ()).identity;
+    let f32s = identity(Dtype::F32, WeightsType::AsStored);
+    assert_eq!(identity(Dtype::F32, WeightsType::F32), f32s);
+    assert_ne!(identity(Dtype::F32, WeightsType::Bf16), f32s);
+    let bf16s = identity(Dtype::BF16, WeightsType::AsStored);
+    assert_eq!(identity(Dtype::BF16, WeightsType::F32), bf16s);
+    assert_eq!(identity(Dtype::BF16, WeightsType::Bf16), bf16s);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::api::onnx::OnnxGraph;
 use crate::catalog::{Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, Served, TensorHead};
-use crate::lm::Cell;
+use crate::lm::{Cell, WeightsType};
 use crate::onnx::WindowHint;
 use crate::service::onnx_graph;
 
@@ -47,6 +47,8 @@ struct Model {
 #[derive(Debug, Serialize)]
 struct ManifestSays {
     weights: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights_dtype: Option<&'static str>,
     /// Of a safetensors file. That of a graph is in the graph.
     #[serde(skip_serializing_if = "Option::is_none")]
     architecture: Option<Architecture>,
@@ -150,7 +152,7 @@ impl From<&Served> for Model {
 
 impl From<Manifest> for ManifestSays {
     fn from(manifest: Manifest) -> Self {
-        let Manifest { weights, network, tokenizer_file, tokenizer, initial_tokens } = manifest;
+        let Manifest { weights, weights_type, network, tokenizer_file, tokenizer, initial_tokens } = manifest;
         let (architecture, onnx) = match network {
             NetworkSpec::Declared(network) => {
                 let architecture = network.architecture;
@@ -169,6 +171,7 @@ impl From<Manifest> for ManifestSays {
         };
         Self {
             weights,
+            weights_dtype: weights_type.map(WeightsType::name),
             architecture,
             onnx,
             tokenizer: Tokenizer {

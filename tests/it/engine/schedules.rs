@@ -8,7 +8,7 @@ use rnnlm_server::engine::Start;
 use rnnlm_server::engine::jobs::{GenerationEvent, NextQuery, ReadingPlan, Scored, Vector};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
-use rnnlm_server::lm::{Cell, Model, TokenId};
+use rnnlm_server::lm::{Cell, LoadOptions, Model, TokenId};
 use rnnlm_server::rnn::{Architecture, GruForm};
 use rnnlm_server::session::Snapshot;
 
@@ -17,7 +17,7 @@ use super::fragile::Fragile;
 use super::given::{Given, Target, Work, token};
 use super::solo;
 use super::world::{Cut, Draws, World};
-use crate::harness::network::{Biases, Shape};
+use crate::harness::network::{Biases, Shape, weights_types};
 
 const VOCAB: TokenId = 40;
 /// The scripted model's numbers stop being finite on reading this.
@@ -230,7 +230,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(60), ..ProptestConfig::default() })]
 
     #[test]
-    fn every_job_answers_as_if_alone_on_a_network(ops in ops(), cut in cuts(), cell in prop::sample::select(&Cell::ALL[..])) {
+    fn every_job_answers_as_if_alone_on_a_network(
+        ops in ops(), cut in cuts(), cell in prop::sample::select(&Cell::ALL[..]), weights in weights_types()
+    ) {
         let architecture = Architecture {
             cell,
             vocab_size: VOCAB as usize,
@@ -241,7 +243,8 @@ proptest! {
         let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
         let kernel = Kernel::choose(None).expect("some kernel runs everywhere");
         QUIET.call_once(keep_wanted_panics_quiet);
-        run(&(Arc::new(Fragile { network: shape.build(kernel), panic_on: PANIC }) as Arc<dyn Model>), &cut, ops);
+        let network = shape.build(LoadOptions { kernel, weights: Some(weights), fold_bytes_max: usize::MAX });
+        run(&(Arc::new(Fragile { network, panic_on: PANIC }) as Arc<dyn Model>), &cut, ops);
     }
 }
 

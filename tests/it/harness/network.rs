@@ -1,8 +1,7 @@
 //! Networks whose weights come from a counter, so that they are the same on every machine and need no file.
 
 use proptest::prelude::*;
-use rnnlm_server::kernels::Kernel;
-use rnnlm_server::lm::{Cell, TokenId};
+use rnnlm_server::lm::{Cell, LoadOptions, TokenId, WeightsType};
 use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
 
 /// What a network is made of.
@@ -46,9 +45,9 @@ impl Shape {
         Weights { embedding, layers, output, output_bias }
     }
 
-    /// The network, packed for `kernel`.
-    pub(crate) fn build(&self, kernel: Kernel) -> Rnn {
-        Rnn::new(&self.architecture, self.weights(), kernel).expect("weights of the right shapes")
+    /// The network, packed as `options` say; a kernel alone will do.
+    pub(crate) fn build(&self, options: impl Into<LoadOptions>) -> Rnn {
+        Rnn::new(&self.architecture, self.weights(), options).expect("weights of the right shapes")
     }
 
     /// `len` tokens of the vocabulary, which depend on `key`.
@@ -57,6 +56,11 @@ impl Shape {
         let mut random = Counter { key: self.seed ^ key.rotate_left(32), next: 0 };
         (0..len).map(|_| (random.word() % vocab_size) as TokenId).collect()
     }
+}
+
+/// Every type that weights can be held in.
+pub(crate) fn weights_types() -> impl Strategy<Value = WeightsType> {
+    prop::sample::select(&WeightsType::ALL[..])
 }
 
 /// Every cell, in every form that it has.

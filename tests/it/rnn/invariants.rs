@@ -3,10 +3,10 @@
 
 use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
-use rnnlm_server::lm::{Logits, Model, Scratch, TokenId};
+use rnnlm_server::lm::{LoadOptions, Logits, Model, Scratch, TokenId, WeightsType};
 use rnnlm_server::rnn::Architecture;
 
-use crate::harness::network::{Biases, CELLS, Shape, shapes};
+use crate::harness::network::{Biases, CELLS, Shape, shapes, weights_types};
 use crate::harness::rows::{Answer, Ask, kernels, run, run_in};
 
 /// The length of a random row, and the logits that it asks for.
@@ -25,14 +25,21 @@ fn asks<'a>(model: &dyn Model, tokens: &'a [Vec<TokenId>], specs: &[RowSpec]) ->
     tokens.iter().zip(specs).map(|(tokens, spec)| Ask::fresh(model, tokens, spec.logits)).collect()
 }
 
+/// Weights of the type, and room to keep the input product of every token.
+fn held(kernel: Kernel, weights: WeightsType) -> LoadOptions {
+    LoadOptions { kernel, weights: Some(weights), fold_bytes_max: usize::MAX }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn a_row_gives_the_same_bits_beside_others_as_alone(shape in shapes(), specs in row_specs(), tile_bytes in 0usize..4000) {
+    fn a_row_gives_the_same_bits_beside_others_as_alone(
+        (shape, weights) in (shapes(), weights_types()), specs in row_specs(), tile_bytes in 0usize..4000
+    ) {
         let tokens: Vec<_> = (0..).zip(&specs).map(|(key, spec)| shape.tokens(key, spec.len)).collect();
         for kernel in kernels() {
-            let model = shape.build(kernel);
+            let model = shape.build(held(kernel, weights));
             let together = run_in(&model, asks(&model, &tokens, &specs), &mut Scratch::new(tile_bytes));
             for (ask, answer) in asks(&model, &tokens, &specs).into_iter().zip(together) {
                 let positions: Vec<_> = answer.logits.iter().map(|(position, _)| *position).collect();
@@ -43,10 +50,12 @@ proptest! {
     }
 
     #[test]
-    fn tokens_read_in_pieces_give_the_same_bits_as_at_once(shape in shapes(), len in 1usize..30, cuts in prop::collection::vec(1usize..9, 30)) {
+    fn tokens_read_in_pieces_give_the_same_bits_as_at_once(
+        (shape, weights) in (shapes(), weights_types()), len in 1usize..30, cuts in prop::collection::vec(1usize..9, 30)
+    ) {
         let tokens = shape.tokens(0, len);
         for kernel in kernels() {
-            let model = shape.build(kernel);
+            let model = shape.build(held(kernel, weights));
             let whole = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Each)]).remove(0);
             let mut pieces = Answer { state: model.zero_state(), logits: Vec::new(), outcome: Ok(()) };
             let mut read = 0;
@@ -63,9 +72,9 @@ proptest! {
     }
 
     #[test]
-    fn the_logits_of_the_next_token_depend_only_on_the_state(shape in shapes(), len in 0usize..9) {
+    fn the_logits_of_the_next_token_depend_only_on_the_state(shape in shapes(), weights in weights_types(), len in 0usize..9) {
         let tokens = shape.tokens(0, len);
-        let model = shape.build(Kernel::Portable);
+        let model = shape.build(held(Kernel::Portable, weights));
         let after = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Last)]).remove(0);
         let ask = Ask { state: after.state.clone(), tokens: &[], logits: Logits::Last };
         let again = run(&model, vec![ask]).remove(0);
@@ -77,11 +86,12 @@ proptest! {
 /// The prompts are so long that a run divides them into chunks.
 #[test]
 fn a_long_prompt_gives_the_same_bits_as_single_steps() {
-    for (cell, gru_form) in CELLS {
+    for ((cell, gru_form), weights) in CELLS.into_iter().zip(WeightsType::ALL.into_iter().cycle()) {
         let architecture =
             Architecture { cell, vocab_size: 5, embedding_size: 2, hidden_sizes: vec![3, 2], gru_form };
         let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
-        let model = shape.build(Kernel::choose(None).expect("a kernel for every processor"));
+        let kernel = Kernel::choose(None).expect("a kernel for every processor");
+        let model = shape.build(held(kernel, weights));
         let tokens: Vec<_> = [20_000, 15_000, 100, 0].map(|len| shape.tokens(len as u64, len)).into();
         let logits = [Logits::Last, Logits::Each, Logits::Last, Logits::Last];
         let asks = tokens.iter().zip(logits).map(|(tokens, logits)| Ask::fresh(&model, tokens, logits));

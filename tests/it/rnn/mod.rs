@@ -2,6 +2,8 @@
 
 mod failing;
 mod fingerprint;
+mod folding;
 mod golden;
 mod invariants;
 mod reference;
+mod weights_types;

@@ -1,23 +1,52 @@
-//! The network as a scalar loop of multiply-adds, which every kernel must equal bit for bit.
+//! The network as a scalar loop, one multiplication after the other, which every kernel must equal bit for bit.
 
 use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::math::{sigmoid, tanh};
-use rnnlm_server::lm::{Cell, Logits, TokenId};
+use rnnlm_server::lm::{Cell, LoadOptions, Logits, TokenId, WeightsType};
 use rnnlm_server::rnn::{Architecture, GruForm, Values};
 
 use crate::harness::network::{Shape, shapes};
 use crate::harness::rows::{Ask, kernels, run};
 
-/// `x * weight + sum`.
-type MulAdd = fn(f32, f32, f32) -> f32;
+/// `start` plus the products of `x` with a row of weights.
+type Chain = fn(start: f32, weights: &[f32], x: &[f32]) -> f32;
 
-fn fused(x: f32, weight: f32, sum: f32) -> f32 {
-    x.mul_add(weight, sum)
+fn fused(start: f32, weights: &[f32], x: &[f32]) -> f32 {
+    x.iter().zip(weights).fold(start, |sum, (&x, &weight)| x.mul_add(weight, sum))
 }
 
-fn unfused(x: f32, weight: f32, sum: f32) -> f32 {
-    x * weight + sum
+fn unfused(start: f32, weights: &[f32], x: &[f32]) -> f32 {
+    x.iter().zip(weights).fold(start, |sum, (&x, &weight)| x * weight + sum)
+}
+
+fn int8(start: f32, weights: &[f32], x: &[f32]) -> f32 {
+    let x = Int8Row::of(x);
+    let weights = Int8Row::of(weights);
+    let sum: i64 = x.integers.iter().zip(&weights.integers).map(|(x, weight)| x * weight).sum();
+    start + sum as f32 * (x.unit * weights.unit)
+}
+
+/// Values quantised together: integers in `-127..=127` times the unit.
+struct Int8Row {
+    unit: f32,
+    integers: Vec<i64>,
+}
+
+impl Int8Row {
+    fn of(values: &[f32]) -> Self {
+        let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        if largest == 0.0 {
+            return Self { unit: 0.0, integers: vec![0; values.len()] };
+        }
+        let per_unit = 127.0 / largest;
+        let integers = values.iter().map(|value| (value * per_unit).round_ties_even() as i64).collect();
+        Self { unit: largest / 127.0, integers }
+    }
+
+    fn values(&self) -> Vec<f32> {
+        self.integers.iter().map(|&integer| integer as f32 * self.unit).collect()
+    }
 }
 
 /// The reference network. Its order of summation is the contract: the bias, then the input by rising index, then the recurrent
@@ -28,7 +57,7 @@ struct Reference {
     layers: Vec<Layer>,
     output: Vec<f32>,
     output_bias: Vec<f32>,
-    mul_add: MulAdd,
+    chain: Chain,
 }
 
 /// The weights of a layer, widened; absent biases are zeros.
@@ -40,7 +69,7 @@ struct Layer {
 }
 
 impl Reference {
-    fn new(shape: &Shape, mul_add: MulAdd) -> Self {
+    fn new(shape: &Shape, chain: Chain) -> Self {
         let architecture = shape.architecture.clone();
         let weights = shape.weights();
         let or_zeros = |bias: Option<Values>, len| bias.map_or_else(|| vec![0.0; len], Values::widened);
@@ -57,7 +86,7 @@ impl Reference {
         let embedding = weights.embedding.widened();
         let output = weights.output.map_or_else(|| embedding.clone(), Values::widened);
         let output_bias = or_zeros(weights.output_bias, architecture.vocab_size);
-        Self { architecture, embedding, layers, output, output_bias, mul_add }
+        Self { architecture, embedding, layers, output, output_bias, chain }
     }
 
     /// Reads a token into the state of all layers: h, and c for an LSTM.
@@ -78,9 +107,9 @@ impl Reference {
         let size = state.len() / self.architecture.cell.state_vectors();
         let (h, c) = state.split_at_mut(size);
         let before = h.to_vec();
-        let input = |column: usize, bias: f32| self.chain(bias, row(&layer.w_ih, column, x.len()), x);
+        let input = |column: usize, bias: f32| (self.chain)(bias, row(&layer.w_ih, column, x.len()), x);
         let recurrent =
-            |column: usize, sum: f32, h: &[f32]| self.chain(sum, row(&layer.w_hh, column, size), h);
+            |column: usize, sum: f32, h: &[f32]| (self.chain)(sum, row(&layer.w_hh, column, size), h);
         let bias = |column: usize| layer.b_ih[column] + layer.b_hh[column];
         let gate = |column: usize| recurrent(column, input(column, bias(column)), &before);
         match (self.architecture.cell, self.architecture.gru_form) {
@@ -116,13 +145,13 @@ impl Reference {
         let Architecture { vocab_size, cell, hidden_sizes, .. } = &self.architecture;
         let hidden = hidden_sizes[hidden_sizes.len() - 1];
         let h = &state[state.len() - cell.state_vectors() * hidden..][..hidden];
-        let logit = |token| self.chain(self.output_bias[token], row(&self.output, token, hidden), h);
+        let logit = |token| (self.chain)(self.output_bias[token], row(&self.output, token, hidden), h);
         (0..*vocab_size).map(logit).collect()
     }
+}
 
-    fn chain(&self, start: f32, weights: &[f32], x: &[f32]) -> f32 {
-        x.iter().zip(weights).fold(start, |sum, (&x, &weight)| (self.mul_add)(x, weight, sum))
-    }
+fn bits(values: Vec<f32>) -> Vec<u32> {
+    values.into_iter().map(f32::to_bits).collect()
 }
 
 fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
@@ -130,10 +159,9 @@ fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
 }
 
 /// The logits before each of `tokens`, read from the zero state, then the last state.
-fn expected(shape: &Shape, mul_add: MulAdd, tokens: &[TokenId]) -> Vec<f32> {
-    let reference = Reference::new(shape, mul_add);
-    let vectors = shape.architecture.cell.state_vectors();
-    let mut state = vec![0.0; shape.architecture.hidden_sizes.iter().sum::<usize>() * vectors];
+fn expected(reference: &Reference, tokens: &[TokenId]) -> Vec<f32> {
+    let Architecture { cell, hidden_sizes, .. } = &reference.architecture;
+    let mut state = vec![0.0; hidden_sizes.iter().sum::<usize>() * cell.state_vectors()];
     let mut values = Vec::new();
     for &token in tokens {
         values.extend(reference.logits(&state));
@@ -144,8 +172,8 @@ fn expected(shape: &Shape, mul_add: MulAdd, tokens: &[TokenId]) -> Vec<f32> {
 }
 
 /// The same values from the network. The rows have different lengths, so that the number of rows in a step varies.
-fn found(shape: &Shape, kernel: Kernel, rows: &[Vec<TokenId>]) -> Vec<Vec<f32>> {
-    let model = shape.build(kernel);
+fn found(shape: &Shape, options: impl Into<LoadOptions>, rows: &[Vec<TokenId>]) -> Vec<Vec<f32>> {
+    let model = shape.build(options);
     let asks = rows.iter().map(|tokens| Ask::fresh(&model, tokens, Logits::Each)).collect();
     run(&model, asks)
         .into_iter()
@@ -168,10 +196,27 @@ proptest! {
     fn every_kernel_equals_the_scalar_reference_bit_for_bit(shape in shapes(), count in 1usize..16) {
         let rows = rows(&shape, count);
         for kernel in kernels() {
-            let mul_add = if kernel.numerics() == "fma" { fused } else { unfused };
+            let chain = if kernel.numerics() == "fma" { fused } else { unfused };
+            let reference = Reference::new(&shape, chain);
             for (tokens, found) in rows.iter().zip(found(&shape, kernel, &rows)) {
-                let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-                prop_assert_eq!(bits(found), bits(expected(&shape, mul_add, tokens)), "{}", kernel.name());
+                prop_assert_eq!(bits(found), bits(expected(&reference, tokens)), "{}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_kernel_equals_the_scalar_integers_bit_for_bit(shape in shapes(), count in 1usize..9) {
+        let rows = rows(&shape, count);
+        let mut reference = Reference::new(&shape, int8);
+        if shape.tied_output {
+            let rows = reference.embedding.chunks(shape.architecture.embedding_size);
+            reference.embedding = rows.flat_map(|row| Int8Row::of(row).values()).collect();
+        }
+        let expected: Vec<_> = rows.iter().map(|tokens| bits(expected(&reference, tokens))).collect();
+        for kernel in kernels() {
+            let options = LoadOptions { weights: Some(WeightsType::Int8), ..kernel.into() };
+            for (found, expected) in found(&shape, options, &rows).into_iter().zip(&expected) {
+                prop_assert_eq!(&bits(found), expected, "{}", kernel.name());
             }
         }
     }
@@ -179,8 +224,9 @@ proptest! {
     #[test]
     fn the_portable_kernel_agrees_with_the_fused_reference(shape in shapes(), count in 1usize..4) {
         let rows = rows(&shape, count);
+        let reference = Reference::new(&shape, fused);
         for (tokens, found) in rows.iter().zip(found(&shape, Kernel::Portable, &rows)) {
-            for (found, expected) in found.into_iter().zip(expected(&shape, fused, tokens)) {
+            for (found, expected) in found.into_iter().zip(expected(&reference, tokens)) {
                 prop_assert!((found - expected).abs() <= 1e-5 + 1e-5 * expected.abs(), "{found} {expected}");
             }
         }

@@ -60,8 +60,11 @@ impl fmt::Display for Model {
 
 impl fmt::Display for ManifestSays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { weights, architecture, onnx, tokenizer, initial_tokens } = self;
+        let Self { weights, weights_dtype, architecture, onnx, tokenizer, initial_tokens } = self;
         line(f, "weights", weights)?;
+        if let Some(dtype) = weights_dtype {
+            line(f, "held as", dtype)?;
+        }
         if let Some(architecture) = architecture {
             let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
             line(f, "cell", cell)?;

@@ -1,0 +1,74 @@
+//! A few rows times a panel: exact integer sums over the whole depth, then one scaling.
+
+use super::isa::Integers;
+use crate::kernels::packed::{Line, PANEL};
+use crate::kernels::prefetch::Prefetch;
+use crate::kernels::product::Start;
+
+/// A few rows times a panel.
+pub(in crate::kernels) struct Tile<'a> {
+    pub(super) rows: usize,
+    /// The rows' quantised activations, `[rows, words]`.
+    pub(super) words: &'a [[u8; 4]],
+    /// The rows' units.
+    pub(super) units: &'a [f32],
+    /// The panel, `[words]`.
+    pub(super) lines: &'a [Line<[i8; 4]>],
+    /// What the integer sums start from, `[PANEL]`.
+    pub(super) sums: &'a [i32; PANEL],
+    /// The columns' scales, `[PANEL]`.
+    pub(super) scales: &'a [f32],
+    /// What the scaled sums are added to.
+    pub(super) start: Start<'a>,
+    pub(super) c: &'a mut [f32],
+    pub(super) c_stride: usize,
+    pub(super) prefetch: Prefetch,
+}
+
+/// Multiplies `ROWS` rows by the `VECTORS` registers of columns of the panel from `column` on, with all sums in registers.
+#[inline(always)]
+pub(super) fn tile<I: Integers, const ROWS: usize, const VECTORS: usize>(
+    isa: I,
+    t: &mut Tile<'_>,
+    column: usize,
+) {
+    let depth = t.lines.len();
+    // All slices have one known length, so the inner loop checks no bounds.
+    let rows: [&[[u8; 4]]; ROWS] = std::array::from_fn(|r| &t.words[r * depth..][..depth]);
+    let mut start = [isa.splat([0; 4]); VECTORS];
+    for (v, start) in start.iter_mut().enumerate() {
+        *start = isa.load(&t.sums[column + v * I::LANES..]);
+    }
+    let mut sums = [start; ROWS];
+    for (k, line) in t.lines.iter().enumerate() {
+        t.prefetch.line(k);
+        let weights = &line.0[column..][..VECTORS * I::LANES];
+        // A loop and not a closure, which would be compiled without the instruction set.
+        let mut vectors = [isa.splat([0; 4]); VECTORS];
+        for (v, vector) in vectors.iter_mut().enumerate() {
+            *vector = isa.weights(&weights[v * I::LANES..]);
+        }
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let x = isa.splat(row[k]);
+            for (sum, weights) in sums.iter_mut().zip(vectors) {
+                *sum = isa.dot(x, weights, *sum);
+            }
+        }
+    }
+    let width = VECTORS * I::LANES;
+    let scales = &t.scales[column..][..width];
+    for (r, vectors) in sums.into_iter().enumerate() {
+        let mut sums = [0; PANEL];
+        for (v, vector) in vectors.into_iter().enumerate() {
+            isa.store(vector, &mut sums[v * I::LANES..]);
+        }
+        let unit = t.units[r];
+        let c = &mut t.c[r * t.c_stride + column..][..width];
+        if let Start::Bias(bias) = t.start {
+            c.copy_from_slice(&bias[column..][..width]);
+        }
+        for ((c, &sum), &scale) in c.iter_mut().zip(&sums[..width]).zip(scales) {
+            *c += sum as f32 * (unit * scale);
+        }
+    }
+}
