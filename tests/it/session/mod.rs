@@ -1,0 +1,3 @@
+//! The table of sessions from outside: what it takes.
+
+mod memory;
