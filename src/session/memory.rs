@@ -30,5 +30,5 @@ const fn shared_block(size: usize) -> usize {
 /// Bytes of a place in a B-tree. A node has 11, of which 6 are filled when entries come in rising order, and
 /// more when they come in any other; its own links are 8 bytes a place.
 const fn place(entry: usize) -> usize {
-    entry * 11 / 6 + 8
+    (entry * 11).div_ceil(6) + 8
 }
