@@ -147,7 +147,8 @@ impl<'a, 'row> Run<'a, 'row> {
 
     /// Hands out the logits asked for, but to rows that failed.
     fn emit(&mut self, asked: Asked<'_>, tile: TileBuffers<'_>, sink: &mut Sink<'_>) {
-        let (rows, order) = (&mut *self.rows, &self.order);
+        let rows = &mut *self.rows;
+        let order = &self.order;
         self.network.output.run(asked, tile, |wanted, logits| {
             let row = order[wanted.row];
             match logits {
