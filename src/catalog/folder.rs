@@ -8,9 +8,9 @@ use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
 use crate::error::{Error, Result};
 use crate::kernels::Kernel;
-use crate::lm::{Joint, Logits, Model, Row, Scratch, State, Tail, TokenId};
+use crate::lm::{Logits, Model, Row, Scratch, State, TokenId};
 use crate::onnx::Understanding;
-use crate::text::{Tokenizer, TokenizerKind, escape_invisible};
+use crate::text::{Joint, Tail, Tokenizer, TokenizerKind, escape_invisible};
 
 /// A model with everything that is needed to serve it.
 #[derive(Clone)]

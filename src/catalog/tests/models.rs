@@ -4,7 +4,8 @@ use super::super::{Catalog, Selection, Served, load_folder};
 use super::*;
 use crate::error::ErrorKind;
 use crate::kernels::Kernel;
-use crate::lm::{Joint, Logits, Row, Scratch, State};
+use crate::lm::{Logits, Row, Scratch, State};
+use crate::text::Joint;
 
 fn selection(models: &Path) -> Selection {
     Selection { models: models.to_owned(), default_model: None, strict: false, kernel: Kernel::Portable }

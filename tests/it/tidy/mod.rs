@@ -39,7 +39,7 @@ const ARROWS: &[Arrow] = &[
     ("text", &["lm", "digest", "error"]),
     ("sampling", &["lm", "error"]),
     ("catalog", &["rnn", "onnx", "text", "kernels", "lm", "digest", "error"]),
-    ("session", &["lm", "clock", "error"]),
+    ("session", &["text", "lm", "clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know what engine and catalog speak of, but never the
     // runtimes behind the catalog.
