@@ -103,7 +103,7 @@ impl<'a, 'row> Run<'a, 'row> {
         }
     }
 
-    /// Copies the states into one block, which the layers advance in lock-step; a row that fails keeps its own.
+    /// Copies the states into one block, in which the layers advance them in lock-step. A row that fails keeps its own state.
     fn gather(&self, states: &mut [f32]) {
         let state_len = self.network.info.state_len;
         for (&row, state) in self.order.iter().zip(states.chunks_exact_mut(state_len)) {
@@ -179,7 +179,7 @@ impl<'a, 'row> Run<'a, 'row> {
         wanted
     }
 
-    /// Puts the successors in the place of the states of the rows that did not fail.
+    /// Replaces the states of the rows that did not fail by their successors.
     fn scatter(self, states: &[f32]) {
         let state_len = self.network.info.state_len;
         for (&row, state) in self.order.iter().zip(states.chunks_exact(state_len)) {
