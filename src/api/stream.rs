@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::error::ErrorDetail;
 use super::generate::{DrawnToken, FinishReason, SessionPosition, Usage};
 
-/// The data of an event. [`Self::name`] is the event's name, which is sent beside it.
+/// The data of an event. The event's name is sent beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum StreamEvent {

@@ -4,7 +4,7 @@ mod limits;
 mod parts;
 mod query;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response};
 use utoipa::{PartialSchema, ToSchema};
@@ -24,7 +24,8 @@ pub fn document(config: &Config) -> Value {
     document
 }
 
-/// Drops defaults that are null, which say nothing, and describes an optional object beside its alternatives and not within.
+/// Makes utoipa's schemas say what they mean: no default that is null, the description of an optional object beside its alternatives
+/// instead of within one, and bytes as bytes.
 fn plain(document: &mut Value) {
     match document {
         Value::Object(object) => {
@@ -32,10 +33,14 @@ fn plain(document: &mut Value) {
                 object.remove("default");
             }
             if let Some(Value::Array(alternatives)) = object.get_mut("oneOf")
-                && let [Value::Object(reference), Value::Object(_)] = alternatives.as_mut_slice()
+                && let [Value::Object(reference), nothing] = alternatives.as_mut_slice()
+                && *nothing == json!({"type": "null"})
                 && let Some(description) = reference.remove("description")
             {
                 object.insert("description".to_owned(), description);
+            }
+            if let Some(bytes) = object.get_mut("application/octet-stream") {
+                *bytes = json!({"schema": {"type": "string", "format": "binary"}});
             }
             object.values_mut().for_each(plain);
         }

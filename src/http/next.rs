@@ -31,7 +31,7 @@ pub(super) async fn next(
     answer(&service, &headers, request).await
 }
 
-/// Get the next-token distribution by GET
+/// Get the next-token distribution by query
 ///
 /// The same as the POST, with fewer options: for a browser and a first try.
 #[utoipa::path(get, path = "/v1/next", operation_id = "getNextToken", tag = "next", params(QueryOf<NextQuery>),

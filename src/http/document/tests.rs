@@ -97,6 +97,20 @@ fn every_field_is_described() {
 }
 
 #[test]
+fn descriptions_are_for_users_of_the_api() {
+    let document = document(&Config::default());
+    for text in objects(&document).iter().filter_map(|object| object.get("description")?.as_str()) {
+        for word in ["[`", "Self::", "crate::", "utoipa", "serde"] {
+            assert!(!text.contains(word), "`{word}` in {text:?}");
+        }
+    }
+    let reply = &document["components"]["schemas"]["NextReply"];
+    assert_eq!(reply["description"], "The answer to one question, or the answers to many.");
+    let response = &document["paths"]["/v1/next"]["post"]["responses"]["200"]["content"];
+    assert_eq!(response["application/octet-stream"]["schema"]["format"], "binary");
+}
+
+#[test]
 fn requests_are_plain_objects_that_refuse_unknown_fields() {
     let document = document(&Config::default());
     let schemas = document["components"]["schemas"].as_object().unwrap();
