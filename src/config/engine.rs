@@ -30,19 +30,19 @@ pub struct EngineOptions {
     #[arg(long, value_name = "N", default_value = "256", value_parser = count())]
     pub max_batch: usize,
 
-    /// Bytes of the states of rows that one turn computes together: a model whose states are large gets fewer rows
+    /// Maximum bytes of state that one turn computes together; a model with large states gets fewer rows
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
     pub max_batch_state: Bytes,
 
-    /// Work of one turn beside streams and short requests, in steps of theirs: 2 lets long prompts and texts double the time of a step
+    /// Maximum work of a turn in which streams or short requests run, as a multiple of their own step; long prompts and texts share the rest
     #[arg(long, value_name = "STEPS", default_value = "2", value_parser = count())]
     pub turn_steps: usize,
 
-    /// Work of one turn while nobody waits for anything short, in steps of one row: more keeps the cores busy, less answers the next short request sooner
+    /// Maximum work of a turn in which only long prompts and texts run, as a multiple of the step of one row; more uses the processor better, less lets the next short request start sooner
     #[arg(long, value_name = "STEPS", default_value = "16", value_parser = count())]
     pub turn_steps_idle: usize,
 
-    /// How long after a stream or a short request turns stay small, because more are likely to come
+    /// Time after a stream or a short request for which turns stay small, because another is likely to follow
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]
     pub turn_idle_after: Duration,
 

@@ -151,7 +151,7 @@ impl Active {
             self.count_prompts();
         }
         if !self.rows.is_empty() && self.rows.iter().all(|row| row.stage == Stage::Ready) {
-            return Err(Error::internal("a bug in the server: a job holds all of its rows"));
+            return Err(Error::internal("internal error: a job holds all of its rows"));
         }
         Ok(())
     }
@@ -188,5 +188,5 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// What a client hears of a panic, whose own message goes to the log.
 pub(super) fn bug(doing: &str) -> Error {
-    Error::new(ErrorKind::Internal, format!("a bug in the server: {doing} panicked"))
+    Error::new(ErrorKind::Internal, format!("internal error: {doing} panicked"))
 }

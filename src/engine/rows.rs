@@ -131,7 +131,7 @@ impl Decision {
             }
             _ => {
                 return Err(Error::internal(format!(
-                    "a bug in the server: a job decides on row {tag}, which is not ready"
+                    "internal error: a job decides on row {tag}, which is not ready"
                 )));
             }
         }

@@ -53,6 +53,11 @@ impl Tail {
                 (self.tokens.len() + kept.len()).saturating_sub(Self::TOKENS_MAX).min(self.tokens.len());
             self.tokens.drain(..excess);
         }
+        let len = self.tokens.len() + kept.len();
+        if len > self.tokens.capacity() {
+            let capacity = len.next_power_of_two().min(2 * Self::TOKENS_MAX);
+            self.tokens.reserve_exact(capacity - self.tokens.len());
+        }
         self.tokens.extend_from_slice(kept);
         self.joint = Joint::Closed;
     }
@@ -74,7 +79,7 @@ mod tests {
             let mut tail = Tail::default();
             all.chunks(piece).for_each(|tokens| tail.extend(tokens));
             assert_eq!(tail.tokens(), &all[1000 - Tail::TOKENS_MAX..], "in pieces of {piece}");
-            assert!(tail.tokens.capacity() * size_of::<TokenId>() <= Tail::bytes_max() * 2);
+            assert!(tail.tokens.capacity() * size_of::<TokenId>() <= Tail::bytes_max());
         }
     }
 

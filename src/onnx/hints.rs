@@ -30,6 +30,7 @@ pub struct Hints {
 
 impl Hints {
     /// What a manifest says that only names a window.
+    #[cfg(feature = "onnx")]
     pub(super) fn windowed(len: usize) -> Self {
         Self { window: Some(WindowHint::Len(len)), ..Self::default() }
     }

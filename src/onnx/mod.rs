@@ -13,6 +13,7 @@ mod graph;
 mod hints;
 mod loaded;
 mod lower;
+#[cfg(feature = "tract")]
 mod names;
 mod native;
 mod port;

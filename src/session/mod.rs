@@ -8,6 +8,7 @@ mod gone;
 mod id;
 mod lease;
 mod limits;
+mod memory;
 mod sessions;
 mod table;
 #[cfg(test)]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::gone::Gone;
+use super::memory::session_bytes;
 use super::{
     Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits, SessionStats, Snapshot,
 };
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::Tail;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -53,11 +53,9 @@ impl Session {
         self.last_used + self.ttl
     }
 
-    /// Bytes that this session takes: its state, its tail, its id in the table and both orders, and their nodes.
+    /// Bytes that this session takes. Reading on does not change them.
     pub(super) fn bytes(&self, id: &SessionId) -> usize {
-        const ORDERS: usize = 2 * size_of::<(Instant, SessionId)>();
-        let fixed = size_of::<Self>() + size_of::<SessionId>() + ORDERS + Tail::bytes_max();
-        fixed + id.as_str().len() + self.snapshot.state.bytes()
+        session_bytes(id, self.snapshot.state.bytes())
     }
 
     pub(super) fn info(&self, id: &SessionId, clock: &Clock) -> SessionInfo {

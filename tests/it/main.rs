@@ -13,5 +13,6 @@ mod http;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod rnn;
+mod session;
 mod shipped_models;
 mod tidy;

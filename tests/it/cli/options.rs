@@ -26,7 +26,7 @@ fn help_and_version_are_printed_on_stdout() {
 #[test]
 fn wrong_usage_exits_with_64_and_one_line() {
     for args in [
-        &["--weights", "f32"][..],
+        &["--weights", "f64"][..],
         &["serve", "--max-batch", "none"],
         &["sevre"],
         &["next"],

@@ -112,7 +112,7 @@ fn refused(decide: fn(&mut Rows<'_>, usize)) -> String {
 
 #[test]
 fn a_job_that_holds_every_row_fails() {
-    assert_eq!(refused(|_, _| {}), "a bug in the server: a job holds all of its rows");
+    assert_eq!(refused(|_, _| {}), "internal error: a job holds all of its rows");
 }
 
 #[test]
@@ -124,14 +124,14 @@ fn a_job_that_decides_on_a_row_that_is_not_ready_fails() {
             rows.feed(1, Feed { from: 0, token: 3, logits: Logits::None });
         }
     };
-    assert_eq!(refused(early), "a bug in the server: a job decides on row 1, which is not ready");
+    assert_eq!(refused(early), "internal error: a job decides on row 1, which is not ready");
     let twice = |rows: &mut Rows<'_>, _: usize| {
         rows.finish(0);
         rows.feed(0, Feed { from: 0, token: 3, logits: Logits::None });
     };
-    assert_eq!(refused(twice), "a bug in the server: a job decides on row 0, which is not ready");
+    assert_eq!(refused(twice), "internal error: a job decides on row 0, which is not ready");
     let unknown = |rows: &mut Rows<'_>, _: usize| drop(rows.finish(7));
-    assert_eq!(refused(unknown), "a bug in the server: answering a row's logits panicked");
+    assert_eq!(refused(unknown), "internal error: answering a row's logits panicked");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn a_panic_of_the_model_fails_only_the_row_that_panics() {
     let (mut reader, done) = run(|world| world.read(world.lease(OWN).unwrap().0, plan));
 
     let failure = reader.try_next().unwrap().unwrap_err();
-    assert_eq!(failure.error.message, "a bug in the server: running the model panicked");
+    assert_eq!(failure.error.message, "internal error: running the model panicked");
     let end = done.world.snapshot(OWN);
     assert_eq!(failure.position, Some(end.position));
     // The tokens that earlier turns have read are kept.
@@ -97,7 +97,7 @@ fn a_panic_of_a_job_fails_only_that_job() {
 
     let (ending, position) = reader.try_next().unwrap();
     let error = ending.into_error().unwrap();
-    assert_eq!(error.message, "a bug in the server: answering a row's logits panicked");
+    assert_eq!(error.message, "internal error: answering a row's logits panicked");
     assert_eq!((position, done.world.snapshot(OWN).position), (Some(3), 3), "its tokens are read");
 
     let ((), alone) = run(|_| ());

@@ -346,7 +346,7 @@ async fn a_body_that_is_not_a_text_is_refused() {
         post_text(&server, "/v1/score?model=letters", Chunked { text: long.as_bytes(), chunk_len: 5000 })
             .await
             .refused(422, "unknown_token");
-    assert!(message.starts_with("in the part of the text that begins at character "), "{message}");
+    assert!(message.starts_with("in the part of the text that starts at character "), "{message}");
     let (param, _) = post_text(&server, "/v1/score?texts=a", Chunked { text: b"a", chunk_len: 1 })
         .await
         .refused(422, "unknown_field");

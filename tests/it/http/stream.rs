@@ -129,7 +129,10 @@ async fn each_of_two_hundred_concurrent_streams_has_the_text_that_it_has_alone()
 #[tokio::test]
 async fn a_closed_connection_ends_the_job_and_its_session_keeps_the_tokens_that_were_sent() {
     let (model, mut gate) = gated();
-    let server = Setup::over(vec![model]).start().await;
+    let mut setup = Setup::over(vec![model]);
+    // The prompt is read in one run.
+    setup.config.engine.turn_steps = setup.config.engine.turn_steps_idle;
+    let server = setup.start().await;
     let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     let target = format!("{path}/generate");
     let opening = stream(&server, &target, json!({"text": "b c d", "max_tokens": 1000, "seed": 1}));

@@ -34,7 +34,7 @@ const ARROWS: &[Arrow] = &[
     ("telemetry", &["config"]),
     // The core, from the model outward.
     ("rnn", &["kernels", "lm", "error"]),
-    ("onnx", &["rnn", "kernels", "lm", "error"]),
+    ("onnx", &["rnn", "lm", "error"]),
     // It runs graphs that are not a known network, so it needs nothing of the native engine.
     ("onnx/tract", &["lm", "error"]),
     ("text", &["lm", "digest", "error"]),

@@ -1,0 +1,317 @@
+//! How long a `next` waits for its answer beside other work: `cargo bench --bench waits`, which prints the table of `benches/README.md`.
+//!
+//! One thread drives the engine turn by turn, so that no second thread and no scheduler of the system is part of a figure. A request
+//! comes at a random moment of the turn that runs, and waits for the rest of it and for the turns that answer it. Pin the process to
+//! a core for steady figures. `RNNLM_KERNEL` chooses the kernel.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rnnlm_server::clock::Clock;
+use rnnlm_server::config::Config;
+use rnnlm_server::engine::jobs::{
+    Generation, GenerationEvent, GenerationPlan, LastToken, NextQuery, Reading, ReadingFailure, ReadingPlan,
+    ReadingResult, Scored, Vector,
+};
+use rnnlm_server::engine::{Engine, EngineLimits, Inbox, InboxLimits, Reader, Start, Submission};
+use rnnlm_server::error::Result;
+use rnnlm_server::kernels::Kernel;
+use rnnlm_server::lm::{Cell, Joint, Logits, Model, Row, Scratch, Tail, TokenId};
+use rnnlm_server::rnn::{Architecture, GruForm};
+use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
+use rnnlm_server::session::Snapshot;
+use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
+
+use network::{Biases, Counter, Shape};
+
+#[path = "../tests/it/harness/network.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod network;
+
+/// Questions asked in each line of the table, or fewer when time is up.
+const QUESTIONS: usize = 2000;
+const LINE_TIME: Duration = Duration::from_secs(7);
+/// Turns between two questions.
+const PAUSE_TURNS_MAX: u64 = 8;
+const STREAMS: usize = 64;
+/// Tokens of a piece in which the service reads a text of 1 MB: 64 KiB.
+const PIECE_TOKENS: usize = 13_000;
+const PROMPT_TOKENS: usize = 100_000;
+
+fn main() {
+    let kernel =
+        Kernel::choose(std::env::var("RNNLM_KERNEL").ok().as_deref()).expect("a kernel of this processor");
+    println!("Kernel `{}`. Times in milliseconds.\n", kernel.name());
+    println!("| Network | Beside | Bare step | p50 | p99 | More than beside nothing, in bare steps |");
+    println!("|---|---|---:|---:|---:|---:|");
+    for (name, shape) in networks() {
+        let model: Arc<dyn Model> = Arc::new(shape.build(kernel));
+        let mut nothing = None;
+        for beside in Beside::ALL {
+            let waits = Bench::new(&model, beside).waits();
+            let bare = bare_step(&*model, beside.rows() + 1);
+            let p99 = percentile(&waits, 99);
+            let more = (p99 - *nothing.get_or_insert(p99)) / bare;
+            let p50 = percentile(&waits, 50);
+            println!("| {name} | {} | {bare:.3} | {p50:.3} | {p99:.3} | {more:.1} |", beside.name());
+        }
+    }
+}
+
+/// The sizes of the model `classics`, and a network twice as dear a token.
+fn networks() -> [(&'static str, Shape); 2] {
+    let lstm = |vocab_size: usize, hidden_sizes: Vec<usize>, tied_output: bool| {
+        let architecture = Architecture {
+            cell: Cell::Lstm,
+            vocab_size,
+            embedding_size: hidden_sizes[0],
+            hidden_sizes,
+            gru_form: GruForm::ResetAfter,
+        };
+        Shape { architecture, tied_output, biases: Biases::Both, seed: 1 }
+    };
+    [
+        ("LSTM 1 x 512, 16,000 words", lstm(16_000, vec![512], true)),
+        ("LSTM 2 x 650, 10,000 words", lstm(10_000, vec![650; 2], false)),
+    ]
+}
+
+/// What else the engine has to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Beside {
+    Nothing,
+    Text,
+    /// As `Text`, but no question was asked a while before.
+    TextAfterAWhile,
+    Prompt,
+    Streams,
+}
+
+impl Beside {
+    const ALL: [Self; 5] = [Self::Nothing, Self::Text, Self::TextAfterAWhile, Self::Prompt, Self::Streams];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Text => "a text of 1 MB that is scored",
+            Self::TextAfterAWhile => "the same, the first question in a second",
+            Self::Prompt => "a prompt of 100,000 tokens",
+            Self::Streams => "64 streams",
+        }
+    }
+
+    /// Rows of it that are as short as a question.
+    fn rows(self) -> usize {
+        if self == Self::Streams { STREAMS } else { 0 }
+    }
+}
+
+type ReadingReader = Reader<Result<ReadingResult, ReadingFailure>>;
+
+struct Bench {
+    engine: Engine,
+    inbox: Arc<Inbox>,
+    model: Arc<dyn Model>,
+    tokenizer: Arc<Tokenizer>,
+    beside: Beside,
+    readings: Vec<ReadingReader>,
+    streams: Vec<Reader<GenerationEvent>>,
+    random: Counter,
+}
+
+impl Bench {
+    fn new(model: &Arc<dyn Model>, beside: Beside) -> Self {
+        let options = Config::default().engine;
+        let inbox = Arc::new(Inbox::new(InboxLimits {
+            jobs_max: options.queue_max,
+            bytes_max: options.queue_bytes_max.0,
+        }));
+        let limits = EngineLimits {
+            rows_max: options.max_batch,
+            state_bytes_max: options.max_batch_state.0,
+            turn_steps: options.turn_steps,
+            turn_steps_idle: options.turn_steps_idle,
+            idle_after: match beside {
+                Beside::TextAfterAWhile => Duration::ZERO,
+                _ => options.turn_idle_after,
+            },
+            logits_bytes_max: options.logits_buffer.0,
+            parked_max: options.parked_max,
+            stall_timeout: options.stall_timeout,
+        };
+        let words: Vec<String> = (0..model.info().vocab_size).map(|id| format!("w{id}")).collect();
+        let tokenizer =
+            Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes());
+        Self {
+            engine: Engine::new(inbox.clone(), limits, Clock::system(), Arc::new(())),
+            inbox,
+            model: model.clone(),
+            tokenizer: Arc::new(tokenizer.expect("the words are distinct")),
+            beside,
+            readings: Vec::new(),
+            streams: Vec::new(),
+            random: Counter { key: 7, next: 0 },
+        }
+    }
+
+    /// The waits of all questions, in milliseconds, rising.
+    fn waits(&mut self) -> Vec<f64> {
+        let begun = Instant::now();
+        let mut waits = Vec::new();
+        // The first ones warm caches and allocations up.
+        for question in 0..QUESTIONS + QUESTIONS / 10 {
+            if begun.elapsed() > LINE_TIME && waits.len() >= 100 {
+                break;
+            }
+            let wait = self.wait();
+            if question >= QUESTIONS / 10 {
+                waits.push(wait.as_secs_f64() * 1e3);
+            }
+        }
+        waits.sort_unstable_by(f64::total_cmp);
+        waits
+    }
+
+    /// Asks what comes next after one more token, at a random moment of a turn.
+    fn wait(&mut self) -> Duration {
+        let mut running = Duration::ZERO;
+        for _ in 0..=self.random.word() % PAUSE_TURNS_MAX {
+            self.keep_busy();
+            running = self.turn();
+        }
+        let share = (self.random.word() >> 11) as f64 / (1u64 << 53) as f64;
+        let mut wait = running.mul_f64(share);
+        let query = NextQuery {
+            top_k: 10,
+            hidden: Vec::new(),
+            candidates: Vec::new(),
+            vector: Vector::Omit,
+            filters: None,
+        };
+        let plan = ReadingPlan { tokens: self.tokens(1), next: Some(query), ..ReadingPlan::default() };
+        let mut reader = self.read(plan);
+        loop {
+            wait += self.turn();
+            match reader.try_next() {
+                Some(result) => break drop(result.expect("an answer")),
+                None => self.keep_busy(),
+            }
+        }
+        wait
+    }
+
+    fn turn(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.engine.turn();
+        begun.elapsed()
+    }
+
+    /// Sees to it that there is something else to do, and that nothing of it waits for a reader.
+    fn keep_busy(&mut self) {
+        self.readings.retain_mut(|reader| reader.try_next().is_none());
+        self.streams.retain_mut(|reader| {
+            let mut last = None;
+            while let Some(event) = reader.try_next() {
+                last = Some(event);
+            }
+            !matches!(last, Some(GenerationEvent::Done(_) | GenerationEvent::Failed { .. }))
+        });
+        match self.beside {
+            Beside::Nothing => {}
+            Beside::Text | Beside::TextAfterAWhile if self.readings.is_empty() => {
+                let tokens = self.tokens(PIECE_TOKENS);
+                let plan = ReadingPlan { tokens, scored: Scored::Yes, ..ReadingPlan::default() };
+                let reader = self.read(plan);
+                self.readings.push(reader);
+            }
+            Beside::Prompt if self.readings.is_empty() => {
+                let plan = ReadingPlan { tokens: self.tokens(PROMPT_TOKENS), ..ReadingPlan::default() };
+                let reader = self.read(plan);
+                self.readings.push(reader);
+            }
+            Beside::Streams => {
+                while self.streams.len() < STREAMS {
+                    let reader = self.stream();
+                    self.streams.push(reader);
+                }
+            }
+            Beside::Text | Beside::TextAfterAWhile | Beside::Prompt => {}
+        }
+    }
+
+    fn tokens(&mut self, len: usize) -> Arc<[TokenId]> {
+        let vocab_size = self.model.info().vocab_size as u64;
+        (0..len).map(|_| (self.random.word() % vocab_size) as TokenId).collect()
+    }
+
+    fn read(&self, plan: ReadingPlan) -> ReadingReader {
+        let (job, plans, reader) = Reading::new(plan);
+        self.submit(Submission { plans, job: Box::new(job), ..self.submission() }, reader)
+    }
+
+    fn stream(&mut self) -> Reader<GenerationEvent> {
+        let (job, plans, reader) = Generation::new(GenerationPlan {
+            prompt: self.tokens(1),
+            joint: Joint::Closed,
+            sampler: Sampler::Multinomial { seed: self.random.word() >> 11, choice: 0 },
+            filters: Filters::new(FilterSpec::default()).expect("the values are in range"),
+            position: 1,
+            tokens_max: 4096,
+            eos: None,
+            stops: Vec::new(),
+            decoder: self.tokenizer.decoder(&Tail::default()),
+            last_token: LastToken::Skip,
+            alternatives: 0,
+            events_max: 64,
+        });
+        self.submit(Submission { plans, job: Box::new(job), ..self.submission() }, reader)
+    }
+
+    /// All of a submission but what is asked.
+    fn submission(&self) -> Submission {
+        let (job, plans, _) = Reading::new(ReadingPlan::default());
+        Submission {
+            name: "model".into(),
+            identity: "weights".into(),
+            model: self.model.clone(),
+            start: Start::Copy(Snapshot {
+                state: self.model.zero_state(),
+                identity: "weights".into(),
+                position: 0,
+                tail: Tail::default(),
+            }),
+            plans,
+            job: Box::new(job),
+            deadline: None,
+        }
+    }
+
+    fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Reader<T> {
+        assert!(self.inbox.push(submission).is_ok(), "the inbox has room");
+        reader.telling(self.inbox.clone())
+    }
+}
+
+/// The median time of a step of `rows` rows that asks for the logits of each, in milliseconds.
+fn bare_step(model: &dyn Model, rows: usize) -> f64 {
+    let mut states = vec![model.zero_state(); rows];
+    let mut scratch = Scratch::new(Config::default().engine.logits_buffer.0);
+    let mut times: Vec<f64> = (0..400)
+        .map(|_| {
+            let begun = Instant::now();
+            let mut rows: Vec<Row<'_>> =
+                states.iter_mut().map(|state| Row::new(state, &[1], Logits::Last)).collect();
+            model.run(&mut rows, &mut scratch, &mut |_, _, logits| {
+                std::hint::black_box(logits);
+            });
+            begun.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    times.sort_unstable_by(f64::total_cmp);
+    percentile(&times, 50)
+}
+
+/// Of rising values.
+fn percentile(values: &[f64], percent: usize) -> f64 {
+    values[(values.len() - 1) * percent / 100]
+}

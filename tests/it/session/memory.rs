@@ -1,0 +1,94 @@
+//! The bytes that the table counts for its sessions, compared with the bytes that they take from the allocator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use allocation_counter::{AllocationInfo, measure};
+use rnnlm_server::clock::Clock;
+use rnnlm_server::lm::{State, Tail};
+use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+
+use crate::harness::network::Counter;
+
+const SESSIONS: usize = 20_000;
+
+/// A table without limits.
+fn sessions(clock: &Clock) -> Arc<Sessions> {
+    let limits = SessionLimits {
+        sessions_max: usize::MAX,
+        bytes_max: usize::MAX,
+        ttl: Duration::from_secs(1 << 30),
+        evict: Evict::None,
+        gone_ttl: Duration::from_secs(1),
+        gone_max: 1,
+    };
+    Sessions::new(limits, clock.clone())
+}
+
+/// A session that has read so many tokens that its tail has its maximum size.
+fn new(id: SessionId, state_len: usize, shared: &Arc<str>) -> NewSession {
+    let mut tail = Tail::default();
+    (0..300).for_each(|token| tail.extend(&[token]));
+    let snapshot = Snapshot { state: State::zeros(state_len), identity: shared.clone(), position: 300, tail };
+    NewSession { id: Some(id), model: shared.clone(), snapshot, ttl: None, on_existing: OnExisting::Refuse }
+}
+
+/// Random ids, as clients generate them, or rising ids from a counter.
+fn ids(name: &str) -> Vec<SessionId> {
+    let mut random = Counter { key: 1, next: 0 };
+    let id = |number: usize| match name {
+        "random" => format!("{:016x}{:016x}", random.word(), random.word()),
+        _ => format!("user-{number:08}"),
+    };
+    (0..SESSIONS).map(id).map(|id| SessionId::parse(&id).unwrap()).collect()
+}
+
+/// Creates a session for each of `ids`.
+fn create(sessions: &Sessions, clock: &Clock, ids: &[SessionId], state_len: usize) {
+    let shared: Arc<str> = "classics".into();
+    for id in ids {
+        clock.advance(Duration::from_millis(1));
+        // The id's text is allocated here, so that it is counted.
+        let own = SessionId::parse(id.as_str()).unwrap();
+        sessions.create(new(own, state_len, &shared)).unwrap();
+    }
+}
+
+/// Writes to sessions in another order, and then deletes every second one.
+fn use_and_delete(sessions: &Arc<Sessions>, clock: &Clock, ids: &[SessionId]) {
+    let mut random = Counter { key: 2, next: 0 };
+    for _ in 0..2 * SESSIONS {
+        clock.advance(Duration::from_millis(1));
+        let id = &ids[(random.word() % SESSIONS as u64) as usize];
+        let mut lease = sessions.lease(id, None).unwrap();
+        let next = vec![1.0; lease.snapshot.state.as_slice().len()];
+        lease.snapshot.state.replace(&next);
+    }
+    ids.iter().step_by(2).for_each(|id| sessions.delete(id, None).unwrap());
+}
+
+#[test]
+fn the_bytes_counted_are_at_least_those_taken_and_at_most_a_fifth_more() {
+    for (name, state_len) in [("random", 4), ("random", 1024), ("rising", 4), ("rising", 1024)] {
+        let ids = ids(name);
+        let clock = Clock::manual();
+        let sessions = sessions(&clock);
+        let created = measure(|| create(&sessions, &clock, &ids, state_len));
+        check(&sessions, taken(&created), &format!("{name} ids, {state_len} values"));
+        let used = measure(|| use_and_delete(&sessions, &clock, &ids));
+        check(&sessions, taken(&created) + taken(&used), &format!("{name} ids, {state_len} values, used"));
+    }
+}
+
+/// The bytes of the allocated blocks. A general-purpose allocator adds a header of 8 bytes to each block and pads it to a multiple of
+/// 16 bytes, which adds 8 bytes on average.
+fn taken(info: &AllocationInfo) -> i64 {
+    info.bytes_current + 16 * info.count_current
+}
+
+fn check(sessions: &Sessions, taken: i64, what: &str) {
+    let counted = sessions.stats().bytes as f64;
+    let ratio = counted / taken as f64;
+    println!("{what}: {counted} bytes counted, {taken} taken, {ratio:.3}");
+    assert!((1.0..1.2).contains(&ratio), "{what}: {counted} bytes counted, {taken} taken");
+}

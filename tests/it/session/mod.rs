@@ -1,0 +1,3 @@
+//! The table of sessions, tested from outside: the memory that it uses.
+
+mod memory;
