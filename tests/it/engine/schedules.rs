@@ -46,7 +46,7 @@ enum Op {
         target: Target,
     },
     Turns(usize),
-    /// Takes at most so many of the events that the reader of a job has received.
+    /// Takes events from the reader of a job: the number of the job, and the maximum number of events.
     Take(usize, usize),
     Drop(usize),
     Advance(u64),
