@@ -10,17 +10,16 @@ use std::time::{Duration, Instant};
 use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Config;
 use rnnlm_server::engine::jobs::{
-    Generation, GenerationEvent, GenerationPlan, LastToken, NextQuery, Reading, ReadingFailure, ReadingPlan,
-    ReadingResult, Scored, Vector,
+    Generation, GenerationEvent, GenerationPlan, Reading, ReadingFailure, ReadingPlan, ReadingResult,
 };
 use rnnlm_server::engine::{Engine, EngineLimits, Inbox, InboxLimits, Reader, Start, Submission};
 use rnnlm_server::error::Result;
 use rnnlm_server::kernels::Kernel;
-use rnnlm_server::lm::{Cell, Joint, Logits, Model, Row, Scratch, Tail, TokenId};
+use rnnlm_server::lm::{Cell, Logits, Model, Row, Scratch, TokenId};
 use rnnlm_server::rnn::{Architecture, GruForm};
-use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
+use rnnlm_server::sampling::{FilterSpec, Filters, NextQuery, Sampler};
 use rnnlm_server::session::Snapshot;
-use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
+use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
 
 use network::{Biases, Counter, Shape};
 
@@ -181,13 +180,8 @@ impl Bench {
         }
         let share = (self.random.word() >> 11) as f64 / (1u64 << 53) as f64;
         let mut wait = running.mul_f64(share);
-        let query = NextQuery {
-            top_k: 10,
-            hidden: Vec::new(),
-            candidates: Vec::new(),
-            vector: Vector::Omit,
-            filters: None,
-        };
+        let query =
+            NextQuery { top_k: 10, hidden: Vec::new(), candidates: Vec::new(), full: false, filters: None };
         let plan = ReadingPlan { tokens: self.tokens(1), next: Some(query), ..ReadingPlan::default() };
         let mut reader = self.read(plan);
         loop {
@@ -220,7 +214,7 @@ impl Bench {
             Beside::Nothing => {}
             Beside::Text | Beside::TextAfterAWhile if self.readings.is_empty() => {
                 let tokens = self.tokens(PIECE_TOKENS);
-                let plan = ReadingPlan { tokens, scored: Scored::Yes, ..ReadingPlan::default() };
+                let plan = ReadingPlan { tokens, scored: true, ..ReadingPlan::default() };
                 let reader = self.read(plan);
                 self.readings.push(reader);
             }
@@ -260,7 +254,7 @@ impl Bench {
             eos: None,
             stops: Vec::new(),
             decoder: self.tokenizer.decoder(&Tail::default()),
-            last_token: LastToken::Skip,
+            reads_last_token: false,
             alternatives: 0,
             events_max: 64,
         });

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
 use crate::error::{Error, Result};
-use crate::lm::{Joint, LoadOptions, Logits, Model, Row, Scratch, State, Tail, TokenId};
+use crate::lm::{LoadOptions, Logits, Model, Row, Scratch, State, TokenId};
 use crate::onnx::Understanding;
-use crate::text::{Tokenizer, TokenizerKind, escape_invisible};
+use crate::text::{Joint, Tail, Tokenizer, TokenizerKind, escape_invisible};
 
 /// A model with everything that is needed to serve it.
 #[derive(Clone)]

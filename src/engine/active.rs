@@ -1,4 +1,4 @@
-//! A job that was admitted, from its first turn to its last word.
+//! An admitted job, from its first turn to its last message.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,14 +19,14 @@ pub(super) struct Active {
     pub(super) job: Box<dyn Job>,
     /// By rising tag.
     pub(super) rows: Vec<ActiveRow>,
-    /// What all that the request has its rows read costs.
+    /// The cost of everything that the request has its rows read.
     pub(super) prompts_cost: u64,
-    /// The turn in which it ran last, or was admitted.
+    /// The turn in which it last ran or was admitted.
     pub(super) last_turn: u64,
     pub(super) deadline: Option<Instant>,
     /// Set when the job is to end before its rows are done.
     ending: Option<Ending>,
-    /// The session's, once its row is done.
+    /// The lease of its session, once the row on the session has ended.
     lease: Option<Lease>,
 }
 
@@ -58,7 +58,7 @@ impl Active {
         active
     }
 
-    /// Counts anew what the request has its rows read.
+    /// Updates `prompts_cost`.
     fn count_prompts(&mut self) {
         let prompts = self.running().filter(|row| !row.is_drawn());
         let extent = prompts.fold(Extent::default(), |extent, row| {
@@ -68,12 +68,12 @@ impl Active {
         self.prompts_cost = self.model.cost().of(extent);
     }
 
-    /// Whether there is a row to run. There is one unless the job is over.
+    /// Whether it has a row to run. It has one unless the job is over.
     pub(super) fn runnable(&self) -> bool {
         self.running().next().is_some()
     }
 
-    /// Whether its next turn produces nothing to send.
+    /// Whether its next turn sends nothing.
     pub(super) fn is_silent(&self) -> bool {
         self.running().all(ActiveRow::is_silent)
     }
@@ -82,7 +82,7 @@ impl Active {
         self.rows.iter().filter(|row| row.stage == Stage::Running)
     }
 
-    /// Ends the job early. A row of a session stays until the token that the client has seen is read; all others go at once.
+    /// Ends the job early. A row on a session stays until it has read the token that the client may have seen; all others end at once.
     pub(super) fn end(&mut self, ending: Ending) {
         if self.ending.is_some() {
             return;
@@ -95,7 +95,7 @@ impl Active {
         gone.into_iter().for_each(|row| self.keep_lease(row.place));
     }
 
-    /// Ends the job at once: a row of it failed.
+    /// Ends the job at once, because it or one of its rows failed.
     pub(super) fn fail(&mut self, error: Error) {
         self.ending = Some(Ending::Failed(error));
         for row in std::mem::take(&mut self.rows) {
@@ -103,12 +103,12 @@ impl Active {
         }
     }
 
-    /// Whether the job's own reasons to end early count no more.
+    /// Whether the job is ending early already.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.is_some()
     }
 
-    /// Counts what the rows have read, as the batch came out, and lets the job decide if one of them is ready.
+    /// Counts what its rows have read in a batch, and lets the job decide if one of them has become ready.
     pub(super) fn commit(&mut self, outcomes: &[Outcome]) {
         let mut is_asked = false;
         for Outcome { share, read, .. } in outcomes {
@@ -118,7 +118,7 @@ impl Active {
             }
             is_asked |= row.stage == Stage::Ready;
         }
-        // Only now: also beside a row that failed, a state that was read is counted.
+        // Only now, because the states beside a row that failed have advanced and must be counted too.
         let failed =
             outcomes.iter().find_map(|outcome| outcome.read.as_ref().and(outcome.looked.as_ref()).err());
         let decided = match failed {
@@ -131,7 +131,7 @@ impl Active {
 
     fn decide(&mut self) -> Result<()> {
         if self.is_ending() {
-            // What the client has seen is read now.
+            // The rows that were left have read what the client has seen.
             self.take_out(Stage::Ready);
             return Ok(());
         }
@@ -167,7 +167,7 @@ impl Active {
         }
     }
 
-    /// Frees the session, then says the last word.
+    /// Frees the session, then lets the job send its last message.
     pub(super) fn close(self) {
         let position = self.lease.as_ref().map(|lease| lease.snapshot.position);
         drop(self.lease);
@@ -175,18 +175,18 @@ impl Active {
     }
 }
 
-/// Says the last word of a job that may panic over it.
+/// Lets a job send its last message, and ignores a panic.
 pub(super) fn close(job: Box<dyn Job>, ending: Ending, position: Option<u64>) {
-    // What a panic here leaves unsaid, the reader sees as the end of the channel.
+    // After a panic the reader sees the end of the channel without a last message.
     let _ = catch_unwind(AssertUnwindSafe(|| job.close(ending, position)));
 }
 
-/// Calls into a job; its panic is its own failure and nobody else's.
+/// Calls into a job. A panic fails the job and nothing else.
 pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(bug("answering a row's logits")))
 }
 
-/// What a client hears of a panic, whose own message goes to the log.
+/// The error that a client gets for a panic. The message of the panic itself goes to the log.
 pub(super) fn bug(doing: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("internal error: {doing} panicked"))
 }

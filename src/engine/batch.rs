@@ -1,4 +1,4 @@
-//! One batch: the run of the rows that were chosen, and what their jobs saw of it.
+//! One batch: the rows that were chosen are run together, and their jobs look at the logits.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,18 +10,18 @@ use super::{At, BatchReport, Job, Tag};
 use crate::error::Error;
 use crate::lm::{Logits, Model, Row, RowIndex, Scratch};
 
-/// What came of a share.
+/// The result of a share.
 pub(super) struct Outcome {
     pub(super) share: Share,
-    /// Whether the model has read the row's tokens; if not, the row's state is as it was.
+    /// Whether the model has read the row's tokens. If not, the row's state is unchanged.
     pub(super) read: Result<(), Error>,
-    /// Whether the job could make something of the logits that it was shown.
+    /// Whether the job has accepted the logits that it was shown.
     pub(super) looked: Result<(), Error>,
 }
 
-/// Runs the shares, which stand in the order of their jobs and rows, as one batch, and shows each job the logits that it asked for.
+/// Runs `shares`, sorted by job and row, as one batch, and shows each job the logits that it asked for.
 ///
-/// A panic is one row's bug: then each row runs again, alone, and only one whose own run panics fails.
+/// If the run panics, each row is run again, alone, and only a row whose own run panics fails.
 pub(super) fn run(active: &mut [Active], shares: &[Share], scratch: &mut Scratch) -> Vec<Outcome> {
     let mut batch = Batch::gather(active, shares);
     let together = batch.run(0..shares.len(), scratch);
@@ -32,21 +32,21 @@ pub(super) fn run(active: &mut [Active], shares: &[Share], scratch: &mut Scratch
     outcomes.collect()
 }
 
-/// Rows of one model beside those who hear of them.
+/// Rows of one model, and the jobs that look at their logits.
 struct Batch<'a> {
     model: Arc<dyn Model>,
     jobs: Vec<&'a mut dyn Job>,
     rows: Vec<Row<'a>>,
-    /// One a row.
+    /// One for each row.
     listeners: Vec<Listener>,
 }
 
-/// To whom a row's logits go, and how far they have come.
+/// The job that a row belongs to, and the logits that it has seen.
 struct Listener {
     /// An index of [`Batch::jobs`].
     job: usize,
     tag: Tag,
-    /// Tokens of the row's plan that turns before this one have read.
+    /// Tokens of the row's plan that were read in earlier turns.
     read: usize,
     wanted: Logits,
     /// The first position whose logits the job has not seen.
@@ -86,7 +86,7 @@ impl<'a> Batch<'a> {
         Self { model, jobs, rows, listeners }
     }
 
-    /// Runs a part of the rows; when that panics, their states are as they were.
+    /// Runs some of the rows. If that panics, their states are unchanged.
     fn run(&mut self, part: Range<usize>, scratch: &mut Scratch) -> Result<(), Error> {
         let Self { model, jobs, rows, listeners } = self;
         let (rows, listeners) = (&mut rows[part.clone()], &mut listeners[part]);
@@ -97,7 +97,7 @@ impl<'a> Batch<'a> {
         catch_unwind(run).map_err(|_| bug("running the model"))
     }
 
-    /// Whether a row has read its tokens, whose last run ended as `ran` says.
+    /// Whether a row has read its tokens; `ran` is the result of its last run.
     fn read(&self, row: usize, ran: Result<(), Error>) -> Result<(), Error> {
         match &self.rows[row].outcome {
             Err(error) if ran.is_ok() => Err(Error::internal(error.to_string())),
@@ -111,8 +111,8 @@ impl<'a> Batch<'a> {
 }
 
 impl Listener {
-    /// Shows a row's logits to its job. A row that runs again has the same logits, bit for bit: a job that has kept something of
-    /// them, a sum perhaps, must not be shown them twice.
+    /// Shows a row's logits to its job, unless the job has seen them in a run that panicked: they are the same bits, and a job that
+    /// adds them up must not see them twice.
     fn hear(&mut self, jobs: &mut [&mut dyn Job], position: usize, logits: &mut [f32]) {
         if position < self.unheard || self.looked.is_err() {
             return;
@@ -127,7 +127,7 @@ impl Listener {
     }
 }
 
-/// The batch in figures.
+/// The figures of a batch.
 pub(super) fn report(active: &[Active], shares: &[Share]) -> BatchReport {
     let mut report = BatchReport { rows: shares.len(), ..Default::default() };
     for share in shares {

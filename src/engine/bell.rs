@@ -1,8 +1,8 @@
-//! What wakes an engine: news, which it finds without a lock while it works, and a bell for when it sleeps.
+//! How an engine hears of news: without a lock while it works, and by a signal while it sleeps.
 //!
-//! The engine says that it falls asleep and then looks for news once more; whoever brings news leaves it and then looks whether the
-//! engine sleeps. All four steps stand in one total order (`SeqCst`), so one of the two sees the other, and no news is slept
-//! through. Only who finds the engine asleep takes the lock, and so waits until it really waits.
+//! An engine that is about to sleep first sets `asleep` and then checks for news. A thread that brings news first stores it and
+//! then checks `asleep`. All four operations are `SeqCst`, so at least one of the two sees what the other has done, and no news is
+//! missed. Only a thread that finds the engine asleep takes the lock, so that its signal comes after the engine has begun to wait.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -13,54 +13,54 @@ use crate::clock::Clock;
 /// The bell of one engine.
 #[derive(Default)]
 pub(super) struct Bell {
-    /// What nobody has taken yet.
+    /// News that the engine has not taken yet.
     news: AtomicU8,
     asleep: AtomicBool,
     lock: Mutex<()>,
     signal: Condvar,
 }
 
-/// What has happened since the engine looked last.
+/// What has happened since the engine last asked: a set of the constants below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct News(u8);
 
 impl News {
-    /// A job was handed in.
+    /// A job has come in.
     pub(super) const JOB: Self = Self(1);
     /// The reader of a parked job has made room.
     pub(super) const ROOM: Self = Self(2);
-    /// The reader of a job that is not over has gone.
+    /// The reader of a job that is not over has been dropped.
     pub(super) const GONE: Self = Self(4);
-    /// No more jobs come, and all that are there end.
+    /// No more jobs are accepted, and all existing ones end.
     pub(super) const SHUT: Self = Self(8);
 
-    /// Whether any of `these` is among it.
+    /// Whether it contains any of `these`.
     pub(super) fn tell_of(self, these: &[Self]) -> bool {
         these.iter().any(|one| self.0 & one.0 != 0)
     }
 }
 
 impl Bell {
-    /// Leaves news, and wakes the engine if it sleeps.
+    /// Stores news, and wakes the engine if it sleeps.
     pub(super) fn ring(&self, news: News) {
         self.news.fetch_or(news.0, SeqCst);
         if self.asleep.load(SeqCst) {
-            // Held for a moment: an engine that has looked for news in vain holds it until it waits for the signal.
+            // An engine that has found no news holds the lock until it waits, so the signal cannot come too early.
             drop(self.lock());
             self.signal.notify_one();
         }
     }
 
-    /// Takes the news. No lock.
+    /// Takes the news, without a lock.
     pub(super) fn take(&self) -> News {
-        // Most turns find none, and a load leaves the cache line where it is.
+        // Most turns find none, and a load does not claim the cache line.
         match self.news.load(SeqCst) {
             0 => News(0),
             _ => News(self.news.swap(0, SeqCst)),
         }
     }
 
-    /// Sleeps until there is news, or until `until` by `clock`.
+    /// Sleeps until there is news, or until `clock` shows `until`.
     pub(super) fn wait(&self, until: Option<Instant>, clock: &Clock) {
         let mut guard = self.lock();
         self.asleep.store(true, SeqCst);
@@ -92,11 +92,11 @@ mod tests {
 
     use super::*;
 
-    /// A sleeper that misses a ring sleeps for ever: then this says so instead of hanging.
+    /// A sleeper that misses a ring sleeps for ever; the test then fails instead of hanging.
     const PATIENCE: Duration = Duration::from_secs(60);
     const ROUNDS: usize = 200_000;
 
-    /// One thread rings, the other sleeps until it is rung for, and answers; so each ring races with a falling asleep.
+    /// Two threads wake each other in turn, so that every ring races with a thread that is about to sleep.
     #[test]
     fn no_ring_is_slept_through() {
         let there = Arc::new(Bell::default());
@@ -111,7 +111,7 @@ mod tests {
         });
         let ringer = spawn(move || {
             for round in 0..ROUNDS {
-                // Sooner or later than the other falls asleep.
+                // Sometimes before the other thread sleeps, sometimes after.
                 (0..round % 64).for_each(|_| std::hint::spin_loop());
                 there.ring(News::JOB);
                 sleep_until_rung(&back);
@@ -160,7 +160,7 @@ mod tests {
         let clock = Clock::manual();
         let until = clock.now() + Duration::from_secs(3600);
         clock.advance(Duration::from_secs(3600));
-        // By the machine's clock this would take an hour.
+        // The machine's clock has not moved by an hour.
         Bell::default().wait(Some(until), &clock);
     }
 }

@@ -1,8 +1,8 @@
-//! Which rows run in a turn, and how much each reads.
+//! Which rows run in a turn, and how many tokens each reads.
 //!
-//! What is short must not wait for what is long. A turn is bounded by its work, as the model costs it: while something short runs or
-//! is likely to come, by a few times the bare step of the short rows; else by more, because one pass over the weights pays
-//! off over many tokens. Short rows come first, and long ones share what is left.
+//! Short requests must not wait for long ones, so the work of a turn is bounded, counted by the model's own costs. If short rows
+//! run, or are likely to arrive, the bound is a small multiple of the step of the short rows alone. Otherwise it is larger, because a pass
+//! over the weights is used best by many tokens. Short rows are served first; long ones share what is left.
 
 use std::sync::Arc;
 
@@ -27,26 +27,26 @@ pub(super) struct Choice {
     pub(super) shorts: usize,
 }
 
-/// A turn about to begin, as the engine sees it.
+/// What the engine knows about a turn that is about to begin.
 pub(super) struct Occasion<'a> {
     /// The model whose turn it is.
     pub(super) model: &'a str,
-    /// Whether something short ran not long ago: more of its kind is likely to come.
+    /// Whether a short row ran recently, so that another is likely to arrive.
     pub(super) expectant: bool,
-    /// Whether jobs wait for which there is no room beside those that run.
+    /// Whether jobs wait because there is no room for them.
     pub(super) crowded: bool,
 }
 
-/// The model whose turn it is, by name: the next after `last` of those with rows to run, in a circle.
+/// The model whose turn it is. Models with rows to run take turns in the order of their names; `last` ran last.
 pub(super) fn next_model(active: &[Active], last: Option<&Arc<str>>) -> Option<Arc<str>> {
     let names = || active.iter().filter(|job| job.runnable()).map(|job| &job.name);
     let after = names().filter(|name| last.is_some_and(|last| *name > last)).min();
     after.or_else(|| names().min()).cloned()
 }
 
-/// Chooses the rows that run in this turn, and what each reads.
+/// Chooses the rows that run in this turn, and how many tokens each reads.
 ///
-/// The job that has waited longest always runs. While several want to, one job takes at most half of the batch.
+/// The job that has waited longest always runs. If several jobs want to run, each gets at most half of the batch.
 pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &EngineLimits) -> Choice {
     let jobs = longest_waiting_first(active, occasion.model);
     let Some(&first) = jobs.first() else { return Choice { shares: Vec::new(), shorts: 0 } };
@@ -80,7 +80,7 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
     Choice { shares, shorts: count }
 }
 
-/// The jobs of `model` that can run, the one whose last turn lies furthest back first.
+/// The jobs of `model` that can run, by rising time of their last turn.
 fn longest_waiting_first(active: &[Active], model: &str) -> Vec<usize> {
     let mut jobs: Vec<usize> =
         (0..active.len()).filter(|&job| *active[job].name == *model && active[job].runnable()).collect();
@@ -96,16 +96,16 @@ fn rows_max(info: &ModelInfo, limits: &EngineLimits) -> usize {
 /// A row that wants to run.
 struct Wish {
     share: Share,
-    /// Tokens that it has yet to read.
+    /// Tokens left to read.
     left: usize,
     logits: Logits,
-    /// Whether somebody waits for it who should not wait long.
+    /// Whether its client should not wait long.
     short: bool,
 }
 
 impl Wish {
-    /// The rows of a job. They are short when all that the job has brought costs at most `short_max`, or when they read what
-    /// the model itself has drawn.
+    /// The rows of a job. A row is short if it reads a token that the job has chosen, or if all prompts of the job together cost at
+    /// most `short_max`.
     fn of(index: usize, job: &Active, short_max: u64) -> impl Iterator<Item = Self> + '_ {
         let brief = job.prompts_cost <= short_max;
         let running = job.rows.iter().enumerate().filter(|(_, row)| row.stage == Stage::Running);
@@ -117,7 +117,7 @@ impl Wish {
         })
     }
 
-    /// `extent` and the first `len_max` tokens of this row.
+    /// `extent` with at most `len_max` tokens of this row added.
     fn added_to(&self, extent: Extent, len_max: usize) -> Extent {
         let len = self.left.min(len_max);
         let positions = match self.logits {
@@ -128,7 +128,7 @@ impl Wish {
     }
 }
 
-/// What a turn may cost, and what was taken on so far.
+/// What a turn may cost, and what it contains so far.
 struct Budget {
     cost: Cost,
     work_max: u64,
@@ -136,7 +136,7 @@ struct Budget {
 }
 
 impl Budget {
-    /// Takes all of `wishes` on, cut to the largest common length that the budget affords; each gets one token at the least.
+    /// Adds all of `wishes`, each cut to the largest length that the budget affords for all of them, and at least one token.
     fn take(&mut self, wishes: &mut [Wish]) {
         let len = self.len_max(wishes);
         for wish in wishes {
@@ -154,7 +154,7 @@ impl Budget {
         if longest <= 1 || affords(longest) {
             return longest;
         }
-        // By halves: a longer cut never costs less.
+        // Binary search: a greater length never costs less.
         let mut taken = 1;
         let mut refused = longest;
         while refused - taken > 1 {
@@ -168,7 +168,7 @@ impl Budget {
         taken
     }
 
-    /// How many of `wishes`, the first ones, the budget affords one token of.
+    /// For how many of the first `wishes` the budget affords one token each.
     fn affordable(&self, wishes: &[Wish]) -> usize {
         let extents = wishes.iter().scan(self.taken, |extent, wish| {
             *extent = wish.added_to(*extent, 1);

@@ -1,7 +1,7 @@
-//! The bounded queue before an engine.
+//! The bounded queue in front of an engine.
 //!
-//! Its lock is taken for each job, when it comes and when it is taken out, but not for each token or turn: what the engine
-//! must know of the queue meanwhile comes as [`News`] and as [`Waiting`].
+//! Its lock is taken when a job is put in or taken out, not in every turn: between jobs, [`News`] and [`Waiting`] tell the engine
+//! what it needs to know about the queue.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,11 +18,11 @@ pub struct Inbox {
     limits: InboxLimits,
     queue: Mutex<Queue>,
     bell: Bell,
-    /// Jobs that wait here and jobs that run behind: what a new one would stand behind.
+    /// Jobs that wait here and jobs that run in the engine.
     load: AtomicUsize,
 }
 
-/// What may wait.
+/// How much may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct InboxLimits {
     /// Most jobs.
@@ -35,17 +35,17 @@ pub struct InboxLimits {
 struct Queue {
     jobs: VecDeque<Submission>,
     bytes: usize,
-    /// No job waits whose deadline is earlier.
+    /// Not later than the earliest deadline of a waiting job.
     deadline: Option<Instant>,
     is_shut: bool,
 }
 
-/// What the engine knows of the jobs that wait, from when it last took the lock.
+/// The waiting jobs, as they were when the engine last took the lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Waiting {
-    /// How many there are.
+    /// Their number.
     pub(super) jobs: usize,
-    /// None of them has an earlier deadline.
+    /// Not later than the earliest of their deadlines.
     pub(super) deadline: Option<Instant>,
 }
 
@@ -61,11 +61,11 @@ impl Inbox {
         Self { limits, queue: Mutex::default(), bell: Bell::default(), load: AtomicUsize::new(0) }
     }
 
-    /// Takes a job in, or gives it back when there is no room.
+    /// Adds a job, or gives it back if there is no room.
     pub fn push(&self, submission: Submission) -> Result<(), Box<Submission>> {
         let mut queue = self.lock();
         let bytes = queue.bytes + submission.token_bytes();
-        // A job alone is always taken: its own size is the request's limit, not the queue's.
+        // A job that would wait alone is always accepted: its size is limited by the request, not by the queue.
         let crowded = !queue.jobs.is_empty() && bytes > self.limits.bytes_max;
         if queue.jobs.len() >= self.limits.jobs_max || crowded || queue.is_shut {
             return Err(Box::new(submission));
@@ -79,12 +79,12 @@ impl Inbox {
         Ok(())
     }
 
-    /// The jobs that wait.
+    /// What there is to know about the waiting jobs.
     pub(super) fn look(&self) -> Waiting {
         self.lock().waiting()
     }
 
-    /// Takes the first job out.
+    /// Removes the first job.
     pub(super) fn pop(&self) -> Taken<Option<Submission>> {
         let mut queue = self.lock();
         let first = queue.jobs.pop_front();
@@ -92,7 +92,7 @@ impl Inbox {
         Taken { jobs: first, left: queue.waiting() }
     }
 
-    /// Takes out the jobs that will never run: those whose reader is gone or whose deadline has passed; all, once it is shut.
+    /// Removes the jobs that will never run: those whose reader is gone or whose deadline has passed, and all of them after [`Self::shut`].
     pub(super) fn take_ended(&self, now: Instant) -> Taken<Vec<Submission>> {
         let mut queue = self.lock();
         let is_shut = queue.is_shut;
@@ -106,12 +106,12 @@ impl Inbox {
         Taken { jobs: ended, left: queue.waiting() }
     }
 
-    /// A job has left, by whatever way.
+    /// Counts jobs that have ended.
     pub(super) fn left(&self, jobs: usize) {
         self.load.fetch_sub(jobs, Ordering::Relaxed);
     }
 
-    /// Jobs here and in the engine behind.
+    /// Jobs that wait here and jobs that run in the engine.
     pub fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
     }
@@ -121,28 +121,28 @@ impl Inbox {
         self.lock().jobs.len()
     }
 
-    /// From now on every job ends, those that wait too.
+    /// Accepts no more jobs, and ends all that wait or run.
     pub fn shut(&self) {
         self.lock().is_shut = true;
         self.bell.ring(News::SHUT);
     }
 
-    /// Whether jobs come no more.
+    /// Whether [`Self::shut`] was called.
     pub(super) fn is_shut(&self) -> bool {
         self.lock().is_shut
     }
 
-    /// Tells the engine what a reader has done, and wakes it.
+    /// Tells the engine what a reader has done, and wakes it if it sleeps.
     pub(super) fn tell(&self, news: News) {
         self.bell.ring(news);
     }
 
-    /// What has happened since this was last asked.
+    /// What has happened since the last call.
     pub(super) fn news(&self) -> News {
         self.bell.take()
     }
 
-    /// Sleeps until there is news, or until `until` by `clock`.
+    /// Sleeps until there is news, or until `clock` shows `until`.
     pub(super) fn wait(&self, until: Option<Instant>, clock: &Clock) {
         self.bell.wait(until, clock);
     }

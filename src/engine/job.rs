@@ -1,4 +1,4 @@
-//! What the engine is asked to do: a few rows from one state, and who looks at their logits and decides.
+//! What the engine is asked to do: rows that start from one state, and a job that looks at their logits and decides.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,51 +6,53 @@ use std::time::Instant;
 use super::outlet::Flow;
 use super::rows::Rows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Joint, Logits, Model, TokenId};
+use crate::lm::{Logits, Model, TokenId};
 use crate::session::{Lease, Snapshot};
+use crate::text::Joint;
 
 /// A job looks at the logits of its rows and decides what they read next; the engine does the rest.
 ///
-/// While a batch runs, the job is shown logits row by row, on borrowed memory, and keeps what it needs of them: a top-k, a draw, a sum.
-/// When the batch is committed, it decides for all of its rows together. What it sends then rests on committed states.
+/// While a batch runs, the job is shown the logits of its rows one after the other, in borrowed memory, and keeps what it needs: a top-k, a
+/// draw, a sum. Once the states of the batch are committed, it decides for all of its rows together. What it sends then therefore
+/// rests on committed states.
 ///
-/// Every method is called on an engine thread and must be quick. A panic ends the job, and touches no other.
+/// Methods are called on an engine thread and must be quick. A panic ends the job and affects no other.
 pub trait Job: Send {
-    /// Looks at logits `[vocab_size]` of a row, which may be overwritten. Each are shown once.
+    /// Looks at logits `[vocab_size]` of a row, which it may overwrite. Every vector of logits is shown once.
     ///
     /// # Errors
     /// An error ends the whole job.
     fn look(&mut self, row: Tag, at: At, logits: &mut [f32]) -> Result<()>;
 
-    /// Decides what becomes of the rows that are ready, at least one of which was not when the job decided last.
+    /// Decides what the rows that are ready do next. At least one of them has become ready since the last decision.
     ///
     /// # Errors
-    /// An error ends the whole job. So does holding every row, since nothing would ever happen again.
+    /// An error ends the whole job. Holding every row ends it too, because the job would never be called again.
     fn decide(&mut self, rows: &mut Rows<'_>) -> Result<()>;
 
-    /// The job is over, and its session, if it held one, is free again and stands at `position`. The last word to the reader.
+    /// Sends the last message to the reader. The job is over; its session, if it had one, is free again and stands at `position`.
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>);
 
-    /// Whether the reader of the results keeps up, or is gone.
+    /// Whether the reader of the results keeps up, is slow, or is gone.
     fn flow(&self) -> Flow;
 }
 
-/// A job's own name for one of its rows.
+/// The name that a job gives to one of its rows.
 pub type Tag = usize;
 
-/// Where logits stand in what a row was given to read.
+/// The position of logits in what a row was given to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
-    /// Before the token of this index, which [`Logits::Each`] asks for.
+    /// Before the token with this index: what [`Logits::Each`] asks for.
     Before(usize),
-    /// After the last token, which [`Logits::Last`] asks for.
+    /// After the last token: what [`Logits::Last`] asks for.
     End,
 }
 
 /// What a row reads, and which logits it wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowPlan {
-    /// The job's name for the row.
+    /// The name of the row.
     pub tag: Tag,
     /// What to read; may be empty.
     pub tokens: Arc<[TokenId]>,
@@ -65,7 +67,7 @@ pub struct RowPlan {
 pub enum Ending {
     /// All rows are done.
     Done,
-    /// A row failed, or the job itself.
+    /// One of its rows failed, or the job itself.
     Failed(Error),
     /// The reader is gone.
     Cancelled,
@@ -76,7 +78,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// What a client hears that got no answer; nothing when the job is done.
+    /// The error for a client that got no answer; none when the job is done.
     pub fn into_error(self) -> Option<Error> {
         let error = |kind, message: &str| Some(Error::new(kind, message));
         match self {
@@ -93,30 +95,30 @@ impl Ending {
 pub struct Submission {
     /// The model's name, for metrics.
     pub name: Arc<str>,
-    /// The identity of the model's weights, which must have made the state that the job starts from.
+    /// The identity of the weights, which must be the ones that computed the state the job starts from.
     pub identity: Arc<str>,
     /// The model.
     pub model: Arc<dyn Model>,
     /// Where all rows start.
     pub start: Start,
-    /// The first rows, of distinct tags.
+    /// The first rows. Their tags are distinct.
     pub plans: Vec<RowPlan>,
-    /// What looks at their logits.
+    /// The job that decides for them.
     pub job: Box<dyn Job>,
-    /// When the job ends unfinished.
+    /// When the job must end, finished or not.
     pub deadline: Option<Instant>,
 }
 
 /// Where a job starts.
 pub enum Start {
-    /// From a session, which its one row advances.
+    /// From a session, which its only row advances.
     Session(Lease),
-    /// From a copy, which nobody else sees.
+    /// From a snapshot, which moves no session.
     Copy(Snapshot),
 }
 
 impl Start {
-    /// The state and what led to it.
+    /// The snapshot that it starts from.
     pub fn snapshot(&self) -> &Snapshot {
         match self {
             Start::Session(lease) => &lease.snapshot,
@@ -126,7 +128,7 @@ impl Start {
 }
 
 impl Submission {
-    /// Bytes of the tokens that it brings.
+    /// Bytes of its tokens.
     pub fn token_bytes(&self) -> usize {
         self.plans.iter().map(|plan| size_of_val(&*plan.tokens)).sum()
     }

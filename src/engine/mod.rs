@@ -1,11 +1,11 @@
 //! The scheduler: it owns the processor and decides, turn by turn, which rows run together.
 //!
-//! A [`Submission`] brings a [`Job`], the model it runs on and where it starts. An [`Engine`] admits it from its
-//! [`Inbox`], and in each [`Engine::turn`] takes a piece of every active row of one model, runs them as one
-//! batch, lets each job look at its rows' logits, commits, and lets each job decide what its rows read next. Rows join and leave between any two turns: a new
-//! request waits for one step, not for a batch (cellular batching, Gao et al., EuroSys 2018).
+//! A [`Submission`] holds a [`Job`], the model it runs on and where it starts. An [`Engine`] admits it from its
+//! [`Inbox`]. In each [`Engine::turn`] it takes a piece of the active rows of one model, runs them as one batch, lets each job look
+//! at the logits of its rows, commits the states, and lets each job decide what its rows read next. Rows join and leave between any two
+//! turns, so a new request waits for one turn, not for a batch to end (cellular batching, Gao et al., EuroSys 2018).
 //!
-//! [`Pool`] gives engines their threads. Results leave through an [`Outlet`], whose reader can be slow, or gone.
+//! [`Pool`] runs each engine on a thread. Results leave through an [`Outlet`], whose reader may be slow or gone.
 
 mod active;
 mod batch;
@@ -28,22 +28,22 @@ pub use pool::{Pool, PoolStats, Setup};
 pub use rows::{Feed, Rows};
 pub use turn::{Engine, EngineLimits, Turn};
 
-/// What the engine tells of its work while it works. Called on the engine's thread: it must be quick.
+/// Receives the figures of the work while it is done. Called on the engine's thread, so it must be quick.
 pub trait Observer: Send + Sync {
     /// A batch of rows ran.
     fn batch(&self, model: &str, batch: &BatchReport);
 }
 
-/// One batch in figures.
+/// The figures of one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchReport {
     /// Rows that ran together.
     pub rows: usize,
-    /// Tokens read that a request brought.
+    /// Tokens read that came with a request and were not scored.
     pub prompt_tokens: usize,
     /// Tokens read that were scored.
     pub scored_tokens: usize,
-    /// Tokens read that the model itself had drawn.
+    /// Tokens read that a job had chosen.
     pub generated_tokens: usize,
 }
 

@@ -1,7 +1,7 @@
-//! The way out of the engine: a bounded channel that neither end waits at with a lock held.
+//! How results leave the engine: a bounded channel whose engine end never blocks.
 //!
-//! The reader tells the engine only what it waits for: that a parked job has room again, or that a job which is not over has lost
-//! its reader.
+//! The reader tells the engine only what the engine waits for: that a parked job has room again, and that a job which is not over
+//! has lost its reader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst, fence};
@@ -11,57 +11,57 @@ use tokio::sync::mpsc;
 use super::bell::News;
 use super::inbox::Inbox;
 
-/// The engine's end. It never blocks: a job looks at [`Self::flow`] before it makes something to send.
+/// The engine's end. It never blocks: a job runs only while [`Self::flow`] is open.
 pub struct Outlet<T> {
     sender: mpsc::Sender<T>,
-    standing: Arc<Standing>,
+    shared: Arc<Shared>,
 }
 
 /// The client's end. Dropping it cancels the job.
 pub struct Reader<T> {
     receiver: mpsc::Receiver<T>,
-    standing: Arc<Standing>,
-    /// Set when the job is handed to an engine.
+    shared: Arc<Shared>,
+    /// Set once the job has been given to an engine.
     engine: Option<Arc<Inbox>>,
 }
 
-/// What each end knows of the other.
+/// What both ends know.
 #[derive(Default)]
-struct Standing {
-    /// The engine has found no room, and wants to hear when there is some.
+struct Shared {
+    /// The engine has found no room and waits to hear of some.
     parked: AtomicBool,
-    /// The last word is said: nobody needs to hear that the reader goes.
+    /// The last message is sent: the engine need not hear that the reader is dropped.
     over: AtomicBool,
 }
 
-/// How the reader does.
+/// Whether a reader keeps up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// There is room for what a turn can produce.
+    /// There is room for the result of a turn.
     Open,
-    /// The reader is slow: the job is parked until there is room, of which its engine hears.
+    /// The reader is slow. The job is parked until there is room again.
     Full,
     /// The reader is gone.
     Gone,
 }
 
-/// A channel for `items_max` items and the job's last word, which always finds room.
+/// A channel for `items_max` items and the last message of the job, for which there is always room.
 pub fn outlet<T>(items_max: usize) -> (Outlet<T>, Reader<T>) {
     let (sender, receiver) = mpsc::channel(items_max.max(1) + 1);
-    let standing = Arc::new(Standing::default());
-    (Outlet { sender, standing: standing.clone() }, Reader { receiver, standing, engine: None })
+    let shared = Arc::new(Shared::default());
+    (Outlet { sender, shared: shared.clone() }, Reader { receiver, shared, engine: None })
 }
 
 impl<T> Outlet<T> {
-    /// Sends an item. What nobody waits for any more is dropped.
+    /// Sends an item. It is dropped if the reader is gone.
     pub fn send(&self, item: T) {
-        // Full cannot be: a job sends at most one item a turn while the flow is open, and one last word.
+        // The channel cannot be full: a job sends at most one item a turn, only while the flow is open, and one last message.
         let _ = self.sender.try_send(item);
     }
 
-    /// Sends the last word.
+    /// Sends the last message.
     pub fn close(self, item: T) {
-        self.standing.over.store(true, SeqCst);
+        self.shared.over.store(true, SeqCst);
         self.send(item);
     }
 
@@ -73,14 +73,14 @@ impl<T> Outlet<T> {
         if self.has_room() {
             return Flow::Open;
         }
-        self.standing.parked.store(true, SeqCst);
-        // The reader makes room and then looks whether it is waited for; so look for room again after saying so. One of the
-        // two sees the other.
+        self.shared.parked.store(true, SeqCst);
+        // The reader makes room and then checks `parked`; this end sets `parked` and then checks for room. With a fence between
+        // the two steps on both sides, at least one end sees what the other has done.
         fence(SeqCst);
         if self.has_room() { Flow::Open } else { Flow::Full }
     }
 
-    /// Whether there is room for an item and the last word.
+    /// Whether there is room for an item and the last message.
     fn has_room(&self) -> bool {
         self.sender.capacity() > 1
     }
@@ -94,14 +94,14 @@ impl<T> Reader<T> {
         item
     }
 
-    /// The next item if it is there already.
+    /// The next item, if there is one already.
     pub fn try_next(&mut self) -> Option<T> {
         let item = self.receiver.try_recv().ok();
         self.tell_of_room();
         item
     }
 
-    /// The same reader, which tells the engine behind `inbox` what its job waits for.
+    /// The reader of a job that was given to the engine behind `inbox`, which it tells what that engine waits for.
     pub fn telling(mut self, inbox: Arc<Inbox>) -> Self {
         self.engine = Some(inbox);
         self
@@ -109,7 +109,7 @@ impl<T> Reader<T> {
 
     fn tell_of_room(&self) {
         fence(SeqCst);
-        if self.standing.parked.load(SeqCst) && self.standing.parked.swap(false, SeqCst) {
+        if self.shared.parked.load(SeqCst) && self.shared.parked.swap(false, SeqCst) {
             self.tell(News::ROOM);
         }
     }
@@ -124,7 +124,7 @@ impl<T> Reader<T> {
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
         self.receiver.close();
-        if !self.standing.over.load(SeqCst) {
+        if !self.shared.over.load(SeqCst) {
             self.tell(News::GONE);
         }
     }
@@ -183,7 +183,8 @@ mod tests {
         assert_eq!(outlet.flow(), Flow::Gone);
     }
 
-    /// An engine that fills a channel of one item, parks, and sleeps until it hears of room: each item races with a falling asleep.
+    /// An engine fills a channel of one item, parks, and sleeps until it hears of room, so that every item races with a thread that is
+    /// about to sleep.
     #[test]
     fn no_parked_job_is_forgotten() {
         const ITEMS: usize = 100_000;

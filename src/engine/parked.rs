@@ -1,22 +1,22 @@
-//! The jobs that stand parked: their readers have no room, so they cost no turn.
+//! Parked jobs: their readers have no room, so they take part in no turn.
 
 use std::time::{Duration, Instant};
 
 use super::active::Active;
 use super::inbox::earlier;
 
-/// Parked jobs. They are looked at when there is news of a reader, or when the time of one of them is up.
+/// Parked jobs. They are examined when there is news of a reader, or when the time of one of them is up.
 #[derive(Default)]
 pub(super) struct Parked {
     jobs: Vec<ParkedJob>,
-    /// Nobody's time is up earlier.
+    /// When the time of the first of them is up.
     due: Option<Instant>,
 }
 
-/// A job and how long its reader may take.
+/// A parked job.
 pub(super) struct ParkedJob {
     pub(super) job: Active,
-    /// When it has waited for too long for its reader.
+    /// When it has waited too long for its reader.
     stalls_at: Instant,
 }
 
@@ -26,17 +26,17 @@ impl Parked {
         self.keep(ParkedJob { job, stalls_at: now + stall_timeout });
     }
 
-    /// How many there are.
+    /// Their number.
     pub(super) fn count(&self) -> usize {
         self.jobs.len()
     }
 
-    /// The first time at which one of them may have to end.
+    /// When the time of the first of them is up.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Takes those out for which `leaves` holds.
+    /// Removes the jobs for which `leaves` returns true.
     pub(super) fn take_out(&mut self, leaves: impl FnMut(&mut ParkedJob) -> bool) -> Vec<Active> {
         let gone: Vec<ParkedJob> = self.jobs.extract_if(.., leaves).collect();
         self.due = self.jobs.iter().map(ParkedJob::due).min();

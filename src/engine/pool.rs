@@ -1,4 +1,4 @@
-//! Threads for engines, and the way in: a job goes to the engine with the least to do.
+//! The threads of the engines. A job is given to the engine with the least to do.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,21 +13,21 @@ pub struct Pool {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What engines are started with.
+/// How engines are started.
 pub struct Setup {
-    /// Engines, and threads.
+    /// Number of engines, each on a thread.
     pub threads: usize,
-    /// What may wait before each.
+    /// How much may wait in front of each.
     pub inbox_limits: InboxLimits,
     /// What a turn of each may hold.
     pub limits: EngineLimits,
-    /// Time.
+    /// The source of time.
     pub clock: Clock,
-    /// Hears of every batch.
+    /// Receives the figures of every batch.
     pub observer: Arc<dyn Observer>,
 }
 
-/// The pool in figures.
+/// The figures of a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
     /// Jobs admitted and not ended.
@@ -40,7 +40,7 @@ impl Pool {
     /// Starts the engines.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the operating system cannot start a thread.
     pub fn start(setup: Setup) -> Result<Self> {
         let Setup { threads, inbox_limits, limits, clock, observer } = setup;
         let mut pool = Self { inboxes: Vec::new(), threads: Vec::new() };
@@ -58,11 +58,11 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Hands a job to the engine with the least to do; `reader` is given back bound to it.
+    /// Gives a job to the engine with the least to do, and returns its `reader`, bound to that engine.
     ///
     /// # Errors
-    /// `StateMismatch` when other weights made the state that it starts from, `QueueFull` when no engine has room, `Draining` after
-    /// [`Self::shut`]; the job is dropped, and its session free again.
+    /// `StateMismatch` if other weights computed the state that the job starts from, `QueueFull` if no engine has room, `Draining` after
+    /// [`Self::shut`]. The job is dropped, and its session is free again.
     pub fn submit<T>(&self, submission: Submission, reader: Reader<T>) -> Result<Reader<T>> {
         submission.start.snapshot().check_made_by(&submission.identity)?;
         let mut inboxes: Vec<&Arc<Inbox>> = self.inboxes.iter().collect();
@@ -82,25 +82,25 @@ impl Pool {
         Err(Error::new(ErrorKind::QueueFull, message))
     }
 
-    /// The pool in figures.
+    /// The figures of a pool.
     pub fn stats(&self) -> PoolStats {
         let waiting = self.inboxes.iter().map(|inbox| inbox.waiting()).sum();
         let load: usize = self.inboxes.iter().map(|inbox| inbox.load()).sum();
         PoolStats { waiting, running: load.saturating_sub(waiting) }
     }
 
-    /// Ends every job, those that wait too, and takes no more. Does not wait for them.
+    /// Ends every job, waiting ones included, and accepts no more. Does not wait for the jobs to end.
     pub fn shut(&self) {
         self.inboxes.iter().for_each(|inbox| inbox.shut());
     }
 }
 
 impl Drop for Pool {
-    /// Ends every job, and waits until the last has returned its session.
+    /// Ends every job, and waits until the last one has freed its session.
     fn drop(&mut self) {
         self.shut();
         for thread in self.threads.drain(..) {
-            // An engine's own panic was reported where it happened; there is nothing left to save here.
+            // A panic of an engine was reported when it happened, and nothing is left to save here.
             let _ = thread.join();
         }
     }
@@ -113,9 +113,10 @@ mod tests {
     use super::*;
     use crate::engine::Start;
     use crate::engine::jobs::{Reading, ReadingPlan};
+    use crate::lm::Model;
     use crate::lm::fake::Fake;
-    use crate::lm::{Model, Tail};
     use crate::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+    use crate::text::Tail;
 
     fn pool() -> Pool {
         let limits = EngineLimits {

@@ -1,10 +1,11 @@
-//! One sequence of a job between two turns: where it stands, and what it has yet to read.
+//! One sequence of a job between two turns: its state, and what it has left to read.
 
 use std::sync::Arc;
 
 use super::{RowPlan, Tag};
-use crate::lm::{Joint, Logits, State, TokenId};
+use crate::lm::{Logits, State, TokenId};
 use crate::session::{Lease, Snapshot};
+use crate::text::Joint;
 
 /// A row of an admitted job.
 pub(super) struct ActiveRow {
@@ -20,15 +21,15 @@ pub(super) struct ActiveRow {
 /// How far a row has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It has yet to run to the end of what it was given.
+    /// It has not read everything that it was given.
     Running,
     /// It waits for its job to decide.
     Ready,
-    /// Its job has decided that it ends.
+    /// Its job has ended it.
     Finished,
 }
 
-/// Where a row's state lives.
+/// Where the state of a row is kept.
 pub(super) enum Place {
     /// In a session, which the row advances.
     Session(Lease),
@@ -36,11 +37,11 @@ pub(super) enum Place {
     Copy(Snapshot),
 }
 
-/// What a row has yet to read.
+/// What a row was given to read.
 pub(super) enum Pending {
-    /// Tokens that the request brought, and how the text stands after them.
+    /// Tokens of the request, and how the text ends with them.
     Prompt(Arc<[TokenId]>, Joint),
-    /// A token that the job chose, which the client may see already.
+    /// A token that the job has chosen, and that the client may have seen.
     Drawn([TokenId; 1]),
 }
 
@@ -51,32 +52,32 @@ impl ActiveRow {
         Self { tag, place, pending: Pending::Prompt(tokens, joint), read: 0, logits, stage: Stage::Running }
     }
 
-    /// What it has yet to read.
+    /// The tokens left to read.
     pub(super) fn tokens(&self) -> &[TokenId] {
         &self.pending.tokens()[self.read..]
     }
 
-    /// Whether it reads what its job chose, so that somebody waits for what comes next.
+    /// Whether it reads a token that its job has chosen.
     pub(super) fn is_drawn(&self) -> bool {
         matches!(self.pending, Pending::Drawn(_))
     }
 
-    /// Whether running it produces nothing to send.
+    /// Whether its next turn sends nothing.
     pub(super) fn is_silent(&self) -> bool {
         self.is_drawn() && self.logits == Logits::None
     }
 
-    /// Whether its session lacks a token that the client may have seen.
+    /// Whether its session has yet to read a token that the client may have seen.
     pub(super) fn owes_a_read(&self) -> bool {
         self.stage == Stage::Running && self.is_drawn() && matches!(self.place, Place::Session(_))
     }
 
-    /// The next `len` tokens, beside the state that will read them.
+    /// The state, and the next `len` tokens that it is going to read.
     pub(super) fn state_and_tokens(&mut self, len: usize) -> (&mut State, &[TokenId]) {
         (&mut self.place.snapshot_mut().state, &self.pending.tokens()[self.read..self.read + len])
     }
 
-    /// Counts the next `len` tokens as read: the model has put the state after them in place.
+    /// Counts the next `len` tokens as read: the model has replaced the state by its successor.
     pub(super) fn commit(&mut self, len: usize) {
         let tokens = &self.pending.tokens()[self.read..self.read + len];
         self.place.snapshot_mut().advance(tokens);

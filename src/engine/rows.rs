@@ -1,4 +1,4 @@
-//! The rows of a job at the moment when it decides: what it sees of them, and what it can have them do.
+//! The rows of a job when it decides: what it can see of them, and what it can have them do.
 
 use super::row::{ActiveRow, Pending, Place, Stage};
 use super::{RowPlan, Tag};
@@ -8,15 +8,15 @@ use crate::session::Snapshot;
 
 /// All rows of a job between two turns, as [`Job::decide`](super::Job::decide) sees them.
 ///
-/// A row is *ready* when it has run to the end of what it was given: its state is committed, and the job has looked at the logits that it asked for.
-/// A ready row that nothing is said about is held: it costs no turn, and is there again the next time that the job decides. So a job that compares
-/// rows decides nothing until [`Self::all_ready`].
+/// A row is *ready* when it has read everything that it was given: its state is committed, and the job has looked at the logits that it
+/// asked for. A ready row for which nothing is decided is held: it takes part in no turn, and is ready again at the next
+/// decision. A job that compares rows therefore decides nothing until [`Self::all_ready`].
 ///
-/// What is decided holds together: each row goes on from where its source stood when the job was asked, whatever becomes of the
-/// source itself. So two rows can change places.
+/// Decisions take effect together, after the job has made all of them. Each row continues from where its source stands now,
+/// whatever is decided for the source itself, so that two rows can change places.
 ///
 /// # Panics
-/// Methods that take a tag panic when no row of that tag is ready, which fails the job and nothing else.
+/// Methods that take a tag panic if no row of that tag is ready. This fails the job and affects no other.
 pub struct Rows<'a> {
     rows: &'a [ActiveRow],
     decisions: Vec<Decision>,
@@ -27,27 +27,27 @@ pub struct Rows<'a> {
 pub struct Feed {
     /// The ready row that the token follows.
     pub from: Tag,
-    /// The token. The client may see it already: a row on a session reads it even when the job is cancelled.
+    /// The token. The client may have seen it, so a row on a session reads it even if the job is cancelled.
     pub token: TokenId,
-    /// `Last` to go on, `None` when this is the end.
+    /// `Last` to continue after it, `None` if it is the last.
     pub logits: Logits,
 }
 
-/// What becomes of a row.
+/// What a job has decided about a row.
 pub(super) struct Decision {
     row: Tag,
     fate: Fate,
 }
 
 enum Fate {
-    /// It reads `pending`, from `start` if that is not where it stands.
+    /// It reads `pending`, starting from `start` if that is not its own state.
     Go { start: Option<Snapshot>, pending: Pending, logits: Logits },
     /// It ends.
     Finish,
 }
 
 impl<'a> Rows<'a> {
-    /// `rows` stand by rising tag.
+    /// The rows of a job, sorted by tag.
     pub(super) fn new(rows: &'a [ActiveRow]) -> Self {
         Self { rows, decisions: Vec::new() }
     }
@@ -57,7 +57,7 @@ impl<'a> Rows<'a> {
         self.rows.iter().filter(|row| row.stage == Stage::Ready).map(|row| row.tag)
     }
 
-    /// Whether no row has yet to run.
+    /// Whether all rows are ready.
     pub fn all_ready(&self) -> bool {
         self.rows.iter().all(|row| row.stage == Stage::Ready)
     }
@@ -67,7 +67,7 @@ impl<'a> Rows<'a> {
         self.get(row).place.snapshot()
     }
 
-    /// Has `row`, which is ready or new, read a token that was chosen from the logits of the ready row `feed.from`.
+    /// Has `row`, which is ready or new, continue from the ready row `feed.from` and read a token that was chosen from its logits.
     pub fn feed(&mut self, row: Tag, feed: Feed) {
         let fate = Fate::Go {
             start: self.start(row, feed.from),
@@ -77,14 +77,14 @@ impl<'a> Rows<'a> {
         self.decisions.push(Decision { row, fate });
     }
 
-    /// Has the row `plan.tag`, which is ready or new, read on from where the ready row `from` stands.
+    /// Has the row `plan.tag`, which is ready or new, continue from the ready row `from` and read what `plan` says.
     pub fn read(&mut self, from: Tag, plan: RowPlan) {
         let RowPlan { tag, tokens, joint, logits } = plan;
         let fate = Fate::Go { start: self.start(tag, from), pending: Pending::Prompt(tokens, joint), logits };
         self.decisions.push(Decision { row: tag, fate });
     }
 
-    /// Ends a ready row. What it has come to, unless that belongs to a session.
+    /// Ends a ready row, and returns its snapshot unless the row is on a session.
     pub fn finish(&mut self, row: Tag) -> Option<Snapshot> {
         self.decisions.push(Decision { row, fate: Fate::Finish });
         match &self.get(row).place {
@@ -111,15 +111,15 @@ impl<'a> Rows<'a> {
 }
 
 impl Decision {
-    /// Whether it gives a row something to read that the request has brought.
+    /// Whether a row gets tokens of the request to read.
     pub(super) fn brings_prompt(&self) -> bool {
         matches!(self.fate, Fate::Go { pending: Pending::Prompt(..), .. })
     }
 
-    /// Carries the decision out on the rows of its job, which stand by rising tag.
+    /// Applies the decision to the rows of its job, which are sorted by tag.
     ///
     /// # Errors
-    /// The row is not ready, perhaps because it was decided on before: a bug of the job.
+    /// If the row is not ready, perhaps because of an earlier decision: a bug of the job.
     pub(super) fn carry_out(self, rows: &mut Vec<ActiveRow>) -> Result<()> {
         let Self { row: tag, fate } = self;
         let place = rows.binary_search_by_key(&tag, |row| row.tag);

@@ -25,7 +25,7 @@ pub struct Engine {
     active: Vec<Active>,
     /// The jobs whose readers have no room.
     parked: Parked,
-    /// The jobs that wait in the inbox.
+    /// What is known about the jobs in the inbox.
     waiting: Waiting,
     /// Whether every job is to end.
     is_stopping: bool,
@@ -33,37 +33,37 @@ pub struct Engine {
     last_model: Option<Arc<str>>,
     /// Turns that ran a batch.
     turns: u64,
-    /// When something short ran last.
+    /// When a short row last ran.
     short_at: Option<Instant>,
 }
 
-/// What a turn may hold.
+/// The limits of an engine and of its turns.
 #[derive(Clone, Debug)]
 pub struct EngineLimits {
     /// Most rows that run together.
     pub rows_max: usize,
-    /// Most bytes of the states of rows that run together; one row always runs.
+    /// Most bytes of state of the rows that run together. One row always runs.
     pub state_bytes_max: usize,
-    /// What a turn may cost beside rows that somebody waits for, in bare steps of those rows.
+    /// The most that a turn with short rows costs, as a multiple of their bare step.
     pub turn_steps: usize,
-    /// What a turn may cost while nobody waits for anything short, in bare steps of one row.
+    /// The most that a turn costs if no short row runs or is expected, as a multiple of the bare step of one row.
     pub turn_steps_idle: usize,
-    /// How long after something short ran more of its kind is expected.
+    /// How long after a short row has run another is expected.
     pub idle_after: Duration,
     /// Most bytes of logits alive at once.
     pub logits_bytes_max: usize,
-    /// Most jobs that may stand parked; while so many do, none is admitted.
+    /// Most parked jobs. While there are this many, no other job is admitted.
     pub parked_max: usize,
-    /// How long a job may stand parked.
+    /// How long a job may be parked.
     pub stall_timeout: Duration,
 }
 
-/// What a turn has come to.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// A batch ran; there may be more.
     Ran,
-    /// Nothing can run before the inbox rings, or before this time.
+    /// There is nothing to run until there is news, or until this time.
     Idle(Option<Instant>),
     /// The inbox is shut and every job has ended.
     Over,
@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// Ends what is over, admits what waits, runs one batch of one model, and commits it.
+    /// Ends the jobs that must end, admits waiting ones, runs one batch of one model, and commits it.
     pub fn turn(&mut self) -> Turn {
         let now = self.clock.now();
         let news = self.inbox.news();
@@ -125,8 +125,8 @@ impl Engine {
                 Ok(Turn::Ran) => {}
                 Ok(Turn::Idle(until)) => self.inbox.wait(until, &self.clock),
                 Ok(Turn::Over) => return,
-                // The models' and the jobs' panics are caught where they happen: this is a bug of the engine itself. Nothing
-                // that was active can be trusted to go on; what comes next can.
+                // Panics of models and jobs are caught where they happen, so this is a bug of the engine itself. The jobs it was
+                // working on may be in any state and fail; later ones are not affected.
                 Err(_) => {
                     self.active.extend(self.parked.take_out(|_| true));
                     self.active.iter_mut().for_each(|job| job.fail(active::bug("the engine")));
@@ -136,8 +136,8 @@ impl Engine {
         }
     }
 
-    /// Ends active jobs whose reader is gone or whose time is up, all of them when the service stops, and parks those whose reader
-    /// has no room. Looking at a flow takes no lock.
+    /// Ends the active jobs whose reader is gone or whose time is up, or all of them if the service stops, and parks those whose
+    /// reader has no room. Checking a flow takes no lock.
     fn look_at_active(&mut self, now: Instant) {
         let is_stopping = self.is_stopping;
         let full = self.active.extract_if(.., |job| {
@@ -156,7 +156,7 @@ impl Engine {
         }
     }
 
-    /// The same for parked jobs, when one of their readers has told something or the time of one is up. What is no longer parked is active.
+    /// The same for parked jobs, if there is news of their readers or the time of one is up. Those with room become active again.
     fn look_at_parked(&mut self, news: News, now: Instant) {
         let is_due = is_late(self.parked.due(), now);
         if !is_due && !news.tell_of(&[News::ROOM, News::GONE, News::SHUT]) {
@@ -174,7 +174,7 @@ impl Engine {
         self.active.extend(back);
     }
 
-    /// The same for jobs that wait, which never ran.
+    /// The same for waiting jobs.
     fn look_at_waiting(&mut self, news: News, now: Instant) {
         if news.tell_of(&[News::JOB]) {
             self.waiting = self.inbox.look();
@@ -198,20 +198,20 @@ impl Engine {
     /// Ends a job that never ran.
     fn refuse(&self, job: Submission, ending: Ending) {
         let Submission { start, job, .. } = job;
-        // Its session is free before its reader hears of the end.
+        // Free the session before the reader hears of the end.
         drop(start);
         self.inbox.left(1);
         active::close(job, ending, None);
     }
 
-    /// First in, first out, while the batch has room. A job counts for at most half of it.
+    /// Admits waiting jobs, first in, first out, while there is room in the batch. A job counts for at most half of a batch.
     fn admit(&mut self, now: Instant) {
         let EngineLimits { rows_max, state_bytes_max, parked_max, .. } = self.limits;
         let weight = |job: &Active| job.rows.len().min(rows_max.div_ceil(2));
         let state_bytes = |job: &Active| weight(job) * job.model.info().state_bytes();
         let mut rows: usize = self.active.iter().map(weight).sum();
         let mut bytes: usize = self.active.iter().map(state_bytes).sum();
-        // One job is always admitted, however large its states.
+        // One job is always admitted, however large its states are.
         while self.waiting.jobs > 0
             && rows < rows_max
             && (bytes == 0 || bytes < state_bytes_max)
@@ -251,7 +251,7 @@ impl Engine {
         }
     }
 
-    /// No job is active.
+    /// What to do when no job is active.
     fn idle(&self) -> Turn {
         if self.is_stopping && self.parked.count() == 0 && self.waiting.jobs == 0 {
             return Turn::Over;
@@ -260,7 +260,7 @@ impl Engine {
     }
 }
 
-/// What speaks for ending a job early.
+/// Why a job may have to end early.
 struct Reasons {
     flow: Flow,
     is_late: bool,

@@ -93,7 +93,8 @@ pub(super) fn request(
 
 pub(super) async fn ask(router: Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.unwrap();
-    let (status, headers) = (response.status(), response.headers().clone());
+    let status = response.status();
+    let headers = response.headers().clone();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec();
     Answer { status, headers, body }
 }

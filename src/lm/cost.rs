@@ -1,14 +1,14 @@
 //! What a run costs, so that a scheduler can bound a turn without knowing the model.
 
-/// The cost of a run as a linear function of its extent, in multiply-adds.
+/// The cost of a run, in multiply-adds, as a linear function of its extent.
 ///
-/// Reading weights from memory takes time too, however few rows use them; a model counts that as the multiply-adds that
-/// would take as long. So the cost of one row's step is far more than a hundredth of the cost of a hundred rows' step, as is its time.
+/// Reading weights from memory takes time however few rows use them. A model counts this time as the number of multiply-adds that
+/// take as long, so the cost of a run is roughly proportional to its time for small and large runs alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
-    /// Of a run, whatever its extent: the pass over the weights that all of its tokens share.
+    /// Of each run: the pass over the weights that all of its tokens share.
     pub run: u64,
-    /// Of each time step: the pass over the weights that only the rows of one step share.
+    /// Of each time step: the pass over the weights that only the rows of that step share.
     pub step: u64,
     /// Of each token.
     pub token: u64,
@@ -19,7 +19,7 @@ pub struct Cost {
 /// How large a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// Time steps: tokens of the longest row.
+    /// Time steps, that is, tokens of the longest row.
     pub steps: usize,
     /// Tokens of all rows.
     pub tokens: usize,
@@ -28,7 +28,7 @@ pub struct Extent {
 }
 
 impl Cost {
-    /// The cost where all that is known is the number of weights, each of which every token is multiplied with.
+    /// The cost of a model of which only the number of weights is known. Each token is multiplied with all of them.
     pub fn of_parameters(count: u64) -> Self {
         Self { run: 0, step: 0, token: count.max(1), position: 0 }
     }
@@ -41,14 +41,14 @@ impl Cost {
             + self.position * extent.positions as u64
     }
 
-    /// The cost of a bare step: each of `rows` rows reads one token and asks for the logits after it.
+    /// The cost of a step of `rows` rows, each of which reads one token and asks for the logits after it.
     pub fn bare_step(&self, rows: usize) -> u64 {
         self.of(Extent { steps: 1, tokens: rows, positions: rows })
     }
 }
 
 impl Extent {
-    /// The extent with one more row, of `tokens` tokens and `positions` positions.
+    /// The extent with one more row of `tokens` tokens and `positions` positions.
     pub fn and_row(self, tokens: usize, positions: usize) -> Self {
         Self {
             steps: self.steps.max(tokens),

@@ -1,7 +1,7 @@
 //! A scripted model for tests: no weights, exact arithmetic, and faults on demand.
 //!
 //! Its state is a hash of every token read, so two sequences agree only if they read the same tokens in the
-//! same order: any token lost, doubled or given to the wrong row shows.
+//! same order. A token that is lost, doubled or given to the wrong row is detected.
 
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ impl Model for Fake {
         &self.info
     }
 
-    /// Neither of a token and a position, nor of two tokens, is it a multiple of the cost of a step: a turn of one step reads one token.
+    /// Two tokens cost more than a step, which is a token and a position, so a turn of one step reads one token.
     fn cost(&self) -> Cost {
         Cost { run: 0, step: 0, token: 2, position: 1 }
     }

@@ -1,7 +1,6 @@
 //! What a language model is: tokens in, a state carried, logits out.
 //!
-//! These are the nouns that every other module speaks in. They depend on nothing, and know neither
-//! text nor threads nor HTTP.
+//! These are the terms that all other modules use. This module knows nothing of text, threads or HTTP.
 
 mod cost;
 mod distribution;
@@ -13,7 +12,6 @@ mod model;
 pub(crate) mod reduce;
 mod scratch;
 mod state;
-mod tail;
 #[cfg(test)]
 pub(crate) mod test_logits;
 pub(crate) mod top_k;
@@ -26,8 +24,7 @@ pub use logsumexp::LogSumExp;
 pub use model::{Backend, Cell, Dtype, Logits, Model, ModelInfo, Row, RowError, RowIndex, Sink};
 pub use scratch::Scratch;
 pub use state::State;
-pub use tail::{Joint, Tail};
 pub use window::Window;
 
-/// A token's number: its line in the vocabulary, `0..vocab_size`.
+/// The number of a token: its line in the vocabulary, `0..vocab_size`.
 pub type TokenId = u32;

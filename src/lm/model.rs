@@ -1,4 +1,4 @@
-//! The one trait that every model implements, and what there is to know about a model.
+//! The trait that every model implements, and the description of a model.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::{Cost, Scratch, State, TokenId};
 
 /// Immutable weights that can read tokens. It knows nothing of text, threads or HTTP.
 pub trait Model: Send + Sync {
-    /// What the model is: sizes, cell, where its numbers come from.
+    /// The description of the model: sizes, cell, types.
     fn info(&self) -> &ModelInfo;
 
     /// The state before anything was read.
@@ -14,41 +14,41 @@ pub trait Model: Send + Sync {
         State::zeros(self.info().state_len)
     }
 
-    /// What a run costs. By default each token is multiplied with every weight.
+    /// What a run costs. By default, each token is multiplied with every weight.
     fn cost(&self) -> Cost {
         Cost::of_parameters(self.info().parameter_count)
     }
 
-    /// Reads every row's tokens, and hands the logits that the row asks for to `sink`.
+    /// Reads the tokens of every row, and gives the logits that the row asks for to `sink`.
     ///
-    /// Rows are ragged: each has any number of tokens, none included, and its own [`Logits`]. A row's numbers
-    /// are bit-identical whatever rows are beside it and however its tokens are cut into calls.
+    /// Rows are ragged: each has any number of tokens, even none, and its own [`Logits`]. The numbers of a row are the same bits
+    /// whatever other rows are in the run, and however its tokens are divided into runs.
     ///
-    /// `sink(row, position, logits)` gets `logits` `[vocab_size]`, which it may overwrite; `position` counts
-    /// the row's tokens that were read before these logits. Calls for one row come in rising position.
+    /// `sink(row, position, logits)` gets `logits` `[vocab_size]`, which it may overwrite. `position` is the number of tokens of the
+    /// row that were read before these logits. Calls for one row come in order of position.
     ///
-    /// States are written last, after every call of `sink`, and nothing panics from there on: a run that panics leaves all of them
-    /// as they were, and its rows may be run again.
-    /// A row whose numbers stop being finite ends with [`Row::outcome`] `Err` and its state as it was; the others are not touched by it.
-    /// Tokens must be below `vocab_size`: whoever makes a row has checked them ([`RowError::TokenOutOfRange`] otherwise).
+    /// States are replaced after the last call of `sink`, where nothing can panic any more: a run that panics leaves all states
+    /// unchanged, and its rows may be run again.
+    /// A row whose numbers are not finite ends with an `Err` in [`Row::outcome`] and keeps its state; other rows are not affected.
+    /// Tokens must be below `vocab_size`, which the caller checks; otherwise the row fails with [`RowError::TokenOutOfRange`].
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>);
 }
 
 /// Takes `(row, position, logits [vocab_size])`.
 pub type Sink<'a> = dyn FnMut(RowIndex, usize, &mut [f32]) + 'a;
 
-/// A row's place in the slice given to [`Model::run`].
+/// The index of a row in the slice given to [`Model::run`].
 pub type RowIndex = usize;
 
 /// One sequence's share of a run.
 pub struct Row<'a> {
-    /// Read from and, when the run succeeds, advanced past `tokens`.
+    /// The state that `tokens` are read into. It is replaced by its successor if the row succeeds.
     pub state: &'a mut State,
     /// What to read; may be empty.
     pub tokens: &'a [TokenId],
     /// Which logits are wanted.
     pub logits: Logits,
-    /// Written by every run, whatever an earlier one has left.
+    /// The result. Every run writes it.
     pub outcome: Result<(), RowError>,
 }
 
@@ -59,14 +59,14 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Which logits a row asks for. The output layer is the dearest part of a step: it runs for these positions only.
+/// Which logits a row asks for. The output layer is the most expensive part of a step and runs for these positions only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
-    /// None: only the state is wanted.
+    /// None. Only the state is wanted.
     None,
-    /// Those after the last token (or of the state as it stands, when there is no token): what comes next.
+    /// Those after the last token, or those of the state if there is no token: what comes next.
     Last,
-    /// Those before each token: what the model expected in its place, which is what scoring needs.
+    /// Those before each token: what the model expected in its place, as scoring requires.
     Each,
 }
 
@@ -81,14 +81,14 @@ impl Logits {
     }
 }
 
-/// Why a row failed. Its state is as it was before the run.
+/// Why a row failed. Its state is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowError {
     /// A state or a logit became NaN or infinite.
     NotFinite,
-    /// A token is not below the vocabulary's size.
+    /// A token is not below the size of the vocabulary.
     TokenOutOfRange(TokenId),
-    /// The run-time below the model gave up.
+    /// The runtime below the model failed.
     Backend(String),
 }
 
@@ -102,7 +102,7 @@ impl fmt::Display for RowError {
     }
 }
 
-/// What there is to know about a model before it runs.
+/// The description of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
     /// The recurrent cell; `None` for a graph that was not recognised.
@@ -131,7 +131,7 @@ pub enum Cell {
     RnnTanh,
     /// `h_t = max(0, ..)`.
     RnnRelu,
-    /// `h_t = 1 / (1 + exp(-..))`, as older toolkits have it.
+    /// `h_t = 1 / (1 + exp(-..))`, as in older toolkits.
     RnnSigmoid,
     /// Gated recurrent unit (Cho et al. 2014).
     Gru,
@@ -209,7 +209,7 @@ impl ModelInfo {
 pub enum Backend {
     /// This crate's own engine.
     Native,
-    /// The tract run-time, for ONNX graphs that are not a known network.
+    /// The tract runtime, for ONNX graphs that are not a known network.
     Tract,
 }
 

@@ -1,10 +1,10 @@
-//! Memory that one engine thread lends to every run, so that a step allocates nothing.
+//! Memory that an engine thread keeps for its runs, so that a step allocates little.
 
-/// A growing arena of `f32` and the bound on the output layer's tile.
+/// A growing arena of `f32`, and the maximum size of a tile of logits.
 pub struct Scratch {
     arena: Vec<f32>,
-    /// Bytes of logits that may be alive at once; a run hands out its logits in tiles of at most this
-    /// size (one row's logits at the least).
+    /// Maximum bytes of logits that exist at once. A run computes its logits in tiles of at most this size, or of one row if a row is
+    /// larger.
     pub logits_bytes_max: usize,
 }
 
@@ -14,7 +14,7 @@ impl Scratch {
         Self { arena: Vec::new(), logits_bytes_max }
     }
 
-    /// Disjoint slices of the lengths asked for, each aligned to 64 bytes. What they hold is left over from earlier runs.
+    /// Disjoint slices of the given lengths, each aligned to 64 bytes. They hold values of earlier runs.
     pub fn carve<const N: usize>(&mut self, lens: [usize; N]) -> [&mut [f32]; N] {
         const LINE: usize = 64 / size_of::<f32>();
         let total: usize = lens.iter().map(|len| len.next_multiple_of(LINE)).sum::<usize>() + LINE;

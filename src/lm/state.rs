@@ -1,13 +1,13 @@
-//! One sequence's memory: everything that a recurrent model keeps of the past.
+//! The memory of one sequence: everything that a recurrent model keeps of the past.
 
 use std::sync::Arc;
 
-/// The hidden (and cell) vectors of all layers as one flat run of `f32`, immutable and shared.
+/// The hidden (and cell) vectors of all layers in one flat buffer of `f32`, immutable and shared.
 ///
-/// Its length is [`ModelInfo::state_len`](super::ModelInfo::state_len); what lies where is the model's own affair.
-/// A clone is a reference count, so forks, reads and leases copy nothing, whatever the size. A model never writes
-/// into a state that somebody else can see: a run computes a successor and puts it in the old state's place, so a failed
-/// step changes nothing. The top layer's output is part of the state, so logits are a function of it.
+/// Its length is [`ModelInfo::state_len`](super::ModelInfo::state_len); its layout is up to the model.
+/// A clone is a reference count, so forks, reads and leases copy nothing, whatever the size. A model never changes values that
+/// another clone can see: a run computes a successor and replaces the state by it, so a failed step changes nothing. The
+/// output of the top layer is part of the state, so logits are a function of the state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State(Arc<[f32]>);
 
@@ -22,8 +22,8 @@ impl State {
         &self.0
     }
 
-    /// Puts the successor `values` `[state_len]` in this state's place. Clones keep the old values; the memory is used again
-    /// when there are none.
+    /// Replaces the values by those of a successor, `[state_len]`. Clones keep the old values. If there are no clones, the memory is
+    /// reused.
     pub fn replace(&mut self, values: &[f32]) {
         match Arc::get_mut(&mut self.0) {
             Some(own) if own.len() == values.len() => own.copy_from_slice(values),

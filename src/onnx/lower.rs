@@ -63,7 +63,8 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
 fn gru_form(network: &FoundNetwork, first: &FoundLayer, hints: &Hints) -> Result<GruForm, Why> {
     for layer in &network.layers {
         if layer.cell != first.cell {
-            let (a, b) = (first.cell.name(), layer.cell.name());
+            let a = first.cell.name();
+            let b = layer.cell.name();
             return Err(format!(
                 "node `{}` is {b}, and node `{}` {a}: expected one cell in all layers",
                 layer.node, first.node

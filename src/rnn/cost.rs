@@ -1,17 +1,17 @@
-//! What a run of a network costs: its products, and the passes over its weights.
+//! The cost of a run of a network: its products, and the passes over its weights.
 
 use super::layer::Layer;
 use super::network::Rnn;
 use crate::lm::Cost;
 
-/// What reading a matrix from memory costs, in rows that it could be multiplied with meanwhile.
+/// The cost of reading a matrix from memory, as the number of rows that could be multiplied with it in that time.
 ///
-/// `benches/step.rs` shows it: a step of one row takes as long as five rows' share of a large batch, for networks of 4 MB
-/// and of 50 MB of weights alike. Machines differ by a factor of two either way, which moves the length of a turn and nothing else.
+/// `benches/step.rs` measures it: a step of one row takes as long as the share of about five rows in a large batch, for networks of 4 MB and
+/// of 50 MB of weights. Machines differ by a factor of two in either direction, which only affects how long turns are.
 const PASS_ROWS: u64 = 4;
 
-/// The multiply-adds of a run. A layer's input product is taken once for all tokens, its recurrent product once in each time step,
-/// the output layer once for all positions.
+/// The multiply-adds of a run. The input product of a layer is computed once for all tokens, its recurrent product once in each time
+/// step, and the output layer once for all positions.
 pub(super) fn cost(network: &Rnn) -> Cost {
     let weights = |width: fn(&Layer) -> usize| -> u64 {
         let layers = network.layers.iter();

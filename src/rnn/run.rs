@@ -103,7 +103,7 @@ impl<'a, 'row> Run<'a, 'row> {
         }
     }
 
-    /// Copies the states into one block, which the layers advance in lock-step; a row that fails keeps its own.
+    /// Copies the states into one block, in which the layers advance them in lock-step. A row that fails keeps its own state.
     fn gather(&self, states: &mut [f32]) {
         let state_len = self.network.info.state_len;
         for (&row, state) in self.order.iter().zip(states.chunks_exact_mut(state_len)) {
@@ -147,7 +147,8 @@ impl<'a, 'row> Run<'a, 'row> {
 
     /// Hands out the logits asked for, but to rows that failed.
     fn emit(&mut self, asked: Asked<'_>, tile: TileBuffers<'_>, sink: &mut Sink<'_>) {
-        let (rows, order) = (&mut *self.rows, &self.order);
+        let rows = &mut *self.rows;
+        let order = &self.order;
         self.network.output.run(asked, tile, |wanted, logits| {
             let row = order[wanted.row];
             match logits {
@@ -178,7 +179,7 @@ impl<'a, 'row> Run<'a, 'row> {
         wanted
     }
 
-    /// Puts the successors in the place of the states of the rows that did not fail.
+    /// Replaces the states of the rows that did not fail by their successors.
     fn scatter(self, states: &[f32]) {
         let state_len = self.network.info.state_len;
         for (&row, state) in self.order.iter().zip(states.chunks_exact(state_len)) {

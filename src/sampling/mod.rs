@@ -6,11 +6,13 @@
 
 mod filtered;
 mod filters;
+mod next;
 mod philox;
 mod sampler;
 #[cfg(test)]
 mod tests;
 
 pub use filters::{FilterSpec, Filters, NothingLeft};
+pub use next::{CandidateAnswer, NextAnswer, NextQuery, Ranked};
 use philox::uniform;
 pub use sampler::{Drawn, Sampler};

@@ -6,7 +6,7 @@ use super::input::check_not_empty;
 use super::score::{ScoredText, known};
 use crate::api::append::{AppendRequest, AppendResponse};
 use crate::engine::Start;
-use crate::engine::jobs::{ReadingPlan, Scored};
+use crate::engine::jobs::ReadingPlan;
 use crate::error::Result;
 
 impl Service {
@@ -29,7 +29,7 @@ impl Service {
         let plan = ReadingPlan {
             tokens: prepared.tokens.clone(),
             joint: tail.joint,
-            scored: if token_logprobs { Scored::Yes } else { Scored::No },
+            scored: token_logprobs,
             next: asked.as_ref().map(|asked| asked.query.clone()),
             ..Default::default()
         };

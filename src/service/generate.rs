@@ -13,7 +13,7 @@ use crate::api::generate::{GenerateRequest, SessionGenerateRequest, SessionPosit
 use crate::api::stream::StreamStart;
 use crate::catalog::Served;
 use crate::engine::Start;
-use crate::engine::jobs::{Generation, GenerationPlan, LastToken};
+use crate::engine::jobs::{Generation, GenerationPlan};
 use crate::error::{Error, Result};
 use crate::sampling::{Filters, Sampler};
 
@@ -134,7 +134,7 @@ impl Service {
             eos: tokenizer.eos().filter(|_| stop_at_eos),
             stops: request.stop,
             decoder: tokenizer.decoder(&tail),
-            last_token: if session.is_some() { LastToken::Read } else { LastToken::Skip },
+            reads_last_token: session.is_some(),
             alternatives: request.top_logprobs,
             events_max: self.config.engine.stream_buffer,
         });

@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::engine::Reader;
 use crate::engine::jobs::{Finish, Finished, GenerationEvent, TokenEvent};
 use crate::error::Error;
-use crate::lm::Tail;
 use crate::telemetry::Metrics;
+use crate::text::Tail;
 
 /// A generation under way. Dropping it cancels it.
 pub struct Generating {

@@ -6,8 +6,8 @@ use super::Service;
 use crate::api::prompt::{Prompt, TextOrIds};
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Joint, Tail, TokenId};
-use crate::text::Encoding;
+use crate::lm::TokenId;
+use crate::text::{Encoding, Joint, Tail};
 
 /// An input that a model can read. The default is empty.
 #[derive(Clone, Debug, Default)]

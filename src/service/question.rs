@@ -9,9 +9,10 @@ use super::tokens::token;
 use crate::api::prompt::Word;
 use crate::api::question::{Candidate, Distribution, Question, RankedToken, View};
 use crate::catalog::Served;
-use crate::engine::jobs::{CandidateAnswer, NextAnswer, NextQuery, Ranked, Vector};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Tail, TokenId};
+use crate::lm::TokenId;
+use crate::sampling::{CandidateAnswer, NextAnswer, NextQuery, Ranked};
+use crate::text::Tail;
 
 /// A question that was checked.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ impl Service {
             top_k: shown.top_k.min(served.model.info().vocab_size),
             hidden: if shown.special { Vec::new() } else { special_tokens(served) },
             candidates: question.candidates.iter().enumerate().map(tokens).collect::<Result<_>>()?,
-            vector: if shown.full { Vector::Include } else { Vector::Omit },
+            full: shown.full,
             filters: filters.transpose()?,
         };
         Ok(Asked { question, query })

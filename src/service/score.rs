@@ -20,7 +20,8 @@ use crate::api::tokens::{InputToken, ScoredToken};
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Tail, TokenId};
+use crate::lm::TokenId;
+use crate::text::Tail;
 use tally::Counter;
 
 /// Texts to score, each from where the context leads; at least one, none empty.

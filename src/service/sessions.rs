@@ -12,7 +12,7 @@ use crate::api::sessions::{
 };
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{NewSession, OnExisting, SessionId, SessionInfo};
+use crate::session::{NewSession, OnExisting, SessionId, SessionInfo, Standing};
 use crate::telemetry::Rejected;
 
 const _: () = assert!(SESSION_ID_LENGTH_MAX == SessionId::LEN_MAX);
@@ -103,7 +103,7 @@ impl Service {
         let id = SessionId::parse(id)?;
         let copy = request.id.as_deref().map(SessionId::parse).transpose()?;
         let ttl = self.ttl(request.lifetime)?;
-        let (model, snapshot) = self.sessions.read(&id)?;
+        let Standing { model, snapshot } = self.sessions.read(&id)?;
         self.add_session(NewSession { id: copy, model, snapshot, ttl, on_existing: OnExisting::Refuse })
     }
 

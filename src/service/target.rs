@@ -79,9 +79,9 @@ impl Service {
         match target {
             Target::Model(served) => Ok(start_of(served)),
             Target::Session(session) => {
-                let (model, snapshot) = self.sessions.read(&session.id)?;
-                session.check_model(&model)?;
-                Ok(snapshot)
+                let standing = self.sessions.read(&session.id)?;
+                session.check_model(&standing.model)?;
+                Ok(standing.snapshot)
             }
         }
     }

@@ -8,7 +8,8 @@ use crate::api::tokens::{
 };
 use crate::catalog::Served;
 use crate::error::Result;
-use crate::lm::{Tail, TokenId};
+use crate::lm::TokenId;
+use crate::text::Tail;
 
 impl Service {
     /// The tokens of a text.

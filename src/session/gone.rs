@@ -1,4 +1,4 @@
-//! What became of sessions that are no more, for as long as somebody may still ask.
+//! Why sessions no longer exist, for as long as a client may still ask.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
@@ -6,18 +6,27 @@ use std::time::Instant;
 use super::{Closed, SessionId, SessionLimits};
 use crate::error::{Error, ErrorKind};
 
-/// The sessions that went without being deleted: bounded in number and in time.
+/// Sessions that ended without being deleted. Bounded in number and in time.
 #[derive(Debug, Default)]
 pub(super) struct Gone {
     why: HashMap<SessionId, (Closed, Instant)>,
-    /// In the order of going; an id that went twice stands here twice.
+    /// In the order in which they ended; an id that ended twice is here twice.
     order: VecDeque<(Instant, SessionId)>,
 }
 
+/// A session that has ended.
+pub(super) struct GoneSession {
+    pub(super) id: SessionId,
+    pub(super) why: Closed,
+    /// When it ended.
+    pub(super) at: Instant,
+}
+
 impl Gone {
-    /// Remembers why `id` went, from `now` on.
-    pub(super) fn remember(&mut self, (id, why): (SessionId, Closed), now: Instant, limits: &SessionLimits) {
-        let until = now + limits.gone_ttl;
+    /// Remembers why a session ended.
+    pub(super) fn remember(&mut self, gone: GoneSession, limits: &SessionLimits) {
+        let GoneSession { id, why, at } = gone;
+        let until = at + limits.gone_ttl;
         self.why.insert(id.clone(), (why, until));
         self.order.push_back((until, id));
         while self.order.len() > limits.gone_max {
@@ -32,7 +41,7 @@ impl Gone {
         }
     }
 
-    /// The id lives again: what became of its forerunner no longer matters.
+    /// Forgets an id, which is in use again.
     pub(super) fn revive(&mut self, id: &SessionId) {
         self.why.remove(id);
     }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{SessionId, Sessions, Snapshot};
+use super::{SessionId, Sessions, Snapshot, Standing};
 
-/// A working copy of a session that nobody else may advance meanwhile.
+/// A session in the hands of the one job that may advance it.
 ///
-/// Dropping it puts the copy back, wherever the work has come to: a lease that was not advanced changes nothing.
+/// Dropping the lease puts the session back where the job has taken it. A lease that was not advanced changes nothing.
 #[derive(Debug)]
 pub struct Lease {
-    /// The working copy.
+    /// Where the session stands, once the lease is dropped.
     pub snapshot: Snapshot,
     id: SessionId,
     model: Arc<str>,
@@ -17,12 +17,9 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Only the table makes leases, having marked the session as busy.
-    pub(super) fn new(
-        id: SessionId,
-        (model, snapshot): (Arc<str>, Snapshot),
-        sessions: Arc<Sessions>,
-    ) -> Self {
+    /// Only the table creates leases, after it has marked the session as busy.
+    pub(super) fn new(id: SessionId, standing: Standing, sessions: Arc<Sessions>) -> Self {
+        let Standing { model, snapshot } = standing;
         Self { snapshot, id, model, sessions }
     }
 

@@ -9,20 +9,20 @@ pub struct SessionLimits {
     pub sessions_max: usize,
     /// Most bytes of all sessions together: states, ids, bookkeeping.
     pub bytes_max: usize,
-    /// How long a session lives after its last use, unless its creator says otherwise.
+    /// How long a session lives after its last use, unless it was created with a time to live of its own.
     pub ttl: Duration,
     /// What happens when there is no room.
     pub evict: Evict,
-    /// How long the table remembers why a session is gone.
+    /// How long the table remembers why a session ended.
     pub gone_ttl: Duration,
-    /// Most gone sessions remembered; the oldest are forgotten first.
+    /// Most ended sessions remembered; the oldest are forgotten first.
     pub gone_max: usize,
 }
 
 /// What happens when there is no room for another session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evict {
-    /// The idle session that was not used for longest goes.
+    /// The least recently used idle session ends.
     Lru,
     /// The new session is refused.
     None,

@@ -1,34 +1,35 @@
-//! What a session takes in memory: its blocks as the allocator rounds them, and its places in the table's trees.
+//! The memory that a session uses: its blocks, as an allocator rounds them, and its entries in the trees of the table.
 
 use std::time::Instant;
 
 use super::SessionId;
 use super::table::Session;
-use crate::lm::Tail;
+use crate::text::Tail;
 
-/// Bytes that a session takes, whatever it is going to read: its id, its state, its tail, and its place in the table and in both orders.
+/// Bytes that a session uses for its id, its state, its tail, and its entries in the table and in both orders. They do not change while
+/// it reads.
 ///
-/// A state counts in full also while forks share it: each of them will have its own as soon as it reads on.
+/// A state that forks share is counted for each of them, because each gets its own when it reads on.
 pub(super) fn session_bytes(id: &SessionId, state_bytes: usize) -> usize {
-    const PLACES: usize =
-        place(size_of::<(SessionId, Session)>()) + 2 * place(size_of::<(Instant, SessionId)>());
-    shared_block(id.as_str().len()) + shared_block(state_bytes) + block(Tail::bytes_max()) + PLACES
+    const ENTRIES: usize =
+        entry(size_of::<(SessionId, Session)>()) + 2 * entry(size_of::<(Instant, SessionId)>());
+    shared_block(id.as_str().len()) + shared_block(state_bytes) + block(Tail::bytes_max()) + ENTRIES
 }
 
-/// Bytes of a block of `size` from a general-purpose allocator (glibc's `malloc`): a header of 8, in units of 16, at least two of
-/// them.
+/// Bytes of a block of `size` in a general-purpose allocator (`malloc` of glibc): a header of 8 bytes, rounded up to a multiple of 16, and
+/// at least 32.
 const fn block(size: usize) -> usize {
     let rounded = (size + 8).next_multiple_of(16);
     if rounded < 32 { 32 } else { rounded }
 }
 
-/// Bytes of a block behind an `Arc`, which keeps two counts before the values.
+/// Bytes of a block behind an `Arc`, which stores two counts before the values.
 const fn shared_block(size: usize) -> usize {
     block(2 * size_of::<usize>() + size)
 }
 
-/// Bytes of a place in a B-tree. A node has 11, of which 6 are filled when entries come in rising order, and
-/// more when they come in any other; its own links are 8 bytes a place.
-const fn place(entry: usize) -> usize {
-    (entry * 11).div_ceil(6) + 8
+/// Bytes of an entry in a B-tree. A node has room for 11 entries. It holds 6 if entries are added in rising order, and more in any other
+/// order. The header of a node and the links between nodes take about 9 bytes an entry.
+const fn entry(size: usize) -> usize {
+    (size * 11).div_ceil(6) + 9
 }

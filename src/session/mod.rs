@@ -1,8 +1,8 @@
-//! The sessions: what each has read, who may advance it, and when it goes.
+//! The sessions: what each has read, who may advance it, and when it ends.
 //!
-//! Synchronous and small: one lock around a [`Sessions`] table, taken for moments only. Whoever advances a
-//! session takes a [`Lease`], works on a copy without any lock, and puts it back by dropping the lease; reads
-//! meanwhile see the session as it stood. This module knows no model, no text and no HTTP.
+//! The module is synchronous and small: one lock around the table of [`Sessions`], held for moments only. A job that advances
+//! a session takes a [`Lease`], works without any lock, and puts the session back by dropping the lease. Reads in the meantime
+//! see the session as it stood. This module knows neither models nor HTTP.
 
 mod gone;
 mod id;
@@ -22,14 +22,15 @@ pub use limits::{Evict, SessionLimits};
 pub use sessions::{Closed, NewSession, OnExisting, SessionInfo, SessionStats, Sessions};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{State, Tail, TokenId};
+use crate::lm::{State, TokenId};
+use crate::text::Tail;
 
-/// A point in a sequence: the state, the weights that made it, how many tokens led to it, and how they ended.
+/// A point in a sequence: the state, the weights that computed it, the number of tokens read, and the last of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// The model's memory.
     pub state: State,
-    /// The identity of the weights that made the state: to others its numbers mean nothing.
+    /// The identity of the weights that computed the state; its numbers mean nothing to other weights.
     pub identity: Arc<str>,
     /// Tokens read since the model's start; the manifest's initial tokens do not count.
     pub position: u64,
@@ -37,23 +38,32 @@ pub struct Snapshot {
     pub tail: Tail,
 }
 
+/// A session at a moment: the name of its model, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The name of its model.
+    pub model: Arc<str>,
+    /// Where it stands.
+    pub snapshot: Snapshot,
+}
+
 impl Snapshot {
-    /// Moves on past `tokens`, which the model has just read into the state.
+    /// Counts `tokens`, which the model has just read into the state.
     pub fn advance(&mut self, tokens: &[TokenId]) {
         self.position += tokens.len() as u64;
         self.tail.extend(tokens);
     }
 
-    /// Refuses a model of other weights than those that made the state. Asked wherever a state meets a model.
+    /// Refuses a model whose weights did not compute the state. Checked wherever a state meets a model.
     ///
     /// # Errors
-    /// `StateMismatch` naming both identities.
+    /// `StateMismatch`, which names both identities.
     pub fn check_made_by(&self, identity: &str) -> Result<()> {
         if *self.identity == *identity {
             return Ok(());
         }
         let message = format!(
-            "the state was made by weights of identity `{}`, expected `{identity}`, the identity of the model",
+            "the state was computed by weights with identity `{}`; the identity of the model is `{identity}`",
             self.identity
         );
         Err(Error::new(ErrorKind::StateMismatch, message))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use super::table::{Session, Table};
-use super::{Lease, SessionId, SessionLimits, Snapshot};
+use super::table::{Newcomer, Session, Table};
+use super::{Lease, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
 
@@ -17,22 +17,22 @@ pub struct Sessions {
     table: Mutex<Table>,
 }
 
-/// What a session is made from.
+/// What a session is created from.
 #[derive(Clone, Debug)]
 pub struct NewSession {
-    /// Made up when absent.
+    /// Generated when absent.
     pub id: Option<SessionId>,
     /// The name of its model.
     pub model: Arc<str>,
     /// Where it starts.
     pub snapshot: Snapshot,
-    /// How long it lives after its last use; the server's default when absent.
+    /// How long it lives after its last use; the default of the server when absent.
     pub ttl: Option<Duration>,
     /// What happens to an idle session of the same id.
     pub on_existing: OnExisting,
 }
 
-/// What happens to an idle session whose id is asked for again.
+/// What happens to an idle session when a new one asks for its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnExisting {
     /// It stays, and the new one is refused.
@@ -41,7 +41,7 @@ pub enum OnExisting {
     Replace,
 }
 
-/// What a client may know of a session.
+/// What a client may know about a session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionInfo {
     /// Its name.
@@ -52,22 +52,22 @@ pub struct SessionInfo {
     pub position: u64,
     /// Bytes of its state.
     pub state_bytes: usize,
-    /// When it was made.
+    /// When it was created.
     pub created_at: SystemTime,
-    /// When it was last read or written, looking at it aside.
+    /// When it was last read or written; looking at this does not count.
     pub last_used_at: SystemTime,
-    /// When it goes if nobody uses it.
+    /// When it expires if nobody uses it.
     pub expires_at: SystemTime,
     /// Whether a write is running.
     pub busy: bool,
 }
 
-/// Why a session is no more.
+/// Why a session no longer exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Closed {
     /// Its client deleted it.
     Deleted,
-    /// Its client put another in its place.
+    /// Its client replaced it.
     Replaced,
     /// It was not used for its time to live.
     Expired,
@@ -116,16 +116,16 @@ impl Sessions {
         table.check_free(&id, new.on_existing)?;
         let now = self.clock.now();
         let session = Session::new(new, self.limits.ttl, now);
-        table.make_room(&self.limits, (&id, &session), now)?;
+        table.make_room(&Newcomer { id: &id, session: &session }, &self.limits, now)?;
         let info = session.info(&id, &self.clock);
         table.insert(id, session);
         Ok(info)
     }
 
-    /// Whether [`Self::create`] would take this id now: asked before the work that leads to a session.
+    /// Checks that [`Self::create`] would accept this id now, before the work that leads to a session is done.
     ///
     /// # Errors
-    /// As `create`, room aside.
+    /// As `create`, except for `SessionsFull`.
     pub fn check_free(&self, id: &SessionId, on_existing: OnExisting) -> Result<()> {
         self.lock().check_free(id, on_existing)
     }
@@ -138,17 +138,17 @@ impl Sessions {
         Ok(self.lock().get(id)?.info(id, &self.clock))
     }
 
-    /// At most `limit` sessions in the order of their ids, those after `after`.
+    /// At most `limit` of the sessions whose ids come after `after`, in the order of their ids.
     pub fn list(&self, after: Option<&SessionId>, limit: usize) -> Vec<SessionInfo> {
         let table = self.lock();
         table.after(after).take(limit).map(|(id, session)| session.info(id, &self.clock)).collect()
     }
 
-    /// A session's model and a copy of how it stands; a running write is not seen. This is a use.
+    /// How a session stands, without the effect of a write that is running. This counts as a use.
     ///
     /// # Errors
     /// As [`Self::info`].
-    pub fn read(&self, id: &SessionId) -> Result<(Arc<str>, Snapshot)> {
+    pub fn read(&self, id: &SessionId) -> Result<Standing> {
         self.lock().read(id, self.clock.now())
     }
 
@@ -194,7 +194,7 @@ impl Sessions {
         self.lock().stats()
     }
 
-    /// The bytes of all sessions, added up one by one: what the running account must equal.
+    /// The bytes of all sessions, added up one by one; the running account must equal this.
     #[cfg(test)]
     pub(super) fn counted_afresh(&self) -> usize {
         self.lock().after(None).map(|(id, session)| session.bytes(id)).sum()
@@ -205,7 +205,7 @@ impl Sessions {
         &self.limits
     }
 
-    /// Ends a lease: what it has come to is the session now.
+    /// Ends a lease: the session stands where the lease has led.
     pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
         let now = self.clock.now();
         self.lock().put_back(id, snapshot, now);

@@ -5,10 +5,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::gone::Gone;
+use super::gone::{Gone, GoneSession};
 use super::memory::session_bytes;
 use super::{
     Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits, SessionStats, Snapshot,
+    Standing,
 };
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +38,12 @@ pub(super) struct Session {
     busy: Busy,
 }
 
+/// A session that is about to be added.
+pub(super) struct Newcomer<'a> {
+    pub(super) id: &'a SessionId,
+    pub(super) session: &'a Session,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Busy {
     Idle,
@@ -47,6 +54,10 @@ impl Session {
     pub(super) fn new(new: NewSession, ttl_default: Duration, now: Instant) -> Self {
         let ttl = new.ttl.unwrap_or(ttl_default);
         Self { model: new.model, snapshot: new.snapshot, created: now, last_used: now, ttl, busy: Busy::Idle }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { model: self.model.clone(), snapshot: self.snapshot.clone() }
     }
 
     fn expires(&self) -> Instant {
@@ -82,24 +93,19 @@ impl Table {
         self.sessions.range((start, Bound::Unbounded))
     }
 
-    pub(super) fn read(&mut self, id: &SessionId, now: Instant) -> Result<(Arc<str>, Snapshot)> {
+    pub(super) fn read(&mut self, id: &SessionId, now: Instant) -> Result<Standing> {
         self.touch(id, now);
-        let session = self.get(id)?;
-        Ok((session.model.clone(), session.snapshot.clone()))
+        Ok(self.get(id)?.standing())
     }
 
     /// Marks a session as busy: from now on it neither expires nor is evicted.
-    pub(super) fn lend(
-        &mut self,
-        id: &SessionId,
-        expected_position: Option<u64>,
-    ) -> Result<(Arc<str>, Snapshot)> {
+    pub(super) fn lend(&mut self, id: &SessionId, expected_position: Option<u64>) -> Result<Standing> {
         self.check_writable(id, expected_position)?;
         self.unlist(id);
         self.busy += 1;
         let session = self.session_mut(id);
         session.busy = Busy::Leased;
-        Ok((session.model.clone(), session.snapshot.clone()))
+        Ok(session.standing())
     }
 
     pub(super) fn put_back(&mut self, id: &SessionId, snapshot: &mut Snapshot, now: Instant) {
@@ -120,7 +126,7 @@ impl Table {
         }
     }
 
-    /// A session that is known to be there: leased, or looked up under the same lock.
+    /// A session that is known to exist: leased, or looked up under the same lock.
     fn session_mut(&mut self, id: &SessionId) -> &mut Session {
         self.sessions.get_mut(id).expect("bug: the session is in the table")
     }
@@ -154,25 +160,28 @@ impl Table {
         }
     }
 
-    /// Evicts until the new session fits beside all but the one that it replaces.
+    /// Evicts idle sessions until the new one fits, not counting the one that it replaces.
     pub(super) fn make_room(
         &mut self,
+        newcomer: &Newcomer<'_>,
         limits: &SessionLimits,
-        (id, new): (&SessionId, &Session),
         now: Instant,
     ) -> Result<()> {
-        let bytes = new.bytes(id);
-        let (replaced, replaced_bytes) = self.sessions.get(id).map_or((0, 0), |old| (1, old.bytes(id)));
+        let id = newcomer.id;
+        let bytes = newcomer.session.bytes(id);
+        let replaced = self.sessions.get(id);
+        let replaced_count = usize::from(replaced.is_some());
+        let replaced_bytes = replaced.map_or(0, |old| old.bytes(id));
         let fits = |table: &Self| {
-            table.sessions.len() - replaced < limits.sessions_max
+            table.sessions.len() - replaced_count < limits.sessions_max
                 && table.bytes - replaced_bytes + bytes <= limits.bytes_max
         };
-        // Nobody is evicted for a session that would not fit into an empty table.
+        // No session is evicted for one that would not fit into an empty table.
         let may_evict = limits.evict == Evict::Lru && bytes <= limits.bytes_max && limits.sessions_max > 0;
         while !fits(self) {
             let oldest = self.by_use.iter().map(|(_, idle)| idle).find(|idle| *idle != id).cloned();
             let Some(oldest) = oldest.filter(|_| may_evict) else { return Err(self.full(limits, bytes)) };
-            self.gone.remember((oldest.clone(), Closed::Evicted), now, limits);
+            self.gone.remember(GoneSession { id: oldest.clone(), why: Closed::Evicted, at: now }, limits);
             self.close(&oldest, Closed::Evicted);
         }
         Ok(())
@@ -190,7 +199,7 @@ impl Table {
         Error::new(ErrorKind::SessionsFull, message)
     }
 
-    /// Adds a session, in the place of an idle one of the same id.
+    /// Adds a session. It replaces an idle one of the same id.
     pub(super) fn insert(&mut self, id: SessionId, session: Session) {
         if self.sessions.contains_key(&id) {
             self.close(&id, Closed::Replaced);
@@ -213,7 +222,7 @@ impl Table {
 
     pub(super) fn expire(&mut self, now: Instant, limits: &SessionLimits) {
         while let Some((_, id)) = self.by_expiry.first().filter(|(expires, _)| *expires <= now).cloned() {
-            self.gone.remember((id.clone(), Closed::Expired), now, limits);
+            self.gone.remember(GoneSession { id: id.clone(), why: Closed::Expired, at: now }, limits);
             self.close(&id, Closed::Expired);
         }
         self.gone.forget(now);
@@ -229,7 +238,7 @@ impl Table {
         }
     }
 
-    /// Puts an idle session into both orders.
+    /// Lists an idle session by use and by expiry.
     fn enlist(&mut self, id: &SessionId) {
         let session = &self.sessions[id];
         self.by_use.insert((session.last_used, id.clone()));

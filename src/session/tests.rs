@@ -87,7 +87,7 @@ proptest! {
                 Op::Return(_) => {}
                 Op::Delete(number) => drop(sessions.delete(&id(number), None)),
                 Op::Fork(number, copy) => {
-                    if let Ok((model, snapshot)) = sessions.read(&id(number)) {
+                    if let Ok(Standing { model, snapshot }) = sessions.read(&id(number)) {
                         let _ = sessions.create(NewSession { model, snapshot, ..new(copy, 1) });
                     }
                 }
@@ -114,24 +114,24 @@ proptest! {
 fn reads_forks_and_leases_share_one_state() {
     let (sessions, _clock) = sessions(Evict::Lru);
     sessions.create(new(0, 100)).unwrap();
-    let (model, read) = sessions.read(&id(0)).unwrap();
-    let values = read.state.as_slice().as_ptr();
+    let Standing { model, snapshot } = sessions.read(&id(0)).unwrap();
+    let values = snapshot.state.as_slice().as_ptr();
     let lease = sessions.lease(&id(0), None).unwrap();
     assert_eq!(lease.snapshot.state.as_slice().as_ptr(), values);
     drop(lease);
-    sessions.create(NewSession { model, snapshot: read, ..new(1, 1) }).unwrap();
-    assert_eq!(sessions.read(&id(1)).unwrap().1.state.as_slice().as_ptr(), values);
+    sessions.create(NewSession { model, snapshot, ..new(1, 1) }).unwrap();
+    assert_eq!(sessions.read(&id(1)).unwrap().snapshot.state.as_slice().as_ptr(), values);
 }
 
 #[test]
 fn a_lease_that_advances_leaves_a_fork_where_it_was() {
     let (sessions, _clock) = sessions(Evict::Lru);
     sessions.create(new(0, 2)).unwrap();
-    let (_, fork) = sessions.read(&id(0)).unwrap();
+    let fork = sessions.read(&id(0)).unwrap().snapshot;
     let mut lease = sessions.lease(&id(0), None).unwrap();
     lease.snapshot.state.replace(&[1.0, 2.0]);
     drop(lease);
-    assert_eq!(sessions.read(&id(0)).unwrap().1.state.as_slice(), [1.0, 2.0]);
+    assert_eq!(sessions.read(&id(0)).unwrap().snapshot.state.as_slice(), [1.0, 2.0]);
     assert_eq!(fork.state.as_slice(), [0.0, 0.0]);
 }
 

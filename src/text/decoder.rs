@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::hugging_face::HuggingFace;
 use super::join::{Neighbour, WordJoiner};
+use super::tail::{Joint, Tail};
 use super::tokenizer::{Scheme, Tokenizer};
-use crate::lm::{Joint, Tail, TokenId};
+use crate::lm::TokenId;
 
 /// Turns a stream of tokens into a stream of text. It emits only whole characters: the bytes of a character that is not complete
 /// yet are held back.

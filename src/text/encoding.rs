@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::escape::escape_invisible;
 use super::rewrite::{Rewritten, SourceOffsets};
+use super::tail::{Joint, Tail};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Joint, Tail, TokenId};
+use crate::lm::TokenId;
 
 /// The tokens of a text, and where each comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

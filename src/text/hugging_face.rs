@@ -16,10 +16,11 @@ use tokenizers::{NormalizedString, Normalizer};
 use super::decoder::Piece;
 use super::encoding::EncodingBuilder;
 use super::split;
+use super::tail::Joint;
 use super::utf8::{incomplete_len, whole_chars};
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
-use crate::lm::{Joint, TokenId};
+use crate::lm::TokenId;
 
 /// The tokenizer of a `tokenizer.json`.
 pub(super) struct HuggingFace {

@@ -12,6 +12,8 @@ mod rewrite;
 mod rules;
 mod spec;
 mod split;
+mod stop;
+mod tail;
 mod tokenizer;
 mod utf8;
 mod vocabulary;
@@ -20,6 +22,8 @@ pub use decoder::{Decoder, Piece};
 pub use encoding::Encoding;
 pub(crate) use escape::escape_invisible;
 pub use spec::{DEFAULT_PATTERN, TokenizerKind, TokenizerSpec};
+pub use stop::{Passed, StopStrings};
+pub use tail::{Joint, Tail};
 pub use tokenizer::Tokenizer;
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use super::escape::escape_invisible;
 use super::hugging_face::HuggingFace;
 use super::rules::Rules;
 use super::split::{self, Part, Pattern};
+use super::tail::Joint;
 use super::vocabulary::Vocabulary;
 use super::{Encoding, TokenizerKind, TokenizerSpec};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::lm::{Joint, TokenId};
+use crate::lm::TokenId;
 
 /// Turns text into tokens and back. It is immutable and shared by everything that uses a model.
 pub struct Tokenizer {

@@ -4,7 +4,8 @@ use super::super::{Catalog, Selection, Served, load_folder};
 use super::*;
 use crate::error::ErrorKind;
 use crate::kernels::Kernel;
-use crate::lm::{Joint, LoadOptions, Logits, Row, Scratch, State, WeightsType};
+use crate::lm::{LoadOptions, Logits, Row, Scratch, State, WeightsType};
+use crate::text::Joint;
 
 fn selection(models: &Path) -> Selection {
     Selection {

@@ -1,25 +1,24 @@
-//! The job that generates: draws a token, lets it out, reads it, and so on.
+//! The job that generates text: it draws a token, sends it, reads it, and repeats.
 
 use std::sync::Arc;
 
-use super::stop::{Passed, StopStrings};
 use crate::engine::{At, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
 use crate::error::{Error, Result};
-use crate::lm::{Distribution, Joint, Logits, TokenId};
+use crate::lm::{Distribution, Logits, TokenId};
 use crate::sampling::{Filters, Sampler};
-use crate::text::Decoder;
+use crate::text::{Decoder, Joint, Passed, StopStrings};
 
 /// What to generate, and when to stop.
 pub struct GenerationPlan {
     /// Read before the first draw.
     pub prompt: Arc<[TokenId]>,
-    /// How the text stands after it.
+    /// How the text ends with it.
     pub joint: Joint,
-    /// How a token is chosen.
+    /// How a token is drawn.
     pub sampler: Sampler,
-    /// Among which tokens.
+    /// The filters that are applied before each draw.
     pub filters: Filters,
-    /// The position of the first token drawn, counted from the model's start.
+    /// The position of the first token drawn, counted from the start of the model.
     pub position: u64,
     /// Most tokens drawn; at least one.
     pub tokens_max: usize,
@@ -27,33 +26,24 @@ pub struct GenerationPlan {
     pub eos: Option<TokenId>,
     /// The strings that end the text; none is empty.
     pub stops: Vec<String>,
-    /// Turns tokens into text, and knows how the prompt ended.
+    /// Turns tokens into text. It has seen the prompt.
     pub decoder: Decoder,
-    /// Whether a session is to hold every token drawn, the last included.
-    pub last_token: LastToken,
-    /// Alternatives given with each token.
+    /// Whether the last token drawn is read too, as a session requires, which holds every token drawn.
+    pub reads_last_token: bool,
+    /// Number of alternatives reported with each token.
     pub alternatives: usize,
     /// Events that may wait for a slow reader.
     pub events_max: usize,
 }
 
-/// What becomes of the last token drawn, from which nothing more is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LastToken {
-    /// It is read: the session holds it.
-    Read,
-    /// It is not read: nobody would see the state.
-    Skip,
-}
-
-/// What comes out of a generation. The last is `Done` or `Failed`.
+/// What a generation sends. The last event is `Done` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GenerationEvent {
     /// A token was drawn.
     Token(TokenEvent),
-    /// The generation is over, and its session free.
+    /// The generation is over, and its session is free.
     Done(Finished),
-    /// It failed; the tokens let out before are in its session, which stands at `position`.
+    /// The generation failed. Its session holds the tokens that were sent before, and stands at `position`.
     Failed {
         /// What went wrong.
         error: Error,
@@ -62,14 +52,14 @@ pub enum GenerationEvent {
     },
 }
 
-/// A token that was drawn. Logprobs are the model's own, natural.
+/// A token that was drawn. Logprobs are natural logarithms, from before the filters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenEvent {
-    /// Its place among those drawn.
+    /// Its index among the tokens drawn.
     pub index: usize,
     /// The token.
     pub token: TokenId,
-    /// The text that it brings to light: whole characters, none that could begin a stop string.
+    /// The text that can be shown after it: whole characters, and none that could begin a stop string.
     pub text: String,
     /// `ln P(token)`.
     pub logprob: f64,
@@ -82,7 +72,7 @@ pub struct TokenEvent {
 pub struct Finished {
     /// Why.
     pub finish: Finish,
-    /// The text that was held back till now.
+    /// The text that was held back.
     pub text: String,
     /// Tokens drawn.
     pub token_count: usize,
@@ -95,7 +85,7 @@ pub struct Finished {
 /// Why a generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// As many tokens as were allowed.
+    /// The maximum number of tokens.
     Length,
     /// A stop string.
     Stop,
@@ -114,7 +104,7 @@ pub struct Generation {
     plan: GenerationPlan,
     stops: StopStrings,
     outlet: Outlet<GenerationEvent>,
-    /// Drawn from the logits of this turn.
+    /// The token drawn in this turn.
     drawn: Option<TokenEvent>,
     token_count: usize,
     logprob: f64,
@@ -155,7 +145,7 @@ impl Generation {
         model.top_k(self.plan.alternatives).into_iter().map(|token| (token, model.logprob(token))).collect()
     }
 
-    /// The text that `token` brings to light, and whether it is the end.
+    /// The text that can be shown after `token`. Sets `finish` if the token ends the text.
     fn show(&mut self, token: TokenId) -> String {
         if self.plan.eos == Some(token) {
             self.finish = Some(Finish::Eos);
@@ -178,14 +168,16 @@ impl Job for Generation {
     }
 
     fn decide(&mut self, rows: &mut Rows<'_>) -> Result<()> {
-        // Nothing was drawn where no logits were asked for: the last token is read.
+        // Without a draw the row has read the last token.
         let next = self.drawn.take().and_then(|event| {
             let token = event.token;
             self.outlet.send(GenerationEvent::Token(event));
-            match (self.finish, self.plan.last_token) {
-                (None, _) => Some(Feed { from: ROW, token, logits: Logits::Last }),
-                (Some(_), LastToken::Read) => Some(Feed { from: ROW, token, logits: Logits::None }),
-                (Some(_), LastToken::Skip) => None,
+            match self.finish {
+                None => Some(Feed { from: ROW, token, logits: Logits::Last }),
+                Some(_) if self.plan.reads_last_token => {
+                    Some(Feed { from: ROW, token, logits: Logits::None })
+                }
+                Some(_) => None,
             }
         });
         match next {
@@ -211,7 +203,7 @@ impl Job for Generation {
     }
 }
 
-/// Why the generation ended; an error if it failed, or was ended before it gave anything.
+/// Why the generation ended; an error if it failed, or ended before the first token.
 fn resolve(finish: Option<Finish>, ending: Ending, token_count: usize) -> Result<Finish> {
     match (finish, ending) {
         (_, Ending::Failed(error)) => Err(error),
@@ -225,7 +217,7 @@ fn resolve(finish: Option<Finish>, ending: Ending, token_count: usize) -> Result
     }
 }
 
-/// The text held back till the end. What the decoder still held may complete a stop string like any other text.
+/// The text that was held back until the end. What the decoder still holds may complete a stop string.
 fn rest(decoder: Decoder, mut stops: StopStrings) -> String {
     match stops.push(&decoder.finish()) {
         Passed::Text(text) => text + &stops.finish(),

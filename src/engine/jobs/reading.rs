@@ -1,48 +1,39 @@
-//! The job that reads: what a session appends, what a client asks about, what is scored.
+//! The job that reads tokens: to append them to a session, to answer a question about what follows, or to score them.
 
 use std::sync::Arc;
 
-use super::next::{NextAnswer, NextQuery};
 use crate::engine::{At, Ending, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
 use crate::error::{Error, Result};
-use crate::lm::{Distribution, Joint, Logits, TokenId};
+use crate::lm::{Distribution, Logits, TokenId};
+use crate::sampling::{NextAnswer, NextQuery};
 use crate::session::Snapshot;
+use crate::text::Joint;
 
-/// What to read, and what to find out on the way.
+/// What to read, and what to find out.
 #[derive(Clone, Debug, Default)]
 pub struct ReadingPlan {
-    /// Read first, from the job's start.
+    /// Read first.
     pub tokens: Arc<[TokenId]>,
-    /// How the text stands after them.
+    /// How the text ends with them.
     pub joint: Joint,
-    /// Whether each of `tokens` is scored.
-    pub scored: Scored,
-    /// Continuations that are scored, each from where `tokens` lead.
+    /// Whether the logprob of each of `tokens` is kept, which costs the output layer for each.
+    pub scored: bool,
+    /// Continuations of `tokens`, each of which is scored.
     pub branches: Vec<Arc<[TokenId]>>,
     /// What is asked about the token after `tokens`.
     pub next: Option<NextQuery>,
 }
 
-/// Whether tokens are scored as they are read, which costs the output layer for each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scored {
-    /// Only read.
-    #[default]
-    No,
-    /// The logprob of each is kept.
-    Yes,
-}
-
-/// What was found out. Logprobs are natural.
+/// What was found out. Logprobs are natural logarithms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadingResult {
-    /// Of each of the plan's tokens, if they were to be scored.
+    /// The logprob of each token, if they were to be scored.
     pub logprobs: Vec<f64>,
-    /// Of each token of each branch.
+    /// The logprob of each token of each branch.
     pub branches: Vec<Vec<f64>>,
     /// The answer to the question.
     pub next: Option<NextAnswer>,
-    /// Where the reading led, unless that is a session's.
+    /// Where the reading has led, unless it has moved a session.
     pub snapshot: Option<Snapshot>,
     /// Where the session stands.
     pub position: Option<u64>,
@@ -71,9 +62,9 @@ impl Reading {
     pub fn new(plan: ReadingPlan) -> (Self, Vec<RowPlan>, Reader<Result<ReadingResult, ReadingFailure>>) {
         let (outlet, reader) = outlet(1);
         let logits = match plan.scored {
-            Scored::Yes => Logits::Each,
-            Scored::No if plan.next.is_some() => Logits::Last,
-            Scored::No => Logits::None,
+            true => Logits::Each,
+            false if plan.next.is_some() => Logits::Last,
+            false => Logits::None,
         };
         let rows = vec![RowPlan { tag: MAIN, tokens: plan.tokens.clone(), joint: plan.joint, logits }];
         let branches = plan.branches.iter().map(|branch| Vec::with_capacity(branch.len())).collect();
@@ -82,7 +73,7 @@ impl Reading {
         (Self { plan, outlet, result }, rows, reader)
     }
 
-    /// What row 0 leads to, once its tokens are read: the branches, and the candidates if they are known.
+    /// The rows that continue from row 0: the branches, and the candidates of several tokens.
     fn rows_after_main(&self) -> Vec<RowPlan> {
         let candidates = self.plan.next.iter().flat_map(|next| &next.candidates);
         let rows = self.plan.branches.iter().chain(candidates).zip(1..);
@@ -97,10 +88,10 @@ impl Reading {
             .collect()
     }
 
-    /// Decides once row 0 has read its tokens.
+    /// Decides what follows when row 0 is ready.
     fn decide_main(&mut self, rows: &mut Rows<'_>) {
         if self.plan.next.is_some() && self.result.next.is_none() {
-            // All were scored; what comes after them was not asked for yet.
+            // The row has asked for the logits before each token; now it asks for those after the last.
             rows.read(
                 MAIN,
                 RowPlan { tag: MAIN, tokens: Arc::default(), joint: self.plan.joint, logits: Logits::Last },

@@ -108,7 +108,8 @@ impl Scan {
         })?;
         while !bytes.is_empty() && !matches!(kind, MessageKind::Text) {
             let tag = varint(&mut bytes)?;
-            let (number, wire_type) = (tag >> 3, tag & 7);
+            let number = tag >> 3;
+            let wire_type = tag & 7;
             match wire_type {
                 0 => drop(varint(&mut bytes)?),
                 1 => drop(split(&mut bytes, 8)?),

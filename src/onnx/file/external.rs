@@ -49,7 +49,8 @@ impl External {
             return Err(Error::load("its data is external, but it has no `location`"));
         };
         let within = |error: Error| error.within(format!("external data in `{location}`"));
-        let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+        let offset = number("offset")?.unwrap_or(0);
+        let length = number("length")?;
         if let Some(length) = length.filter(|&length| length != expected as u64) {
             return Err(within(Error::load(format!("its length is {length} bytes, expected {expected}"))));
         }

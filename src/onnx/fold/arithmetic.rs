@@ -19,16 +19,19 @@ pub(super) fn rounded(mut values: Vec<f32>, element: Element) -> Vec<f32> {
 
 /// The shape of an operator of two inputs.
 pub(super) fn shape(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
-    let (a, b) = (&from.tensor(0)?.shape, &from.tensor(1)?.shape);
+    let a = &from.tensor(0)?.shape;
+    let b = &from.tensor(1)?.shape;
     common_shape(a, b).ok_or_else(|| format!("{a:?} and {b:?} do not fit"))
 }
 
 /// `Add`, `Sub`, `Mul`, `Div` and `Equal`.
 pub(super) fn binary(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, Why> {
-    let (a, b) = (from.tensor(0)?, from.tensor(1)?);
+    let a = from.tensor(0)?;
+    let b = from.tensor(1)?;
     let op = from.node.op.as_str();
     let pairs = |tensor: &Tensor| View::broadcast(&tensor.shape, &shape).ok_or("its shapes do not fit");
-    let (view_a, view_b) = (pairs(a)?, pairs(b)?);
+    let view_a = pairs(a)?;
+    let view_b = pairs(b)?;
     let element = a.element;
     if b.element != element {
         return Err(format!("its inputs are {element} and {}", b.element));
@@ -87,7 +90,8 @@ pub(super) fn where_shape(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
 /// `Where`.
 pub(super) fn choose(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, Why> {
     let condition = from.tensor(0)?;
-    let (a, b) = (from.tensor(1)?, from.tensor(2)?);
+    let a = from.tensor(1)?;
+    let b = from.tensor(2)?;
     let wide = |tensor: &Tensor| -> Result<Data, Why> {
         let view = View::broadcast(&tensor.shape, &shape).ok_or("its shapes do not fit")?;
         Ok(view.of(tensor).data)

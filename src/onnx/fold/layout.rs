@@ -90,7 +90,8 @@ pub(in crate::onnx) fn permutation(node: &Node, rank: usize) -> Result<Vec<usize
 
 /// `Expand`, which may grow both ways.
 pub(super) fn expand(from: &Constants<'_>) -> Result<View, Why> {
-    let (tensor, wanted) = (from.tensor(0)?, sizes(from.tensor(1)?)?);
+    let tensor = from.tensor(0)?;
+    let wanted = sizes(from.tensor(1)?)?;
     let target = super::view::common_shape(&tensor.shape, &wanted);
     let view = target.and_then(|target| View::broadcast(&tensor.shape, &target));
     view.ok_or_else(|| format!("{:?} does not expand to {wanted:?}", tensor.shape))
@@ -225,14 +226,16 @@ fn joined<T: Copy>(parts: &[&Tensor], outer: usize, values: impl Fn(&Tensor) -> 
 
 /// The shape after a `Gather`.
 pub(super) fn gathered(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
-    let (tensor, indices) = (from.tensor(0)?, from.tensor(1)?);
+    let tensor = from.tensor(0)?;
+    let indices = from.tensor(1)?;
     let axis = axis_of(from.node.int("axis")?.unwrap_or(0), tensor.shape.len())?;
     Ok([&tensor.shape[..axis], &indices.shape, &tensor.shape[axis + 1..]].concat())
 }
 
 /// `Gather`: the slices along `axis` that the indices name.
 pub(super) fn gather(from: &Constants<'_>) -> Result<Tensor, Why> {
-    let (tensor, indices) = (from.tensor(0)?, from.tensor(1)?);
+    let tensor = from.tensor(0)?;
+    let indices = from.tensor(1)?;
     let axis = axis_of(from.node.int("axis")?.unwrap_or(0), tensor.shape.len())?;
     let size = tensor.shape[axis];
     let picked = indices.as_ints().ok_or("its indices are no integers")?.iter();

@@ -85,7 +85,8 @@ pub(super) fn product(flow: &Flow, matrix: Matrix) -> Result<Flow, Why> {
 /// `MatMul` by a constant.
 pub(super) fn matmul(known: &Known<'_>) -> Result<Value, Why> {
     let (Value::Flow(flow), Value::Constant(matrix)) = (known.value(0)?, known.value(1)?) else {
-        let (a, b) = (known.value(0)?.describe(), known.value(1)?.describe());
+        let a = known.value(0)?.describe();
+        let b = known.value(1)?.describe();
         return Err(format!("it multiplies {a} by {b}, expected a constant on the right"));
     };
     product(flow, Matrix::InOut(matrix.clone())).map(Value::Flow)
@@ -94,7 +95,8 @@ pub(super) fn matmul(known: &Known<'_>) -> Result<Value, Why> {
 /// `Einsum` of features and a constant matrix, either way round, that a `MatMul` could have been.
 pub(super) fn einsum(known: &Known<'_>) -> Result<Value, Why> {
     let (Value::Flow(flow), Value::Constant(matrix)) = (known.value(0)?, known.value(1)?) else {
-        let (a, b) = (known.value(0)?.describe(), known.value(1)?.describe());
+        let a = known.value(0)?.describe();
+        let b = known.value(1)?.describe();
         return Err(format!("it multiplies {a} by {b}, expected a constant on the right"));
     };
     let Some(Attribute::Text(equation)) = known.node.attribute("equation") else {
@@ -128,7 +130,8 @@ pub(super) fn einsum(known: &Known<'_>) -> Result<Value, Why> {
 pub(super) fn gemm(known: &Known<'_>) -> Result<Value, Why> {
     let node = known.node;
     let (Value::Flow(flow), Value::Constant(matrix)) = (known.value(0)?, known.value(1)?) else {
-        let (a, b) = (known.value(0)?.describe(), known.value(1)?.describe());
+        let a = known.value(0)?.describe();
+        let b = known.value(1)?.describe();
         return Err(format!("it multiplies {a} by {b}, expected a constant on the right"));
     };
     let mut flow = flow.clone();

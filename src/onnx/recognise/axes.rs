@@ -99,7 +99,8 @@ pub(super) enum Wanted {
 pub(super) fn reshape(axes: &[Axis], wanted: &[Wanted]) -> Result<Vec<Axis>, Why> {
     let parts: Vec<Part> = axes.iter().flatten().copied().collect();
     let mut rests = wanted.iter().enumerate().filter(|(_, wanted)| matches!(wanted, Wanted::Rest));
-    let (rest, second) = (rests.next().map(|(at, _)| at), rests.next());
+    let rest = rests.next().map(|(at, _)| at);
+    let second = rests.next();
     if second.is_some() {
         return Err("it reshapes to sizes that the graph does not tell".into());
     }
@@ -143,7 +144,8 @@ fn take<'p>(left: &'p [Part], wanted: &Wanted, same: Option<&Axis>) -> Result<(A
             Ok((left[..axis.len()].to_vec(), rest))
         }
         Wanted::Size(size) => {
-            let (mut number, mut symbols) = (size.fixed, size.symbols.clone());
+            let mut number = size.fixed;
+            let mut symbols = size.symbols.clone();
             if size.plus != 0 {
                 return Err(mixes());
             }
@@ -195,7 +197,9 @@ mod tests {
 
     #[test]
     fn reshapes_that_keep_axes_whole() {
-        let (t, b, h) = (part(0, None), part(1, None), features(6));
+        let t = part(0, None);
+        let b = part(1, None);
+        let h = features(6);
         let axes = [vec![t], vec![], vec![b], vec![h]];
         assert_eq!(reshape(&axes, &sizes(&[-1, 6])).unwrap(), [vec![t, b], vec![h]]);
         assert_eq!(
@@ -213,7 +217,9 @@ mod tests {
 
     #[test]
     fn reshapes_that_mix_axes() {
-        let (t, b, h) = (part(0, None), part(1, None), features(6));
+        let t = part(0, None);
+        let b = part(1, None);
+        let h = features(6);
         let axes = [vec![t], vec![b], vec![h]];
         let swapped = [Wanted::Size(Size::of(&[b])), Wanted::Size(Size::of(&[t])), Wanted::Rest];
         for wanted in [&swapped[..], &sizes(&[-1, 3]), &sizes(&[15, 6]), &sizes(&[0, -1, -1])] {

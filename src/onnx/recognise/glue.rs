@@ -243,7 +243,8 @@ struct Range {
 
 impl Range {
     fn is_all(&self, size: &Size) -> bool {
-        let (start, end) = (self.start.as_ref().and_then(Size::number), &self.end);
+        let start = self.start.as_ref().and_then(Size::number);
+        let end = &self.end;
         let is_single = size.number() == Some(1);
         (start == Some(0) || (is_single && start == Some(-1))) && (reaches(end.as_ref(), size))
     }

@@ -97,7 +97,8 @@ impl Found<'_> {
         let floats = [&w, &r].into_iter().chain(&b).all(|tensor| tensor.as_floats().is_some());
         let &[1, rows, hidden] = r.shape.as_slice() else { return Err(format!("its `R` is {:?}", r.shape)) };
         if !floats || w.shape != [1, rows, inputs.features] {
-            let (found, features) = (&w.shape, inputs.features);
+            let found = &w.shape;
+            let features = inputs.features;
             return Err(format!("its `W` is {found:?}, expected floats [1, {rows}, {features}]"));
         }
         // Nodes may share weights; the engine packs them for each.
@@ -124,7 +125,8 @@ impl Found<'_> {
     ) -> Result<Arc<Tensor>, Why> {
         let name = if index == 1 { "W" } else { "R" };
         let zero = known.optional(scale + 1).map(|_| constant(known, scale + 1, "zero point")).transpose()?;
-        let (weights, scale) = (constant(known, index, name)?, constant(known, scale, "scale")?);
+        let weights = constant(known, index, name)?;
+        let scale = constant(known, scale, "scale")?;
         let &[1, depth, columns] = weights.shape.as_slice() else {
             return Err(format!("its `{name}` is {:?}, expected [1, in, gates * hidden]", weights.shape));
         };
@@ -174,7 +176,9 @@ impl Found<'_> {
 fn outputs(inputs: &Inputs<'_>, layer: usize, hidden: usize) -> Vec<Value> {
     let Inputs { time, rows, is_batch_first, .. } = inputs;
     let features = vec![along_features(hidden)];
-    let (time, rows, directions) = (time.clone(), rows.clone(), Vec::new());
+    let time = time.clone();
+    let rows = rows.clone();
+    let directions = Vec::new();
     let content = Content::Hidden(layer);
     // With a single position the last is all there is, and the next layer may read it.
     let position = if time.is_empty() { Position::All } else { Position::Last };

@@ -75,7 +75,8 @@ fn slice(known: &Known<'_>, list: Sizes) -> Result<Sizes, Why> {
         let bound = ints.and_then(|ints| ints.first().copied()).ok_or("its bounds are not constant")?;
         Ok(if bound < 0 { bound.saturating_add(len) } else { bound }.clamp(0, len))
     };
-    let (start, end) = (bound(1, "starts")?, bound(2, "ends")?);
+    let start = bound(1, "starts")?;
+    let end = bound(2, "ends")?;
     let step = match known.optional(4) {
         None => 1,
         Some(Value::Constant(tensor)) => tensor.as_ints().and_then(|ints| ints.first().copied()).unwrap_or(0),

@@ -196,7 +196,8 @@ impl<'g> Search<'g> {
         let named = |name: &String| Named { key: "onnx.logits", name }.output(graph);
         let logits = hints.logits.as_ref().map(named).transpose()?;
         for (index, pair) in pairs.iter().enumerate() {
-            let (input, output) = (&graph.inputs[pair.input], &graph.outputs[pair.output]);
+            let input = &graph.inputs[pair.input];
+            let output = &graph.outputs[pair.output];
             if !fit(input, output) {
                 return Err(Error::load(format!(
                     "`onnx.state` feeds `{input}` from `{output}`, expected one type and shape"
@@ -249,7 +250,8 @@ impl<'g> Search<'g> {
         if let Some(named) = self.logits {
             return Ok(named);
         }
-        let (inputs, mut left) = (self.inputs_left(), self.outputs_left());
+        let inputs = self.inputs_left();
+        let mut left = self.outputs_left();
         left.retain(|&output| outputs[output].element.is_float());
         let Some(&first) = left.first() else {
             return Err(Error::load(format!(

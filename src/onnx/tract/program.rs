@@ -231,7 +231,9 @@ fn check_weights(model: &InferenceModel) -> TractResult<()> {
             let sizes: Result<Vec<i64>, _> = dims.unwrap_or_default().iter().map(TDim::to_i64).collect();
             Ok(sizes?)
         };
-        let (x, w, r) = (shape(0)?, shape(1)?, shape(2)?);
+        let x = shape(0)?;
+        let w = shape(1)?;
+        let r = shape(2)?;
         let fits = match (&x[..], &w[..], &r[..]) {
             (&[_, _, features], &[_, rows, width], &[_, r_rows, hidden]) => {
                 features == width && rows == r_rows && rows == gates * hidden

@@ -8,13 +8,13 @@ use crate::api::prompt::TextOrIds;
 use crate::api::score::{ScoreResponse, ScoreTextQuery};
 use crate::api::tokens::ScoredToken;
 use crate::catalog::Served;
-use crate::engine::jobs::{ReadingPlan, Scored};
+use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::Joint;
 use crate::service::Service;
 use crate::service::input::field_of;
 use crate::service::work::end_of;
 use crate::session::Snapshot;
+use crate::text::Joint;
 
 /// A text that arrives in pieces, and what was counted so far.
 pub struct TextScorer {
@@ -150,7 +150,7 @@ impl TextScorer {
             tokens: prepared.tokens.clone(),
             // The text continues: white space at the end of a piece does not end it.
             joint: if prepared.is_empty() { tail.joint } else { Joint::Closed },
-            scored: Scored::Yes,
+            scored: true,
             ..Default::default()
         };
         let mut result = self.service.read_copy(&served, start, plan).await?;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::split::{Part, Pattern};
 use super::*;
-use crate::lm::{Joint, Tail};
+use crate::text::{Joint, Tail};
 
 /// A word tokenizer whose vocabulary has every part of `text`.
 fn knowing(text: &str) -> Arc<Tokenizer> {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::lm::{Joint, Tail};
+use crate::text::{Joint, Tail};
 
 const SEA: &[&str] = &["<unk>", "<eos>", "the", "old", "sea", "straße", "é"];
 

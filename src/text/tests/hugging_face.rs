@@ -6,7 +6,7 @@ use super::super::Piece;
 use super::decoding::decoded_in_pieces;
 use super::*;
 use crate::error::ErrorKind;
-use crate::lm::{Joint, Tail};
+use crate::text::{Joint, Tail};
 
 #[test]
 fn byte_level_tokens_have_spans_of_whole_characters() {

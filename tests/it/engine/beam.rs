@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rnnlm_server::engine::{At, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
 use rnnlm_server::error::Result;
-use rnnlm_server::lm::{Distribution, Joint, Logits, Model, State, TokenId};
+use rnnlm_server::lm::{Distribution, Logits, Model, State, TokenId};
 use rnnlm_server::session::Snapshot;
+use rnnlm_server::text::Joint;
 
 use super::solo;
 

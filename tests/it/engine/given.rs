@@ -1,9 +1,7 @@
 //! A job of a random schedule: what it was asked for, what it answered, and the comparison with a run of the job alone.
 
 use rnnlm_server::engine::Reader;
-use rnnlm_server::engine::jobs::{
-    Finish, GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult, Scored,
-};
+use rnnlm_server::engine::jobs::{Finish, GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult};
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::{Model, TokenId};
 use rnnlm_server::session::Snapshot;
@@ -113,7 +111,7 @@ impl Given {
     fn check_reading(&self, model: &dyn Model, plan: &ReadingPlan, result: &ReadingResult) {
         let state = solo::read(model, &self.start.state, &plan.tokens)
             .expect("a reading that succeeded also succeeds alone");
-        if plan.scored == Scored::Yes {
+        if plan.scored {
             assert_eq!(
                 Some(&result.logprobs),
                 solo::logprobs(model, &self.start.state, &plan.tokens).as_ref()

@@ -6,9 +6,10 @@ use rnnlm_server::engine::{
     At, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Start, Submission, Tag, outlet,
 };
 use rnnlm_server::error::{Error, Result};
+use rnnlm_server::lm::Logits;
 use rnnlm_server::lm::fake::Fake;
-use rnnlm_server::lm::{Joint, Logits};
 use rnnlm_server::session::Snapshot;
+use rnnlm_server::text::Joint;
 
 use super::beam::{Alone, Search};
 use super::solo;

@@ -4,12 +4,13 @@ use std::iter::from_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rnnlm_server::engine::jobs::{GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult, Scored};
+use rnnlm_server::engine::jobs::{GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult};
 use rnnlm_server::engine::{At, Ending, Flow, Job, Outlet, RowPlan, Rows, Submission, Tag, Turn, outlet};
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::fake::Fake;
-use rnnlm_server::lm::{Joint, Logits, TokenId};
+use rnnlm_server::lm::{Logits, TokenId};
 use rnnlm_server::session::Snapshot;
+use rnnlm_server::text::Joint;
 
 use super::solo;
 use super::world::{Draws, Limits, World};
@@ -46,7 +47,7 @@ fn run<T>(submit: impl FnOnce(&World) -> T) -> (T, Done) {
     let lease = |session| world.lease(session).expect("the session is free");
     let read = |session| {
         let tokens = Arc::from([4; 25]);
-        let plan = ReadingPlan { tokens, scored: Scored::Yes, ..ReadingPlan::default() };
+        let plan = ReadingPlan { tokens, scored: true, ..ReadingPlan::default() };
         world.read(lease(session).0, plan)
     };
     let (start, _) = lease(0);
@@ -68,7 +69,7 @@ fn run<T>(submit: impl FnOnce(&World) -> T) -> (T, Done) {
 fn a_panic_of_the_model_fails_only_the_row_that_panics() {
     let mut tokens = vec![6; 25];
     tokens[22] = PANIC;
-    let plan = ReadingPlan { tokens: tokens.clone().into(), scored: Scored::Yes, ..ReadingPlan::default() };
+    let plan = ReadingPlan { tokens: tokens.clone().into(), scored: true, ..ReadingPlan::default() };
     let (mut reader, done) = run(|world| world.read(world.lease(OWN).unwrap().0, plan));
 
     let failure = reader.try_next().unwrap().unwrap_err();

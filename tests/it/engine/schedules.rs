@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rnnlm_server::engine::Start;
-use rnnlm_server::engine::jobs::{GenerationEvent, NextQuery, ReadingPlan, Scored, Vector};
+use rnnlm_server::engine::jobs::{GenerationEvent, ReadingPlan};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Cell, LoadOptions, Model, TokenId};
 use rnnlm_server::rnn::{Architecture, GruForm};
+use rnnlm_server::sampling::NextQuery;
 use rnnlm_server::session::Snapshot;
 
 use super::beam::Search;
@@ -118,7 +119,7 @@ fn run(model: &Arc<dyn Model>, limits: &Limits, ops: Vec<Op>) {
                 let Some((start, snapshot)) = start(&world, session, target) else { continue };
                 let plan = ReadingPlan {
                     tokens: tokens.into(),
-                    scored: if scored { Scored::Yes } else { Scored::No },
+                    scored,
                     branches: branches.into_iter().map(Into::into).collect(),
                     next: Some(query()),
                     ..Default::default()
@@ -175,7 +176,7 @@ fn start(world: &World, session: usize, target: Target) -> Option<(Start, Snapsh
 }
 
 fn query() -> NextQuery {
-    NextQuery { top_k: 3, hidden: Vec::new(), candidates: Vec::new(), vector: Vector::Include, filters: None }
+    NextQuery { top_k: 3, hidden: Vec::new(), candidates: Vec::new(), full: true, filters: None }
 }
 
 /// Checks that no job is left, that every answer is that of the job alone, and that every session has read the tokens of its jobs and

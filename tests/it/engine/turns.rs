@@ -5,11 +5,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rnnlm_server::engine::jobs::{NextQuery, ReadingFailure, ReadingPlan, ReadingResult, Scored, Vector};
+use rnnlm_server::engine::jobs::{ReadingFailure, ReadingPlan, ReadingResult};
 use rnnlm_server::engine::{Reader, Start, Turn};
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::TokenId;
 use rnnlm_server::lm::fake::Fake;
+use rnnlm_server::sampling::NextQuery;
 
 use super::world::{Draws, Limits, World};
 
@@ -38,13 +39,12 @@ impl Watched {
 
     /// Submits a text of `len` tokens, each of which is scored.
     fn score(&self, len: usize) -> ReadingReader {
-        self.read(ReadingPlan { tokens: tokens(len), scored: Scored::Yes, ..ReadingPlan::default() })
+        self.read(ReadingPlan { tokens: tokens(len), scored: true, ..ReadingPlan::default() })
     }
 
     /// Submits a question about the token after a prompt of `len` tokens.
     fn next(&self, len: usize) -> ReadingReader {
-        let query =
-            NextQuery { top_k: 1, hidden: vec![], candidates: vec![], vector: Vector::Omit, filters: None };
+        let query = NextQuery { top_k: 1, hidden: vec![], candidates: vec![], full: false, filters: None };
         self.read(ReadingPlan { tokens: tokens(len), next: Some(query), ..ReadingPlan::default() })
     }
 

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use rnnlm_server::clock::Clock;
 use rnnlm_server::engine::jobs::{
-    Generation, GenerationEvent, GenerationPlan, LastToken, Reading, ReadingFailure, ReadingPlan,
-    ReadingResult,
+    Generation, GenerationEvent, GenerationPlan, Reading, ReadingFailure, ReadingPlan, ReadingResult,
 };
 use rnnlm_server::engine::{
     Engine, EngineLimits, Inbox, InboxLimits, Reader, RowPlan, Start, Submission, Turn,
 };
 use rnnlm_server::error::Result;
-use rnnlm_server::lm::{Joint, Model, Tail, TokenId};
+use rnnlm_server::lm::{Model, TokenId};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
-use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
+use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
 
 use super::beam::{Beam, Found, Search};
 
@@ -129,7 +128,7 @@ impl World {
 
     /// The snapshot of the session with this number.
     pub(crate) fn snapshot(&self, session: usize) -> Snapshot {
-        self.sessions.read(&self.ids[session]).expect("no test deletes a session").1
+        self.sessions.read(&self.ids[session]).expect("no test deletes a session").snapshot
     }
 
     pub(crate) fn read(
@@ -142,9 +141,10 @@ impl World {
     }
 
     pub(crate) fn generate(&self, start: Start, draws: &Draws) -> Reader<GenerationEvent> {
-        let (position, last_token) = match &start {
-            Start::Session(lease) => (lease.snapshot.position, LastToken::Read),
-            Start::Copy(snapshot) => (snapshot.position, LastToken::Skip),
+        let reads_last_token = matches!(start, Start::Session(_));
+        let position = match &start {
+            Start::Session(lease) => lease.snapshot.position,
+            Start::Copy(snapshot) => snapshot.position,
         };
         let (job, plans, reader) = Generation::new(GenerationPlan {
             prompt: draws.prompt.as_slice().into(),
@@ -156,7 +156,7 @@ impl World {
             eos: None,
             stops: Vec::new(),
             decoder: self.tokenizer.decoder(&Tail::default()),
-            last_token,
+            reads_last_token,
             alternatives: 0,
             events_max: draws.events_max,
         });

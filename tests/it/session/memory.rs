@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use rnnlm_server::clock::Clock;
-use rnnlm_server::lm::{State, Tail};
+use rnnlm_server::lm::State;
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+use rnnlm_server::text::Tail;
 
 use crate::harness::network::Counter;
 

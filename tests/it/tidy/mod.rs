@@ -40,7 +40,7 @@ const ARROWS: &[Arrow] = &[
     ("text", &["lm", "digest", "error"]),
     ("sampling", &["lm", "error"]),
     ("catalog", &["rnn", "onnx", "text", "kernels", "lm", "digest", "error"]),
-    ("session", &["lm", "clock", "error"]),
+    ("session", &["text", "lm", "clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
     // runtimes behind the catalog.

@@ -1,6 +1,6 @@
-//! The end of what a sequence has read: just enough to know how the next token joins on to it.
+//! The end of what a sequence has read, from which it follows how the next token joins on to it.
 
-use super::TokenId;
+use crate::lm::TokenId;
 
 /// The last few tokens of a sequence, and whether its text already ends in white space.
 ///
@@ -9,11 +9,11 @@ use super::TokenId;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
     tokens: Vec<TokenId>,
-    /// How the text stands before the next token.
+    /// How the text ends.
     pub joint: Joint,
 }
 
-/// Whether the text so far already separates what comes next.
+/// Whether a text already separates what comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Joint {
     /// Nothing has been read, or the text ends in white space: no space is due.
@@ -62,7 +62,7 @@ impl Tail {
         self.joint = Joint::Closed;
     }
 
-    /// The most bytes of memory that any tail takes beyond its own size.
+    /// Maximum bytes of memory that a tail uses beyond its own size.
     pub const fn bytes_max() -> usize {
         2 * Self::TOKENS_MAX * size_of::<TokenId>()
     }

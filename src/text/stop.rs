@@ -1,15 +1,15 @@
 //! Stop strings in a text that comes in pieces.
 
-/// Looks for stop strings, and holds text back for as long as it could be the beginning of one.
+/// Finds stop strings, and holds text back for as long as it could be the beginning of one.
 #[derive(Clone, Debug)]
-pub(super) struct StopStrings {
+pub struct StopStrings {
     stops: Vec<String>,
     held: String,
 }
 
-/// What became of a piece of text.
+/// The result of appending a piece of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
+pub enum Passed {
     /// This much is safe to show.
     Text(String),
     /// A stop string is complete; this is the text before it that was not shown yet.
@@ -18,12 +18,12 @@ pub(super) enum Passed {
 
 impl StopStrings {
     /// Looks for `stops`, none of which is empty.
-    pub(super) fn new(stops: Vec<String>) -> Self {
+    pub fn new(stops: Vec<String>) -> Self {
         Self { stops, held: String::new() }
     }
 
     /// Appends a piece.
-    pub(super) fn push(&mut self, piece: &str) -> Passed {
+    pub fn push(&mut self, piece: &str) -> Passed {
         self.held.push_str(piece);
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
             self.held.truncate(at);
@@ -34,8 +34,8 @@ impl StopStrings {
         Passed::Text(std::mem::replace(&mut self.held, rest))
     }
 
-    /// What is held back: nothing more comes that could complete a stop string.
-    pub(super) fn finish(&mut self) -> String {
+    /// The text that is still held back, at the end of the text.
+    pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 }

@@ -1,37 +1,26 @@
-//! What comes next: the question that a client asks of a row's logits, and the answer.
+//! A question about the distribution over the next token, and its answer.
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use super::{Filters, NothingLeft};
 use crate::lm::{Distribution, TokenId};
-use crate::sampling::Filters;
 
-/// What is asked of the distribution over the next token.
+/// What is asked about the distribution over the next token.
 #[derive(Clone, Debug)]
 pub struct NextQuery {
     /// Length of the list of the most likely tokens.
     pub top_k: usize,
     /// Tokens that the list leaves out; they keep their share of the probability.
     pub hidden: Vec<TokenId>,
-    /// Continuations of one token or more whose probability is asked for.
+    /// Continuations, each of at least one token, whose probability is asked for.
     pub candidates: Vec<Arc<[TokenId]>>,
-    /// Whether every token's logprob is asked for.
-    pub vector: Vector,
-    /// The distribution after these filters, instead of the model's own.
+    /// Whether the logprob of every token is asked for.
+    pub full: bool,
+    /// Filters to apply first; without them the distribution is the model's own.
     pub filters: Option<Filters>,
 }
 
-/// Whether the logprobs of the whole vocabulary are wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Vector {
-    /// Only the list.
-    #[default]
-    Omit,
-    /// All of them.
-    Include,
-}
-
-/// The distribution over the next token, as far as it was asked for. Logarithms are natural.
+/// What was asked about the distribution over the next token. Logarithms are natural.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NextAnswer {
     /// The most likely tokens, most likely first.
@@ -72,16 +61,16 @@ impl NextQuery {
     /// The distribution that the query is about; `logits` `[vocab_size]` may be overwritten.
     ///
     /// # Errors
-    /// When the filters leave nothing.
-    pub(super) fn view<'a>(&self, logits: &'a mut [f32]) -> Result<Distribution<'a>> {
+    /// When the filters leave no token.
+    pub fn view<'a>(&self, logits: &'a mut [f32]) -> Result<Distribution<'a>, NothingLeft> {
         match &self.filters {
-            Some(filters) => Ok(filters.apply(logits)?),
+            Some(filters) => filters.apply(logits),
             None => Ok(Distribution::new(logits)),
         }
     }
 
-    /// The answer, but for the logprobs of candidates of several tokens, which are still to be read.
-    pub(super) fn answer(&self, view: &Distribution<'_>) -> NextAnswer {
+    /// The answer. Of a candidate of several tokens it has the logprob of the first only; the others are still to be read.
+    pub fn answer(&self, view: &Distribution<'_>) -> NextAnswer {
         let ranked = view.top_k(self.top_k + self.hidden.len()).into_iter().zip(1..);
         let shown = ranked.filter(|(token, _)| !self.hidden.contains(token)).take(self.top_k);
         let distribution: Vec<Ranked> =
@@ -92,8 +81,7 @@ impl NextQuery {
             entropy: view.entropy(),
             top_mass: distribution.iter().map(|ranked| libm::exp(ranked.logprob)).sum(),
             logsumexp: view.logsumexp(),
-            logprobs: (self.vector == Vector::Include)
-                .then(|| all.map(|token| view.logprob(token)).collect()),
+            logprobs: self.full.then(|| all.map(|token| view.logprob(token)).collect()),
             distribution,
         }
     }
