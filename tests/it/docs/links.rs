@@ -46,7 +46,8 @@ fn every_file_that_a_page_names_exists() {
 
 /// Every Markdown file of the repository.
 fn markdown_files() -> Vec<Page> {
-    let mut folders: Vec<PathBuf> = ["", "docs", "models", "training", "benches"].map(PathBuf::from).into();
+    let mut folders: Vec<PathBuf> =
+        ["", "docs", "models", "training", "benches", "tests/onnx"].map(PathBuf::from).into();
     folders.extend(entries(Path::new("models")).into_iter().filter(|path| root().join(path).is_dir()));
     let files = folders.iter().flat_map(|folder| entries(folder));
     let markdown = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));

@@ -1,4 +1,4 @@
-//! A scripted job that decides for all of its rows together: a beam search, the plainest job of that kind.
+//! A beam search: the simplest job that decides for all of its rows together.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rnnlm_server::text::Joint;
 
 use super::solo;
 
-/// What is searched: the `width` most likely continuations of `len` tokens, as a beam of that width finds them.
+/// A request for the `width` most likely continuations of `len` tokens that a beam of this width finds.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     pub(crate) prompt: Vec<TokenId>,
@@ -18,36 +18,36 @@ pub(crate) struct Search {
     pub(crate) len: usize,
 }
 
-/// A continuation.
+/// A continuation of the prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Hypothesis {
     pub(crate) tokens: Vec<TokenId>,
     pub(crate) logprob: f64,
 }
 
-/// What a search has found: the best first, and where the best leads unless that is a session's.
+/// The result of a search: the hypotheses, the best first, and the snapshot after the best one unless the session has it.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) best: Vec<Hypothesis>,
     pub(crate) snapshot: Option<Snapshot>,
 }
 
-/// A hypothesis and a token after it.
+/// A hypothesis extended by a token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Extension {
-    /// The hypothesis's place in the beam.
+    /// The index of the hypothesis in the beam.
     parent: usize,
     token: TokenId,
-    /// Of the whole.
+    /// The log-probability of the hypothesis with the token.
     logprob: f64,
 }
 
-/// The job. Row 0 reads the prompt and keeps its place, on a session perhaps; row `1 + i` is the `i`-th hypothesis. In the end row 0
-/// goes where the best one stands.
+/// The job. Row 0 reads the prompt, on a session perhaps, and then waits; row `1 + i` is the `i`-th hypothesis. In the end row 0 takes
+/// the state of the best hypothesis.
 pub(crate) struct Beam {
     search: Search,
     hypotheses: Vec<Hypothesis>,
-    /// Of the rows that have run since the job decided last.
+    /// The extensions of the rows that have run since the job's last decision.
     extensions: Vec<Extension>,
     outlet: Outlet<Result<Found>>,
     snapshot: Option<Snapshot>,
@@ -69,7 +69,7 @@ impl Beam {
         (Self { search, hypotheses, extensions: Vec::new(), outlet, snapshot: None }, vec![plan], reader)
     }
 
-    /// Lets the hypotheses grow by one token each.
+    /// Extends the hypotheses by one token each.
     fn grow(&mut self, rows: &mut Rows<'_>) {
         let parent_row = |parent: usize| if self.hypotheses[0].tokens.is_empty() { ROOT } else { 1 + parent };
         let chosen = choose(std::mem::take(&mut self.extensions), self.search.width);
@@ -101,7 +101,7 @@ impl Job for Beam {
     fn decide(&mut self, rows: &mut Rows<'_>) -> Result<()> {
         let is_grown = self.hypotheses[0].tokens.len() == self.search.len;
         match rows.all_ready() {
-            // Siblings that did not fit into the batch are still to run.
+            // Siblings that did not fit into the batch have not run yet.
             false => {}
             true if !is_grown => self.grow(rows),
             true if rows.ready().count() > 1 => settle(rows),
@@ -122,7 +122,7 @@ impl Job for Beam {
     }
 }
 
-/// Takes row 0 to where the best hypothesis stands.
+/// Gives row 0 the state of the best hypothesis.
 fn settle(rows: &mut Rows<'_>) {
     let nothing = RowPlan { tag: ROOT, tokens: Arc::default(), joint: Joint::Closed, logits: Logits::None };
     rows.read(1, nothing);
@@ -137,7 +137,7 @@ fn extensions(logits: &[f32], width: usize) -> impl Iterator<Item = (TokenId, f6
     best.into_iter().map(|token| (token, distribution.logprob(token))).collect::<Vec<_>>().into_iter()
 }
 
-/// The `width` likeliest, whatever order they were found in.
+/// The `width` most likely extensions, whatever the order they were found in.
 fn choose(mut extensions: Vec<Extension>, width: usize) -> Vec<Extension> {
     extensions
         .sort_by(|a, b| b.logprob.total_cmp(&a.logprob).then((a.parent, a.token).cmp(&(b.parent, b.token))));
@@ -156,14 +156,14 @@ fn grown(hypotheses: &[Hypothesis], chosen: &[Extension]) -> Vec<Hypothesis> {
 
 /// A search without an engine.
 pub(crate) struct Alone {
-    /// What it finds, unless the model fails.
+    /// The hypotheses; `None` if the model fails.
     pub(crate) found: Option<Vec<Hypothesis>>,
-    /// All that it has a model read.
+    /// All tokens that the model reads during the search.
     pub(crate) read: Vec<TokenId>,
 }
 
 impl Alone {
-    /// The same search, one hypothesis after the other.
+    /// Runs the same search, one hypothesis after the other.
     pub(crate) fn search(model: &dyn Model, start: &State, search: &Search) -> Self {
         let mut alone = Self { found: None, read: search.prompt.clone() };
         alone.found = alone.run(model, start, search);

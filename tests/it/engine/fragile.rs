@@ -1,9 +1,9 @@
-//! A network that panics in the middle of a run, when some rows are answered and others are not.
+//! A network that panics in the middle of a run, after the logits of some rows were given and before those of others.
 
 use rnnlm_server::lm::{Model, ModelInfo, Row, Scratch, Sink, TokenId};
 use rnnlm_server::rnn::Rnn;
 
-/// Panics instead of handing out logits of a row that reads a certain token.
+/// A network that panics instead of giving the logits of a row that reads the token `panic_on`.
 pub(crate) struct Fragile {
     pub(crate) network: Rnn,
     pub(crate) panic_on: TokenId,

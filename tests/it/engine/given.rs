@@ -1,4 +1,4 @@
-//! A job of a random schedule: what it was asked, what came out of it, and what comes out of a run alone.
+//! A job of a random schedule: what it was asked for, what it answered, and the comparison with a run of the job alone.
 
 use rnnlm_server::engine::Reader;
 use rnnlm_server::engine::jobs::{Finish, GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult};
@@ -9,9 +9,9 @@ use rnnlm_server::session::Snapshot;
 use super::beam::{Alone, Found, Search};
 use super::schedules::{NAN, PANIC};
 use super::solo;
-use super::world::{Draws, filters};
+use super::world::Draws;
 
-/// A job that was handed in, and what is known of it.
+/// A job that was submitted, and the answers that were received so far.
 pub(crate) struct Given {
     pub(crate) session: usize,
     pub(crate) target: Target,
@@ -73,7 +73,7 @@ impl Given {
         }
     }
 
-    /// All that the session would read if nothing ended the job early.
+    /// All tokens that the session would read if nothing ended the job early.
     pub(crate) fn whole(&self, model: &dyn Model) -> Vec<TokenId> {
         match &self.work {
             Work::Reading { plan, .. } => plan.tokens.to_vec(),
@@ -91,12 +91,10 @@ impl Given {
     }
 
     fn drawn(&self, model: &dyn Model, draws: &Draws) -> Vec<(TokenId, f64)> {
-        let Some(state) = solo::read(model, &self.start.state, &draws.prompt) else { return Vec::new() };
-        let position = self.start.position + draws.prompt.len() as u64;
-        solo::generate(model, state, position, (draws.sampler(), &filters(), draws.len))
+        solo::generate(model, &self.start, draws)
     }
 
-    /// What came out is what comes out of a run alone.
+    /// Checks that the answers are those of a run of the job alone.
     pub(crate) fn check(&self, model: &dyn Model) {
         match &self.work {
             Work::Reading { plan, result: Some(Ok(result)), .. } => self.check_reading(model, plan, result),
@@ -111,7 +109,8 @@ impl Given {
     }
 
     fn check_reading(&self, model: &dyn Model, plan: &ReadingPlan, result: &ReadingResult) {
-        let state = solo::read(model, &self.start.state, &plan.tokens).expect("alone it would have failed");
+        let state = solo::read(model, &self.start.state, &plan.tokens)
+            .expect("a reading that succeeded also succeeds alone");
         if plan.scored {
             assert_eq!(
                 Some(&result.logprobs),
@@ -121,11 +120,11 @@ impl Given {
         for (branch, logprobs) in plan.branches.iter().zip(&result.branches) {
             assert_eq!(Some(logprobs), solo::logprobs(model, &state, branch).as_ref());
         }
-        let next = result.next.as_ref().expect("it was asked for");
+        let next = result.next.as_ref().expect("the plan asks for it");
         assert_eq!(next.logprobs, Some(solo::distribution(model, &state)));
         match &result.snapshot {
             Some(snapshot) => assert_eq!(snapshot.state, state),
-            None => assert_eq!(self.target, Target::Session, "what a copy has come to is given out"),
+            None => assert_eq!(self.target, Target::Session, "a job on a copy returns a snapshot"),
         }
     }
 
@@ -142,7 +141,7 @@ impl Given {
                             solo::read(model, &self.start.state, &read).as_ref()
                         );
                     }
-                    None => assert_eq!(self.target, Target::Session, "what a copy has come to is given out"),
+                    None => assert_eq!(self.target, Target::Session, "a job on a copy returns a snapshot"),
                 }
             }
             Err(error) => check_failure(&error.message, &alone.read),
@@ -160,7 +159,7 @@ impl Given {
                     );
                 }
                 GenerationEvent::Done(finished) => {
-                    assert_eq!(finished.token_count, index, "every token drawn was let out");
+                    assert_eq!(finished.token_count, index, "every token that was drawn was sent");
                     assert_eq!(finished.finish == Finish::Length, index == draws.len);
                     assert!(
                         matches!(finished.finish, Finish::Length | Finish::Timeout),
@@ -177,7 +176,7 @@ impl Given {
     }
 }
 
-/// It failed by one of the tokens that it was reading, not by what was read beside it.
+/// Checks that a job failed because of a token that it was reading itself, not because of the rows beside it.
 fn check_failure(message: &str, reading: &[TokenId]) {
     let by = |token, word| reading.contains(&token) && message.contains(word);
     let wanted = by(NAN, "finite") || by(PANIC, "panicked") || message.contains("within its time");

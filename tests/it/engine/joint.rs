@@ -1,4 +1,4 @@
-//! Jobs that decide for several rows at once: siblings wait for each other, change places, and cannot be forgotten.
+//! Jobs that decide for several rows together: rows wait for each other, continue from each other, and cannot be held forever.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use rnnlm_server::text::Joint;
 
 use super::beam::{Alone, Search};
 use super::solo;
-use super::world::{Cut, World};
+use super::world::{Limits, World};
 
-fn world(cut: &Cut) -> World {
-    World::new(Arc::new(Fake::new(20)), 1, cut)
+fn world(limits: &Limits) -> World {
+    World::new(Arc::new(Fake::new(20)), 1, limits)
 }
 
 #[test]
-fn a_beam_finds_the_same_however_few_of_its_rows_fit_into_a_batch() {
+fn a_beam_search_finds_the_same_however_few_of_its_rows_fit_into_a_batch() {
     let search = Search { prompt: vec![1, 2, 3], width: 5, len: 6 };
     for rows_max in 1..=6 {
-        let mut world = world(&Cut { rows_max, ..Cut::default() });
+        let mut world = world(&Limits { rows_max, ..Limits::default() });
         let start = world.snapshot(0);
         let expected = Alone::search(&*world.model, &start.state, &search).found.unwrap();
         let mut reader = world.search(Start::Copy(start.clone()), search.clone());
@@ -39,10 +39,10 @@ fn a_beam_finds_the_same_however_few_of_its_rows_fit_into_a_batch() {
 }
 
 #[test]
-fn a_beam_on_a_session_moves_it_to_the_best_and_a_cancelled_one_no_further_than_the_prompt() {
+fn a_beam_search_moves_its_session_to_the_best_hypothesis_or_if_cancelled_not_beyond_the_prompt() {
     let search = Search { prompt: vec![1, 2, 3], width: 3, len: 4 };
     for turns in 0..12 {
-        let mut world = world(&Cut { turn_steps: 1, ..Cut::default() });
+        let mut world = world(&Limits { turn_steps: 1, ..Limits::default() });
         let (start, at) = world.lease(0).unwrap();
         let best = Alone::search(&*world.model, &at.state, &search).found.unwrap().remove(0);
         let mut reader = world.search(start, search.clone());
@@ -50,16 +50,16 @@ fn a_beam_on_a_session_moves_it_to_the_best_and_a_cancelled_one_no_further_than_
         let is_done = reader.try_next().is_some();
         drop(reader);
         world.run();
-        let stands = world.snapshot(0);
+        let end = world.snapshot(0);
         let whole = [&search.prompt[..], &best.tokens].concat();
-        assert!(stands.position <= 3 || stands.position == 7, "after {turns} turns at {}", stands.position);
-        assert!(!is_done || stands.position == 7);
-        let read = &whole[..stands.position as usize];
-        assert_eq!(Some(stands.state), solo::read(&*world.model, &at.state, read));
+        assert!(end.position <= 3 || end.position == 7, "after {turns} turns at {}", end.position);
+        assert!(!is_done || end.position == 7);
+        let read = &whole[..end.position as usize];
+        assert_eq!(Some(end.state), solo::read(&*world.model, &at.state, read));
     }
 }
 
-/// A job of two rows whose every decision is `decide`'s.
+/// A job of two rows, for which the function `decide` makes every decision.
 struct Scripted {
     decide: fn(&mut Rows<'_>, usize),
     decisions: usize,
@@ -86,7 +86,7 @@ impl Job for Scripted {
     }
 }
 
-/// Hands in a job whose rows 0 and 1 read one token and five.
+/// Submits a job whose row 0 reads one token and whose row 1 reads five.
 fn script(world: &World, decide: fn(&mut Rows<'_>, usize)) -> Reader<Result<usize>> {
     let (outlet, reader) = outlet(1);
     let plan = |tag: Tag| RowPlan {
@@ -101,13 +101,13 @@ fn script(world: &World, decide: fn(&mut Rows<'_>, usize)) -> Reader<Result<usiz
 
 #[track_caller]
 fn refused(decide: fn(&mut Rows<'_>, usize)) -> String {
-    let mut world = world(&Cut { turn_steps: 1, ..Cut::default() });
+    let mut world = world(&Limits { turn_steps: 1, ..Limits::default() });
     let mut beside =
         world.search(Start::Copy(world.snapshot(0)), Search { prompt: vec![1], width: 2, len: 3 });
     let mut reader = script(&world, decide);
     world.run();
-    assert!(beside.try_next().is_some_and(|found| found.is_ok()), "it is its own failure");
-    let error: Error = reader.try_next().and_then(Result::err).expect("it failed");
+    assert!(beside.try_next().is_some_and(|found| found.is_ok()), "the job beside it does not fail");
+    let error: Error = reader.try_next().and_then(Result::err).expect("the job fails");
     error.message
 }
 
@@ -136,8 +136,8 @@ fn a_job_that_decides_on_a_row_that_is_not_ready_fails() {
 }
 
 #[test]
-fn rows_change_places_and_held_rows_cost_no_turn() {
-    let mut world = world(&Cut { turn_steps: 1, ..Cut::default() });
+fn rows_continue_from_each_other_and_held_rows_cost_no_turn() {
+    let mut world = world(&Limits { turn_steps: 1, ..Limits::default() });
     let mut reader = script(&world, |rows, decision| match decision {
         1 => assert_eq!(rows.ready().collect::<Vec<_>>(), [0]),
         2 => {

@@ -1,4 +1,5 @@
-//! The scheduler under random schedules: whatever runs beside a job, its answer is that of a run alone, bit for bit.
+//! The scheduler, above all under random schedules: a job's answer is, bit for bit, that of the same job alone, whatever runs beside
+//! it.
 
 mod beam;
 mod cancel;

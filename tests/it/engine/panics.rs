@@ -1,4 +1,4 @@
-//! A panic is the failure of one row, or of one job: those beside it answer and commit as if it had not been there.
+//! A panic fails one row or one job. The jobs beside it answer and commit as if it had not occurred.
 
 use std::iter::from_fn;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use rnnlm_server::session::Snapshot;
 use rnnlm_server::text::Joint;
 
 use super::solo;
-use super::world::{Cut, Draws, World};
+use super::world::{Draws, Limits, World};
 
 const PANIC: TokenId = 19;
 /// The session of the job that panics.
 const OWN: usize = 1;
 
-/// What came of the jobs on either side of another, and where their sessions stand.
+/// The answers of the jobs on either side of another, and the snapshots of their sessions.
 #[derive(Debug, PartialEq)]
 struct Neighbours {
     events: Vec<GenerationEvent>,
@@ -27,34 +27,34 @@ struct Neighbours {
     sessions: Vec<Snapshot>,
 }
 
-/// A world in which nothing is left to do.
+/// A world in which every job has ended.
 struct Done {
     world: World,
     neighbours: Neighbours,
     turns: usize,
-    /// Of the model.
+    /// The number of runs of the model.
     runs: usize,
 }
 
-/// Runs what `hand_in` hands in with a generation and a scored reading before it, whose logits are answered first, and a scored
-/// reading after it.
-fn run<T>(hand_in: impl FnOnce(&World) -> T) -> (T, Done) {
+/// Runs the job that `submit` submits between others: before it come a generation and a scored reading, whose logits are given
+/// first, and after it another scored reading.
+fn run<T>(submit: impl FnOnce(&World) -> T) -> (T, Done) {
     let runs = Arc::new(AtomicUsize::new(0));
     let counter = runs.clone();
     let model = Fake::new(20).panic_on(PANIC);
     let model = model.before_run(move |_| _ = counter.fetch_add(1, Ordering::Relaxed));
-    let mut world = World::new(Arc::new(model), 4, &Cut::default());
-    let lease = |session| world.lease(session).expect("nobody holds it");
+    let mut world = World::new(Arc::new(model), 4, &Limits::default());
+    let lease = |session| world.lease(session).expect("the session is free");
     let read = |session| {
         let tokens = Arc::from([4; 25]);
         let plan = ReadingPlan { tokens, scored: true, ..ReadingPlan::default() };
         world.read(lease(session).0, plan)
     };
-    let (start, at) = lease(0);
+    let (start, _) = lease(0);
     let draws = Draws { prompt: vec![2, 3], seed: 5, len: 12, events_max: 100, deadline: None };
-    let mut generation = world.generate((start, &at), &draws);
+    let mut generation = world.generate(start, &draws);
     let mut before = read(2);
-    let own = hand_in(&world);
+    let own = submit(&world);
     let mut after = read(3);
     let turns = from_fn(|| (world.engine.turn() == Turn::Ran).then_some(())).count();
     let neighbours = Neighbours {
@@ -66,7 +66,7 @@ fn run<T>(hand_in: impl FnOnce(&World) -> T) -> (T, Done) {
 }
 
 #[test]
-fn a_panic_of_the_model_fails_the_row_that_panics_alone() {
+fn a_panic_of_the_model_fails_only_the_row_that_panics() {
     let mut tokens = vec![6; 25];
     tokens[22] = PANIC;
     let plan = ReadingPlan { tokens: tokens.clone().into(), scored: true, ..ReadingPlan::default() };
@@ -74,13 +74,13 @@ fn a_panic_of_the_model_fails_the_row_that_panics_alone() {
 
     let failure = reader.try_next().unwrap().unwrap_err();
     assert_eq!(failure.error.message, "internal error: running the model panicked");
-    let stands = done.world.snapshot(OWN);
-    assert_eq!(failure.position, Some(stands.position));
-    // What turns before had read is kept.
-    assert!((1..=22).contains(&stands.position), "{}", stands.position);
+    let end = done.world.snapshot(OWN);
+    assert_eq!(failure.position, Some(end.position));
+    // The tokens that earlier turns have read are kept.
+    assert!((1..=22).contains(&end.position), "{}", end.position);
     let zero = done.world.model.zero_state();
-    let read = &tokens[..stands.position as usize];
-    assert_eq!(Some(stands.state), solo::read(&*done.world.model, &zero, read));
+    let read = &tokens[..end.position as usize];
+    assert_eq!(Some(end.state), solo::read(&*done.world.model, &zero, read));
 
     let ((), alone) = run(|_| ());
     assert_eq!(done.neighbours, alone.neighbours);
@@ -88,7 +88,7 @@ fn a_panic_of_the_model_fails_the_row_that_panics_alone() {
 }
 
 #[test]
-fn a_panic_of_a_job_is_its_own() {
+fn a_panic_of_a_job_fails_only_that_job() {
     let (mut reader, done) = run(|world| {
         let (outlet, reader) = outlet(1);
         let plan = RowPlan { tag: 0, tokens: Arc::from([6; 3]), joint: Joint::Closed, logits: Logits::Last };
@@ -106,7 +106,7 @@ fn a_panic_of_a_job_is_its_own() {
     assert_eq!(done.runs, done.turns, "no row ran again");
 }
 
-/// A job with a bug in what it does with logits.
+/// A job that panics when it looks at logits.
 struct Faulty(Outlet<(Ending, Option<u64>)>);
 
 impl Job for Faulty {
@@ -115,7 +115,7 @@ impl Job for Faulty {
     }
 
     fn decide(&mut self, _rows: &mut Rows<'_>) -> Result<()> {
-        unreachable!("it fails before")
+        unreachable!("the job fails before it decides")
     }
 
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {

@@ -1,4 +1,4 @@
-//! Random schedules of admit, park, resume, cancel, fail, deadline, chunk and tile sizes.
+//! Random schedules: jobs are admitted, parked, resumed and cancelled, fail, or reach their deadlines, under random limits.
 
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -17,13 +17,13 @@ use super::beam::Search;
 use super::fragile::Fragile;
 use super::given::{Given, Target, Work, token};
 use super::solo;
-use super::world::{Cut, Draws, World};
+use super::world::{Draws, Limits, World};
 use crate::harness::network::{Biases, Shape, weights_types};
 
 const VOCAB: TokenId = 40;
-/// The scripted model's numbers stop being finite on reading this.
+/// The token after which the scripted model's logits are not finite.
 pub(crate) const NAN: TokenId = 38;
-/// Reading this panics.
+/// The token on which the models panic.
 pub(crate) const PANIC: TokenId = 39;
 const SESSIONS: usize = 3;
 
@@ -47,7 +47,7 @@ enum Op {
         target: Target,
     },
     Turns(usize),
-    /// Takes what the reader of a job has, at most so many.
+    /// Takes events from the reader of a job: the number of the job, and the maximum number of events.
     Take(usize, usize),
     Drop(usize),
     Advance(u64),
@@ -61,7 +61,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let branches = prop::collection::vec(tokens(1..6), 0..4);
     let read = (0..SESSIONS, tokens(0..30), any::<bool>(), branches, targets());
     let read = read.prop_map(|(session, tokens, scored, branches, target)| {
-        // A session is advanced by one row that reads something.
+        // A job on a session must read at least one token.
         let target = if tokens.is_empty() { Target::Copy } else { target };
         Op::Read { session, tokens, scored, branches, target }
     });
@@ -94,12 +94,12 @@ fn targets() -> impl Strategy<Value = Target> {
     prop_oneof![Just(Target::Session), Just(Target::Copy)]
 }
 
-fn cuts() -> impl Strategy<Value = Cut> {
+fn limits() -> impl Strategy<Value = Limits> {
     let logits_bytes = prop_oneof![Just(0), Just(200), Just(1 << 20)];
     // A state of the scripted model has 12 bytes, one of the network up to 120.
     let state_bytes = prop_oneof![0..500usize, Just(1 << 20)];
     (1..7usize, state_bytes, 1..9usize, 0..3u64, logits_bytes, 1..4usize).prop_map(
-        |(rows_max, state_bytes_max, turn_steps, idle_after, logits_bytes_max, parked_max)| Cut {
+        |(rows_max, state_bytes_max, turn_steps, idle_after, logits_bytes_max, parked_max)| Limits {
             rows_max,
             state_bytes_max,
             turn_steps,
@@ -110,8 +110,8 @@ fn cuts() -> impl Strategy<Value = Cut> {
     )
 }
 
-fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
-    let mut world = World::new(model.clone(), SESSIONS, cut);
+fn run(model: &Arc<dyn Model>, limits: &Limits, ops: Vec<Op>) {
+    let mut world = World::new(model.clone(), SESSIONS, limits);
     let mut given: Vec<Given> = Vec::new();
     for op in ops {
         match op {
@@ -134,7 +134,7 @@ fn run(model: &Arc<dyn Model>, cut: &Cut, ops: Vec<Op>) {
             }
             Op::Generate { session, draws, target } => {
                 let Some((start, snapshot)) = start(&world, session, target) else { continue };
-                let reader = Some(world.generate((start, &snapshot), &draws));
+                let reader = Some(world.generate(start, &draws));
                 let work = Work::Generation { draws, reader, events: Vec::new() };
                 given.push(Given { session, target, start: snapshot, work });
             }
@@ -179,7 +179,8 @@ fn query() -> NextQuery {
     NextQuery { top_k: 3, hidden: Vec::new(), candidates: Vec::new(), full: true, filters: None }
 }
 
-/// Nothing is left behind, every answer is that of a run alone, and every session holds what it has read and nothing else.
+/// Checks that no job is left, that every answer is that of the job alone, and that every session has read the tokens of its jobs and
+/// no others.
 fn check(world: &World, given: &[Given]) {
     assert_eq!((world.engine.active_jobs(), world.inbox.waiting(), world.inbox.load()), (0, 0, 0));
     let stats = world.sessions.stats();
@@ -200,12 +201,12 @@ fn check(world: &World, given: &[Given]) {
 fn check_write(model: &dyn Model, write: &Given, end: &Snapshot) {
     let whole = write.whole(model);
     let read = (end.position - write.start.position) as usize;
-    let state =
-        solo::read(model, &write.start.state, &whole[..read]).expect("what was read alone was read here");
-    assert_eq!(end.state, state, "the session stands where its {read} tokens lead");
+    let state = solo::read(model, &write.start.state, &whole[..read])
+        .expect("tokens that were read here can be read alone");
+    assert_eq!(end.state, state, "the state of the session is not the one after its {read} tokens");
     if let Work::Generation { draws, events, .. } = &write.work {
         let seen: Vec<TokenId> = events.iter().filter_map(token).collect();
-        // A last token on which the model fails was seen and cannot be read.
+        // A last token on which the model fails was sent but cannot be read.
         let unreadable = seen.last().is_some_and(|token| [NAN, PANIC].contains(token));
         let held = seen.len() - usize::from(unreadable);
         assert!(held == 0 || read >= draws.prompt.len() + held, "{read} tokens read, {seen:?} seen");
@@ -220,10 +221,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(400), ..ProptestConfig::default() })]
 
     #[test]
-    fn every_job_answers_as_if_alone_on_the_scripted_model(ops in ops(), cut in cuts()) {
-        QUIET.call_once(keep_wanted_panics_quiet);
+    fn every_job_answers_as_if_alone_on_the_scripted_model(ops in ops(), limits in limits()) {
+        QUIET.call_once(silence_intended_panics);
         let model: Arc<dyn Model> = Arc::new(Fake::new(VOCAB as usize).nan_on(NAN).panic_on(PANIC));
-        run(&model, &cut, ops);
+        run(&model, &limits, ops);
     }
 }
 
@@ -232,7 +233,7 @@ proptest! {
 
     #[test]
     fn every_job_answers_as_if_alone_on_a_network(
-        ops in ops(), cut in cuts(), cell in prop::sample::select(&Cell::ALL[..]), weights in weights_types()
+        ops in ops(), limits in limits(), cell in prop::sample::select(&Cell::ALL[..]), weights in weights_types()
     ) {
         let architecture = Architecture {
             cell,
@@ -242,22 +243,22 @@ proptest! {
             gru_form: GruForm::ResetAfter,
         };
         let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
-        let kernel = Kernel::choose(None).expect("some kernel runs everywhere");
-        QUIET.call_once(keep_wanted_panics_quiet);
+        let kernel = Kernel::choose(None).expect("every processor runs some kernel");
+        QUIET.call_once(silence_intended_panics);
         let network = shape.build(LoadOptions { kernel, weights: Some(weights), fold_bytes_max: usize::MAX });
-        run(&(Arc::new(Fragile { network, panic_on: PANIC }) as Arc<dyn Model>), &cut, ops);
+        run(&(Arc::new(Fragile { network, panic_on: PANIC }) as Arc<dyn Model>), &limits, ops);
     }
 }
 
-/// `PROPTEST_CASES` of them, or the usual number.
-fn cases(usual: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+/// The number of cases: `PROPTEST_CASES` if it is set, otherwise `default`.
+fn cases(default: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
 static QUIET: Once = Once::new();
 
-/// The models' panics are part of the test: their traces would bury a failure.
-fn keep_wanted_panics_quiet() {
+/// Prints no traces of the models' intended panics, which would hide those of a failure.
+fn silence_intended_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !panic.payload_as_str().is_some_and(|message| message.contains("was told to panic")) {

@@ -1,17 +1,19 @@
-//! The reference: one row alone, token by token, without an engine.
+//! The reference for the engine: one row alone, read token by token.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rnnlm_server::lm::{Distribution, Logits, Model, Row, Scratch, State, TokenId};
-use rnnlm_server::sampling::{Filters, Sampler};
+use rnnlm_server::session::Snapshot;
 
-/// The state after `tokens`, read one by one; `None` where the model fails.
+use super::world::{Draws, filters};
+
+/// The state after `tokens`, read one by one; `None` if the model fails.
 pub(crate) fn read(model: &dyn Model, state: &State, tokens: &[TokenId]) -> Option<State> {
     let mut state = state.clone();
     tokens.iter().all(|&token| step(model, &mut state, token)).then_some(state)
 }
 
-/// The logprob of each token, as it is read; up to where the model fails.
+/// The log-probability of each token as it is read; `None` if the model fails.
 pub(crate) fn logprobs(model: &dyn Model, state: &State, tokens: &[TokenId]) -> Option<Vec<f64>> {
     let mut state = state.clone();
     let each = tokens.iter().map(|&token| {
@@ -21,25 +23,23 @@ pub(crate) fn logprobs(model: &dyn Model, state: &State, tokens: &[TokenId]) -> 
     each.collect()
 }
 
-/// The logprob of every token after `state`.
+/// The log-probability of every token of the vocabulary after `state`.
 pub(crate) fn distribution(model: &dyn Model, state: &State) -> Vec<f64> {
     let logits = logits(model, &mut state.clone());
     let distribution = Distribution::new(&logits);
     (0..logits.len() as TokenId).map(|token| distribution.logprob(token)).collect()
 }
 
-/// The tokens and logprobs that are drawn after `state`, which stands at `position`; up to where the model fails.
-pub(crate) fn generate(
-    model: &dyn Model,
-    mut state: State,
-    position: u64,
-    (sampler, filters, len): (Sampler, &Filters, usize),
-) -> Vec<(TokenId, f64)> {
+/// The tokens that are drawn after `start` and the prompt, with their log-probabilities, until the model fails.
+pub(crate) fn generate(model: &dyn Model, start: &Snapshot, draws: &Draws) -> Vec<(TokenId, f64)> {
+    let Some(mut state) = read(model, &start.state, &draws.prompt) else { return Vec::new() };
+    let sampler = draws.sampler();
+    let filters = filters();
     let mut drawn = Vec::new();
-    while drawn.len() < len {
+    while drawn.len() < draws.len {
+        let position = start.position + (draws.prompt.len() + drawn.len()) as u64;
         let mut logits = logits(model, &mut state);
-        let next =
-            sampler.draw(filters, &mut logits, position + drawn.len() as u64).expect("something is left");
+        let next = sampler.draw(&filters, &mut logits, position).expect("no token is ruled out");
         drawn.push((next.token, next.logprob));
         if !step(model, &mut state, next.token) {
             break;

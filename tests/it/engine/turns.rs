@@ -1,6 +1,6 @@
-//! How much a turn reads: what is short does not wait for what is long, and what is long always gets on.
+//! How much a turn reads: short requests do not wait for long ones, and long ones always make progress.
 //!
-//! The scripted model costs 2 a token and 1 a position, so a bare step of one row costs 3.
+//! The scripted model costs 2 for a token and 1 for the logits of a position, so a bare step of one row costs 3.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,37 +12,37 @@ use rnnlm_server::lm::TokenId;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::sampling::NextQuery;
 
-use super::world::{Cut, Draws, World};
+use super::world::{Draws, Limits, World};
 
 type ReadingReader = Reader<Result<ReadingResult, ReadingFailure>>;
 
-/// A world whose runs are written down: the number of tokens of each row.
+/// A world that records the runs of its model: for each run, the number of tokens of each row.
 struct Watched {
     world: World,
     runs: Arc<Mutex<Vec<Vec<usize>>>>,
 }
 
 impl Watched {
-    fn new(cut: &Cut) -> Self {
+    fn new(limits: &Limits) -> Self {
         let runs = Arc::new(Mutex::new(Vec::new()));
         let seen = runs.clone();
         let model = Fake::new(20)
             .before_run(move |lens| seen.lock().expect("no test panics here").push(lens.to_vec()));
-        Self { world: World::new(Arc::new(model), 1, cut), runs }
+        Self { world: World::new(Arc::new(model), 1, limits), runs }
     }
 
-    /// Takes one turn; the tokens of each of its rows.
+    /// Takes one turn, and returns the number of tokens of each of its rows.
     fn turn(&mut self) -> Vec<usize> {
         assert_eq!(self.world.engine.turn(), Turn::Ran);
-        self.runs.lock().expect("no test panics here").last().cloned().expect("it ran")
+        self.runs.lock().expect("no test panics here").last().cloned().expect("the turn ran the model")
     }
 
-    /// A text of `len` tokens, each of them scored.
+    /// Submits a text of `len` tokens, each of which is scored.
     fn score(&self, len: usize) -> ReadingReader {
         self.read(ReadingPlan { tokens: tokens(len), scored: true, ..ReadingPlan::default() })
     }
 
-    /// What comes after a prompt of `len` tokens?
+    /// Submits a question about the token after a prompt of `len` tokens.
     fn next(&self, len: usize) -> ReadingReader {
         let query = NextQuery { top_k: 1, hidden: vec![], candidates: vec![], full: false, filters: None };
         self.read(ReadingPlan { tokens: tokens(len), next: Some(query), ..ReadingPlan::default() })
@@ -57,38 +57,38 @@ fn tokens(len: usize) -> Arc<[TokenId]> {
     vec![1; len].into()
 }
 
-/// 24 beside what is short, 48 while nothing is.
-fn eight_and_sixteen_steps() -> Cut {
-    Cut { turn_steps: 8, ..Cut::default() }
+/// A turn costs at most 24 while a short request is present, and 48 otherwise.
+fn eight_and_sixteen_steps() -> Limits {
+    Limits { turn_steps: 8, ..Limits::default() }
 }
 
 #[test]
-fn a_long_text_alone_reads_what_an_idle_turn_affords() {
+fn a_long_text_alone_uses_the_whole_budget_of_an_idle_turn() {
     let mut watched = Watched::new(&eight_and_sixteen_steps());
     let _reader = watched.score(1000);
-    assert_eq!(watched.turn(), [16], "each token costs its position too");
+    assert_eq!(watched.turn(), [16], "each token of a scored text also costs a position");
     let mut watched = Watched::new(&eight_and_sixteen_steps());
     let _reader = watched.next(1000);
-    assert_eq!(watched.turn(), [24], "a prompt has no positions before its end");
+    assert_eq!(watched.turn(), [24], "a prompt has no logits before its end");
 }
 
 #[test]
-fn beside_a_stream_a_long_text_reads_what_the_streams_step_leaves() {
+fn beside_a_stream_a_long_text_uses_the_rest_of_the_budget() {
     let mut watched = Watched::new(&eight_and_sixteen_steps());
-    let at = watched.world.snapshot(0);
+    let start = Start::Copy(watched.world.snapshot(0));
     let draws = Draws { prompt: vec![1], seed: 1, len: 100, events_max: 100, deadline: None };
-    let _stream = watched.world.generate((Start::Copy(at.clone()), &at), &draws);
+    let _stream = watched.world.generate(start, &draws);
     let _text = watched.score(1000);
     assert_eq!(watched.turn(), [1, 7]);
     assert_eq!(watched.turn(), [1, 7]);
 }
 
 #[test]
-fn a_short_prompt_is_read_at_once_and_a_long_one_shares_what_is_left() {
+fn a_short_prompt_is_read_in_one_turn_and_a_long_one_uses_the_rest() {
     let mut watched = Watched::new(&eight_and_sixteen_steps());
     let _long = watched.next(1000);
     let mut short = watched.next(5);
-    // 11 of 24 for the short one.
+    // The short prompt costs 11 of the 24.
     assert_eq!(watched.turn(), [6, 5]);
     assert!(short.try_next().is_some_and(|result| result.is_ok()));
     assert_eq!(watched.turn(), [24]);
@@ -101,15 +101,15 @@ fn a_job_of_many_short_rows_is_not_short() {
     let _texts = watched.read(ReadingPlan { branches, ..ReadingPlan::default() });
     watched.turn();
     let mut short = watched.next(1);
-    // Each row of three tokens would cost 9; at one token each, seven cost 21 beside 3.
+    // Each row of three tokens would cost 9. At one token each, seven rows cost 21, beside 3 for the short prompt.
     assert_eq!(watched.turn(), [1, 1, 1, 1, 1]);
     assert!(short.try_next().is_some_and(|result| result.is_ok()));
 }
 
 #[test]
-fn turns_stay_small_for_a_while_after_something_short() {
+fn turns_stay_small_for_a_while_after_a_short_request() {
     let idle_after = Duration::from_secs(1);
-    let mut watched = Watched::new(&Cut { idle_after, ..eight_and_sixteen_steps() });
+    let mut watched = Watched::new(&Limits { idle_after, ..eight_and_sixteen_steps() });
     let _text = watched.score(1000);
     assert_eq!(watched.turn(), [16]);
     let _short = watched.next(1);
@@ -121,25 +121,25 @@ fn turns_stay_small_for_a_while_after_something_short() {
 
 #[test]
 fn turns_are_small_while_jobs_wait_for_room() {
-    let mut watched = Watched::new(&Cut { rows_max: 2, ..eight_and_sixteen_steps() });
+    let mut watched = Watched::new(&Limits { rows_max: 2, ..eight_and_sixteen_steps() });
     let _texts = [watched.score(100), watched.score(100)];
-    // 48 for two rows.
+    // The two rows share 48.
     assert_eq!(watched.turn(), [8, 8]);
     let _waiting = watched.score(100);
-    assert_eq!(watched.turn(), [8, 8], "8 steps of two rows");
-    let mut watched = Watched::new(&Cut { rows_max: 1, ..eight_and_sixteen_steps() });
+    assert_eq!(watched.turn(), [8, 8], "the turn affords 8 steps of the two rows");
+    let mut watched = Watched::new(&Limits { rows_max: 1, ..eight_and_sixteen_steps() });
     let _texts = [watched.score(100), watched.score(100)];
     assert_eq!(watched.turn(), [8]);
 }
 
 #[test]
 fn long_texts_that_do_not_all_fit_beside_a_stream_take_turns() {
-    let mut watched = Watched::new(&Cut { turn_steps: 4, ..Cut::default() });
-    let at = watched.world.snapshot(0);
+    let mut watched = Watched::new(&Limits { turn_steps: 4, ..Limits::default() });
+    let start = Start::Copy(watched.world.snapshot(0));
     let draws = Draws { prompt: vec![1], seed: 1, len: 100, events_max: 100, deadline: None };
-    let _stream = watched.world.generate((Start::Copy(at.clone()), &at), &draws);
+    let _stream = watched.world.generate(start, &draws);
     let mut texts: Vec<_> = (0..6).map(|_| watched.score(5)).collect();
-    // 12 a turn: the stream's row, and three more.
+    // A turn affords 12: the row of the stream, and three more.
     (0..8).for_each(|_| assert_eq!(watched.turn(), [1; 4]));
     assert!(texts.iter_mut().all(|text| text.try_next().is_none()));
     (0..2).for_each(|_| assert_eq!(watched.turn(), [1; 4]));
@@ -147,8 +147,8 @@ fn long_texts_that_do_not_all_fit_beside_a_stream_take_turns() {
 }
 
 #[test]
-fn a_long_text_gets_on_beside_more_short_rows_than_a_batch_holds() {
-    let mut watched = Watched::new(&Cut { rows_max: 2, turn_steps: 1, ..Cut::default() });
+fn a_long_text_makes_progress_beside_more_short_rows_than_a_batch_holds() {
+    let mut watched = Watched::new(&Limits { rows_max: 2, turn_steps: 1, ..Limits::default() });
     let mut text = watched.score(3);
     let mut shorts = Vec::new();
     for turns in 1.. {
@@ -158,6 +158,6 @@ fn a_long_text_gets_on_beside_more_short_rows_than_a_batch_holds() {
             assert!(turns <= 6, "three tokens took {turns} turns");
             break;
         }
-        assert!(turns < 100, "the text never gets on");
+        assert!(turns < 100, "the text makes no progress");
     }
 }

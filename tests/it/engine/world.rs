@@ -1,4 +1,4 @@
-//! An engine without a thread, sessions, a clock that stands still, and the jobs that a test has handed in.
+//! An engine without a thread, with sessions, a manual clock, and the jobs that a test submits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +28,9 @@ pub(crate) struct World {
     tokenizer: Arc<Tokenizer>,
 }
 
-/// How the engine is cut.
+/// The limits of the engine that a test varies.
 #[derive(Clone, Debug)]
-pub(crate) struct Cut {
+pub(crate) struct Limits {
     pub(crate) rows_max: usize,
     pub(crate) state_bytes_max: usize,
     pub(crate) turn_steps: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Cut {
     pub(crate) parked_max: usize,
 }
 
-impl Default for Cut {
+impl Default for Limits {
     fn default() -> Self {
         Self {
             rows_max: 8,
@@ -52,7 +52,7 @@ impl Default for Cut {
     }
 }
 
-/// What a generation is asked for.
+/// A request for a generation.
 #[derive(Clone, Debug)]
 pub(crate) struct Draws {
     pub(crate) prompt: Vec<TokenId>,
@@ -71,22 +71,22 @@ impl Draws {
 pub(crate) const STALL: Duration = Duration::from_secs(5);
 
 impl World {
-    /// `sessions` sessions at the start of `model`.
-    pub(crate) fn new(model: Arc<dyn Model>, sessions_count: usize, cut: &Cut) -> Self {
+    /// A world with `sessions_count` sessions at the start of `model`.
+    pub(crate) fn new(model: Arc<dyn Model>, sessions_count: usize, limits: &Limits) -> Self {
         let clock = Clock::manual();
         let inbox = Arc::new(Inbox::new(InboxLimits { jobs_max: 1000, bytes_max: 1 << 20 }));
-        let limits = EngineLimits {
-            rows_max: cut.rows_max,
-            state_bytes_max: cut.state_bytes_max,
-            turn_steps: cut.turn_steps,
-            turn_steps_idle: 2 * cut.turn_steps,
-            idle_after: cut.idle_after,
-            logits_bytes_max: cut.logits_bytes_max,
-            parked_max: cut.parked_max,
+        let engine_limits = EngineLimits {
+            rows_max: limits.rows_max,
+            state_bytes_max: limits.state_bytes_max,
+            turn_steps: limits.turn_steps,
+            turn_steps_idle: 2 * limits.turn_steps,
+            idle_after: limits.idle_after,
+            logits_bytes_max: limits.logits_bytes_max,
+            parked_max: limits.parked_max,
             stall_timeout: STALL,
         };
-        let engine = Engine::new(inbox.clone(), limits, clock.clone(), Arc::new(()));
-        let limits = SessionLimits {
+        let engine = Engine::new(inbox.clone(), engine_limits, clock.clone(), Arc::new(()));
+        let session_limits = SessionLimits {
             sessions_max: 100,
             bytes_max: 1 << 24,
             ttl: Duration::from_secs(3600),
@@ -94,7 +94,7 @@ impl World {
             gone_ttl: Duration::from_secs(3600),
             gone_max: 100,
         };
-        let sessions = Sessions::new(limits, clock.clone());
+        let sessions = Sessions::new(session_limits, clock.clone());
         let snapshot = Snapshot {
             state: model.zero_state(),
             identity: "weights".into(),
@@ -119,16 +119,16 @@ impl World {
         Self { model, sessions, ids, clock, inbox, engine, tokenizer }
     }
 
-    /// The session with this number as a start, and how it stands; nothing while it is busy.
+    /// Leases the session with this number: a start for a job, and the session's snapshot. `None` if the session is busy.
     pub(crate) fn lease(&self, session: usize) -> Option<(Start, Snapshot)> {
         let lease = self.sessions.lease(&self.ids[session], None).ok()?;
         let snapshot = lease.snapshot.clone();
         Some((Start::Session(lease), snapshot))
     }
 
-    /// How the session with this number stands.
+    /// The snapshot of the session with this number.
     pub(crate) fn snapshot(&self, session: usize) -> Snapshot {
-        self.sessions.read(&self.ids[session]).expect("nobody has closed it").snapshot
+        self.sessions.read(&self.ids[session]).expect("no test deletes a session").snapshot
     }
 
     pub(crate) fn read(
@@ -140,14 +140,18 @@ impl World {
         self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
     }
 
-    pub(crate) fn generate(&self, (start, at): (Start, &Snapshot), draws: &Draws) -> Reader<GenerationEvent> {
+    pub(crate) fn generate(&self, start: Start, draws: &Draws) -> Reader<GenerationEvent> {
         let reads_last_token = matches!(start, Start::Session(_));
+        let position = match &start {
+            Start::Session(lease) => lease.snapshot.position,
+            Start::Copy(snapshot) => snapshot.position,
+        };
         let (job, plans, reader) = Generation::new(GenerationPlan {
             prompt: draws.prompt.as_slice().into(),
             joint: Joint::Closed,
             sampler: draws.sampler(),
             filters: filters(),
-            position: at.position + draws.prompt.len() as u64,
+            position: position + draws.prompt.len() as u64,
             tokens_max: draws.len,
             eos: None,
             stops: Vec::new(),
@@ -165,19 +169,19 @@ impl World {
         self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
     }
 
-    /// Takes turns until nothing can run.
+    /// Takes turns until no row can run.
     pub(crate) fn run(&mut self) {
         for _ in 0..100_000 {
             if self.engine.turn() != Turn::Ran {
                 return;
             }
         }
-        panic!("the engine does not come to rest");
+        panic!("the engine does not become idle");
     }
 
-    /// All of a submission but the job.
+    /// A submission whose job the caller replaces.
     pub(crate) fn submission(&self, start: Start, plans: Vec<RowPlan>) -> Submission {
-        // The job is put in by the caller.
+        // This job only fills the field.
         let (job, _, _) = Reading::new(ReadingPlan::default());
         Submission {
             name: "model".into(),

@@ -1,4 +1,4 @@
-//! The account of the sessions' bytes against what they take from the allocator.
+//! The bytes that the table counts for its sessions, compared with the bytes that they take from the allocator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::harness::network::Counter;
 
 const SESSIONS: usize = 20_000;
 
-/// A table that is never full.
+/// A table without limits.
 fn sessions(clock: &Clock) -> Arc<Sessions> {
     let limits = SessionLimits {
         sessions_max: usize::MAX,
@@ -26,7 +26,7 @@ fn sessions(clock: &Clock) -> Arc<Sessions> {
     Sessions::new(limits, clock.clone())
 }
 
-/// A session that has read a while: its tail is as large as it becomes.
+/// A session that has read so many tokens that its tail has its maximum size.
 fn new(id: SessionId, state_len: usize, shared: &Arc<str>) -> NewSession {
     let mut tail = Tail::default();
     (0..300).for_each(|token| tail.extend(&[token]));
@@ -34,7 +34,7 @@ fn new(id: SessionId, state_len: usize, shared: &Arc<str>) -> NewSession {
     NewSession { id: Some(id), model: shared.clone(), snapshot, ttl: None, on_existing: OnExisting::Refuse }
 }
 
-/// Ids as clients make them up, and as a counter does.
+/// Random ids, as clients generate them, or rising ids from a counter.
 fn ids(name: &str) -> Vec<SessionId> {
     let mut random = Counter { key: 1, next: 0 };
     let id = |number: usize| match name {
@@ -49,14 +49,14 @@ fn create(sessions: &Sessions, clock: &Clock, ids: &[SessionId], state_len: usiz
     let shared: Arc<str> = "classics".into();
     for id in ids {
         clock.advance(Duration::from_millis(1));
-        // Its text is the table's own.
+        // The id's text is allocated here, so that it is counted.
         let own = SessionId::parse(id.as_str()).unwrap();
         sessions.create(new(own, state_len, &shared)).unwrap();
     }
 }
 
-/// Reads on in sessions in some other order, and ends every other one.
-fn use_and_end(sessions: &Arc<Sessions>, clock: &Clock, ids: &[SessionId]) {
+/// Writes to sessions in another order, and then deletes every second one.
+fn use_and_delete(sessions: &Arc<Sessions>, clock: &Clock, ids: &[SessionId]) {
     let mut random = Counter { key: 2, next: 0 };
     for _ in 0..2 * SESSIONS {
         clock.advance(Duration::from_millis(1));
@@ -69,27 +69,27 @@ fn use_and_end(sessions: &Arc<Sessions>, clock: &Clock, ids: &[SessionId]) {
 }
 
 #[test]
-fn the_account_is_at_least_what_sessions_take_and_at_most_a_fifth_more() {
+fn the_bytes_counted_are_at_least_those_taken_and_at_most_a_fifth_more() {
     for (name, state_len) in [("random", 4), ("random", 1024), ("rising", 4), ("rising", 1024)] {
         let ids = ids(name);
         let clock = Clock::manual();
         let sessions = sessions(&clock);
         let created = measure(|| create(&sessions, &clock, &ids, state_len));
         check(&sessions, taken(&created), &format!("{name} ids, {state_len} values"));
-        let used = measure(|| use_and_end(&sessions, &clock, &ids));
+        let used = measure(|| use_and_delete(&sessions, &clock, &ids));
         check(&sessions, taken(&created) + taken(&used), &format!("{name} ids, {state_len} values, used"));
     }
 }
 
-/// Bytes of the blocks that are held, as a general-purpose allocator cuts them: each with a header of 8 bytes, and padded to 16, by 8 on
-/// average.
+/// The bytes of the allocated blocks. A general-purpose allocator adds a header of 8 bytes to each block and pads it to a multiple of
+/// 16 bytes, which adds 8 bytes on average.
 fn taken(info: &AllocationInfo) -> i64 {
     info.bytes_current + 16 * info.count_current
 }
 
 fn check(sessions: &Sessions, taken: i64, what: &str) {
-    let account = sessions.stats().bytes as f64;
-    let ratio = account / taken as f64;
-    println!("{what}: {account} bytes accounted for, {taken} taken, {ratio:.3}");
-    assert!((1.0..1.2).contains(&ratio), "{what}: {account} bytes accounted for, {taken} taken");
+    let counted = sessions.stats().bytes as f64;
+    let ratio = counted / taken as f64;
+    println!("{what}: {counted} bytes counted, {taken} taken, {ratio:.3}");
+    assert!((1.0..1.2).contains(&ratio), "{what}: {counted} bytes counted, {taken} taken");
 }

@@ -1,3 +1,3 @@
-//! The table of sessions from outside: what it takes.
+//! The table of sessions, tested from outside: the memory that it uses.
 
 mod memory;
