@@ -12,6 +12,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 pub use accept::accepts;
+pub(super) use accept::quality;
 pub use body::Body;
 pub use path::Path;
 pub use query::Query;
