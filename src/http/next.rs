@@ -22,7 +22,11 @@ use crate::service::Service;
 /// have returned.
 #[utoipa::path(post, path = "/v1/next", operation_id = "nextToken", tag = "next", request_body = NextRequest,
     responses((status = 200, description = "The distribution, or one result for each of `requests`",
-        content((NextReply = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+        content((NextReply = "application/json"), (Vec<u8> = "application/octet-stream")),
+        headers(
+        ("x-position" = u64, description = "The position, with `application/octet-stream`"),
+        ("x-vocab-size" = u64, description = "The number of tokens, with `application/octet-stream`"),
+        ("x-unknown-count" = u64, description = "The number of unknown words, with `application/octet-stream`")))))]
 pub(super) async fn next(
     UseCases(service): UseCases,
     headers: HeaderMap,
@@ -36,7 +40,11 @@ pub(super) async fn next(
 /// The same as the POST, with fewer options: for a browser and a first try.
 #[utoipa::path(get, path = "/v1/next", operation_id = "getNextToken", tag = "next", params(QueryOf<NextQuery>),
     responses((status = 200, description = "The distribution",
-        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")),
+        headers(
+        ("x-position" = u64, description = "The position, with `application/octet-stream`"),
+        ("x-vocab-size" = u64, description = "The number of tokens, with `application/octet-stream`"),
+        ("x-unknown-count" = u64, description = "The number of unknown words, with `application/octet-stream`")))))]
 pub(super) async fn get_next(
     UseCases(service): UseCases,
     headers: HeaderMap,
@@ -52,7 +60,11 @@ pub(super) async fn get_next(
 #[utoipa::path(post, path = "/v1/sessions/{id}/next", operation_id = "nextSessionToken", tag = "next",
     params(("id" = String, Path, description = "The session's id")), request_body = SessionNextRequest,
     responses((status = 200, description = "The distribution",
-        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")),
+        headers(
+        ("x-position" = u64, description = "The position, with `application/octet-stream`"),
+        ("x-vocab-size" = u64, description = "The number of tokens, with `application/octet-stream`"),
+        ("x-unknown-count" = u64, description = "The number of unknown words, with `application/octet-stream`")))))]
 pub(super) async fn session_next(
     UseCases(service): UseCases,
     Path(id): Path<String>,

@@ -220,6 +220,35 @@ async fn pages_of_other_origins_are_let_in_only_when_listed() {
 }
 
 #[tokio::test]
+async fn a_text_from_a_page_is_scored_only_if_its_origin_is_listed() {
+    const TEXT: (&str, &str) = ("content-type", "text/plain");
+    const ORIGIN: (&str, &str) = ("origin", "https://a.example");
+    let score = async |config: &Config, headers: &[(&str, &str)]| {
+        ask(router(app_with(config.clone())), request("POST", "/v1/score", headers, "a b")).await
+    };
+    let mut config = Config::default();
+    assert_eq!(score(&config, &[TEXT]).await.status, 200);
+    let refused = score(&config, &[TEXT, ORIGIN]).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (415, "unsupported_media_type"));
+    assert!(refused.message().contains("--cors-origins"), "{}", refused.message());
+    for (listed, status) in [("https://b.example", 415), ("https://a.example", 200), ("*", 200)] {
+        config.http.cors_origins = vec![listed.into()];
+        assert_eq!(score(&config, &[TEXT, ORIGIN]).await.status, status, "{listed}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_no_session_can_have_is_not_echoed() {
+    let app = app_with(Config::default());
+    let long = "x".repeat(129);
+    for (id, echoed) in [("nobody", "nobody"), ("a%20b", ""), ("a%3Cb", ""), (long.as_str(), "")] {
+        let answer = get_from(&app, &format!("/v1/sessions/{id}"), &[]).await;
+        assert!(answer.status.is_client_error());
+        assert_eq!(answer.header("x-session-id"), echoed, "{id}");
+    }
+}
+
+#[tokio::test]
 async fn info_names_the_version_and_the_limits() {
     let answer = get_from(&app_with(Config::default()), "/v1/info", &[]).await.json();
     assert_eq!(answer["version"], env!("CARGO_PKG_VERSION"));

@@ -59,7 +59,7 @@ impl Metrics {
         metrics.register();
         // What has a known set of labels is there from the start, so that a rate can be taken of its first increase.
         for reason in Rejected::ALL {
-            metrics.rejected.get_or_create(&ReasonLabel { reason: reason.name() });
+            metrics.rejected.get_or_create(&ReasonLabel { reason: reason.name() }).inc_by(0);
         }
         for reason in CLOSED_REASONS {
             metrics.sessions_closed(reason, 0);

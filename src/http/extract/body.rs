@@ -67,6 +67,20 @@ fn check_type(headers: &HeaderMap) -> ApiResult<()> {
     }
 }
 
+/// A page can send a text to any origin without asking first, too, and work is work: the page's origin must be listed.
+pub(in crate::http) fn check_origin_of_text(headers: &HeaderMap, allowed: &[String]) -> ApiResult<()> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let is_allowed = |allowed: &String| allowed == "*" || origin.as_bytes() == allowed.as_bytes();
+    if allowed.iter().any(is_allowed) {
+        return Ok(());
+    }
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    let message = format!(
+        "`content-type` is `text/plain` and `origin` is `{origin}`; from a web page, it must be `application/json`, unless `--cors-origins` lists the page's origin"
+    );
+    Err(ApiError::new(ErrorCode::UnsupportedMediaType, message))
+}
+
 fn unreadable(rejection: &BytesRejection, max: ByteCount) -> ApiError {
     match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => too_large(max),
