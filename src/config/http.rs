@@ -15,6 +15,10 @@ pub struct HttpOptions {
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
     pub max_body: Bytes,
 
+    /// Maximum bytes of all answers that are being computed or sent, as estimated; a request beyond it is answered with 429
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
+    pub answers_max_bytes: Bytes,
+
     /// Maximum bytes of a request's line and headers; from 8KiB to 1MiB
     #[arg(long, value_name = "BYTES", default_value = "64KiB", value_parser = header_bytes)]
     pub max_header: Bytes,

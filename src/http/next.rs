@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Body, Path, Query, UseCases, accepts};
+use super::held::hold;
 use crate::api::next::{NextQuery, NextReply, NextRequest, NextResponse, SessionNextRequest};
 use crate::service::Service;
 
@@ -73,17 +74,20 @@ pub(super) async fn session_next(
 ) -> ApiResult<Response> {
     let wants_octets = accepts(&headers, OCTETS);
     request.question.shown.full |= wants_octets;
+    let room = service.room_for_session_next(&id, &request)?;
     let response = service.session_next(&id, request).await?;
-    Ok(if wants_octets { octets(&response) } else { Json(response).into_response() })
+    Ok(hold(if wants_octets { octets(&response) } else { Json(response).into_response() }, room))
 }
 
 async fn answer(service: &Service, headers: &HeaderMap, mut request: NextRequest) -> ApiResult<Response> {
     let wants_octets = accepts(headers, OCTETS) && request.requests.is_none();
     request.next.question.shown.full |= wants_octets;
-    Ok(match service.next(request).await? {
+    let room = service.room_for_next(&request)?;
+    let response = match service.next(request).await? {
         NextReply::One(response) if wants_octets => octets(&response),
         reply => Json(reply).into_response(),
-    })
+    };
+    Ok(hold(response, room))
 }
 
 const OCTETS: &str = "application/octet-stream";

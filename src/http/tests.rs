@@ -14,7 +14,7 @@ use super::routes::assemble;
 use super::{App, layers, router};
 use crate::catalog::{Catalog, Parts, Served};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Bytes, Config};
 use crate::lm::fake::Fake;
 use crate::service::Service;
 use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
@@ -54,6 +54,10 @@ impl Answer {
 
 /// Use cases over a scripted model of the words `a` to `z`.
 pub(super) fn service() -> Arc<Service> {
+    service_with(&Config::default())
+}
+
+fn service_with(config: &Config) -> Arc<Service> {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
         Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes()).unwrap();
@@ -66,14 +70,14 @@ pub(super) fn service() -> Arc<Service> {
         understanding: None,
     };
     let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
-    let config = Config::default();
-    Arc::new(Service::start(&config, catalog, Arc::default(), Clock::system()).unwrap())
+    Arc::new(Service::start(config, catalog, Arc::default(), Clock::system()).unwrap())
 }
 
 /// A service that is ready.
 pub(super) fn app_with(config: Config) -> Arc<App> {
+    let service = service_with(&config);
     let app = App::new(config, Clock::system());
-    app.ready(service());
+    app.ready(service);
     app
 }
 
@@ -246,6 +250,49 @@ async fn an_id_that_no_session_can_have_is_not_echoed() {
         assert!(answer.status.is_client_error());
         assert_eq!(answer.header("x-session-id"), echoed, "{id}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused_before_the_work() {
+    let mut config = Config::default();
+    config.limits.max_answer = Bytes(1 << 10);
+    let app = app_with(config);
+    let next =
+        async |body: &str| ask(router(app.clone()), request("POST", "/v1/next", &[], body.to_owned())).await;
+    assert_eq!(next(r#"{"text": "a", "top_k": 1, "full": true}"#).await.status, 200);
+    let entry = r#"{"text": "a", "top_k": 1, "full": true}"#;
+    for (body, param) in [
+        (r#"{"text": "a", "full": true}"#.to_owned(), "full"),
+        (
+            r#"{"text": "a", "candidates": ["a", "b", "c", "d", "e", "f", "g"], "top_k": 0}"#.to_owned(),
+            "candidates",
+        ),
+        (format!(r#"{{"requests": [{entry}, {entry}]}}"#), "requests"),
+    ] {
+        let answer = next(&body).await;
+        assert_eq!((answer.status.as_u16(), answer.param()), (422, Value::from(param)), "{body}");
+        assert!(answer.message().contains("--max-answer"), "{}", answer.message());
+    }
+    let generate = r#"{"text": "a", "max_tokens": 4, "top_logprobs": 2}"#;
+    let answer = ask(router(app.clone()), request("POST", "/v1/generate", &[], generate)).await;
+    assert_eq!((answer.status.as_u16(), answer.param()), (422, Value::from("top_logprobs")));
+}
+
+#[tokio::test]
+async fn answers_that_are_not_sent_yet_leave_no_room_for_others() {
+    let mut config = Config::default();
+    config.http.answers_max_bytes = Bytes(3 << 10);
+    let app = app_with(config);
+    let full = || request("POST", "/v1/next", &[], r#"{"text": "a", "full": true}"#);
+    // Each takes 26 numbers and 10 tokens, or 3 KiB.
+    let unsent = router(app.clone()).oneshot(full()).await.unwrap();
+    assert_eq!(unsent.status(), 200);
+    let refused = ask(router(app.clone()), full()).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (429, "queue_full"));
+    assert!(refused.message().contains("--answers-max-bytes"), "{}", refused.message());
+    assert!(app.metrics.render().contains(r#"rnnlm_requests_rejected_total{reason="answers_full"} 1"#));
+    drop(unsent);
+    assert_eq!(ask(router(app.clone()), full()).await.status, 200);
 }
 
 #[tokio::test]

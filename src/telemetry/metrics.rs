@@ -242,6 +242,8 @@ const CLOSED_REASONS: [&str; 4] = ["deleted", "replaced", "expired", "evicted"];
 pub enum Rejected {
     /// Too many jobs, or jobs with too many bytes of tokens, are waiting.
     QueueFull,
+    /// Answers that are being computed or sent take too much memory.
+    AnswersFull,
     /// The table of sessions is full.
     SessionsFull,
     /// The service is still loading its models.
@@ -251,11 +253,13 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    const ALL: [Self; 4] = [Self::QueueFull, Self::SessionsFull, Self::Loading, Self::Draining];
+    const ALL: [Self; 5] =
+        [Self::QueueFull, Self::AnswersFull, Self::SessionsFull, Self::Loading, Self::Draining];
 
     fn name(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
+            Self::AnswersFull => "answers_full",
             Self::SessionsFull => "sessions_full",
             Self::Loading => "loading",
             Self::Draining => "draining",
@@ -298,7 +302,10 @@ mod tests {
     fn metrics_with_known_labels_are_there_from_the_start() {
         let page = Metrics::new().render();
         for (metric, reasons) in [
-            ("requests_rejected", &["queue_full", "sessions_full", "loading", "draining"][..]),
+            (
+                "requests_rejected",
+                &["queue_full", "answers_full", "sessions_full", "loading", "draining"][..],
+            ),
             ("sessions_closed", &["deleted", "replaced", "expired", "evicted"]),
         ] {
             for reason in reasons {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tower::ServiceExt;
 
 use super::activity::Activity;
@@ -129,11 +130,13 @@ impl Connections {
             let response = router.clone().oneshot(request.map(Body::new));
             async move { response.await.map(|response| hold(response, answering)) }
         });
-        let connection = self.http.serve_connection(TokioIo::new(Socket::new(stream, terms)), service);
         let mut closing = self.closing.subscribe();
+        let mut is_closing = *closing.borrow();
+        let mut http = self.http.clone();
+        let connection =
+            http.keep_alive(!is_closing).serve_connection(TokioIo::new(Socket::new(stream, terms)), service);
         async move {
             let mut connection = pin!(connection);
-            let mut is_closing = false;
             let ended = loop {
                 tokio::select! {
                     ended = connection.as_mut() => break ended,
@@ -153,16 +156,37 @@ impl Connections {
         }
     }
 
-    /// Waits for connections to end, at most `last_words`, then cuts them off. Nothing more is accepted.
+    /// Waits for connections to end, at most `last_words`, then cuts them off. Who connects in the meantime gets one answer, which says
+    /// that the server is shutting down: a listener that is closed resets connections that it has not accepted.
     pub(super) async fn close(mut self, last_words: Duration) {
-        drop(self.listener);
+        let deadline = Instant::now() + last_words;
         self.closing.send_replace(true);
-        let ended = timeout(last_words, async { while self.open.join_next().await.is_some() {} }).await;
-        if ended.is_err() {
-            tracing::warn!(connections = self.open.len(), "cutting off connections");
+        let mut before = std::mem::take(&mut self.open);
+        let ended = async {
+            tokio::select! {
+                () = ended(&mut before) => {}
+                never = self.accept() => match never {},
+            }
+        };
+        let is_in_time = timeout_at(deadline, ended).await.is_ok();
+        while let Some(Arrival { stream, address }) = self.next().now_or_never() {
+            if let Ok(seat) = self.seats.take(address) {
+                self.open.spawn(self.connection(stream, seat));
+            }
+        }
+        drop(self.listener);
+        let is_in_time = timeout_at(deadline, ended(&mut self.open)).await.is_ok() && is_in_time;
+        if !is_in_time {
+            tracing::warn!(connections = before.len() + self.open.len(), "cutting off connections");
+            before.shutdown().await;
             self.open.shutdown().await;
         }
     }
+}
+
+/// Returns when all connections have ended.
+async fn ended(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
 }
 
 fn protocol(options: &HttpOptions) -> http1::Builder {

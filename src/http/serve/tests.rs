@@ -20,7 +20,7 @@ use crate::http::{layers, sse};
 /// How long a test waits for what must happen at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running server with two routes that never end. It leaves nobody time for last words.
+/// A running server with two routes that never end.
 struct Running {
     address: SocketAddr,
     app: Arc<App>,
@@ -30,6 +30,10 @@ struct Running {
 
 impl Running {
     async fn start(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(Duration::ZERO, change).await
+    }
+
+    async fn start_with(last_words: Duration, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let app = app_with(config);
@@ -41,7 +45,7 @@ impl Running {
         let routes =
             Router::new().route("/readyz", get(crate::http::ops::readyz)).merge(endless.layer(admission));
         let routes = assemble(routes, &app);
-        let server = Server { listener, routes, app: app.clone(), last_words: Duration::ZERO };
+        let server = Server { listener, routes, app: app.clone(), last_words };
         let served = tokio::spawn(server.run(shutdown));
         Self { address, app, stop, served }
     }
@@ -116,6 +120,27 @@ async fn during_a_drain_open_streams_go_on_probes_say_so_and_work_is_refused() {
 
     drop(open);
     server.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_connects_after_the_drain_is_told_while_the_last_connections_end() {
+    let server = Running::start_with(PATIENCE, |_| {}).await;
+    let mut last = server.connect().await;
+    // The beginning of a second request keeps the connection open.
+    last.write_all(b"GET /readyz HTTP/1.1\r\nhost: test\r\n\r\nGET /readyz HTTP/1.1\r\n").await.unwrap();
+    read_until(&mut last, r#""ok"}"#).await;
+    server.stop.send(()).await.unwrap();
+    // Nothing is open, so the drain is over as soon as it has begun.
+    let mut phase = server.app.phase_watch();
+    phase.wait_for(|phase| *phase == crate::http::Phase::Draining).await.unwrap();
+    let mut late = server.connect().await;
+    send(&mut late, "/endless").await;
+    let answer = read_until(&mut late, "draining").await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close"), "{answer}");
+    until_closed(&mut late).await;
+    last.write_all(b"host: test\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut last, "draining").await.starts_with("HTTP/1.1 503 "));
+    timeout(PATIENCE, server.served).await.expect("the last connection has ended").unwrap();
 }
 
 #[tokio::test]
