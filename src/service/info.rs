@@ -36,6 +36,8 @@ fn limits(config: &Config) -> LimitsInfo {
         max_stops: limits.max_stops,
         max_stop_length_bytes: limits.max_stop_length.0,
         max_banned: limits.max_banned,
+        max_answer_bytes: limits.max_answer.0,
+        answers_max_bytes: http.answers_max_bytes.0,
         max_batch: engine.max_batch,
         queue_max: engine.queue_max,
         queue_bytes_max: engine.queue_bytes_max.0,
