@@ -58,9 +58,9 @@ pub struct LimitsInfo {
     pub max_stop_length_bytes: usize,
     /// `--max-banned`
     pub max_banned: usize,
-    /// `--max-answer`, in bytes.
+    /// `--max-answer`
     pub max_answer_bytes: usize,
-    /// `--answers-max-bytes`.
+    /// `--answers-max-bytes`
     pub answers_max_bytes: usize,
     /// `--max-batch`
     pub max_batch: usize,
