@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Bytes, Config};
 use crate::lm::fake::Fake;
 use crate::service::Service;
+use crate::telemetry::Metrics;
 use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 /// A whole answer.
@@ -54,10 +55,10 @@ impl Answer {
 
 /// Use cases over a scripted model of the words `a` to `z`.
 pub(super) fn service() -> Arc<Service> {
-    service_with(&Config::default())
+    service_with(&Config::default(), Arc::default())
 }
 
-fn service_with(config: &Config) -> Arc<Service> {
+fn service_with(config: &Config, metrics: Arc<Metrics>) -> Arc<Service> {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
         Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes()).unwrap();
@@ -70,14 +71,13 @@ fn service_with(config: &Config) -> Arc<Service> {
         understanding: None,
     };
     let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
-    Arc::new(Service::start(config, catalog, Arc::default(), Clock::system()).unwrap())
+    Arc::new(Service::start(config, catalog, metrics, Clock::system()).unwrap())
 }
 
 /// A service that is ready.
 pub(super) fn app_with(config: Config) -> Arc<App> {
-    let service = service_with(&config);
     let app = App::new(config, Clock::system());
-    app.ready(service);
+    app.ready(service_with(&app.config, app.metrics.clone()));
     app
 }
 

@@ -39,7 +39,7 @@ struct Listed<'a> {
 
 /// The room for all answers.
 pub(super) fn rooms(bytes_max: Bytes) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new((bytes_max.0 / PIECE_BYTES).min(Semaphore::MAX_PERMITS)))
+    Arc::new(Semaphore::new(bytes_max.0.div_ceil(PIECE_BYTES).min(Semaphore::MAX_PERMITS)))
 }
 
 impl Service {

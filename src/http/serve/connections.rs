@@ -162,13 +162,13 @@ impl Connections {
         let deadline = Instant::now() + last_words;
         self.closing.send_replace(true);
         let mut before = std::mem::take(&mut self.open);
-        let ended = async {
+        let all_ended = async {
             tokio::select! {
                 () = ended(&mut before) => {}
                 never = self.accept() => match never {},
             }
         };
-        let is_in_time = timeout_at(deadline, ended).await.is_ok();
+        let is_in_time = timeout_at(deadline, all_ended).await.is_ok();
         while let Some(Arrival { stream, address }) = self.next().now_or_never() {
             if let Ok(seat) = self.seats.take(address) {
                 self.open.spawn(self.connection(stream, seat));
