@@ -41,7 +41,8 @@ pub(super) fn wrap(router: Router, app: &Arc<App>) -> Router {
             .layer(CatchPanicLayer::custom(panic::answer))
             .layer(map_request(at_pace))
             .layer(RequestDecompressionLayer::new())
-            // Behind the layer that decodes, so that a limit applies to what comes out. Not tower-http's limit, which would bound a text streamed to `/v1/score` too: this one binds extractors only.
+            // Behind the layer that decodes, so that the limit applies to what comes out. Not tower-http's limit, which would bound a
+            // text streamed to `/v1/score` too: this one binds extractors only.
             .layer(DefaultBodyLimit::max(app.config.http.max_body.0)),
     )
 }
