@@ -27,7 +27,7 @@ pub struct HttpOptions {
     #[arg(long, value_name = "N", default_value = "8192", value_parser = count())]
     pub max_connections: usize,
 
-    /// Maximum number of open connections from one address, or from one IPv6 network of 64 bits; by default half of `--max-connections`; behind a proxy, set it to as many
+    /// Maximum number of open connections from one address or IPv6 network (/64); by default half of `--max-connections`
     #[arg(long, value_name = "N", value_parser = count())]
     pub peer_connections_max: Option<usize>,
 

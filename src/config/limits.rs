@@ -36,7 +36,7 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "1024", value_parser = count())]
     pub max_texts: usize,
 
-    /// Maximum bytes of one answer, as estimated from what the request asks for; for example, of the whole vocabulary in each entry of a batch
+    /// Maximum bytes of one answer, as estimated from what the request asks for
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
     pub max_answer: Bytes,
 
