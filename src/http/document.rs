@@ -28,7 +28,7 @@ pub fn document(config: &Config) -> Value {
 }
 
 /// Makes utoipa's schemas say what they mean: no default that is null, the description of an optional object beside its alternatives
-/// instead of within one, and bytes as bytes.
+/// instead of within one, bytes as bytes, events as events, and numbers without a sign as such.
 fn plain(document: &mut Value) {
     match document {
         Value::Object(object) => {
@@ -45,11 +45,39 @@ fn plain(document: &mut Value) {
             if let Some(bytes) = object.get_mut("application/octet-stream") {
                 *bytes = json!({"schema": {"type": "string", "format": "binary"}});
             }
+            if let Some(events) = object.get_mut("text/event-stream") {
+                *events = of_events(events["schema"].take());
+            }
+            if let Some(Value::String(format)) = object.get("format")
+                && object.get("minimum") == Some(&json!(0))
+                && ["int32", "int64"].contains(&format.as_str())
+            {
+                object.insert("format".to_owned(), json!(format!("u{format}")));
+            }
             object.values_mut().for_each(plain);
         }
         Value::Array(values) => values.iter_mut().for_each(plain),
         _ => {}
     }
+}
+
+/// A stream of events whose data is JSON with this schema.
+fn of_events(data: Value) -> Value {
+    json!({"schema": {
+        "type": "object",
+        "description": "One event",
+        "required": ["event", "id", "data"],
+        "properties": {
+            "event": {"type": "string", "enum": ["start", "token", "done", "error"], "description": "Which event it is"},
+            "id": {"type": "string", "pattern": "^[0-9]+$", "description": "Its number, from 0"},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": data,
+                "description": "What it says",
+            },
+        },
+    }})
 }
 
 fn described() -> OpenApi {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 /// Makes a body optional if nothing in it is required, because an empty body is read as `{}`; gives ids in paths and headers the schema
-/// of ids in bodies; and documents the header of every response.
+/// of ids in bodies; lets fields be null; and documents the header of every response.
 pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     let id = id(&schemas["CreateSessionRequest"]["properties"]["id"]);
@@ -18,6 +18,7 @@ pub(super) fn complete(document: &mut Value) {
         values(&mut operation["responses"]).for_each(add_request_id);
     }
     values(&mut document["components"]["responses"]).for_each(add_request_id);
+    values(&mut document["components"]["schemas"]).for_each(allow_null);
 }
 
 fn values(object: &mut Value) -> impl Iterator<Item = &mut Value> {
@@ -43,6 +44,21 @@ fn may_be_empty(body: &Value, schemas: &Value) -> bool {
     let reference = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
     let schema = reference.rsplit('/').next().map_or(&Value::Null, |name| &schemas[name]);
     schema.is_object() && schema["required"].as_array().is_none_or(Vec::is_empty)
+}
+
+/// In a request, a field that is null counts as absent.
+fn allow_null(schema: &mut Value) {
+    if schema["additionalProperties"] != json!(false) {
+        return;
+    }
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+        if let Some(Value::String(kind)) = field.get("type")
+            && !required.contains(&json!(name))
+        {
+            field["type"] = json!([kind, "null"]);
+        }
+    }
 }
 
 /// A response that is described elsewhere has the header there.

@@ -116,6 +116,30 @@ fn ids_in_paths_have_the_bounds_of_ids_in_bodies() {
 }
 
 #[test]
+fn fields_of_requests_may_be_null_unless_they_are_required() {
+    let document = document(&Config::default());
+    assert_eq!(property(&document, "GenerateRequest", "token_logprobs")["type"], json!(["boolean", "null"]));
+    assert_eq!(property(&document, "GenerateRequest", "max_tokens")["type"], json!(["integer", "null"]));
+    assert_eq!(property(&document, "GenerateResponse", "seed")["type"], json!("integer"));
+}
+
+#[test]
+fn numbers_without_a_sign_have_their_own_format() {
+    let document = document(&Config::default());
+    assert_eq!(property(&document, "Expectation", "expected_position")["format"], json!("uint64"));
+    assert_eq!(property(&document, "DetokenizeRequest", "tokens")["items"]["format"], json!("uint32"));
+}
+
+#[test]
+fn a_stream_is_described_by_its_events() {
+    let document = document(&Config::default());
+    let responses = &document["paths"]["/v1/generate"]["post"]["responses"]["200"]["content"];
+    let event = &responses["text/event-stream"]["schema"]["properties"];
+    assert_eq!(event["data"]["contentSchema"]["$ref"], json!("#/components/schemas/StreamEvent"));
+    assert_eq!(event["event"]["enum"], json!(["start", "token", "done", "error"]));
+}
+
+#[test]
 fn headers_of_responses_are_described() {
     let document = document(&Config::default());
     let of_next = &document["paths"]["/v1/next"]["post"]["responses"]["200"]["headers"];
