@@ -52,7 +52,8 @@ fn plain(document: &mut Value) {
                 && object.get("minimum") == Some(&json!(0))
                 && ["int32", "int64"].contains(&format.as_str())
             {
-                object.insert("format".to_owned(), json!(format!("u{format}")));
+                let unsigned = format!("u{format}");
+                object.insert("format".to_owned(), json!(unsigned));
             }
             object.values_mut().for_each(plain);
         }
