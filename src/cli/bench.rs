@@ -40,6 +40,10 @@ pub(super) struct BenchArgs {
     )]
     pub weights: Vec<WeightsType>,
 
+    /// Kinds of runs to measure, separated by commas
+    #[arg(long, value_name = "WORK", default_value = "step,prompt", value_delimiter = ',')]
+    pub work: Vec<Work>,
+
     /// Tokens of a prompt
     #[arg(long, value_name = "N", default_value = "64", value_parser = tokens())]
     pub prompt_tokens: usize,
@@ -64,9 +68,11 @@ fn tokens() -> RangedU64ValueParser<usize> {
 impl BenchArgs {
     /// What is measured with each type of weights.
     fn cases(&self) -> Vec<Case> {
-        let step = |&rows: &usize| Case { work: Work::Step, rows, tokens: 1 };
-        let prompt = |&rows: &usize| Case { work: Work::Prompt, rows, tokens: self.prompt_tokens };
-        self.batch.iter().map(step).chain(self.batch.iter().map(prompt)).collect()
+        let case = |work: Work, rows: usize| match work {
+            Work::Step => Case { work, rows, tokens: 1 },
+            Work::Prompt => Case { work, rows, tokens: self.prompt_tokens },
+        };
+        self.work.iter().flat_map(|&work| self.batch.iter().map(move |&rows| case(work, rows))).collect()
     }
 }
 

@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lm::{Logits, Model, Row, Scratch, State, TokenId};
@@ -15,11 +17,11 @@ pub(super) struct Case {
 }
 
 /// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Work {
-    /// Reads one token in each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Work {
+    /// Read one token in each row.
     Step,
-    /// Reads a whole prompt in each row.
+    /// Read a whole prompt in each row.
     Prompt,
 }
 
