@@ -29,6 +29,9 @@ pub type Shutdown = mpsc::Receiver<()>;
 /// The time that ended streams have to send their last event, and connections to close in order.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How often the memory of sessions that have expired is freed.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// Serves until `shutdown`, then drains.
 ///
 /// The server stops being ready and refuses new requests at once, while probes are still answered. Open requests have
@@ -59,8 +62,21 @@ impl Server {
         tokio::select! {
             () = drain(&app, last_words, shutdown) => {}
             never = connections.accept() => match never {},
+            never = sweep(&app) => match never {},
         }
         connections.close(last_words).await;
+    }
+}
+
+/// Frees the memory of sessions that have expired, in pieces, so that no request waits for all of it.
+async fn sweep(app: &App) -> Infallible {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        let Ok(service) = app.service() else { continue };
+        while service.sessions().expire() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

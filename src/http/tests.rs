@@ -55,10 +55,15 @@ impl Answer {
 
 /// Use cases over a scripted model of the words `a` to `z`.
 pub(super) fn service() -> Arc<Service> {
-    service_with(&Config::default(), Arc::default())
+    service_at(Clock::system())
 }
 
-fn service_with(config: &Config, metrics: Arc<Metrics>) -> Arc<Service> {
+/// The same, with a clock of its own.
+pub(super) fn service_at(clock: Clock) -> Arc<Service> {
+    service_with(&Config::default(), Arc::default(), clock)
+}
+
+fn service_with(config: &Config, metrics: Arc<Metrics>, clock: Clock) -> Arc<Service> {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
         Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes()).unwrap();
@@ -71,13 +76,13 @@ fn service_with(config: &Config, metrics: Arc<Metrics>) -> Arc<Service> {
         understanding: None,
     };
     let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
-    Arc::new(Service::start(config, catalog, metrics, Clock::system()).unwrap())
+    Arc::new(Service::start(config, catalog, metrics, clock).unwrap())
 }
 
 /// A service that is ready.
 pub(super) fn app_with(config: Config) -> Arc<App> {
     let app = App::new(config, Clock::system());
-    app.ready(service_with(&app.config, app.metrics.clone()));
+    app.ready(service_with(&app.config, app.metrics.clone(), Clock::system()));
     app
 }
 
