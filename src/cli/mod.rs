@@ -10,6 +10,7 @@ mod inspect;
 mod json;
 mod local;
 mod next;
+mod probe;
 mod progress;
 mod score;
 mod serve;
@@ -51,6 +52,9 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Check whether a running server is ready; exit with 0 if it is
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Try one file, within limits of memory and time: what another command runs as its child
+    #[command(hide = true)]
+    Probe(probe::ProbeArgs),
 }
 
 /// Runs the program whose arguments, its name first, are `args`.
@@ -87,6 +91,7 @@ impl Command {
             Self::Tokenize(args) => tokenize::run(&args),
             Self::Inspect(args) => inspect::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
+            Self::Probe(args) => probe::run(&args),
         }
     }
 }

@@ -40,6 +40,7 @@ use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
 use crate::error::Result;
 use crate::kernels::Kernel;
 use crate::lm::LoadOptions;
+use crate::probe::Loading;
 use crate::session::{SessionLimits, Sessions};
 use crate::telemetry::Metrics;
 
@@ -109,10 +110,13 @@ impl Service {
             models: config.models.clone(),
             default_model: config.default_model.clone(),
             strict: config.strict,
-            options: LoadOptions {
-                kernel,
-                weights: config.weights,
-                fold_bytes_max: config.engine.fold_bytes_max(),
+            loading: Loading {
+                native: LoadOptions {
+                    kernel,
+                    weights: config.weights,
+                    fold_bytes_max: config.engine.fold_bytes_max(),
+                },
+                probe: config.probe(),
             },
         })?;
         for failure in catalog.failures() {
