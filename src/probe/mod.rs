@@ -104,6 +104,8 @@ impl Probe {
         command.arg(format!("--memory-max={memory_max}"));
         command.arg(format!("--cpu-seconds-max={cpu_seconds_max}"));
         command.args([trial.kind, "--"]).arg(trial.path);
+        // A backtrace takes a second and hundreds of megabytes, and nobody reads it.
+        command.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     }

@@ -13,7 +13,7 @@ use crate::harness::models::write_words;
 const GRAPHS: [(&str, &str); 11] = [
     ("constantofshape-mul.onnx", "ConstantOfShape"),
     ("conv-pads-2e40.onnx", "conv_3"),
-    ("einsum.onnx", "Einsum"),
+    ("einsum.onnx", "EinSum"),
     ("length-2e40.onnx", "1099511627776"),
     ("length-2e62.onnx", "4611686018427387904"),
     ("lstm-200000-constant-steps.part", "--onnx-probe-timeout"),
