@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use super::files::{TOKENIZER_BYTES_MAX, read};
+use super::files::{Limit, read};
 use super::folder::try_first;
 use super::manifest::Manifest;
 use crate::error::{Error, Result};
@@ -121,7 +121,7 @@ impl Found {
         const LINES: &str = "vocab.txt";
 
         let open = |kind: TokenizerKind, file: &'static str| {
-            let bytes = read(folder, file, TOKENIZER_BYTES_MAX).ok()?;
+            let bytes = read(folder, file, Limit::Tokenizer).ok()?;
             try_first(folder, file, kind, probe).ok()?;
             let tokenizer = Tokenizer::new(&TokenizerSpec::new(kind), &bytes).ok()?;
             Some(Self { kind, file, tokenizer: Some(tokenizer) })

@@ -9,22 +9,49 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Bounds a manifest.
-pub(super) const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// How large a file may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// A manifest.
+    Manifest,
+    /// A vocabulary or a `tokenizer.json`.
+    Tokenizer,
+    /// Weights, with the bytes that the operator allows.
+    Weights(u64),
+}
 
-/// Bounds a vocabulary or a `tokenizer.json`.
-pub(super) const TOKENIZER_BYTES_MAX: u64 = 1 << 28;
+impl Limit {
+    /// Refuses a file of `found` bytes.
+    fn check(self, found: u64) -> Result<()> {
+        let (max, option) = match self {
+            Limit::Manifest => (1 << 20, ""),
+            Limit::Tokenizer => (1 << 28, ""),
+            Limit::Weights(max) => (max, " (`--max-weights`)"),
+        };
+        match found <= max {
+            true => Ok(()),
+            false => Err(Error::load(format!("the file has {found} bytes; the maximum is {max}{option}"))),
+        }
+    }
+}
 
-/// Bounds weights: more than any machine has.
-pub(super) const WEIGHTS_BYTES_MAX: u64 = 1 << 40;
-
-/// The bytes of the file `file` of the model folder `folder`, at most `bytes_max`.
+/// The bytes of the file `file` of the model folder `folder`.
 ///
 /// # Errors
 /// `Load` naming the file if it is not a regular file inside the folder, or too large.
-pub(super) fn read(folder: &Path, file: &str, bytes_max: u64) -> Result<Vec<u8>> {
+pub(super) fn read(folder: &Path, file: &str, limit: Limit) -> Result<Vec<u8>> {
     let path = resolve(folder, file)?;
-    read_regular(&path, bytes_max).map_err(|error| error.within(format!("`{file}`")))
+    read_regular(&path, limit).map_err(|error| error.within(format!("`{file}`")))
+}
+
+/// Checks the file `file` of the model folder `folder`, which others read.
+///
+/// # Errors
+/// `Load` as [`read`] has it.
+pub(super) fn check(folder: &Path, file: &str, limit: Limit) -> Result<()> {
+    let metadata = resolve(folder, file)?.metadata();
+    let found = metadata.map_err(|error| unreadable(Path::new(file), &error))?.len();
+    limit.check(found).map_err(|error| error.within(format!("`{file}`")))
 }
 
 /// The real path of `file` in `folder`.
@@ -43,20 +70,18 @@ pub(super) fn resolve(folder: &Path, file: &str) -> Result<PathBuf> {
     }
 }
 
-/// The bytes of the regular file `path`, at most `bytes_max`.
+/// The bytes of the regular file `path`.
 ///
 /// # Errors
 /// `Load` if it is of another kind, or too large.
-pub(super) fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+pub(super) fn read_regular(path: &Path, limit: Limit) -> Result<Vec<u8>> {
     regular(path)?;
     let failed = |error: std::io::Error| Error::load(format!("cannot be read: {error}"));
     let file = File::open(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?.len();
-    if found > bytes_max {
-        return Err(Error::load(format!("the file has {found} bytes; the maximum is {bytes_max}")));
-    }
+    limit.check(found)?;
     let mut bytes = Vec::new();
-    file.take(bytes_max).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(found).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 

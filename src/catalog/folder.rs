@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::files::{MANIFEST_BYTES_MAX, TOKENIZER_BYTES_MAX, read, read_regular, resolve, unreadable};
+use super::files::{Limit, read, read_regular, resolve, unreadable};
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
 use crate::error::{Error, Result};
@@ -110,7 +110,7 @@ pub(super) fn read_manifest(folder: &Path) -> Result<Manifest> {
             graph.display()
         )));
     }
-    let json = read(folder, Manifest::FILE, MANIFEST_BYTES_MAX)?;
+    let json = read(folder, Manifest::FILE, Limit::Manifest)?;
     Manifest::parse(&json).map_err(|error| error.within(format!("`{}`", Manifest::FILE)))
 }
 
@@ -140,7 +140,7 @@ fn name_of(folder: &Path) -> Result<String> {
 pub(super) fn load_tokenizer(folder: &Path, manifest: &Manifest, probe: Option<&Probe>) -> Result<Tokenizer> {
     let file = &manifest.tokenizer_file;
     let within = |error: Error| error.within(format!("`tokenizer` with `{file}`"));
-    let bytes = read(folder, file, TOKENIZER_BYTES_MAX).map_err(|error| {
+    let bytes = read(folder, file, Limit::Tokenizer).map_err(|error| {
         let holds = match manifest.tokenizer.kind {
             TokenizerKind::HuggingFace => "a Hugging Face `tokenizer.json`",
             TokenizerKind::Whitespace | TokenizerKind::Word | TokenizerKind::Char => {
@@ -168,7 +168,7 @@ pub(super) fn try_first(folder: &Path, file: &str, kind: TokenizerKind, probe: O
 /// # Errors
 /// `Load` if it is none.
 pub fn try_tokenizer(path: &Path) -> Result<()> {
-    let bytes = read_regular(path, TOKENIZER_BYTES_MAX)?;
+    let bytes = read_regular(path, Limit::Tokenizer)?;
     Tokenizer::new(&TokenizerSpec::new(TokenizerKind::HuggingFace), &bytes).map(drop)
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 
 use super::draft::Draft;
-use super::files::{WEIGHTS_BYTES_MAX, read, read_regular};
+use super::files::{Limit, read, read_regular};
 use super::folder::{Served, graph_without_manifest, load_folder, read_manifest};
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::hints_of_folder;
@@ -76,7 +76,7 @@ pub fn inspect(path: &Path, loading: impl Into<Loading>) -> Result<Inspection> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => {
             let within = |error: Error| error.within(format!("`{}`", path.display()));
-            let bytes = read_regular(path, WEIGHTS_BYTES_MAX).map_err(within)?;
+            let bytes = read_regular(path, Limit::Weights(loading.weights_bytes_max)).map_err(within)?;
             let tensors = tensors_of(&bytes).map_err(within)?;
             Ok(Inspection { tensors, ..Inspection::default() })
         }
@@ -96,8 +96,11 @@ fn inspect_folder(folder: &Path, loading: &Loading) -> Inspection {
     let Ok(manifest) = read_manifest(folder) else {
         return Inspection { error, ..Inspection::default() };
     };
+    let limit = Limit::Weights(loading.weights_bytes_max);
     let (tensors, understanding) = match &manifest.network {
-        NetworkSpec::Declared(_) => (read_tensors(folder, &manifest.weights).unwrap_or_default(), None),
+        NetworkSpec::Declared(_) => {
+            (read_tensors(folder, &manifest.weights, limit).unwrap_or_default(), None)
+        }
         NetworkSpec::Graph(spec) => {
             let path = folder.join(&manifest.weights);
             let hints = hints_of_folder(folder, &manifest, spec, loading.probe.as_ref());
@@ -127,8 +130,8 @@ fn inspect_graph(path: &Path, loading: &Loading) -> Result<Inspection> {
     Ok(Inspection { understanding: Some(understanding), draft, error: model.err(), ..Inspection::default() })
 }
 
-fn read_tensors(folder: &Path, file: &str) -> Result<Vec<TensorHead>> {
-    let bytes = read(folder, file, WEIGHTS_BYTES_MAX)?;
+fn read_tensors(folder: &Path, file: &str, limit: Limit) -> Result<Vec<TensorHead>> {
+    let bytes = read(folder, file, limit)?;
     tensors_of(&bytes).map_err(|error| error.within(format!("`{file}`")))
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::{WEIGHTS_BYTES_MAX, read, resolve};
+use super::files::{Limit, check, read};
 use super::folder::load_tokenizer;
 use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 use super::weights::read_weights;
@@ -39,12 +39,14 @@ impl Source<'_> {
     pub(super) fn load(&self, loading: &Loading) -> Result<Computed> {
         let weights = loading.native.weights.or(self.manifest.weights_type);
         let native = LoadOptions { weights, ..loading.native };
+        let limit = Limit::Weights(loading.weights_bytes_max);
         let computed = match &self.manifest.network {
             NetworkSpec::Declared(network) => {
-                let file = read(self.folder, &self.manifest.weights, WEIGHTS_BYTES_MAX)?;
+                let file = read(self.folder, &self.manifest.weights, limit)?;
                 declared(&file, network, native)
             }
             NetworkSpec::Graph(spec) => {
+                check(self.folder, &self.manifest.weights, limit)?;
                 let hints = hints(spec, self.tokenizer)?;
                 self.graph(spec, &hints, &Loading { native, ..loading.clone() })
             }
@@ -53,17 +55,17 @@ impl Source<'_> {
     }
 
     fn graph(&self, spec: &GraphSpec, hints: &Hints, loading: &Loading) -> Result<Computed> {
-        resolve(self.folder, &self.manifest.weights)?;
+        let limit = Limit::Weights(loading.weights_bytes_max);
         // By its own name: files beside it are those of the folder.
         let path = self.folder.join(&self.manifest.weights);
         let onnx::Loaded { model, understanding } = onnx::load(&path, hints, loading.clone())?;
         agree(&spec.architecture, &understanding, model.info().vocab_size)?;
         self.check_weights_type(&understanding)?;
         let mut digest = Digest::default();
-        digest.field(&read(self.folder, &self.manifest.weights, WEIGHTS_BYTES_MAX)?);
+        digest.field(&read(self.folder, &self.manifest.weights, limit)?);
         for file in &understanding.external_files {
             digest.field(file.as_bytes());
-            digest.field(&read(self.folder, file, WEIGHTS_BYTES_MAX)?);
+            digest.field(&read(self.folder, file, limit)?);
         }
         let identity = graph_identity(digest, hints, model.info().effective_dtype);
         Ok(Computed { model, identity, understanding: Some(understanding) })

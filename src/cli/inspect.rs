@@ -13,7 +13,6 @@ use crate::catalog::{self, Inspection};
 use crate::config::Config;
 use crate::kernels::Kernel;
 use crate::lm::LoadOptions;
-use crate::probe::Loading;
 use report::Report;
 
 #[derive(Args)]
@@ -36,7 +35,7 @@ pub(super) fn run(args: &InspectArgs) -> Outcome {
     let config = Config::from_environment()?.probed()?;
     let kernel = Kernel::choose(config.engine.kernel.forced())?;
     let native = LoadOptions { weights: config.weights, ..kernel.into() };
-    let loading = Loading { native, probe: config.probe() };
+    let loading = config.loading(native);
     let mut inspection = catalog::inspect(&args.path, loading.clone())?;
     if args.write_manifest {
         let written = write_manifest(args, &inspection)?;

@@ -11,7 +11,7 @@ mod engine;
 mod file;
 mod http;
 mod limits;
-mod probe;
+mod loading;
 mod sessions;
 mod table;
 mod values;
@@ -25,14 +25,14 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 pub use engine::{EngineOptions, FoldEmbedding, Kernel};
 pub use http::HttpOptions;
 pub use limits::Limits;
-pub use probe::ProbeOptions;
+pub use loading::LoadingOptions;
 pub use sessions::{Evict, SessionOptions};
 pub use table::markdown_table;
 pub use values::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::WeightsType;
-use crate::probe::Probe;
+use crate::lm::{LoadOptions, WeightsType};
+use crate::probe::{Loading, Probe};
 
 /// The name of the subcommand that takes these options.
 pub const SUBCOMMAND: &str = "serve";
@@ -77,9 +77,9 @@ pub struct Config {
     #[command(flatten)]
     pub engine: EngineOptions,
 
-    /// The child process that tries files.
+    /// How large files may be, and what tries them.
     #[command(flatten)]
-    pub probe: ProbeOptions,
+    pub load: LoadingOptions,
 
     /// The table of sessions.
     #[command(flatten)]
@@ -129,13 +129,15 @@ impl Config {
         Ok(self)
     }
 
-    /// What tries files before they are loaded.
-    pub fn probe(&self) -> Option<Probe> {
-        self.program.clone().map(|program| Probe {
+    /// How files are loaded, with models of the native engine held as `native` says.
+    pub fn loading(&self, native: LoadOptions) -> Loading {
+        let LoadingOptions { max_weights, onnx_probe_memory, onnx_probe_timeout } = self.load;
+        let probe = self.program.clone().map(|program| Probe {
             program,
-            memory_max: self.probe.onnx_probe_memory.0 as u64,
-            timeout: self.probe.onnx_probe_timeout,
-        })
+            memory_max: onnx_probe_memory.0 as u64,
+            timeout: onnx_probe_timeout,
+        });
+        Loading { native, probe, weights_bytes_max: max_weights.0 as u64 }
     }
 
     fn from_serve(matches: &ArgMatches) -> Result<Self> {

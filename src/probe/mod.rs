@@ -29,11 +29,13 @@ pub struct Loading {
     pub native: LoadOptions,
     /// What tries a file first that could end the process; `None` loads every file at once.
     pub probe: Option<Probe>,
+    /// Bytes that a file of weights may have.
+    pub weights_bytes_max: u64,
 }
 
 impl<T: Into<LoadOptions>> From<T> for Loading {
     fn from(native: T) -> Self {
-        Self { native: native.into(), probe: None }
+        Self { native: native.into(), probe: None, weights_bytes_max: u64::MAX }
     }
 }
 

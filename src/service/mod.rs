@@ -40,7 +40,6 @@ use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
 use crate::error::Result;
 use crate::kernels::Kernel;
 use crate::lm::LoadOptions;
-use crate::probe::Loading;
 use crate::session::{SessionLimits, Sessions};
 use crate::telemetry::Metrics;
 
@@ -110,14 +109,11 @@ impl Service {
             models: config.models.clone(),
             default_model: config.default_model.clone(),
             strict: config.strict,
-            loading: Loading {
-                native: LoadOptions {
-                    kernel,
-                    weights: config.weights,
-                    fold_bytes_max: config.engine.fold_bytes_max(),
-                },
-                probe: config.probe(),
-            },
+            loading: config.loading(LoadOptions {
+                kernel,
+                weights: config.weights,
+                fold_bytes_max: config.engine.fold_bytes_max(),
+            }),
         })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");

@@ -7,6 +7,7 @@ use std::process::Command;
 use super::super::{inspect, load_folder};
 use super::*;
 use crate::kernels::Kernel;
+use crate::probe::Loading;
 
 /// The files that a folder of safetensors is read from.
 const FILES: [&str; 3] = ["config.json", "vocab.txt", "model.safetensors"];
@@ -95,6 +96,18 @@ fn a_graph_may_not_be_a_link_out_of_the_folder() {
     std::fs::remove_file(folder.path().join("model.onnx")).unwrap();
     std::fs::copy(graph, folder.path().join("model.onnx")).unwrap();
     assert!(load_folder(folder.path(), Kernel::Portable).is_ok());
+}
+
+#[test]
+fn weights_are_bounded() {
+    let root = temporary();
+    Folder::new().write(root.path());
+    File::create(root.path().join("model.safetensors")).unwrap().set_len(1 << 40).unwrap();
+    let loading = Loading { weights_bytes_max: 1000, ..Kernel::Portable.into() };
+    let message = load_folder(root.path(), loading).err().unwrap().message;
+    let expected =
+        "`model.safetensors`: the file has 1099511627776 bytes; the maximum is 1000 (`--max-weights`)";
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]

@@ -23,7 +23,8 @@ pub(crate) fn hostile(name: &str) -> Vec<u8> {
 /// Loads what a child process of the program loads first, within `timeout`.
 pub(crate) fn probing(timeout: Duration) -> Loading {
     let probe = Probe { program: PathBuf::from(PROGRAM), memory_max: MEMORY_MAX, timeout };
-    Loading { native: Kernel::choose(None).expect("a kernel for every processor").into(), probe: Some(probe) }
+    let kernel = Kernel::choose(None).expect("a kernel for every processor");
+    Loading { probe: Some(probe), ..kernel.into() }
 }
 
 /// What a child may have: enough for every good file of the tests.

@@ -8,6 +8,8 @@ use tempfile::tempdir;
 
 use super::folder::{hostile, probing, write_graph, write_tokenizer};
 use crate::harness::models::write_words;
+use crate::harness::onnx_files;
+use crate::harness::program::{Ended, program};
 
 /// Each graph, and a part of its refusal: the node, where it is known.
 const GRAPHS: [(&str, &str); 11] = [
@@ -64,4 +66,22 @@ fn every_hostile_file_is_refused_and_a_good_model_beside_it_is_served() {
         .map(|(file, part)| format!("{file}: expected `{part}`, found {:?}", failures.get(*file)))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_limits_of_the_child_are_options() {
+    let root = tempdir().unwrap();
+    let graph = std::fs::read(onnx_files().join("unrecognised/lstm-residual.onnx")).unwrap();
+    write_graph(root.path(), "model", &graph);
+    let inspect = |variable: &str, value: &str| {
+        Ended::run(program().arg("inspect").arg(root.path().join("model")).env(variable, value))
+    };
+    inspect("RNNLM_ONNX_PROBE_MEMORY", "1GiB").succeeded();
+    for (variable, value, option) in [
+        ("RNNLM_ONNX_PROBE_MEMORY", "1MiB", "--onnx-probe-memory"),
+        ("RNNLM_ONNX_PROBE_TIMEOUT", "1us", "--onnx-probe-timeout"),
+    ] {
+        let message = inspect(variable, value).failed(1);
+        assert!(message.contains(option), "{message}");
+    }
 }

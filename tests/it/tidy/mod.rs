@@ -55,7 +55,6 @@ const ARROWS: &[Arrow] = &[
             "session",
             "sampling",
             "text",
-            "probe",
             "kernels",
             "lm",
             "clock",
@@ -70,7 +69,7 @@ const ARROWS: &[Arrow] = &[
     ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "clock", "config", "error"]),
     // It describes files that the service may not be able to load.
-    ("cli/inspect", &["api", "service", "catalog", "onnx", "probe", "kernels", "lm", "config"]),
+    ("cli/inspect", &["api", "service", "catalog", "onnx", "kernels", "lm", "config"]),
     // The child that tries one file needs no service.
     ("cli/probe", &["catalog", "onnx", "probe", "kernels"]),
     ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),

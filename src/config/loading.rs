@@ -1,4 +1,4 @@
-//! The options of the child process that tries a model's files first.
+//! The options of loading: how large files may be, and the child process that tries them first.
 
 use std::time::Duration;
 
@@ -6,10 +6,14 @@ use clap::Args;
 
 use super::values::{Bytes, bytes, duration};
 
-/// The limits of a child process that tries a file.
+/// The limits of a model's files.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Loading models")]
-pub struct ProbeOptions {
+pub struct LoadingOptions {
+    /// Maximum bytes of a file of weights; a larger one is refused
+    #[arg(long, value_name = "BYTES", default_value = "8GiB", value_parser = bytes)]
+    pub max_weights: Bytes,
+
     /// Maximum memory of the child process that tries a model's files first: an ONNX file that tract is to run, a `tokenizer.json`; a file that needs more is refused
     #[arg(long, value_name = "BYTES", default_value = "2GiB", value_parser = bytes)]
     pub onnx_probe_memory: Bytes,
