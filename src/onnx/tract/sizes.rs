@@ -36,11 +36,8 @@ pub(super) fn analyse(model: &mut InferenceModel) -> TractResult<()> {
     for id in model.eval_order()? {
         let node = model.node(id);
         let name = || named(&node.name, &node.op.name());
-        let shapes = node.outputs.iter().filter_map(|output| concrete(&output.fact));
-        shapes
-            .map(|shape| bounded(&shape))
-            .collect::<TractResult<()>>()
-            .map_err(|error| error.context(name()))?;
+        let mut shapes = node.outputs.iter().filter_map(|output| concrete(&output.fact));
+        shapes.try_for_each(|shape| bounded(&shape)).map_err(|error| error.context(name()))?;
     }
     Ok(())
 }
@@ -54,7 +51,7 @@ fn makes(model: &InferenceModel, id: usize) -> TractResult<TVec<InferenceFact>> 
     let observed = observed.collect::<TractResult<TVec<_>>>()?;
     let mut op: Box<dyn InferenceOp> = node.op.clone();
     let (_, made, _) = op.infer_facts(inputs.clone(), outputs.clone(), observed.clone())?;
-    made.iter().filter_map(concrete).map(|shape| bounded(&shape)).collect::<TractResult<()>>()?;
+    made.iter().filter_map(concrete).try_for_each(|shape| bounded(&shape))?;
     let (_, made, _) = op.infer(inputs, outputs, observed)?;
     Ok(made)
 }
