@@ -25,7 +25,7 @@ impl Kind {
         Some(match (self, number) {
             (Kind::Model, 7) | (Kind::Attribute, 6) => Kind::Graph,
             (Kind::Graph, 1) => Kind::Node,
-            (Kind::Graph, 5) | (Kind::Attribute, 5) => Kind::Tensor,
+            (Kind::Graph | Kind::Attribute, 5) => Kind::Tensor,
             (Kind::Graph, 11 | 12) => Kind::ValueInfo,
             (Kind::Node, 5) => Kind::Attribute,
             (Kind::ValueInfo, 2) => Kind::Type,
