@@ -28,7 +28,7 @@ pub use limits::Limits;
 pub use loading::LoadingOptions;
 pub use sessions::{Evict, SessionOptions};
 pub use table::markdown_table;
-pub use values::Bytes;
+pub use values::{Bytes, duration, weights_type};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{LoadOptions, WeightsType};
@@ -57,7 +57,7 @@ pub struct Config {
     pub strict: bool,
 
     /// The type that weights are held in; by default the one in the manifest, or else `as-stored`
-    #[arg(long, value_name = "TYPE", value_parser = values::weights_type())]
+    #[arg(long, value_name = "TYPE", value_parser = weights_type())]
     pub weights: Option<WeightsType>,
 
     /// This program, which tries hostile files in a child process; `None` loads every file at once. Set by whoever knows, not by an
