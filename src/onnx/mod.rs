@@ -13,7 +13,6 @@ mod graph;
 mod hints;
 mod loaded;
 mod lower;
-#[cfg(feature = "tract")]
 mod names;
 mod native;
 mod port;
@@ -43,6 +42,8 @@ struct Candidate<'a> {
     graph: &'a Graph,
     /// What the manifest says of it.
     hints: &'a Hints,
+    /// How its token ids come in.
+    facts: recognise::Facts,
 }
 
 /// Understands as much as it can of the ONNX file `path`, also of a graph that cannot be served.
@@ -56,14 +57,27 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
         Ok(found) => found,
         Err(error) => return Ok(Examined { model: Err(error), understanding }),
     };
-    let lowered = found.network(hints.logits.as_deref()).and_then(|network| lower::lower(&network, hints));
+    let facts = found.facts();
+    let logits = found.logits(hints.logits.as_deref());
+    if let Ok(logits) = &logits
+        && let Err(error) = facts.check_sizes(logits.vocab_size(), &logits.output)
+    {
+        return Ok(Examined { model: Err(error), understanding });
+    }
+    let lowered = logits
+        .as_ref()
+        .map_err(fold::Why::clone)
+        .and_then(|logits| lower::lower(&found.network(logits)?, hints));
     match lowered {
         Ok(lowered) => {
-            let reading =
-                found.check_hints(hints).and_then(|()| native::Reading::choose(lowered.usage, hints));
+            let reading = found
+                .check_hints(hints)
+                .and_then(|()| found.check_declared())
+                .and_then(|()| native::Reading::choose(lowered.usage, hints));
             let window = reading.as_ref().ok().and_then(|reading| reading.window);
             understanding.inputs = found.inputs(window.map(|window| window.len));
             understanding.outputs = found.outputs_used();
+            understanding.warnings.extend(logits.into_iter().filter_map(|logits| logits.warning));
             let tie_weights = lowered.weights.output.is_none();
             understanding.network =
                 Some(GraphNetwork { architecture: lowered.architecture.clone(), tie_weights });
@@ -78,9 +92,10 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             Ok(Examined { model, understanding })
         }
         Err(why) => {
+            drop(logits);
             drop(found);
             let understanding = Understanding { not_lowered: Some(why), ..understanding };
-            Ok(tract::examine(&Candidate { path, graph: &graph, hints }, understanding))
+            Ok(tract::examine(&Candidate { path, graph: &graph, hints, facts }, understanding))
         }
     }
 }

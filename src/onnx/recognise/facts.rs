@@ -1,0 +1,51 @@
+//! What the pass knows of any graph, also of one that is not a known network: how its token ids come in.
+
+use super::Found;
+use super::axes::Along;
+use crate::error::{Error, Result};
+
+/// How the token ids of a graph come in, as far as the pass knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::onnx) struct Facts {
+    /// The input that has them.
+    pub(in crate::onnx) tokens: Option<usize>,
+    /// The dimension of that input that its layers recur along.
+    pub(in crate::onnx) time_axis: Option<usize>,
+    /// What they are looked up in.
+    pub(in crate::onnx) tables: Vec<Table>,
+}
+
+/// An embedding, or one-hot vectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::onnx) struct Table {
+    /// The node that looks ids up.
+    pub(in crate::onnx) node: String,
+    /// How many ids it has something for.
+    pub(in crate::onnx) entries: usize,
+}
+
+impl Facts {
+    /// Checks that every table has an entry for each of the `vocab_size` tokens that the output `logits` scores, and no other.
+    ///
+    /// # Errors
+    /// `Load` naming the node that looks ids up in another number of entries.
+    pub(in crate::onnx) fn check_sizes(&self, vocab_size: usize, logits: &str) -> Result<()> {
+        match self.tables.iter().find(|table| table.entries != vocab_size) {
+            None => Ok(()),
+            Some(Table { node, entries }) => Err(Error::load(format!(
+                "node `{node}` looks token ids up in a table of {entries}, and the output `{logits}` has {vocab_size} values; expected one size for the embedding, the output and the vocabulary"
+            ))),
+        }
+    }
+}
+
+impl Found<'_> {
+    /// What is known of the token ids.
+    pub(in crate::onnx) fn facts(&self) -> Facts {
+        let time_axis = match self.time {
+            Some(Some(Along::Input { input, axis })) if self.tokens == Some(input) => Some(axis),
+            _ => None,
+        };
+        Facts { tokens: self.tokens, time_axis, tables: self.tables.clone() }
+    }
+}
