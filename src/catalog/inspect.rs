@@ -1,5 +1,7 @@
 //! How a model folder or a weights file is understood, even one that cannot be served: for authors of models.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -10,7 +12,8 @@ use super::manifest::{Manifest, NetworkSpec};
 use super::network::hints_of_folder;
 use super::weights::unreadable;
 use crate::error::{Error, Result};
-use crate::lm::{Cell, LoadOptions};
+use crate::foreign::kind_of;
+use crate::lm::{Backend, Cell, LoadOptions};
 use crate::onnx::{self, Hints, Understanding};
 
 /// What was found at a path.
@@ -26,8 +29,18 @@ pub struct Inspection {
     pub draft: Option<Draft>,
     /// The model of a folder.
     pub served: Option<Served>,
+    /// What runs the model of a folder, or the graph.
+    pub backend: Option<Backend>,
     /// Why the folder or the graph cannot be served.
     pub error: Option<Error>,
+}
+
+impl Inspection {
+    /// Whether it is understood what a refused graph takes and gives, so that a manifest may say what is missing.
+    pub fn is_settled_by_a_manifest(&self) -> bool {
+        let understood = |found: &Understanding| found.network.is_some() || found.interface.is_some();
+        self.understanding.as_ref().is_some_and(understood)
+    }
 }
 
 /// A tensor of a file, whatever it is used for.
@@ -56,7 +69,8 @@ pub struct Fitting {
     pub tie_weights: bool,
 }
 
-/// Inspects the model folder, the safetensors file or the ONNX file at `path`.
+/// Inspects the model folder, the safetensors file or the ONNX file at `path`; a file that the manifest beside it names is inspected with
+/// its folder.
 ///
 /// # Errors
 /// `Load` for anything else, and for a file that cannot be read. What is wrong with a folder or a graph is in [`Inspection::error`].
@@ -75,12 +89,37 @@ pub fn inspect(path: &Path, options: impl Into<LoadOptions>) -> Result<Inspectio
             let tensors = read_tensors(Path::new(""), &path.to_string_lossy())?;
             Ok(Inspection { tensors, ..Inspection::default() })
         }
-        Some("onnx") => inspect_graph(path, options),
-        _ => Err(Error::load(format!(
-            "`{}` is not a folder, expected a model folder, an `.onnx` file or a `.safetensors` file",
-            path.display()
-        ))),
+        Some("onnx") => match folder_that_names(path) {
+            Some(folder) => Ok(inspect_folder(folder, options)),
+            None => inspect_graph(path, options),
+        },
+        _ => Err(no_model(path)),
     }
+}
+
+/// The folder of `path`, if it has a manifest whose weights are in this file.
+fn folder_that_names(path: &Path) -> Option<&Path> {
+    let folder = path.parent()?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let manifest = read_manifest(folder).ok()?;
+    (path.file_name()? == manifest.weights.as_str()).then_some(folder)
+}
+
+/// Why nothing is made of the file `path`.
+fn no_model(path: &Path) -> Error {
+    const HEAD: u64 = 4096;
+
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let what = match (read, kind_of(&head)) {
+        (Err(error), _) => format!("cannot be read: {error}"),
+        (Ok(_), Some(kind)) => format!("is no model: {kind}"),
+        (Ok(_), None) => "is not a folder".to_owned(),
+    };
+    Error::load(format!(
+        "`{}` {what}; expected a model folder, an `.onnx` file or a `.safetensors` file",
+        path.display()
+    ))
 }
 
 fn inspect_folder(folder: &Path, options: LoadOptions) -> Inspection {
@@ -101,7 +140,8 @@ fn inspect_folder(folder: &Path, options: LoadOptions) -> Inspection {
             (Vec::new(), loaded.or_else(examined))
         }
     };
-    Inspection { manifest: Some(manifest), tensors, understanding, served, error, draft: None }
+    let backend = served.as_ref().map(|served| served.model.info().backend);
+    Inspection { manifest: Some(manifest), tensors, understanding, served, backend, error, draft: None }
 }
 
 /// A graph without a manifest. The padding, which only a manifest can name, does not affect how it is understood.
@@ -119,7 +159,9 @@ fn inspect_graph(path: &Path, options: LoadOptions) -> Result<Inspection> {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         Draft::new(&folder, name, &understanding)
     });
-    Ok(Inspection { understanding: Some(understanding), draft, error: model.err(), ..Inspection::default() })
+    let backend = model.as_ref().ok().map(|model| model.info().backend);
+    let understanding = Some(understanding);
+    Ok(Inspection { understanding, draft, backend, error: model.err(), ..Inspection::default() })
 }
 
 fn read_tensors(folder: &Path, file: &str) -> Result<Vec<TensorHead>> {

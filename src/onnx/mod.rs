@@ -5,9 +5,11 @@
 //! [`Rnn`](crate::rnn::Rnn), whatever they do with the state. What is left, and is safe, runs with tract, one token at a time;
 //! the feature `tract` decides whether that is part of the program.
 
+mod advice;
 mod allow;
 mod describe;
 mod file;
+mod finite;
 mod fold;
 mod graph;
 mod hints;
@@ -28,7 +30,7 @@ use std::path::Path;
 pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
-pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
+pub use understanding::{GraphLayer, GraphNetwork, PortUse, Reads, Understanding};
 
 use crate::error::Result;
 use crate::lm::LoadOptions;
@@ -82,12 +84,16 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             understanding.network =
                 Some(GraphNetwork { architecture: lowered.architecture.clone(), tie_weights });
             understanding.interface = lowered.usage.likely_window().map(Hints::windowed);
+            understanding.warnings.extend(found.turned_warning());
+            understanding.reads = reading.as_ref().ok().map(|reading| reading.reads);
+            let finite = finite::check_finite(&graph);
             // The weights are in memory once from here on, before the engine packs them.
             drop(found);
             drop(graph);
             let model = reading.and_then(|reading| {
                 understanding.warnings.extend(reading.warning.clone());
-                reading.model(lowered, options)
+                // The engine has names of its own for the weights.
+                reading.model(lowered, options).map_err(|error| finite.err().unwrap_or(error))
             });
             Ok(Examined { model, understanding })
         }
@@ -95,7 +101,12 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             drop(logits);
             drop(found);
             let understanding = Understanding { not_lowered: Some(why), ..understanding };
-            Ok(tract::examine(&Candidate { path, graph: &graph, hints, facts }, understanding))
+            let mut examined =
+                tract::examine(&Candidate { path, graph: &graph, hints, facts }, understanding);
+            if let (Err(error), Some(advice)) = (&mut examined.model, advice::advice(&graph)) {
+                error.message = format!("{}; {advice}", error.message);
+            }
+            Ok(examined)
         }
     }
 }

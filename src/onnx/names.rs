@@ -36,7 +36,6 @@ pub(super) fn logits_rank(name: &str) -> (usize, usize) {
 }
 
 /// Whether a dimension of this name counts sequences.
-#[cfg(feature = "tract")]
 pub(super) fn is_batch(name: &str) -> bool {
     words(name)
         .iter()

@@ -10,7 +10,7 @@ use std::path::Path;
 pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
-pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
+pub use understanding::{GraphLayer, GraphNetwork, PortUse, Reads, Understanding};
 
 use crate::error::{Error, Result};
 use crate::lm::LoadOptions;

@@ -3,6 +3,8 @@
 use super::Found;
 use super::axes::Along;
 use crate::error::{Error, Result};
+use crate::onnx::graph::Dim;
+use crate::onnx::names::is_batch;
 
 /// How the token ids of a graph come in, as far as the pass knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,20 @@ impl Facts {
 }
 
 impl Found<'_> {
+    /// The warning that layers recur along the dimension whose name says sequences: `[batch, seq]` was given to layers that read `[T, B]`.
+    pub(in crate::onnx) fn turned_warning(&self) -> Option<String> {
+        let Some(Some(Along::Input { input, axis })) = self.time else { return None };
+        let port = &self.graph.inputs[input];
+        let Dim::Symbol(along) = port.shape.as_ref()?.get(axis)? else { return None };
+        let is_named_time = |dim: &Dim| matches!(dim, Dim::Symbol(name) if !is_batch(name));
+        let other = port.shape.iter().flatten().find(|dim| is_named_time(dim))?;
+        is_batch(along).then(|| {
+            format!(
+                "the layers of `{port}` read along `{along}`, which by its name counts sequences, and not along `{other}`: the module was most likely given `[batch, time]` without `batch_first=True`, and then each position depends on other sequences and not on the tokens before it"
+            )
+        })
+    }
+
     /// What is known of the token ids.
     pub(in crate::onnx) fn facts(&self) -> Facts {
         let time_axis = match self.time {

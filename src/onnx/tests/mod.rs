@@ -1,5 +1,6 @@
 //! Small graphs, built from protobuf messages, and what becomes of them.
 
+mod advice;
 mod allow;
 mod bytes;
 mod folding;

@@ -50,6 +50,12 @@ impl Feeding {
         }
         let shape = shape(port)?;
         if let Some((axis, len)) = fixed(port, shape)? {
+            let is_batch = facts.tokens == Some(tokens) && facts.time_axis.is_some_and(|time| time != axis);
+            if is_batch {
+                return Err(Error::load(format!(
+                    "the file fixes the batch of `{port}` to {len} sequences, expected 1, or a free number"
+                )));
+            }
             return Ok(Feeding::Steps(Length::Fixed { axis, len }));
         }
         let is_in_a_state = |name: &String| {

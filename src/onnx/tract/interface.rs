@@ -8,7 +8,7 @@ use super::tokens::tokens;
 use crate::error::Result;
 use crate::onnx::graph::Graph;
 use crate::onnx::scores::Scores;
-use crate::onnx::{Candidate, Hints, PortUse, WindowHint};
+use crate::onnx::{Candidate, Hints, PortUse, Reads, WindowHint};
 
 /// Inputs and outputs by their places in the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub(super) struct Interface {
     pub(super) states: Vec<Pair>,
     pub(super) logits: usize,
     pub(super) logits_basis: Basis,
-    pub(super) feeding: Feeding,
+    /// How ids are fed, or what the manifest has to say for that.
+    pub(super) feeding: Result<Feeding>,
     /// What its owner should know, above all what is a guess.
     pub(super) warnings: Vec<String>,
 }
@@ -53,7 +54,7 @@ impl Interface {
         let Search { mut pairs, warnings, .. } = search;
         pairs.sort_by_key(|pair| pair.input);
         let states: Vec<usize> = pairs.iter().map(|pair| pair.input).collect();
-        let feeding = Feeding::choose(candidate, tokens, &states)?;
+        let feeding = Feeding::choose(candidate, tokens, &states);
         Ok(Self { tokens, states: pairs, logits, logits_basis, feeding, warnings })
     }
 
@@ -68,10 +69,19 @@ impl Interface {
             state: known.map(|pair| (input(pair.input), output(pair.output))).collect(),
             logits: Some(output(self.logits)).filter(|_| self.logits_basis == Basis::Known),
             window: match self.feeding {
-                Feeding::Steps(_) => None,
-                Feeding::Window { len, .. } => Some(WindowHint::Len(len)),
+                Ok(Feeding::Window { len, .. }) => Some(WindowHint::Len(len)),
+                Ok(Feeding::Steps(_)) | Err(_) => None,
             },
             ..Hints::default()
+        }
+    }
+
+    /// How tokens are read.
+    pub(super) fn reads(&self) -> Option<Reads> {
+        match self.feeding {
+            Ok(Feeding::Steps(_)) => Some(Reads::State),
+            Ok(Feeding::Window { len, .. }) => Some(Reads::Window(len)),
+            Err(_) => None,
         }
     }
 
@@ -80,8 +90,9 @@ impl Interface {
         let role = |index: usize| {
             if index == self.tokens {
                 return match self.feeding {
-                    Feeding::Steps(_) => "token ids, one at a time".to_owned(),
-                    Feeding::Window { len, .. } => format!("the last {len} token ids"),
+                    Ok(Feeding::Steps(_)) => "token ids, one at a time".to_owned(),
+                    Ok(Feeding::Window { len, .. }) => format!("the last {len} token ids"),
+                    Err(_) => "token ids".to_owned(),
                 };
             }
             let pair = self.states.iter().find(|pair| pair.input == index);

@@ -2,7 +2,6 @@
 
 mod cells;
 mod feeding;
-mod finite;
 mod guard;
 mod head;
 mod interface;
@@ -23,11 +22,11 @@ mod windowed;
 
 use std::sync::Arc;
 
+use super::finite::check_finite;
 use super::scores::Scores;
 use super::{Candidate, Examined, Understanding};
 use crate::error::Error;
 use crate::lm::Model;
-use finite::check_finite;
 use interface::Interface;
 use opening::Opening;
 use program::operators;
@@ -50,6 +49,7 @@ pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understandin
     let running = interface.and_then(|interface| {
         understanding.inputs = interface.inputs(graph);
         understanding.interface = Some(interface.hints(graph));
+        understanding.reads = interface.reads();
         understanding.warnings.extend(interface.warnings.clone());
         let running = Opening { candidate, interface: &interface }.run();
         let scores = running.as_ref().map_or(Scores::Logits, |running| running.scores);

@@ -33,9 +33,9 @@ impl Opening<'_> {
     /// # Errors
     /// `Load` when tract cannot run it, or would give other numbers than the graph is for.
     pub(super) fn run(&self) -> Result<Running> {
-        match &self.interface.feeding {
-            Feeding::Steps(length) => self.steps(length),
-            &Feeding::Window { axis, len } => self.window(axis, len),
+        match self.interface.feeding.clone()? {
+            Feeding::Steps(length) => self.steps(&length),
+            Feeding::Window { axis, len } => self.window(axis, len),
         }
     }
 

@@ -27,6 +27,7 @@ const ARROWS: &[Arrow] = &[
     ("clock", &[]),
     ("digest", &[]),
     ("error", &[]),
+    ("foreign", &[]),
     ("kernels", &["error"]),
     // Reductions over logits run on the kernel of the process.
     ("lm", &["kernels"]),
@@ -34,12 +35,12 @@ const ARROWS: &[Arrow] = &[
     ("telemetry", &["config"]),
     // The core, from the model outward.
     ("rnn", &["kernels", "lm", "error"]),
-    ("onnx", &["rnn", "lm", "error"]),
+    ("onnx", &["rnn", "lm", "foreign", "error"]),
     // It runs graphs that are not a known network, so it needs nothing of the native engine.
     ("onnx/tract", &["lm", "error"]),
     ("text", &["lm", "digest", "error"]),
     ("sampling", &["lm", "error"]),
-    ("catalog", &["rnn", "onnx", "text", "kernels", "lm", "digest", "error"]),
+    ("catalog", &["rnn", "onnx", "text", "kernels", "lm", "digest", "foreign", "error"]),
     ("session", &["text", "lm", "clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the

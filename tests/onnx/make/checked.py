@@ -66,6 +66,16 @@ def positions() -> Iterator[Case]:
     yield mixing("lstm-attention-probabilities", attention, "scores", values="Softmax")
 
 
+    # Rows and positions in the wrong order: layers without `batch_first` behind inputs named batch first.
+    lstm = Network("lstm")
+    model = build(lstm, Form())
+    for dim, turned in zip(model.graph.input[0].type.tensor_type.shape.dim, ("batch", "seq")):
+        dim.dim_param = turned
+    yield Case("lstm-batch-read-as-time", model, "warned", lstm, Form().ports(lstm), says="without `batch_first=True`")
+    model = Net("LSTM", around=residual, frozen=(None, 32)).model
+    yield refused("lstm-residual-frozen-batch", model, "fixes the batch of `x: i64[T, 32]` to 32 sequences")
+
+
 def heads() -> Iterator[Case]:
     says = "both `logits` and `aux` could be the logits; `logits` is used"
     yield Case("lstm-two-heads", two_heads(plain), "warned", ports=heads_ports("logits"), says=says)
@@ -111,6 +121,14 @@ def declared() -> Iterator[Case]:
 
 
 def weights() -> Iterator[Case]:
+    # Natively too the file's own name is said.
+    native = build(Network("lstm"), Form())
+    head = next(node for node in native.graph.node if node.name == "decoder").input[1]
+    tensor = next(tensor for tensor in native.graph.initializer if tensor.name == head)
+    array = onnx.numpy_helper.to_array(tensor).copy()
+    array[2, 3] = np.nan
+    tensor.CopyFrom(onnx.numpy_helper.from_array(array, head))
+    yield refused("lstm-nan", native, f"tensor `{head}` has the value NaN")
     for name, value in [("nan", np.nan), ("infinity", np.inf), ("negative-infinity", -np.inf)]:
         model = Net("LSTM", around=residual).model
         tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "decoder")

@@ -1,8 +1,8 @@
-//! Weights that are no numbers. The native engine checks its own.
+//! Weights that are no numbers, by the names that the file has for them.
 
+use super::graph::{Attribute, Graph};
+use super::tensor::Tensor;
 use crate::error::{Error, Result};
-use crate::onnx::graph::{Attribute, Graph};
-use crate::onnx::tensor::Tensor;
 
 /// Operators that a mask of negative infinity may go into.
 const MASKED: [&str; 7] = ["Where", "Add", "Max", "Min", "Clip", "Pad", "ConstantOfShape"];
