@@ -56,12 +56,13 @@ impl Found<'_> {
         })
     }
 
-    /// What is known of the token ids.
+    /// What is known of the token ids. That an input has one-hot vectors is only settled with the rest of a network.
     pub(in crate::onnx) fn facts(&self) -> Facts {
+        let tokens = self.tokens.filter(|_| self.one_hot.is_none());
         let time_axis = match self.time {
-            Some(Some(Along::Input { input, axis })) if self.tokens == Some(input) => Some(axis),
+            Some(Some(Along::Input { input, axis })) if tokens == Some(input) => Some(axis),
             _ => None,
         };
-        Facts { tokens: self.tokens, time_axis, tables: self.tables.clone() }
+        Facts { tokens, time_axis, tables: self.tables.clone() }
     }
 }
