@@ -32,7 +32,7 @@ pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Reads, Understanding};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lm::LoadOptions;
 use graph::Graph;
 
@@ -101,14 +101,19 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             drop(logits);
             drop(found);
             let understanding = Understanding { not_lowered: Some(why), ..understanding };
-            let mut examined =
-                tract::examine(&Candidate { path, graph: &graph, hints, facts }, understanding);
-            if let (Err(error), Some(advice)) = (&mut examined.model, advice::advice(&graph)) {
-                error.message = format!("{}; {advice}", error.message);
-            }
-            Ok(examined)
+            Ok(as_it_is(&Candidate { path, graph: &graph, hints, facts }, understanding))
         }
     }
+}
+
+/// A graph that is not lowered, run by tract or refused with advice.
+fn as_it_is(candidate: &Candidate<'_>, understanding: Understanding) -> Examined {
+    let examined = tract::examine(candidate, understanding);
+    let advised = |error: Error| match advice::advice(candidate.graph) {
+        Some(advice) => Error::load(format!("{}; {advice}", error.message)),
+        None => error,
+    };
+    Examined { model: examined.model.map_err(advised), ..examined }
 }
 
 #[cfg(test)]
