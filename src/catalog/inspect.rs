@@ -36,10 +36,12 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Whether it is understood what a refused graph takes and gives, so that a manifest may say what is missing.
-    pub fn is_settled_by_a_manifest(&self) -> bool {
-        let understood = |found: &Understanding| found.network.is_some() || found.interface.is_some();
-        self.understanding.as_ref().is_some_and(understood)
+    /// Whether all that a refused graph lacks is a key of the manifest, which says how it is read.
+    pub fn lacks_a_manifest(&self) -> bool {
+        let is_open = |found: &Understanding| {
+            found.reads.is_none() && (found.network.is_some() || found.interface.is_some())
+        };
+        self.error.is_some() && self.understanding.as_ref().is_some_and(is_open)
     }
 }
 

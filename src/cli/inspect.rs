@@ -70,7 +70,7 @@ fn write_manifest(args: &InspectArgs, inspection: &Inspection) -> Outcome<PathBu
         return Err(Failure::Failed(why));
     };
     match &inspection.error {
-        Some(error) if args.path.is_file() && !inspection.is_settled_by_a_manifest() => {
+        Some(error) if args.path.is_file() && !inspection.lacks_a_manifest() => {
             Err(Failure::Failed(format!("no manifest would make `{path}` load: {error}")))
         }
         _ => Ok(draft.write(folder_of(&args.path))?),

@@ -72,10 +72,9 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
         .and_then(|logits| lower::lower(&found.network(logits)?, hints));
     match lowered {
         Ok(lowered) => {
-            let reading = found
-                .check_hints(hints)
-                .and_then(|()| found.check_declared())
-                .and_then(|()| native::Reading::choose(lowered.usage, hints));
+            let declared = found.check_declared();
+            let reading =
+                found.check_hints(hints).and_then(|()| native::Reading::choose(lowered.usage, hints));
             let window = reading.as_ref().ok().and_then(|reading| reading.window);
             understanding.inputs = found.inputs(window.map(|window| window.len));
             understanding.outputs = found.outputs_used();
@@ -90,7 +89,7 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             // The weights are in memory once from here on, before the engine packs them.
             drop(found);
             drop(graph);
-            let model = reading.and_then(|reading| {
+            let model = declared.and(reading).and_then(|reading| {
                 understanding.warnings.extend(reading.warning.clone());
                 // The engine has names of its own for the weights.
                 reading.model(lowered, options).map_err(|error| finite.err().unwrap_or(error))

@@ -66,7 +66,7 @@ fn next(inspection: &Inspection, path: &Path) -> String {
     let folder = folder_of(path).display();
     let path = path.display();
     match (&inspection.error, &inspection.draft) {
-        (Some(_), Some(_)) if inspection.is_settled_by_a_manifest() => {
+        (Some(_), Some(_)) if inspection.lacks_a_manifest() => {
             format!(
                 "`rnnlm-server inspect {path} --write-manifest` writes a {} to complete as the error says",
                 Manifest::FILE

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use super::finite::check_finite;
 use super::scores::Scores;
-use super::{Candidate, Examined, Understanding};
+use super::{Candidate, Examined, Hints, Understanding};
 use crate::error::Error;
 use crate::lm::Model;
 use interface::Interface;
@@ -45,7 +45,11 @@ struct Running {
 pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understanding) -> Examined {
     let Candidate { graph, hints, .. } = *candidate;
     let safe = check_safe(graph, &operators()).and_then(|()| check_finite(graph));
-    let interface = safe.and_then(|()| Interface::detect(candidate));
+    let interface = safe.and_then(|()| {
+        // What is not detected, the manifest can say.
+        understanding.interface = Some(Hints::default());
+        Interface::detect(candidate)
+    });
     let running = interface.and_then(|interface| {
         understanding.inputs = interface.inputs(graph);
         understanding.interface = Some(interface.hints(graph));

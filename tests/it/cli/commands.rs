@@ -230,6 +230,12 @@ fn inspect_drafts_what_it_knows_of_a_graph_whose_window_only_its_owner_knows() {
     let ended = folders.run(["inspect", "free/cbow.onnx"]);
     assert!(ended.stdout.contains("to complete as the error says"), "{ended:?}");
     assert!(ended.failed(1).contains("`onnx.window`"));
+    folders.file(
+        "mixes.onnx",
+        std::fs::read(crate::harness::onnx_files().join("checked/lstm-attention.onnx")).unwrap(),
+    );
+    let message = folders.run(["inspect", "mixes.onnx", "--write-manifest"]).failed(1);
+    assert!(message.contains("no manifest would make `mixes.onnx` load: "), "{message}");
     folders.run(["inspect", "free/cbow.onnx", "--write-manifest"]).failed(1);
     let written = std::fs::read_to_string(folders.path().join("free/config.json")).unwrap();
     assert!(written.contains("\"tokens\": \"x\""), "{written}");
