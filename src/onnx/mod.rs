@@ -23,6 +23,7 @@ mod scores;
 mod tensor;
 #[cfg_attr(not(feature = "tract"), path = "tract/without.rs")]
 mod tract;
+mod trial;
 mod understanding;
 
 use std::path::Path;
@@ -30,10 +31,11 @@ use std::path::Path;
 pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
+pub use trial::try_file;
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Reads, Understanding};
 
 use crate::error::{Error, Result};
-use crate::lm::LoadOptions;
+use crate::probe::{Loading, Probe};
 use graph::Graph;
 
 /// A graph that is not lowered.
@@ -46,13 +48,15 @@ struct Candidate<'a> {
     hints: &'a Hints,
     /// How its token ids come in.
     facts: recognise::Facts,
+    /// What tries it first.
+    probe: Option<&'a Probe>,
 }
 
 /// Understands as much as it can of the ONNX file `path`, also of a graph that cannot be served.
 ///
 /// # Errors
 /// `Load` when the file does not hold a graph.
-pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Examined> {
+pub fn examine(path: &Path, hints: &Hints, loading: &Loading) -> Result<Examined> {
     let graph = file::read_graph(path)?;
     let mut understanding = Understanding::of(&graph, hints);
     let found = match allow::check(&graph).and_then(|()| recognise::recognise(&graph)) {
@@ -92,7 +96,7 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             let model = declared.and(reading).and_then(|reading| {
                 understanding.warnings.extend(reading.warning.clone());
                 // The engine has names of its own for the weights.
-                reading.model(lowered, options).map_err(|error| finite.err().unwrap_or(error))
+                reading.model(lowered, loading.native).map_err(|error| finite.err().unwrap_or(error))
             });
             Ok(Examined { model, understanding })
         }
@@ -100,7 +104,8 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             drop(logits);
             drop(found);
             let understanding = Understanding { not_lowered: Some(why), ..understanding };
-            Ok(as_it_is(&Candidate { path, graph: &graph, hints, facts }, understanding))
+            let probe = loading.probe.as_ref();
+            Ok(as_it_is(&Candidate { path, graph: &graph, hints, facts, probe }, understanding))
         }
     }
 }
@@ -109,8 +114,11 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
 fn as_it_is(candidate: &Candidate<'_>, understanding: Understanding) -> Examined {
     let examined = tract::examine(candidate, understanding);
     let advised = |error: Error| match advice::advice(candidate.graph) {
-        Some(advice) => Error::load(format!("{}; {advice}", error.message)),
-        None => error,
+        // A child process that tried the graph has said it already.
+        Some(advice) if !error.message.ends_with(advice) => {
+            Error::load(format!("{}; {advice}", error.message))
+        }
+        Some(_) | None => error,
     };
     Examined { model: examined.model.map_err(advised), ..examined }
 }

@@ -129,7 +129,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/files/unrecognised").join(file);
         let graph = read_graph(&path).unwrap();
         let facts = recognise(&graph).unwrap().facts();
-        let candidate = Candidate { path: &path, graph: &graph, hints, facts };
+        let candidate = Candidate { path: &path, graph: &graph, hints, facts, probe: None };
         let interface = Interface::detect(&candidate).map_err(|error| error.message)?;
         Ok(interface.hints(&graph))
     }

@@ -13,6 +13,7 @@ mod program;
 mod safety;
 mod scores;
 mod search;
+mod sizes;
 mod stateful;
 mod stems;
 mod tokens;
@@ -69,10 +70,7 @@ pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understandin
             "the manifest sets `gru_linear_before_reset`, which only a graph that is a known network can follow; this one is run as it is",
         )),
     });
-    let why = understanding.not_lowered.as_deref().unwrap_or_default();
-    let model = model.map_err(|error| {
-        error.within(format!("the native engine does not run this graph ({why}), and it cannot run as it is"))
-    });
+    let model = model.map_err(|error| error.within(understanding.cannot_run()));
     Examined { model, understanding }
 }
 

@@ -17,6 +17,7 @@ use crate::lm::{Backend, Dtype, ModelInfo, TokenId, Window};
 use crate::onnx::Candidate;
 use crate::onnx::graph::{Dim, Graph};
 use crate::onnx::scores::Scores;
+use crate::probe::Trial;
 
 /// A graph whose inputs and outputs are understood.
 pub(super) struct Opening<'a> {
@@ -33,10 +34,20 @@ impl Opening<'_> {
     /// # Errors
     /// `Load` when tract cannot run it, or would give other numbers than the graph is for.
     pub(super) fn run(&self) -> Result<Running> {
-        match self.interface.feeding.clone()? {
+        let feeding = self.interface.feeding.clone()?;
+        self.try_first()?;
+        match feeding {
             Feeding::Steps(length) => self.steps(&length),
             Feeding::Window { axis, len } => self.window(axis, len),
         }
+    }
+
+    /// Has a child process do first what follows: tract allocates and computes whatever the graph asks for.
+    fn try_first(&self) -> Result<()> {
+        let Candidate { path, hints, probe, .. } = *self.candidate;
+        let Some(probe) = probe else { return Ok(()) };
+        let input = serde_json::to_vec(hints).expect("what a manifest says is JSON");
+        probe.run(&Trial { kind: "graph", path, input: &input })
     }
 
     fn graph(&self) -> &Graph {

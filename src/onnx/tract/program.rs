@@ -9,13 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan::{self, SimpleState};
 use tract_onnx::tract_hir::infer::Factoid;
 
 use super::guard::{guarded, said};
 use super::interface::Interface;
+use super::sizes;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use crate::onnx::graph::{Dim, Element, Graph, Port};
+use crate::probe;
 
 /// A graph whose sizes are all known. It holds no state: no run sees what another leaves behind.
 pub(super) struct Program {
@@ -95,7 +98,7 @@ impl Program {
             for (index, (datum, shape)) in shapes.into_iter().enumerate() {
                 model.set_input_fact(index, InferenceFact::dt_shape(datum, shape))?;
             }
-            model.analyse(false)?;
+            sizes::analyse(&mut model)?;
             check_weights(&model)?;
             let outlets = model.output_outlets()?.to_vec();
             let mut outlets: Vec<OutletId> = outputs.iter().map(|&output| outlets[output]).collect();
@@ -104,10 +107,12 @@ impl Program {
             outlets.extend(traced.iter().map(|(_, outlet)| outlet));
             model.select_output_outlets(&outlets)?;
             let names: Vec<String> = traced.iter().map(|&(name, _)| name.to_owned()).collect();
+            probe::at(|| "the optimisation of the graph");
             Ok((model.into_optimized()?.into_runnable()?, names))
         });
         let (runnable, traced) =
             compiled.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
+        sizes::check_known(&runnable)?;
         let program = Self { logits_shape: concrete(&runnable, 0)?, runnable, feeds, traced };
         program.check_states(source)?;
         Ok(program)
@@ -151,7 +156,7 @@ impl Program {
     pub(super) fn run(&self, ids: &[TokenId], state: &[f32]) -> Result<Outputs, String> {
         guarded(|| {
             let inputs = self.feeds.iter().map(|feed| feed.value(ids, state));
-            let outputs = self.runnable.run(inputs.collect::<TractResult<_>>()?)?;
+            let outputs = run_each(&self.runnable, inputs.collect::<TractResult<_>>()?)?;
             let (states, others) = outputs[1..].split_at(outputs.len() - 1 - self.traced.len());
             let mut next = Vec::with_capacity(state.len());
             for output in states {
@@ -185,6 +190,14 @@ impl Feed {
         };
         Ok(tensor.into_tvalue())
     }
+}
+
+/// A run in a fresh state, which says what it runs if this process is a child that tries the graph.
+fn run_each(runnable: &Arc<TypedRunnableModel>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    SimpleState::new(runnable)?.run_plan_with_eval(inputs, |context, state, node, inputs| {
+        probe::at(|| sizes::named(&node.name, &node.op.name()));
+        plan::eval(context, state, node, inputs)
+    })
 }
 
 /// What each input is fed. The values of states follow each other in the order of the inputs.
