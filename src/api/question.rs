@@ -101,6 +101,11 @@ pub struct Candidate {
     pub id: Option<u32>,
     /// The ids of the candidate's tokens.
     pub tokens: Vec<u32>,
+    /// Whether a word of the candidate is not in the vocabulary: `prob` is then computed with the probability of the unknown
+    /// token, which is that of all unknown words together.
+    pub unknown: bool,
+    /// The number of such words.
+    pub unknown_count: usize,
     /// The joint probability of the candidate's tokens.
     pub prob: f64,
     /// The natural logarithm of `prob`; null for a candidate that was filtered out.

@@ -37,7 +37,11 @@ pub struct Session {
 #[schema(example = json!({"text": "the old man and", "next": {"top_k": 3}}))]
 pub struct CreateSessionRequest {
     /// The session's id. If absent, the header `x-session-id` or else a random id.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^(\.{0,2}[A-Za-z0-9_:-][A-Za-z0-9._:-]*|\.{3}[A-Za-z0-9._:-]*)$"
+    )]
     pub id: Option<String>,
     /// What the session reads first.
     #[serde(flatten)]
@@ -65,7 +69,7 @@ pub struct Lifetime {
 
 fields!(Lifetime { ttl_seconds });
 
-/// The longest id of a session, in characters.
+/// The longest id of a session, in characters. The ids `.` and `..` are not accepted, because clients remove them from a path.
 pub const SESSION_ID_LENGTH_MAX: usize = 128;
 
 /// A session that was created.
@@ -127,7 +131,11 @@ fields!(Expectation { expected_position });
 #[schema(example = json!({"id": "what-if"}))]
 pub struct ForkRequest {
     /// The id of the copy. If absent, a random id.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^(\.{0,2}[A-Za-z0-9_:-][A-Za-z0-9._:-]*|\.{3}[A-Za-z0-9._:-]*)$"
+    )]
     pub id: Option<String>,
     /// How long the copy lives.
     #[serde(flatten)]

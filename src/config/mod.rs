@@ -26,7 +26,7 @@ pub use http::HttpOptions;
 pub use limits::Limits;
 pub use sessions::{Evict, SessionOptions};
 pub use table::markdown_table;
-pub use values::Bytes;
+pub use values::{Bytes, ENTRIES_MAX};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::WeightsType;

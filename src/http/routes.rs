@@ -17,7 +17,9 @@ use crate::api::error::ErrorCode;
 /// The whole service as a router: routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
     let admission = from_fn_with_state(app.clone(), layers::admission);
-    let (router, _) = always().merge(admitted().layer(admission)).split_for_parts();
+    let admitted = admitted();
+    let accepted = from_fn_with_state(layers::Accepted::by(admitted.get_openapi()), layers::accepted);
+    let (router, _) = always().merge(admitted.layer(accepted).layer(admission)).split_for_parts();
     assemble(router, &app)
 }
 

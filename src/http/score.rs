@@ -12,6 +12,7 @@ use super::app::App;
 use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Body, Path, Query, UseCases};
+use super::layers::refuse_query;
 use crate::api::score::{ScoreRequest, ScoreResponse, ScoreTextQuery, SessionScoreRequest};
 use crate::service::TextScorer;
 
@@ -30,6 +31,7 @@ pub(super) async fn score(
     request: Request,
 ) -> ApiResult<Json<ScoreResponse>> {
     if !is_plain_text(&request) {
+        refuse_query(&request)?;
         let Body(request) = Body::<ScoreRequest>::from_request(request, &app).await?;
         return Ok(Json(service.score(request).await?));
     }

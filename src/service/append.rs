@@ -43,7 +43,9 @@ impl Service {
             position,
             token_count: prepared.tokens.len(),
             unknown_count: prepared.unknown_count,
-            logprob: scored.as_ref().map(|scored| scored.logprobs.iter().flatten().sum()),
+            logprob: scored
+                .as_ref()
+                .map(|scored| scored.logprobs.iter().flatten().fold(0.0, |sum, logprob| sum + logprob)),
             token_logprobs: scored.map(|scored| scored.tokens(served, &before)),
             next,
         })

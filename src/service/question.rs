@@ -90,7 +90,9 @@ impl Asked {
         let candidates = question.candidates.into_iter().zip(query.candidates).zip(answer.candidates);
         Ok(Distribution {
             distribution: answer.distribution.into_iter().map(ranked_token).collect(),
-            candidates: candidates.map(|((word, tokens), answer)| candidate(word, &tokens, answer)).collect(),
+            candidates: candidates
+                .map(|((word, tokens), answer)| candidate(served, Weighed { word, tokens: &tokens, answer }))
+                .collect(),
             entropy: answer.entropy,
             top_mass: answer.top_mass,
             logsumexp: answer.logsumexp,
@@ -100,15 +102,26 @@ impl Asked {
     }
 }
 
-fn candidate(word: Word, tokens: &[TokenId], answer: CandidateAnswer) -> Candidate {
+/// A candidate and what the engine has found out about it.
+struct Weighed<'a> {
+    word: Word,
+    tokens: &'a [TokenId],
+    answer: CandidateAnswer,
+}
+
+fn candidate(served: &Served, Weighed { word, tokens, answer }: Weighed<'_>) -> Candidate {
     let (text, id) = match word {
         Word::Text(text) => (Some(text), None),
         Word::Id(id) => (None, Some(id)),
     };
+    let unk = served.tokenizer.unk();
+    let unknown_count = tokens.iter().filter(|&&token| Some(token) == unk).count();
     Candidate {
         text,
         id,
         tokens: tokens.to_vec(),
+        unknown: unknown_count > 0,
+        unknown_count,
         prob: libm::exp(answer.logprob),
         logprob: finite(answer.logprob),
         rank: answer.rank,

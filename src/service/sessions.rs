@@ -37,7 +37,7 @@ impl Service {
         let id = id.as_deref().map(SessionId::parse).transpose()?;
         let on_existing = if replace { OnExisting::Replace } else { OnExisting::Refuse };
         if let Some(id) = &id {
-            self.sessions.check_free(id, on_existing)?;
+            self.sessions.check_free(id, on_existing).map_err(or_replace)?;
         }
         let target = self.model_target(prompt.model.as_deref())?;
         let served = target.served();
@@ -58,7 +58,8 @@ impl Service {
         let snapshot = end_of(&mut result)?;
         let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose()?;
         let session =
-            self.add_session(NewSession { id, model: served.name.clone(), snapshot, ttl, on_existing })?;
+            self.add_session(NewSession { id, model: served.name.clone(), snapshot, ttl, on_existing });
+        let session = session.map_err(or_replace)?;
         Ok(CreatedSession { session, unknown_count: prepared.unknown_count, next })
     }
 
@@ -142,6 +143,16 @@ impl Service {
                 Err(Error::invalid("ttl_seconds", message))
             }
         }
+    }
+}
+
+/// Says what a creation can do about an id that is taken, unlike a fork.
+fn or_replace(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::SessionExists => {
+            Error { message: format!("{}, or `replace` must be true", error.message), ..error }
+        }
+        _ => error,
     }
 }
 

@@ -17,7 +17,7 @@ impl Service {
     /// # Errors
     /// Unknown model; text too long; an unknown word where the model has no unknown token.
     pub async fn tokenize(&self, request: TokenizeRequest) -> Result<TokenizeResponse> {
-        let served = self.catalog.get(request.model.as_deref())?;
+        let served = self.named_model(request.model.as_deref())?;
         let prepared = self.prepare_text(served, request.text, "text").await?;
         Ok(TokenizeResponse {
             tokens: prepared.tokens.to_vec(),
@@ -31,7 +31,7 @@ impl Service {
     /// # Errors
     /// Unknown model; a token out of range; too many tokens.
     pub async fn detokenize(&self, request: DetokenizeRequest) -> Result<DetokenizeResponse> {
-        let served = self.catalog.get(request.model.as_deref())?;
+        let served = self.named_model(request.model.as_deref())?;
         let prepared = self.prepare(served, TextOrIds::Ids(request.tokens), "tokens").await?;
         Ok(DetokenizeResponse { text: served.tokenizer.decode(&prepared.tokens) })
     }

@@ -137,9 +137,7 @@ impl Table {
             Some(session) if session.busy == Busy::Leased => Err(busy(id)),
             Some(_) if on_existing == OnExisting::Replace => Ok(()),
             Some(_) => {
-                let message = format!(
-                    "session `{id}` exists already, expected an id that is free, or to create with `replace`"
-                );
+                let message = format!("session `{id}` already exists; the id of a new session must be free");
                 Err(Error::new(ErrorKind::SessionExists, message).at("id"))
             }
         }

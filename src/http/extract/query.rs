@@ -8,7 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::reading::refused;
+use crate::api::complaint::refused;
 use crate::http::app::App;
 use crate::http::error::{ApiError, ApiResult};
 
@@ -28,8 +28,8 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Query<T> {
 
 fn explain(rejection: &QueryRejection) -> ApiError {
     match rejection.source().and_then(complaint) {
-        Some(complaint) => refused(complaint.path(), &complaint.inner().to_string()),
-        None => refused(&".", &rejection.body_text()),
+        Some(complaint) => refused(&complaint.path().to_string(), &complaint.inner().to_string()).into(),
+        None => refused(".", &rejection.body_text()).into(),
     }
 }
 

@@ -1,29 +1,41 @@
 //! Serde's complaints as errors of the API: which value, what was found, what is accepted.
 
-use std::fmt::Display;
+use serde_json::error::Category;
 
-use crate::api::error::ErrorCode;
-use crate::http::error::ApiError;
+use super::error::{ErrorCode, ErrorDetail};
 
 /// The error for a value that was understood as JSON (or a query string) but is not what the request's type accepts.
 ///
 /// `path` is where it lies, `.` being the whole; `complaint` is serde's.
-pub(super) fn refused(path: &impl Display, complaint: &str) -> ApiError {
-    let path = path.to_string();
+pub fn refused(path: &str, complaint: &str) -> ErrorDetail {
     if let Some(field) = between(complaint, "unknown field `", "`") {
         let known = complaint.split_once(", expected one of ").map_or("none", |(_, known)| known);
         let message = format!("unknown field `{field}`; the fields are {known}");
-        return ApiError::new(ErrorCode::UnknownField, message).at(joined(&path, field));
+        return ErrorDetail::new(ErrorCode::UnknownField, message).at(joined(path, field));
     }
     if let Some(field) = between(complaint, "duplicate field `", "`") {
         let message = format!("`{field}` is given twice; it is accepted once");
-        return ApiError::new(ErrorCode::InvalidValue, message).at(joined(&path, field));
+        return ErrorDetail::new(ErrorCode::InvalidValue, message).at(joined(path, field));
     }
     let message = in_plain_words(complaint);
-    match path.as_str() {
-        "." => ApiError::new(ErrorCode::InvalidValue, message),
-        _ => ApiError::new(ErrorCode::InvalidValue, format!("`{path}`: {message}")).at(path),
+    match path {
+        "." => ErrorDetail::new(ErrorCode::InvalidValue, message),
+        _ => ErrorDetail::new(ErrorCode::InvalidValue, format!("`{path}`: {message}")).at(path),
     }
+}
+
+/// What serde complains about in a value; `None` if the text is not JSON at all.
+pub fn complaint(error: &serde_json::Error) -> Option<String> {
+    let complaint = error.to_string();
+    let complaint = complaint.strip_suffix(&place(error)).unwrap_or(&complaint);
+    // A literal like 1e999 is JSON by its grammar: it is the value that nothing can hold.
+    let is_of_value = error.classify() == Category::Data || complaint == "number out of range";
+    is_of_value.then(|| complaint.to_owned())
+}
+
+/// The end of the error's text, which says where in the document it was found.
+fn place(error: &serde_json::Error) -> String {
+    format!(" at line {} column {}", error.line(), error.column())
 }
 
 /// The path of `field` in the object at `parent`.
@@ -42,10 +54,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
 fn in_plain_words(complaint: &str) -> String {
     let Some((found, expected)) = complaint.rsplit_once(", expected ") else { return complaint.to_owned() };
     let expected = match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
-        sequence if sequence.starts_with("a sequence") => "a list",
         other => other,
     };
     format!("{found}, expected {expected}")
