@@ -46,12 +46,13 @@ impl Tokenizer {
                 "`pattern` is set although `kind` is `{kind}`; it is accepted only with `word`"
             )));
         }
-        let rules = Rules::new(spec)?;
         let (scheme, vocabulary, own_unk) = match spec.kind {
             TokenizerKind::Whitespace => (Scheme::Whitespace, Vocabulary::parse(file)?, None),
             TokenizerKind::Char => (Scheme::Char, Vocabulary::parse(file)?, None),
             TokenizerKind::Word => {
-                (Scheme::Word(Pattern::new(spec.pattern.as_deref())?), Vocabulary::parse(file)?, None)
+                let pattern = Pattern::new(spec.pattern.as_deref())?
+                    .with_literal(spec.unk.as_deref().unwrap_or_default());
+                (Scheme::Word(pattern), Vocabulary::parse(file)?, None)
             }
             TokenizerKind::HuggingFace => {
                 let (scheme, vocabulary) = HuggingFace::parse(file)?;
@@ -59,6 +60,11 @@ impl Tokenizer {
                 (Scheme::HuggingFace(Box::new(scheme)), vocabulary, own_unk)
             }
         };
+        let literal = match &scheme {
+            Scheme::Word(pattern) => pattern.literal(),
+            _ => None,
+        };
+        let rules = Rules::new(spec, literal)?;
         let special = |key: &str, entry: &Option<String>| match entry {
             None => Ok(None),
             Some(entry) => vocabulary.id_of(entry).map(Some).ok_or_else(|| {
