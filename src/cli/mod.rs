@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. The exit code is 0, 1 for a failure, or 64 for wrong usage or configuration.
 
+mod bench;
 mod failure;
 mod generate;
 mod healthcheck;
@@ -49,6 +50,8 @@ enum Command {
     Tokenize(tokenize::TokenizeArgs),
     /// Print what is understood of a model folder or file
     Inspect(inspect::InspectArgs),
+    /// Measure how long a step and a prompt take on this machine
+    Bench(bench::BenchArgs),
     /// Check whether a running server is ready; exit with 0 if it is
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -86,6 +89,7 @@ impl Command {
             Self::Score(args) => score::run(&args),
             Self::Tokenize(args) => tokenize::run(&args),
             Self::Inspect(args) => inspect::run(&args),
+            Self::Bench(args) => bench::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
         }
     }

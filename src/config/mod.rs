@@ -26,7 +26,7 @@ pub use http::HttpOptions;
 pub use limits::Limits;
 pub use sessions::{Evict, SessionOptions};
 pub use table::markdown_table;
-pub use values::{Bytes, ENTRIES_MAX};
+pub use values::{Bytes, ENTRIES_MAX, duration, weights_type};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::WeightsType;
@@ -54,7 +54,7 @@ pub struct Config {
     pub strict: bool,
 
     /// The type that weights are held in; by default the one in the manifest, or else `as-stored`
-    #[arg(long, value_name = "TYPE", value_parser = values::weights_type())]
+    #[arg(long, value_name = "TYPE", value_parser = weights_type())]
     pub weights: Option<WeightsType>,
 
     /// The address to listen on; port 0 picks a free port

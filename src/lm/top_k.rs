@@ -74,18 +74,18 @@ fn places(logits: &[f32], first: usize, bound: f32) -> impl Iterator<Item = Plac
 }
 
 /// A token's place in the order, as one integer, so that a comparison is one instruction. Smaller is more likely.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u64);
 
 impl Place {
-    fn new(logit: f32, token: TokenId) -> Self {
+    pub(crate) fn new(logit: f32, token: TokenId) -> Self {
         // Adding zero gives -0.0 and 0.0 the same bits. Positive numbers have the order of their bits, negative ones the reverse.
         let bits = (logit + 0.0).to_bits();
         let rising = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Self(u64::from(!rising) << 32 | u64::from(token))
     }
 
-    fn token(self) -> TokenId {
+    pub(crate) fn token(self) -> TokenId {
         self.0 as TokenId
     }
 }

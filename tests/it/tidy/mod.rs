@@ -67,6 +67,8 @@ const ARROWS: &[Arrow] = &[
     // The edge carries the contract.
     ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "clock", "config", "error"]),
+    // It runs a model without the service, as an engine does.
+    ("cli/bench", &["catalog", "clock", "config", "kernels", "lm", "error"]),
     // It describes files that the service may not be able to load.
     ("cli/inspect", &["api", "service", "catalog", "onnx", "kernels", "lm", "config"]),
     ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),
