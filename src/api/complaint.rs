@@ -10,7 +10,8 @@ use super::error::{ErrorCode, ErrorDetail};
 pub fn refused(path: &str, complaint: &str) -> ErrorDetail {
     if let Some(field) = between(complaint, "unknown field `", "`") {
         let known = complaint.split_once(", expected one of ").map_or("none", |(_, known)| known);
-        let message = format!("unknown field `{field}`; the fields are {known}");
+        let hint = meant(field, known);
+        let message = format!("unknown field `{field}`{hint}; the fields are {known}");
         return ErrorDetail::new(ErrorCode::UnknownField, message).at(joined(path, field));
     }
     if let Some(field) = between(complaint, "duplicate field `", "`") {
@@ -22,6 +23,24 @@ pub fn refused(path: &str, complaint: &str) -> ErrorDetail {
         "." => ErrorDetail::new(ErrorCode::InvalidValue, message),
         _ => ErrorDetail::new(ErrorCode::InvalidValue, format!("`{path}`: {message}")).at(path),
     }
+}
+
+/// What other servers call the fields of this one.
+const OTHER_NAMES: [(&str, &[&str]); 6] = [
+    ("text", &["prompt", "input", "inputs"]),
+    ("max_tokens", &["n_predict", "max_new_tokens", "max_length", "max_completion_tokens"]),
+    ("stop", &["stop_sequences", "stop_strings", "stopping_strings"]),
+    ("top_logprobs", &["logprobs", "n_probs"]),
+    ("banned", &["bad_words", "bad_words_ids"]),
+    ("texts", &["prompts"]),
+];
+
+/// A question whether another field was meant, if one of the `known` has a name that is mistaken for `field`.
+fn meant(field: &str, known: &str) -> String {
+    let names =
+        OTHER_NAMES.iter().filter(|(_, others)| others.contains(&field)).map(|(name, _)| format!("`{name}`"));
+    let mut meant = names.filter(|name| known.contains(name.as_str()));
+    meant.next().map_or(String::new(), |name| format!(" (did you mean {name}?)"))
 }
 
 /// What serde complains about in a value; `None` if the text is not JSON at all.
@@ -58,4 +77,20 @@ fn in_plain_words(complaint: &str) -> String {
         other => other,
     };
     format!("{found}, expected {expected}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_another_server_is_understood_where_this_one_has_its_like() {
+        let message =
+            |known: &str| refused(".", &format!("unknown field `prompt`, expected one of {known}")).message;
+        assert_eq!(
+            message("`model`, `text`"),
+            "unknown field `prompt` (did you mean `text`?); the fields are `model`, `text`"
+        );
+        assert_eq!(message("`tokens`"), "unknown field `prompt`; the fields are `tokens`");
+    }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, SchemaType, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 
 use super::fields;
 use super::value::{Range, entries, field_values};
@@ -74,6 +76,63 @@ impl Visitor<'_> for WordOrId {
     }
 }
 
+/// A list of strings, or a single one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Strings {
+    /// A single string.
+    One(String),
+    /// A list.
+    Many(Vec<String>),
+}
+
+impl Default for Strings {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Strings {
+    /// The strings as a list.
+    pub fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(string) => vec![string],
+            Self::Many(strings) => strings,
+        }
+    }
+
+    /// A list or a string in one schema, in which limits of the list and of its entries can be written.
+    pub(super) fn described() -> RefOr<Schema> {
+        let string = ObjectBuilder::new().schema_type(Type::String);
+        let either = SchemaType::from_iter([Type::Array, Type::String]);
+        ArrayBuilder::new().items(string).schema_type(either).into()
+    }
+}
+
+impl<'de> Deserialize<'de> for Strings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StringOrList)
+    }
+}
+
+struct StringOrList;
+
+impl<'de> Visitor<'de> for StringOrList {
+    type Value = Strings;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list of strings")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Strings, E> {
+        Ok(Strings::One(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Strings, A::Error> {
+        entries(list).map(Strings::Many)
+    }
+}
+
 /// A text, or the ids of its tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
@@ -92,7 +151,7 @@ impl<'de> Deserialize<'de> for TextOrIds {
     }
 }
 
-field_values!(Word, TextOrIds);
+field_values!(Word, Strings, TextOrIds);
 
 struct Either;
 

@@ -95,9 +95,11 @@ pub struct ListSessionsQuery {
     pub limit: Option<usize>,
     /// The last id of the page before.
     pub after: Option<String>,
+    /// Lists only the sessions of this model.
+    pub model: Option<String>,
 }
 
-fields!(ListSessionsQuery { limit, after });
+fields!(ListSessionsQuery { limit, after, model });
 
 impl ListSessionsQuery {
     /// The `limit` of a request that gives none.
@@ -113,6 +115,9 @@ pub struct SessionList {
     pub data: Vec<Session>,
     /// Whether there are more sessions after these.
     pub has_more: bool,
+    /// The `after` of the next page. Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<String>,
 }
 
 /// What a write expects of its session.

@@ -20,6 +20,10 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "16777216", value_parser = count())]
     pub max_prompt_tokens: usize,
 
+    /// Maximum number of tokens of a text that `tokenize` lists with their texts and places
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = count())]
+    pub max_pieces: usize,
+
     /// Maximum number of tokens listed in one distribution
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
     pub max_top_k: usize,

@@ -21,7 +21,8 @@ use crate::service::TextScorer;
 /// The log-probability of each text, and what follows from it: perplexities and bits per token, character and byte.
 ///
 /// With `content-type: text/plain`, the body is one text of any length. It is read and scored in pieces, so that neither
-/// `--max-body` nor the memory limits it; with `token_logprobs`, `--max-text` does. Its options are in the query string.
+/// `--max-body` nor the memory limits it; with `token_logprobs`, `--max-text` does. Its options are in the query string. The
+/// `--request-timeout` ends a text that makes no progress, however long it is.
 #[utoipa::path(post, path = "/v1/score", operation_id = "score", tag = "scoring", params(QueryOf<ScoreTextQuery>),
     request_body(content((ScoreRequest = "application/json"), (String = "text/plain"))),
     responses((status = 200, description = "The scores", body = ScoreResponse)))]

@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use super::Service;
 use super::bounds::Bound;
 use super::failure::detail;
+use super::input::Use;
 use super::target::{Target, check_context};
 use crate::api::error::{ErrorBody, ErrorDetail};
 use crate::api::independent::Independent;
@@ -75,7 +76,7 @@ impl Service {
     async fn next_at(&self, target: Target, request: SessionNextRequest) -> Result<NextResponse> {
         let SessionNextRequest { prompt, question } = request;
         let served = target.served();
-        let prepared = self.prepare_prompt(served, prompt).await?;
+        let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         target.check_context(prepared.tokens.len())?;
         let asked = self.check_question(served, question, "")?;
         let start = self.open(&target)?;

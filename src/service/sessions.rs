@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Service;
 use super::bounds::Bound;
+use super::input::Use;
 use super::target::start_of;
 use super::work::end_of;
 use crate::api::sessions::{
@@ -41,7 +42,7 @@ impl Service {
         }
         let target = self.model_target(prompt.model.as_deref())?;
         let served = target.served();
-        let prepared = self.prepare_prompt(served, prompt).await?;
+        let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
         if asked.is_some() {
             target.check_context(prepared.tokens.len())?;
@@ -73,11 +74,35 @@ impl Service {
         let max = self.config.sessions.sessions_page_max;
         let limit = query.limit.unwrap_or(ListSessionsQuery::LIMIT_DEFAULT.min(max));
         Bound { param: "limit", max, option: "--sessions-page-max" }.number_above_0(limit)?;
-        let mut sessions = self.sessions.list(after.as_ref(), limit + 1);
+        let model = query.model.as_deref().map(|name| self.named_model(Some(name))).transpose()?;
+        let mut sessions = self
+            .page_of_sessions(after, limit + 1, |info| model.is_none_or(|model| *model.name == *info.model));
         let has_more = sessions.len() > limit;
         sessions.truncate(limit);
+        let next_after = sessions.last().filter(|_| has_more).map(|last| last.id.to_string());
         let data = sessions.into_iter().map(described).collect();
-        Ok(SessionList { object: "list", data, has_more })
+        Ok(SessionList { object: "list", data, has_more, next_after })
+    }
+
+    /// At most `limit` sessions after `after` that are `wanted`. They are looked at in pages, so that the table is not locked for long.
+    fn page_of_sessions(
+        &self,
+        mut after: Option<SessionId>,
+        limit: usize,
+        wanted: impl Fn(&SessionInfo) -> bool,
+    ) -> Vec<SessionInfo> {
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let page = self.sessions.list(after.as_ref(), limit);
+            let is_last = page.len() < limit;
+            after = page.last().map(|last| last.id.clone());
+            found.extend(page.into_iter().filter(&wanted));
+            if is_last {
+                break;
+            }
+        }
+        found.truncate(limit);
+        found
     }
 
     /// The session `id`. Looking at it is no use of it.

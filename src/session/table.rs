@@ -207,7 +207,7 @@ impl Table {
 
     fn full(&self, limits: &SessionLimits, bytes: usize) -> Error {
         let message = format!(
-            "no room for a session of {bytes} bytes: {} of {} sessions, {} of {} bytes, {} busy",
+            "no room for a session of {bytes} bytes: {} of {} sessions (`--sessions-max`), {} of {} bytes (`--sessions-max-bytes`), {} busy",
             self.sessions.len(),
             limits.sessions_max,
             self.bytes,

@@ -168,7 +168,7 @@ impl Replacements {
                 return Err(Error::load(format!("`replace` has the key `{}` twice", escape_invisible(key))));
             }
         }
-        for literal in literal {
+        if let Some(literal) = literal {
             values.entry(literal.to_owned()).or_insert_with(|| literal.to_owned());
         }
         let mut keys: Vec<&str> = values.keys().map(String::as_str).collect();
