@@ -117,6 +117,12 @@ impl ErrorDetail {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { message: message.into(), kind: code.kind(), param: None, code }
     }
+
+    /// The same failure, naming the value at fault.
+    pub fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
 }
 
 impl ErrorCode {

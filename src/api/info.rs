@@ -42,6 +42,8 @@ pub struct LimitsInfo {
     pub max_text_bytes: usize,
     /// `--max-prompt-tokens`
     pub max_prompt_tokens: usize,
+    /// `--max-pieces`
+    pub max_pieces: usize,
     /// `--max-tokens`
     pub max_tokens: usize,
     /// `--max-top-k`

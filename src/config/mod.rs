@@ -28,7 +28,7 @@ pub use limits::Limits;
 pub use loading::LoadingOptions;
 pub use sessions::{Evict, SessionOptions};
 pub use table::markdown_table;
-pub use values::{Bytes, duration, weights_type};
+pub use values::{Bytes, ENTRIES_MAX, duration, weights_type};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{LoadOptions, WeightsType};

@@ -103,6 +103,14 @@ pub(super) fn count() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..=1 << 40)
 }
 
+/// A maximum number of entries in a list of a request, which is at most [`ENTRIES_MAX`].
+pub(super) fn entries() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..=ENTRIES_MAX as u64)
+}
+
+/// The longest list that a request is read into.
+pub const ENTRIES_MAX: usize = 1 << 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -78,7 +78,10 @@ impl Pool {
             return Err(Error::new(ErrorKind::Draining, "the service is stopping and takes no new work"));
         }
         let stats = self.stats();
-        let message = format!("the queue is full: {} jobs wait and {} run", stats.waiting, stats.running);
+        let message = format!(
+            "the queue is full: {} jobs wait and {} run; `--queue-max` and `--queue-bytes-max` limit what waits",
+            stats.waiting, stats.running
+        );
         Err(Error::new(ErrorKind::QueueFull, message))
     }
 

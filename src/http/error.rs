@@ -38,8 +38,8 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// The header that OpenAI's clients obey before their own judgement.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// Where a session stands after a write that failed on the way.
-const SESSION_POSITION: HeaderName = HeaderName::from_static("x-session-position");
+/// Where the session of an answer stands.
+pub(super) const SESSION_POSITION: HeaderName = HeaderName::from_static("x-session-position");
 
 /// What a proxy logs when the client has gone; nobody reads it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;

@@ -28,6 +28,7 @@ fn limits(config: &Config) -> LimitsInfo {
         max_body_bytes: http.max_body.0,
         max_text_bytes: limits.max_text.0,
         max_prompt_tokens: limits.max_prompt_tokens,
+        max_pieces: limits.max_pieces,
         max_tokens: limits.max_tokens,
         max_top_k: limits.max_top_k,
         max_candidates: limits.max_candidates,

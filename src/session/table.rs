@@ -147,9 +147,7 @@ impl Table {
             Some(session) if session.busy == Busy::Leased => Err(busy(id)),
             Some(_) if on_existing == OnExisting::Replace => Ok(()),
             Some(_) => {
-                let message = format!(
-                    "session `{id}` exists already, expected an id that is free, or to create with `replace`"
-                );
+                let message = format!("session `{id}` already exists; the id of a new session must be free");
                 Err(Error::new(ErrorKind::SessionExists, message).at("id"))
             }
         }
@@ -209,7 +207,7 @@ impl Table {
 
     fn full(&self, limits: &SessionLimits, bytes: usize) -> Error {
         let message = format!(
-            "no room for a session of {bytes} bytes: {} of {} sessions, {} of {} bytes, {} busy",
+            "no room for a session of {bytes} bytes: {} of {} sessions (`--sessions-max`), {} of {} bytes (`--sessions-max-bytes`), {} busy",
             self.sessions.len(),
             limits.sessions_max,
             self.bytes,

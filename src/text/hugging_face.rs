@@ -147,7 +147,7 @@ impl HuggingFace {
             return Err(builder.unknown_word(dropped));
         }
         for (&token, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
-            builder.token(token, line.start + start..line.start + end);
+            builder.token(token, line.start + start..line.start + end)?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ mod utf8;
 mod vocabulary;
 
 pub use decoder::{Decoder, Piece};
-pub use encoding::Encoding;
+pub use encoding::{Encoding, Wanted};
 pub(crate) use escape::escape_invisible;
 pub use spec::{DEFAULT_PATTERN, TokenizerKind, TokenizerSpec};
 pub use stop::{Passed, StopStrings};

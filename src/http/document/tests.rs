@@ -238,11 +238,13 @@ fn configured_limits_are_those_of_this_server() {
     let next = |name| property(&document, "NextRequest", name);
     assert_eq!((&next("top_k")["maximum"], &next("candidates")["maxItems"]), (&json!(7), &json!(8)));
     assert_eq!(next("text")["maxLength"], json!(1234));
+    assert_eq!(next("top_k")["default"], json!(7), "a default is not above the limit");
     let generate = |name| property(&document, "GenerateRequest", name);
     assert_eq!(
         (&generate("stop")["maxItems"], &generate("stop")["items"]["maxLength"]),
         (&json!(3), &json!(9))
     );
+    assert_eq!(generate("stop")["maxLength"], json!(9), "a single string is a list of one");
     assert_eq!(generate("timeout_ms")["maximum"], json!(5000));
     assert_eq!(property(&document, "CreateSessionRequest", "ttl_seconds")["maximum"], json!(1.5));
     let parameters = document["paths"]["/v1/sessions"]["get"]["parameters"].as_array().unwrap();

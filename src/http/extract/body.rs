@@ -8,10 +8,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 use tokio::time::timeout;
 
-use super::reading::refused;
+use crate::api::complaint::{complaint, refused};
 use crate::api::error::ErrorCode;
 use crate::config::Bytes as ByteCount;
 use crate::http::app::App;
@@ -96,18 +95,14 @@ fn too_large(max: ByteCount) -> ApiError {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| classify(&error.path().clone(), &error.into_inner()))?;
-    reader.end().map_err(|error| classify(&".", &error))?;
+        .map_err(|error| classify(&error.path().to_string(), &error.into_inner()))?;
+    reader.end().map_err(|error| classify(".", &error))?;
     Ok(value)
 }
 
-fn classify(path: &impl std::fmt::Display, error: &serde_json::Error) -> ApiError {
-    let position = format!(" at line {} column {}", error.line(), error.column());
-    let complaint = error.to_string();
-    let complaint = complaint.strip_suffix(&position).unwrap_or(&complaint);
-    // A literal like 1e999 is JSON by its grammar: it is the value that nothing can hold.
-    if error.classify() == Category::Data || complaint == "number out of range" {
-        return refused(path, complaint);
+fn classify(path: &str, error: &serde_json::Error) -> ApiError {
+    match complaint(error) {
+        Some(complaint) => refused(path, &complaint).into(),
+        None => ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {error}")),
     }
-    ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {complaint}{position}"))
 }

@@ -4,7 +4,6 @@ mod accept;
 mod body;
 mod path;
 mod query;
-mod reading;
 
 use std::sync::Arc;
 

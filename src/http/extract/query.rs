@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::reading::refused;
+use crate::api::complaint::refused;
 use crate::api::error::ErrorCode;
 use crate::http::app::App;
 use crate::http::error::{ApiError, ApiResult, caused_by};
@@ -57,8 +57,8 @@ fn hexadecimal(digits: &[u8]) -> Option<u8> {
 
 fn explain(rejection: &QueryRejection) -> ApiError {
     match caused_by::<Complaint>(rejection) {
-        Some(complaint) => refused(complaint.path(), &complaint.inner().to_string()),
-        None => refused(&".", &rejection.body_text()),
+        Some(complaint) => refused(&complaint.path().to_string(), &complaint.inner().to_string()).into(),
+        None => refused(".", &rejection.body_text()).into(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What happens to every request, as one list.
 
+mod accepted;
 mod admission;
 mod cors;
 mod encoding;
@@ -18,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+pub(super) use accepted::{Accepted, accepted, refuse_query};
 pub(super) use admission::admission;
 pub(super) use session_id::session_id;
 

@@ -328,7 +328,7 @@ fn a_failure_is_reported_in_one_line() {
         (64, &["bench", "--model", "words", "--batch", "0"], "--batch"),
         (64, &["next", "--model", ".", "a"], "`letters`, `words`"),
         (64, &["generate", "--model", "words", "--temperature", "-1"], "`temperature` is -1"),
-        (64, &["generate", "--model", "words", "--max-tokens", "0"], "`max_tokens` is 0"),
+        (64, &["generate", "--model", "words", "--top-p", "0"], "`top_p` is 0"),
         (64, &["score", "--model", "letters", "dragon", "--add-eos"], "add_eos"),
     ] {
         let message = folders.run(args).failed(code);
