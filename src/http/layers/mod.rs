@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state, map_request};
+use axum::middleware::{from_fn, from_fn_with_state};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 pub(super) use admission::admission;
 pub(super) use session_id::session_id;
@@ -25,10 +24,7 @@ use super::app::App;
 pub(super) fn wrap(router: Router, app: &Arc<App>) -> Router {
     router.layer(
         ServiceBuilder::new()
-            .layer(map_request(request_id::drop_unfit))
-            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(PropagateRequestIdLayer::x_request_id())
-            .layer(from_fn(request_id::span))
+            .layer(from_fn(request_id::identify))
             .layer(from_fn_with_state(app.clone(), observe::observe))
             .option_layer(cors::cors(&app.config.http.cors_origins))
             .layer(CatchPanicLayer::custom(panic::answer))
