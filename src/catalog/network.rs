@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::folder::{load_tokenizer, read};
 use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
+use super::parallel::{Both, both};
 use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ impl Source<'_> {
         let computed = match &self.manifest.network {
             NetworkSpec::Declared(network) => {
                 let file = read(self.folder, &self.manifest.weights)?;
-                declared(&file, network, options)
+                declared(file, network, options)
             }
             NetworkSpec::Graph(spec) => {
                 let hints = hints(spec, self.tokenizer)?;
@@ -96,10 +97,17 @@ pub(super) fn hints_of_folder(folder: &Path, manifest: &Manifest, spec: &GraphSp
     known.unwrap_or_else(|_| spec.hints(None))
 }
 
-fn declared(file: &[u8], network: &DeclaredNetwork, options: LoadOptions) -> Result<Computed> {
-    let weights = read_weights(file, network)?;
-    let model = Arc::new(Rnn::new(&network.architecture, weights, options)?);
-    let identity = declared_identity(file, network, model.info().effective_dtype);
+/// The file is hashed while its tensors are read, and given up before they are packed.
+fn declared(file: Vec<u8>, network: &DeclaredNetwork, options: LoadOptions) -> Result<Computed> {
+    let hash = || {
+        let mut digest = Digest::default();
+        digest.field(&file);
+        digest
+    };
+    let Both { beside: digest, here: weights } = both(hash, || read_weights(&file, network));
+    drop(file);
+    let model = Arc::new(Rnn::new(&network.architecture, weights?, options)?);
+    let identity = declared_identity(digest, network, model.info().effective_dtype);
     Ok(Computed { model, identity, understanding: None })
 }
 
@@ -142,16 +150,14 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     Ok(())
 }
 
-/// The digest over all that determines the numbers of a network from the safetensors `file`.
-fn declared_identity(file: &[u8], network: &DeclaredNetwork, effective: Dtype) -> String {
+/// The digest over all that determines the numbers of a network: its safetensors file, which `digest` has already, and the rest.
+fn declared_identity(mut digest: Digest, network: &DeclaredNetwork, effective: Dtype) -> String {
     let architecture = &network.architecture;
     let gru_form = match (architecture.cell, architecture.gru_form) {
         (Cell::Gru, GruForm::ResetAfter) => "reset_after",
         (Cell::Gru, GruForm::ResetBefore) => "reset_before",
         _ => "none",
     };
-    let mut digest = Digest::default();
-    digest.field(file);
     digest.field(architecture.cell.name().as_bytes());
     digest.field(gru_form.as_bytes());
     digest.field(if network.tie_weights { b"tied" } else { b"own" });
