@@ -78,7 +78,7 @@ impl BenchArgs {
 
 /// Measures one type of weights after the other, so that one copy of the model is in memory at a time.
 pub(super) fn run(args: &BenchArgs) -> Outcome {
-    let config = Config::from_environment()?;
+    let config = Config::from_environment()?.probed()?;
     let kernel = Kernel::choose(config.engine.kernel.forced())?;
     kernel.make_current();
     let cases = args.cases();
@@ -89,7 +89,7 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
         progress.show(&format!("loading as {}", weights.name()));
         let options =
             LoadOptions { kernel, weights: Some(weights), fold_bytes_max: config.engine.fold_bytes_max() };
-        let served = load_folder(&args.model.folder, options)?;
+        let served = load_folder(&args.model.folder, config.loading(options))?;
         if let Some(same) = measured.iter().find(|held| held.is(&served)) {
             let names = [weights.name(), same.weights.name()];
             progress.suspend(|| {

@@ -11,6 +11,7 @@ mod inspect;
 mod json;
 mod local;
 mod next;
+mod probe;
 mod progress;
 mod score;
 mod serve;
@@ -54,6 +55,9 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Check whether a running server is ready; exit with 0 if it is
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Try one file, within limits of memory and time: what another command runs as its child
+    #[command(hide = true)]
+    Probe(probe::ProbeArgs),
 }
 
 /// Runs the program whose arguments, its name first, are `args`.
@@ -91,6 +95,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(&args),
             Self::Bench(args) => bench::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
+            Self::Probe(args) => probe::run(&args),
         }
     }
 }

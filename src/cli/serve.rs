@@ -20,6 +20,7 @@ use crate::service::Service;
 use crate::telemetry;
 
 pub(super) fn run(config: Config) -> Outcome {
+    let config = config.probed()?;
     // Dropped last: what ends the process is logged too.
     let _log = telemetry::init(config.log, config.log_buffer.0)?;
     let runtime = Builder::new_multi_thread().enable_all().build()?;
