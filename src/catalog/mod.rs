@@ -8,6 +8,7 @@ mod folder;
 mod inspect;
 mod manifest;
 mod network;
+mod parallel;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ impl Catalog {
     /// The default model, where it exists and the operator names none.
     const FAVOURITE: &str = "classics";
 
-    /// Loads what `selection` names.
+    /// Loads what `selection` names, one folder a core at a time.
     ///
     /// # Errors
     /// `Load` when nothing could be loaded, or, if [`Selection::strict`], when anything could not; it names every folder that failed.
@@ -64,8 +65,10 @@ impl Catalog {
     pub fn load(selection: &Selection) -> Result<Self> {
         let mut served = Vec::new();
         let mut failures = Vec::new();
-        for folder in model_folders(&selection.models)? {
-            match load_folder(&folder, selection.loading.clone()) {
+        let folders = model_folders(&selection.models)?;
+        let loaded = parallel::map(&folders, |folder| load_folder(folder, selection.loading.clone()));
+        for (folder, loaded) in folders.into_iter().zip(loaded) {
+            match loaded {
                 Ok(one) => served.push(one),
                 Err(error) => failures.push(Failure { folder, error }),
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::files::{Limit, check, read};
 use super::folder::load_tokenizer;
 use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
+use super::parallel::{Both, both};
 use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -43,7 +44,7 @@ impl Source<'_> {
         let computed = match &self.manifest.network {
             NetworkSpec::Declared(network) => {
                 let file = read(self.folder, &self.manifest.weights, limit)?;
-                declared(&file, network, native)
+                declared(file, network, native)
             }
             NetworkSpec::Graph(spec) => {
                 check(self.folder, &self.manifest.weights, limit)?;
@@ -108,10 +109,17 @@ pub(super) fn hints_of_folder(
     known.unwrap_or_else(|_| spec.hints(None))
 }
 
-fn declared(file: &[u8], network: &DeclaredNetwork, options: LoadOptions) -> Result<Computed> {
-    let weights = read_weights(file, network)?;
-    let model = Arc::new(Rnn::new(&network.architecture, weights, options)?);
-    let identity = declared_identity(file, network, model.info().effective_dtype);
+/// The file is hashed while its tensors are read, and given up before they are packed.
+fn declared(file: Vec<u8>, network: &DeclaredNetwork, options: LoadOptions) -> Result<Computed> {
+    let hash = || {
+        let mut digest = Digest::default();
+        digest.field(&file);
+        digest
+    };
+    let Both { beside: digest, here: weights } = both(hash, || read_weights(&file, network));
+    drop(file);
+    let model = Arc::new(Rnn::new(&network.architecture, weights?, options)?);
+    let identity = declared_identity(digest, network, model.info().effective_dtype);
     Ok(Computed { model, identity, understanding: None })
 }
 
@@ -154,16 +162,14 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     Ok(())
 }
 
-/// The digest over all that determines the numbers of a network from the safetensors `file`.
-fn declared_identity(file: &[u8], network: &DeclaredNetwork, effective: Dtype) -> String {
+/// The digest over all that determines the numbers of a network: its safetensors file, which `digest` has already, and the rest.
+fn declared_identity(mut digest: Digest, network: &DeclaredNetwork, effective: Dtype) -> String {
     let architecture = &network.architecture;
     let gru_form = match (architecture.cell, architecture.gru_form) {
         (Cell::Gru, GruForm::ResetAfter) => "reset_after",
         (Cell::Gru, GruForm::ResetBefore) => "reset_before",
         _ => "none",
     };
-    let mut digest = Digest::default();
-    digest.field(file);
     digest.field(architecture.cell.name().as_bytes());
     digest.field(gru_form.as_bytes());
     digest.field(if network.tie_weights { b"tied" } else { b"own" });

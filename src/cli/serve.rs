@@ -21,7 +21,8 @@ use crate::telemetry;
 
 pub(super) fn run(config: Config) -> Outcome {
     let config = config.probed()?;
-    telemetry::init(config.log);
+    // Dropped last: what ends the process is logged too.
+    let _log = telemetry::init(config.log, config.log_buffer.0)?;
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(config));
     // A signal may have come while models were being loaded: the process does not wait for them.

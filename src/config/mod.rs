@@ -73,6 +73,10 @@ pub struct Config {
     #[arg(long, value_name = "FORMAT", default_value = "pretty")]
     pub log: LogFormat,
 
+    /// Maximum bytes of log lines that wait to be written; beyond it, lines are dropped and counted in `rnnlm_log_lines_dropped_total`
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = values::bytes)]
+    pub log_buffer: Bytes,
+
     /// The scheduler and its threads.
     #[command(flatten)]
     pub engine: EngineOptions,

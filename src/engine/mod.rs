@@ -23,7 +23,7 @@ mod turn;
 
 pub use inbox::{Inbox, InboxLimits};
 pub use job::{At, Ending, Job, RowPlan, Start, Submission, Tag};
-pub use outlet::{Flow, Outlet, Reader, outlet};
+pub use outlet::{Flow, Outlet, Promise, Reader, outlet, promise};
 pub use pool::{Pool, PoolStats, Setup};
 pub use rows::{Feed, Rows};
 pub use turn::{Engine, EngineLimits, Turn};

@@ -31,6 +31,7 @@ pub struct Metrics {
     sessions_bytes: Gauge,
     sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
     closed: Family<ReasonLabel, Counter>,
+    log_lines_dropped: Counter,
 }
 
 impl Metrics {
@@ -55,6 +56,7 @@ impl Metrics {
             sessions_bytes: Gauge::default(),
             sessions_memory: Gauge::default(),
             closed: Family::default(),
+            log_lines_dropped: Counter::default(),
         };
         metrics.register();
         // What has a known set of labels is there from the start, so that a rate can be taken of its first increase.
@@ -126,6 +128,7 @@ impl Metrics {
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads.
     pub fn render(&self) -> String {
+        self.log_lines_dropped.inner().fetch_max(super::log_lines_dropped(), Ordering::Relaxed);
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("writing to a string cannot fail");
         page
@@ -172,6 +175,11 @@ impl Metrics {
             self.sessions_memory.clone(),
         );
         r.register("sessions_closed", "Sessions that have ended", self.closed.clone());
+        r.register(
+            "log_lines_dropped",
+            "Log lines that found no room in the buffer",
+            self.log_lines_dropped.clone(),
+        );
         r.register(
             "build",
             "The version of the program",
@@ -350,6 +358,7 @@ mod tests {
             "rnnlm_sessions_bytes 50",
             "rnnlm_sessions_memory_ratio 0.25",
             r#"rnnlm_sessions_closed_total{reason="evicted"} 1"#,
+            "rnnlm_log_lines_dropped_total 0",
             concat!(r#"rnnlm_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(page.lines().any(|found| found == line), "`{line}` is missing from\n{page}");

@@ -17,7 +17,6 @@ use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 pub(super) use accepted::{Accepted, accepted, refuse_query};
 pub(super) use admission::admission;
@@ -32,10 +31,7 @@ pub(super) fn wrap(router: Router, app: &Arc<App>) -> Router {
     let at_pace = move |request: Request| async move { request.map(|body| paced(body, pace)) };
     router.layer(
         ServiceBuilder::new()
-            .layer(map_request(request_id::drop_unfit))
-            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(PropagateRequestIdLayer::x_request_id())
-            .layer(from_fn(request_id::span))
+            .layer(from_fn(request_id::identify))
             .layer(from_fn_with_state(app.clone(), observe::observe))
             .option_layer(cors::cors(&app.config.http.cors_origins))
             .layer(from_fn(encoding::check))
