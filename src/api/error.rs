@@ -74,6 +74,8 @@ pub enum ErrorCode {
     SessionsFull,
     /// There is no room for another job.
     QueueFull,
+    /// The server has too much to do to finish the request in its time. `retry-after` says when to try again.
+    Overloaded,
     /// The server is still loading its models.
     Loading,
     /// The server is shutting down.
@@ -134,7 +136,7 @@ impl ErrorCode {
             | Self::SessionExpired
             | Self::SessionEvicted => ErrorType::NotFoundError,
             Self::SessionExists | Self::SessionBusy | Self::PositionMismatch => ErrorType::ConflictError,
-            Self::QueueFull => ErrorType::RateLimitError,
+            Self::QueueFull | Self::Overloaded => ErrorType::RateLimitError,
             Self::SessionsFull | Self::Loading | Self::Draining => ErrorType::UnavailableError,
             Self::Timeout | Self::Internal => ErrorType::ServerError,
         }

@@ -57,6 +57,10 @@ impl Metrics {
             closed: Family::default(),
         };
         metrics.register();
+        // A counter whose labels are known exists before the first event, so that its rate is right from the start.
+        for reason in Rejected::ALL {
+            drop(metrics.rejected.get_or_create(&ReasonLabel { reason: reason.name() }));
+        }
         metrics
     }
 
@@ -232,6 +236,8 @@ impl ModelMetrics {
 pub enum Rejected {
     /// Too many jobs, or jobs with too many bytes of tokens, are waiting.
     QueueFull,
+    /// There is too much to do to finish the request in its time.
+    Overloaded,
     /// The table of sessions is full.
     SessionsFull,
     /// The service is still loading its models.
@@ -241,9 +247,13 @@ pub enum Rejected {
 }
 
 impl Rejected {
+    const ALL: [Self; 5] =
+        [Self::QueueFull, Self::Overloaded, Self::SessionsFull, Self::Loading, Self::Draining];
+
     fn name(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
+            Self::Overloaded => "overloaded",
             Self::SessionsFull => "sessions_full",
             Self::Loading => "loading",
             Self::Draining => "draining",
@@ -306,6 +316,8 @@ mod tests {
             "rnnlm_requests_running 2",
             "rnnlm_requests_waiting 4",
             r#"rnnlm_requests_rejected_total{reason="queue_full"} 1"#,
+            r#"rnnlm_requests_rejected_total{reason="overloaded"} 0"#,
+            r#"rnnlm_requests_rejected_total{reason="sessions_full"} 0"#,
             r#"rnnlm_tokens_total{model="m",kind="prompt"} 5"#,
             r#"rnnlm_tokens_total{model="m",kind="generated"} 0"#,
             r#"rnnlm_unknown_tokens_total{model="m"} 1"#,
