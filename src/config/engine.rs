@@ -39,7 +39,7 @@ pub struct EngineOptions {
     pub turn_steps: usize,
 
     /// Maximum work of a turn in which only long prompts and texts run, as a multiple of the step of one row; more uses the processor better, less lets the next short request start sooner
-    #[arg(long, value_name = "STEPS", default_value = "16", value_parser = count())]
+    #[arg(long, value_name = "STEPS", default_value = "4", value_parser = count())]
     pub turn_steps_idle: usize,
 
     /// Time after a stream or a short request for which turns stay small, because another is likely to follow

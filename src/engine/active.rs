@@ -23,8 +23,8 @@ pub(super) struct Active {
     pub(super) rows: Vec<ActiveRow>,
     /// The cost of everything that the request has its rows read.
     pub(super) prompts_cost: u64,
-    /// The turn in which it last ran or was admitted.
-    pub(super) last_turn: u64,
+    /// Its place in the queue of those that want to run; the lowest has waited longest.
+    pub(super) ticket: u64,
     pub(super) deadline: Option<Instant>,
     /// Set when the job is to end before its rows are done.
     ending: Option<Ending>,
@@ -35,7 +35,7 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub(super) fn admit(admitted: Admitted, turn: u64) -> Self {
+    pub(super) fn admit(admitted: Admitted, ticket: u64) -> Self {
         let Admitted { job: submission, figures } = admitted;
         let Submission { name, identity: _, model, start, plans, job, arrived: _, deadline } = submission;
         let places = match start {
@@ -54,7 +54,7 @@ impl Active {
             job,
             rows,
             prompts_cost: 0,
-            last_turn: turn,
+            ticket,
             deadline,
             ending: None,
             lease: None,

@@ -54,7 +54,7 @@ pub(super) fn next_model(active: &[Active], last: Option<&Arc<str>>) -> Option<A
 /// Chooses the rows that run in this turn, and how many tokens each reads.
 ///
 /// The job that has waited longest always runs. If several jobs want to run, each gets at most half of the batch; so do all questions
-/// together beside rows that draw, and the other way round, as far as they need it.
+/// together beside texts that are drawn, and the other way round, as far as the others need it.
 pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &EngineLimits) -> Choice {
     let jobs = longest_waiting_first(active, occasion.model);
     let Some(&first) = jobs.first() else { return Choice { shares: Vec::new(), shorts: 0, cost: 0 } };
@@ -90,11 +90,11 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
     Choice { shares, shorts: count, cost: cost.of(budget.taken) }
 }
 
-/// The jobs of `model` that can run, by rising time of their last turn.
+/// The jobs of `model` that can run, those that have waited longest first.
 fn longest_waiting_first(active: &[Active], model: &str) -> Vec<usize> {
     let mut jobs: Vec<usize> =
         (0..active.len()).filter(|&job| *active[job].name == *model && active[job].runnable()).collect();
-    jobs.sort_by_key(|&job| active[job].last_turn);
+    jobs.sort_by_key(|&job| active[job].ticket);
     jobs
 }
 
@@ -110,16 +110,16 @@ struct Places {
     count: usize,
 }
 
-/// The short rows that get a place, those of the job that has waited longest first. Questions get the first half of the places, rows that
-/// draw the second, and either what the other does not need.
+/// The short rows that get a place, those of the job that has waited longest first. Questions get the first half of the places, texts that
+/// are drawn the second, and either what the other does not need.
 fn mixed(shorts: Vec<Wish>, places: Places) -> Vec<Wish> {
     let Places { first, count } = places;
-    let (mut asked, mut drawn): (Vec<Wish>, Vec<Wish>) =
+    let (mut asked, mut drawing): (Vec<Wish>, Vec<Wish>) =
         shorts.into_iter().partition(|wish| wish.kind == Kind::Asked);
-    let drawn_min = usize::from(drawn.first().is_some_and(|wish| wish.share.job == first));
-    asked.truncate(count - drawn.len().min(count / 2).max(drawn_min));
-    drawn.truncate(count - asked.len());
-    asked.append(&mut drawn);
+    let drawing_min = usize::from(drawing.first().is_some_and(|wish| wish.share.job == first));
+    asked.truncate(count - drawing.len().min(count / 2).max(drawing_min));
+    drawing.truncate(count - asked.len());
+    asked.append(&mut drawing);
     asked.sort_by_key(|wish| wish.share.job != first);
     asked
 }
@@ -136,10 +136,10 @@ struct Wish {
 /// What a row does, by how long its client should wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// It reads what all in all costs little: a question, or the prompt of a text.
+    /// It reads what all in all costs little, and the job draws nothing: a question.
     Asked,
-    /// It reads a token that its job has chosen.
-    Drawn,
+    /// It reads a token that its job has chosen, or the short prompt of a text that will be drawn.
+    Drawing,
     /// It reads a long prompt or text.
     Long,
 }
@@ -148,15 +148,16 @@ impl Wish {
     /// The rows of a job. Its prompts are short if all of them together cost at most `short_max`.
     fn of(index: usize, job: &Active, short_max: u64) -> impl Iterator<Item = Self> + '_ {
         let brief = job.prompts_cost <= short_max;
+        let draws = job.job.draws().left > 0;
         let running = job.rows.iter().enumerate().filter(|(_, row)| row.stage == Stage::Running);
         running.map(move |(row, one)| Self {
             share: Share { job: index, row, len: 0 },
             left: one.tokens().len(),
             logits: one.logits,
-            kind: match one.is_drawn() {
-                true => Kind::Drawn,
-                false if brief => Kind::Asked,
-                false => Kind::Long,
+            kind: match (one.is_drawn(), brief) {
+                (false, false) => Kind::Long,
+                (false, true) if !draws => Kind::Asked,
+                _ => Kind::Drawing,
             },
         })
     }

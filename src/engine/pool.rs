@@ -148,11 +148,12 @@ impl Drop for Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, mpsc};
     use std::time::Duration;
 
     use super::*;
     use crate::engine::Start;
-    use crate::engine::jobs::{Reading, ReadingPlan};
+    use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
     use crate::lm::Model;
     use crate::lm::fake::Fake;
     use crate::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
@@ -205,6 +206,53 @@ mod tests {
             on_existing: OnExisting::Refuse,
         };
         sessions.create(new).unwrap().id
+    }
+
+    /// How long a test waits for what must happen at once.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn next(model: Fake) -> (Submission, Reader<Result<ReadingResult, ReadingFailure>>) {
+        let (job, plans, reader) =
+            Reading::new(ReadingPlan { tokens: Arc::from([1]), ..ReadingPlan::default() });
+        let snapshot = Snapshot {
+            state: model.zero_state(),
+            identity: "weights".into(),
+            position: 0,
+            tail: Tail::default(),
+        };
+        let submission = Submission {
+            name: model.info().backend.name().into(),
+            identity: "weights".into(),
+            model: Arc::new(model),
+            start: Start::Copy(snapshot),
+            plans,
+            job: Box::new(job),
+            arrived: Clock::manual().now(),
+            deadline: None,
+        };
+        (submission, reader)
+    }
+
+    #[tokio::test]
+    async fn a_tract_model_in_a_long_turn_keeps_no_native_model_waiting() {
+        let pool = pool();
+        let (entered, has_entered) = mpsc::sync_channel(1);
+        let (leave, may_leave) = mpsc::sync_channel::<()>(1);
+        let may_leave = Mutex::new(may_leave);
+        let slow = Fake::new(20).computed_by(Backend::Tract).before_run(move |_| {
+            entered.send(()).unwrap();
+            may_leave.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        });
+        let (submission, reader) = next(slow);
+        let mut slow = pool.submit(submission, reader).unwrap();
+        has_entered.recv_timeout(PATIENCE).unwrap();
+        let (submission, reader) = next(Fake::new(20));
+        let mut native = pool.submit(submission, reader).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, native.next()).await;
+        assert!(answer.unwrap().unwrap().is_ok());
+        assert!(slow.try_next().is_none());
+        leave.send(()).unwrap();
+        assert!(slow.next().await.unwrap().is_ok());
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub struct Engine {
     is_stopping: bool,
     /// The model that ran last.
     last_model: Option<Arc<str>>,
-    /// Turns that ran a batch.
-    turns: u64,
+    /// The last ticket that a job was given.
+    tickets: u64,
     /// When a short row last ran.
     short_at: Option<Instant>,
     /// Of each model that had a job.
@@ -95,7 +95,7 @@ impl Engine {
             waiting: Waiting::default(),
             is_stopping: false,
             last_model: None,
-            turns: 0,
+            tickets: 0,
             short_at: None,
             figures: BTreeMap::new(),
         }
@@ -262,7 +262,8 @@ impl Engine {
                 self.refuse(admitted.job, ending);
                 continue;
             }
-            let job = Active::admit(admitted, self.turns);
+            self.tickets += 1;
+            let job = Active::admit(admitted, self.tickets);
             self.figures.entry(job.name.clone()).or_insert_with(|| job.figures().clone());
             self.take_room(&mut taken, &job);
             self.active.push(job);
@@ -291,9 +292,19 @@ impl Engine {
         if choice.shorts > 0 {
             self.short_at = Some(now);
         }
-        self.turns += 1;
-        choice.shares.iter().for_each(|share| self.active[share.job].last_turn = self.turns);
+        self.queue_up(&choice);
         choice
+    }
+
+    /// Puts the jobs that run at the end of the queue, in the order in which they stood there.
+    fn queue_up(&mut self, choice: &Choice) {
+        let mut jobs: Vec<usize> = choice.shares.iter().map(|share| share.job).collect();
+        jobs.dedup();
+        jobs.sort_by_key(|&job| self.active[job].ticket);
+        for job in jobs {
+            self.tickets += 1;
+            self.active[job].ticket = self.tickets;
+        }
     }
 
     fn close_jobs(&mut self) {
