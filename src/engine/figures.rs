@@ -55,6 +55,11 @@ impl Figures {
         }
     }
 
+    /// Whether the pace is more than a guess.
+    pub(super) fn is_measured(&self) -> bool {
+        self.pace.load(Relaxed) != 0
+    }
+
     /// Counts the pace of a turn. Only the engine's thread does.
     pub(super) fn measured(&self, pace: Pace) {
         let all = match self.pace.load(Relaxed) {
@@ -103,10 +108,10 @@ mod tests {
     #[test]
     fn the_first_turn_that_is_measured_replaces_the_guess() {
         let figures = Figures::default();
-        assert_eq!(figures.pace(), Pace::default());
+        assert_eq!((figures.pace(), figures.is_measured()), (Pace::default(), false));
         let slow = Pace::measured(1, Duration::from_millis(7));
         figures.measured(slow);
-        assert_eq!(figures.pace(), slow);
+        assert_eq!((figures.pace(), figures.is_measured()), (slow, true));
     }
 
     #[test]

@@ -152,8 +152,7 @@ impl Inbox {
     /// Adds a job, or gives it back if there is no room for it or no time.
     pub fn push(&self, submission: Submission) -> Result<(), Refused> {
         let mut queue = self.lock();
-        let is_alone = self.load() == 0;
-        match queue.check(&submission, &self.limits, is_alone) {
+        match queue.check(&submission, &self.limits, self.load()) {
             Ok(()) => queue.add(submission, &self.limits),
             Err(why) => return Err(Refused { submission: Box::new(submission), why }),
         }
@@ -238,8 +237,9 @@ impl Inbox {
 }
 
 impl Queue {
-    /// Whether a job is accepted. One that has the engine to itself always is.
-    fn check(&mut self, job: &Submission, limits: &InboxLimits, is_alone: bool) -> Result<(), Refusal> {
+    /// Whether a job is accepted beside `others`, which wait or run. One that has the engine to itself always is, and nothing is foreseen
+    /// of a model that never ran.
+    fn check(&mut self, job: &Submission, limits: &InboxLimits, others: usize) -> Result<(), Refusal> {
         if self.is_shut {
             return Err(Refusal::Shut);
         }
@@ -248,7 +248,8 @@ impl Queue {
         if self.jobs >= limits.jobs_max || is_crowded {
             return Err(Refusal::Full);
         }
-        let Some(deadline) = job.deadline.filter(|_| !is_alone) else { return Ok(()) };
+        let is_foreseen = others > 0 && self.known(job).figures.is_measured();
+        let Some(deadline) = job.deadline.filter(|_| is_foreseen) else { return Ok(()) };
         let demand = self.demand(job);
         let situation = self.situation(job, limits);
         let patience = Patience {

@@ -38,6 +38,11 @@ pub trait Job: Send {
     /// Whether the reader of the results keeps up, is slow, or is gone.
     fn flow(&self) -> Flow;
 
+    /// What it will have rows read later, beside the plans of its first rows.
+    fn later(&self) -> Extent {
+        Extent::default()
+    }
+
     /// The tokens that each of its rows has drawn, and may still draw. A job that draws none, such as a reading, keeps the default.
     fn draws(&self) -> Draws {
         Draws::default()
@@ -175,7 +180,7 @@ impl Submission {
     }
 
     fn reading_cost(&self) -> u64 {
-        let extent = self.plans.iter().fold(Extent::default(), |extent, plan| {
+        let extent = self.plans.iter().fold(self.job.later(), |extent, plan| {
             let len = plan.tokens.len();
             extent.and_row(len, plan.logits.positions(len).len())
         });

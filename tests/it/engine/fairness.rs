@@ -72,6 +72,21 @@ fn a_stream_waits_for_a_place_in_a_full_batch_only_for_a_while() {
 }
 
 #[test]
+fn a_question_with_many_long_candidates_waits_like_a_long_text() {
+    let mut world = World::new(Arc::new(Fake::new(20)), 1, &Limits { rows_max: 2, ..Limits::default() });
+    let _streams = [stream(&world, 0), stream(&world, 1)];
+    world.engine.turn();
+    let branches = vec![Arc::from([1; 20]); 50];
+    let plan = ReadingPlan { tokens: Arc::from([1]), branches, ..ReadingPlan::default() };
+    let _reader = world.read(Start::Copy(world.snapshot(0)), plan);
+    world.engine.turn();
+    assert_eq!(world.inbox.waiting(), 1);
+    let mut is_answered = question(&world);
+    world.engine.turn();
+    assert!(is_answered());
+}
+
+#[test]
 fn a_model_that_nobody_uses_admits_a_stream_while_another_is_full() {
     let mut world = World::new(Arc::new(Fake::new(20)), 1, &Limits { rows_max: 2, ..Limits::default() });
     let _streams: Vec<_> = (0..4).map(|seed| stream(&world, seed)).collect();

@@ -169,6 +169,12 @@ fn a_refused_request_is_accepted_after_the_time_that_it_was_told() {
 }
 
 #[test]
+fn a_burst_of_requests_to_a_model_that_never_ran_is_accepted() {
+    let world = world();
+    assert!((0..200).all(|seed| submit(&world, seed).is_ok()));
+}
+
+#[test]
 fn a_request_alone_is_accepted_even_if_it_cannot_be_finished_in_time() {
     let mut world = world();
     // The engine learns its pace.
