@@ -154,6 +154,10 @@ impl Bench {
         let inbox = Arc::new(Inbox::new(InboxLimits {
             jobs_max: options.queue_max,
             bytes_max: options.queue_bytes_max.0,
+            wait_max: options.queue_wait,
+            rows_max: options.max_batch,
+            state_bytes_max: options.max_batch_state.0,
+            turn_steps: options.turn_steps,
         }));
         let limits = EngineLimits {
             rows_max: options.max_batch,
@@ -164,6 +168,9 @@ impl Bench {
                 Beside::TextAfterAWhile => Duration::ZERO,
                 _ => options.turn_idle_after,
             },
+            turn_time: options.turn_time,
+            place_wait: options.place_wait,
+            running_max: options.running_max,
             logits_bytes_max: options.logits_buffer.0,
             parked_max: options.parked_max,
             stall_timeout: options.stall_timeout,
@@ -315,6 +322,7 @@ impl Bench {
             }),
             plans,
             job: Box::new(job),
+            arrived: Instant::now(),
             deadline: None,
         }
     }

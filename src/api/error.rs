@@ -82,6 +82,8 @@ pub enum ErrorCode {
     QueueFull,
     /// There are too many connections from the client's address.
     TooManyConnections,
+    /// The server has too much to do to finish the request in its time. `retry-after` says when to try again.
+    Overloaded,
     /// The server is still loading its models.
     Loading,
     /// The server is shutting down.
@@ -151,7 +153,7 @@ impl ErrorCode {
             | Self::SessionExpired
             | Self::SessionEvicted => ErrorType::NotFoundError,
             Self::SessionExists | Self::SessionBusy | Self::PositionMismatch => ErrorType::ConflictError,
-            Self::QueueFull | Self::TooManyConnections => ErrorType::RateLimitError,
+            Self::QueueFull | Self::Overloaded | Self::TooManyConnections => ErrorType::RateLimitError,
             Self::SessionsFull | Self::Loading | Self::Draining => ErrorType::UnavailableError,
             Self::Timeout | Self::Internal => ErrorType::ServerError,
         }

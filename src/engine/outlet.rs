@@ -201,7 +201,14 @@ mod tests {
     const ALL: [News; 4] = [News::JOB, News::ROOM, News::GONE, News::SHUT];
 
     fn inbox() -> Arc<Inbox> {
-        Arc::new(Inbox::new(InboxLimits { jobs_max: 1, bytes_max: 1 }))
+        Arc::new(Inbox::new(InboxLimits {
+            jobs_max: 1,
+            bytes_max: 1,
+            wait_max: Duration::ZERO,
+            rows_max: 1,
+            state_bytes_max: 1,
+            turn_steps: 1,
+        }))
     }
 
     #[test]

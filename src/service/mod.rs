@@ -41,7 +41,7 @@ use crate::config::{Config, Evict};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::lm::LoadOptions;
+use crate::lm::{Backend, LoadOptions};
 use crate::session::{SessionLimits, Sessions};
 use crate::telemetry::Metrics;
 
@@ -74,13 +74,23 @@ impl Service {
         kernel.make_current();
         let names = catalog.iter().map(|served| served.name.clone());
         let observer: Arc<dyn Observer> = Arc::new(observer::MetricsObserver::new(metrics.clone(), names));
-        let inbox_limits = InboxLimits { jobs_max: engine.queue_max, bytes_max: engine.queue_bytes_max.0 };
+        let inbox_limits = InboxLimits {
+            jobs_max: engine.queue_max,
+            bytes_max: engine.queue_bytes_max.0,
+            wait_max: engine.queue_wait,
+            rows_max: engine.max_batch,
+            state_bytes_max: engine.max_batch_state.0,
+            turn_steps: engine.turn_steps,
+        };
         let engine_limits = EngineLimits {
             rows_max: engine.max_batch,
             state_bytes_max: engine.max_batch_state.0,
             turn_steps: engine.turn_steps,
             turn_steps_idle: engine.turn_steps_idle,
             idle_after: engine.turn_idle_after,
+            turn_time: engine.turn_time,
+            place_wait: engine.place_wait,
+            running_max: engine.running_max,
             logits_bytes_max: engine.logits_buffer.0,
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
@@ -89,6 +99,7 @@ impl Service {
             sessions: Sessions::new(session_limits(config), clock.clone()),
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
+                runs_tract: catalog.iter().any(|served| served.model.info().backend == Backend::Tract),
                 inbox_limits,
                 limits: engine_limits,
                 clock: clock.clone(),

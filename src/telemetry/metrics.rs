@@ -252,6 +252,8 @@ pub enum Rejected {
     QueueFull,
     /// Answers that are being computed or sent take too much memory.
     AnswersFull,
+    /// There is too much to do to finish the request in its time.
+    Overloaded,
     /// The table of sessions is full.
     SessionsFull,
     /// The service is still loading its models.
@@ -261,13 +263,14 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    const ALL: [Self; 5] =
-        [Self::QueueFull, Self::AnswersFull, Self::SessionsFull, Self::Loading, Self::Draining];
+    const ALL: [Self; 6] =
+        [Self::QueueFull, Self::Overloaded, Self::AnswersFull, Self::SessionsFull, Self::Loading, Self::Draining];
 
     fn name(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
             Self::AnswersFull => "answers_full",
+            Self::Overloaded => "overloaded",
             Self::SessionsFull => "sessions_full",
             Self::Loading => "loading",
             Self::Draining => "draining",
@@ -347,6 +350,8 @@ mod tests {
             "rnnlm_requests_running 2",
             "rnnlm_requests_waiting 4",
             r#"rnnlm_requests_rejected_total{reason="queue_full"} 1"#,
+            r#"rnnlm_requests_rejected_total{reason="overloaded"} 0"#,
+            r#"rnnlm_requests_rejected_total{reason="sessions_full"} 0"#,
             r#"rnnlm_tokens_total{model="m",kind="prompt"} 5"#,
             r#"rnnlm_tokens_total{model="m",kind="generated"} 0"#,
             r#"rnnlm_unknown_tokens_total{model="m"} 1"#,

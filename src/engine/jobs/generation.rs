@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::{At, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
+use crate::engine::{At, Draws, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
 use crate::error::{Error, Result};
 use crate::lm::{Distribution, Logits, TokenId};
 use crate::sampling::{Filters, Sampler};
@@ -202,6 +202,10 @@ impl Job for Generation {
 
     fn flow(&self) -> Flow {
         self.outlet.flow()
+    }
+
+    fn draws(&self) -> Draws {
+        Draws { drawn: self.token_count, left: self.plan.tokens_max - self.token_count }
     }
 }
 

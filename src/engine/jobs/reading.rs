@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::{At, Ending, Flow, Job, Promise, Reader, RowPlan, Rows, Tag, promise};
 use crate::error::{Error, Result};
-use crate::lm::{Distribution, Logits, TokenId};
+use crate::lm::{Distribution, Extent, Logits, TokenId};
 use crate::sampling::{NextAnswer, NextQuery};
 use crate::session::Snapshot;
 use crate::text::Joint;
@@ -160,5 +160,12 @@ impl Job for Reading {
 
     fn flow(&self) -> Flow {
         self.promise.flow()
+    }
+
+    fn later(&self) -> Extent {
+        self.rows_after_main().iter().fold(Extent::default(), |extent, plan| {
+            let len = plan.tokens.len();
+            extent.and_row(len, plan.logits.positions(len).len())
+        })
     }
 }
