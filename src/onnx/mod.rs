@@ -57,7 +57,7 @@ struct Candidate<'a> {
 /// # Errors
 /// `Load` when the file does not hold a graph.
 pub fn examine(path: &Path, hints: &Hints, loading: &Loading) -> Result<Examined> {
-    let graph = file::read_graph(path)?;
+    let graph = file::read_graph(path, loading.weights_bytes_max)?;
     let mut understanding = Understanding::of(&graph, hints);
     let found = match allow::check(&graph).and_then(|()| recognise::recognise(&graph)) {
         Ok(found) => found,

@@ -26,18 +26,18 @@ use schema::{
 #[cfg(all(test, feature = "tract"))]
 pub(in crate::onnx) use cost::MessageKind;
 
-/// Reads the ONNX file `path`. Weights kept in other files are read from its folder only.
+/// Reads the ONNX file `path`. Weights kept in other files, of at most `bytes_max` bytes each, are read from its folder only.
 ///
 /// # Errors
 /// `Load` naming the tensor or the node at fault, what was found and what was expected.
-pub(in crate::onnx) fn read_graph(path: &Path) -> Result<Graph> {
+pub(in crate::onnx) fn read_graph(path: &Path, bytes_max: u64) -> Result<Graph> {
     let file = read_file(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    decode(file, folder.unwrap_or(Path::new(".")))
+    decode(file, folder.unwrap_or(Path::new(".")), bytes_max)
 }
 
 /// The graph in the bytes of a `file` in `folder`.
-pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path) -> Result<Graph> {
+pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path, bytes_max: u64) -> Result<Graph> {
     if let Some(kind) = kind_of(&file) {
         return Err(Error::load(format!("not an ONNX file: {kind}")));
     }
@@ -45,7 +45,7 @@ pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path) -> Result<Graph> {
     let model = ModelProto::decode(&*file)
         .map_err(|error| Error::load(format!("not an ONNX file, or a part of one: {error}")))?;
     drop(file);
-    graph_of(model, folder)
+    graph_of(model, External::new(folder, bytes_max))
 }
 
 /// The bytes of a regular file of a size that protobuf can write.
@@ -68,11 +68,10 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The checked graph of a decoded `model` in `folder`.
-fn graph_of(model: ModelProto, folder: &Path) -> Result<Graph> {
+fn graph_of(model: ModelProto, mut external: External) -> Result<Graph> {
     let Some(graph) = model.graph else {
         return Err(Error::load("not an ONNX file, or a part of one: found no graph"));
     };
-    let mut external = External::new(folder);
     let mut constants = BTreeMap::new();
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |values| &values.name);

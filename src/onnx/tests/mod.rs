@@ -67,7 +67,7 @@ impl Model {
     }
 
     fn read(&self) -> Result<Graph> {
-        file::decode(self.bytes(), Path::new("/nowhere"))
+        file::decode(self.bytes(), Path::new("/nowhere"), u64::MAX)
     }
 
     /// The network, as the engine takes it; else why it is refused or not lowered.

@@ -127,7 +127,7 @@ mod tests {
 
     fn detected(file: &str, hints: &Hints) -> Result<Hints, String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/files/unrecognised").join(file);
-        let graph = read_graph(&path).unwrap();
+        let graph = read_graph(&path, u64::MAX).unwrap();
         let facts = recognise(&graph).unwrap().facts();
         let candidate = Candidate { path: &path, graph: &graph, hints, facts, probe: None };
         let interface = Interface::detect(&candidate).map_err(|error| error.message)?;
