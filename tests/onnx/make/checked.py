@@ -76,6 +76,10 @@ def positions() -> Iterator[Case]:
     yield refused("lstm-residual-frozen-batch", model, "fixes the batch of `x: i64[T, 32]` to 32 sequences")
 
 
+    # No state, and any number of ids: only the manifest can say how many are read at once.
+    yield refused("convolution-of-any-length", convolution_of_any_length(), "`onnx.window`")
+
+
 def heads() -> Iterator[Case]:
     says = "both `logits` and `aux` could be the logits; `logits` is used"
     yield Case("lstm-two-heads", two_heads(plain), "warned", ports=heads_ports("logits"), says=says)
@@ -218,6 +222,19 @@ def convolution(net: Net, k: int, value: Name, recur: Callable) -> Name:
     kernel = net.weight("kernel", WIDTH, WIDTH, 2)
     convolved = graph.op("Conv", channels, kernel, name="convolution", pads=[1, 0])
     return recur(graph.op("Transpose", convolved, perm=[2, 0, 1]))
+
+
+def convolution_of_any_length() -> onnx.ModelProto:
+    """A causal convolution of three positions over as many ids as callers give, whose last position is the output."""
+    graph = Graph()
+    weight = Weights(graph, 9)
+    x = graph.input("x", ["B", "N"], TensorProto.INT64)
+    channels = graph.op("Transpose", graph.op("Gather", weight("embedding", VOCAB, WIDTH), x), perm=[0, 2, 1])
+    convolved = graph.op("Conv", channels, weight("kernel", HIDDEN, WIDTH, 3), pads=[2, 0])
+    steps = graph.op("Transpose", graph.op("Relu", convolved), perm=[0, 2, 1])
+    last = graph.squeeze(graph.slice(steps, 1, -1, 2**31 - 1), 1)
+    graph.output(graph.op("MatMul", last, weight("decoder", HIDDEN, VOCAB)), "y", ["B", VOCAB])
+    return graph.model()
 
 
 def pooled(net: Net, k: int, value: Name, recur: Callable) -> Name:
