@@ -10,10 +10,10 @@ use super::parallel::{Both, both};
 use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::lm::{Cell, Dtype, LoadOptions, Model};
+use crate::lm::{Backend, Cell, Dtype, LoadOptions, Model};
 use crate::onnx::{self, Hints, Understanding, WindowHint};
 use crate::probe::{Loading, Probe};
-use crate::rnn::{GruForm, Rnn};
+use crate::rnn::{GateActivation, GruForm, Rnn};
 use crate::text::{Tokenizer, escape_invisible};
 
 /// A model, before its name and its first state are known.
@@ -61,7 +61,7 @@ impl Source<'_> {
         let path = self.folder.join(&self.manifest.weights);
         let onnx::Loaded { model, understanding } = onnx::load(&path, hints, loading.clone())?;
         agree(&spec.architecture, &understanding, model.info().vocab_size)?;
-        self.check_weights_type(&understanding)?;
+        self.check_weights_type(model.info().backend)?;
         let mut digest = Digest::default();
         digest.field(&read(self.folder, &self.manifest.weights, limit)?);
         for file in &understanding.external_files {
@@ -73,9 +73,9 @@ impl Source<'_> {
     }
 
     /// Refuses a type of weights for a graph whose weights are tract's.
-    fn check_weights_type(&self, understanding: &Understanding) -> Result<()> {
-        match (self.manifest.weights_type, &understanding.network) {
-            (Some(_), None) => Err(Error::load(
+    fn check_weights_type(&self, backend: Backend) -> Result<()> {
+        match (self.manifest.weights_type, backend) {
+            (Some(_), Backend::Tract) => Err(Error::load(
                 "`weights_dtype` was found, but the graph's network is not recognised and runs as it is; expected a manifest without this key",
             )),
             _ => Ok(()),
@@ -153,6 +153,11 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     if let Some(found) = known.tie_weights.filter(|found| found != tie_weights) {
         return differs("tie_weights", found.to_string(), tie_weights.to_string());
     }
+    let gates = architecture.gate_activation();
+    if let Some(found) = known.gate_activation.filter(|&found| gates != Some(found)) {
+        let expected = gates.map_or("absent".to_owned(), |gates| format!("`{}`", gates.name()));
+        return differs("gate_activation", format!("`{}`", found.name()), expected);
+    }
     if known.gru_linear_before_reset.is_some() && architecture.cell != Cell::Gru {
         let cell = architecture.cell.name();
         return Err(Error::load(format!(
@@ -179,6 +184,9 @@ fn declared_identity(mut digest: Digest, network: &DeclaredNetwork, effective: D
         digest.field(size.to_string().as_bytes());
     }
     digest.field(effective.name().as_bytes());
+    if let Some(gates) = architecture.gate_activation().filter(|&gates| gates != GateActivation::Sigmoid) {
+        digest.field(gates.name().as_bytes());
+    }
     digest.finish()
 }
 

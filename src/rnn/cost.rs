@@ -8,7 +8,7 @@ use crate::lm::Cost;
 ///
 /// `benches/step.rs` measures it: a step of one row takes as long as the share of about five rows in a large batch, for networks of 4 MB and
 /// of 50 MB of weights. Machines differ by a factor of two in either direction, which only affects how long turns are.
-const PASS_ROWS: u64 = 4;
+pub(super) const PASS_ROWS: u64 = 4;
 
 /// The cost of looking at a logit, in multiply-adds: it is summed up, compared and drawn from.
 ///
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
     use crate::kernels::Kernel;
     use crate::lm::{Cell, Extent, Model};
-    use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
+    use crate::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Weights};
 
     /// Sizes that need no padding to whole panels.
     fn network() -> Rnn {
@@ -49,6 +49,7 @@ mod tests {
             embedding_size: 32,
             hidden_sizes: vec![64, 16],
             gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
         };
         let layer = |input: usize, hidden: usize| LayerWeights {
             w_ih: vec![0.0; 4 * hidden * input].into(),

@@ -13,16 +13,20 @@ use crate::onnx::fold::Why;
 use crate::onnx::graph::Port;
 use crate::onnx::tensor::Tensor;
 use crate::onnx::understanding::PortUse;
-use crate::rnn::GruForm;
+use crate::rnn::{GateActivation, GruForm};
 
 /// A recurrent layer with its weights as the operator has them.
 #[derive(Clone, Debug)]
 pub(in crate::onnx) struct FoundLayer {
     /// The node.
     pub(in crate::onnx) node: String,
+    /// Its operator.
+    pub(in crate::onnx) op: String,
     pub(in crate::onnx) cell: Cell,
     /// Nothing to cells other than the GRU.
     pub(in crate::onnx) gru_form: GruForm,
+    /// Nothing to an RNN.
+    pub(in crate::onnx) gate_activation: GateActivation,
     pub(in crate::onnx) hidden_size: usize,
     pub(in crate::onnx) input_size: usize,
     pub(in crate::onnx) source: LayerInput,
@@ -157,14 +161,15 @@ impl Found<'_> {
         self.as_final(self.value(output)).unwrap_or_default()
     }
 
-    /// Axes in letters: T along which layers recur, B rows, V the features.
+    /// Axes in letters: N along a window, T along which layers recur, B rows, V the features.
     fn shape(&self, value: &Value) -> String {
         let Value::Flow(flow) = value else { return String::new() };
         let part = |along: Along| match along {
             Along::Features => "V",
             along if self.one_hot == Some(along) => "V",
+            along if self.is_window(along) => "N",
             along if self.time == Some(Some(along)) => "T",
-            Along::Input { .. } => "B",
+            Along::Input { .. } | Along::Step => "B",
         };
         let axis = |axis: &Axis| {
             let parts: Vec<&str> = axis.iter().map(|axis| part(axis.along)).collect();
