@@ -273,6 +273,7 @@ impl Bench {
                 identity: "weights".into(),
                 position: 0,
                 tail: Tail::default(),
+                history: None,
             }),
             plans,
             job: Box::new(job),
