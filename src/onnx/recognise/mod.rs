@@ -44,8 +44,10 @@ pub(super) struct Found<'g> {
     time: Option<Option<Along>>,
     /// Inputs that layers start from.
     starts: Vec<Start>,
-    /// The input with token ids, once an embedding was found.
+    /// The input with the tokens, once an embedding was found.
     tokens: Option<usize>,
+    /// The axis of that input along the vocabulary, where its tokens are one-hot vectors.
+    one_hot: Option<Along>,
     /// The refusal of a node that no runtime here computes correctly.
     refused: Option<Error>,
     quantised_count: usize,
@@ -89,6 +91,7 @@ pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
         time: None,
         starts: Vec::new(),
         tokens: None,
+        one_hot: None,
         refused: None,
         quantised_count: 0,
     };
@@ -159,7 +162,8 @@ impl<'g> Found<'g> {
     /// Takes one node.
     fn step(&mut self, node: &'g Node) {
         let value = |name: &String| self.values.get(name.as_str()).cloned();
-        let known = Known { node, inputs: node.inputs.iter().map(value).collect() };
+        let mut known = Known { node, inputs: node.inputs.iter().map(value).collect() };
+        self.take_vectors(&mut known);
         let because = |why: &str| Value::Unknown(format!("node `{}` ({}): {why}", node.name, node.op).into());
         let mut outputs = match self.outputs(&known) {
             Ok(outputs) if outputs.iter().any(has_many_axes) => vec![because("it makes too many dimensions")],

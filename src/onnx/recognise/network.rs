@@ -136,7 +136,8 @@ impl Found<'_> {
         let role = |(index, port): (usize, &Port)| match started.get(&index) {
             _ if self.tokens == Some(index) => {
                 let ids = window.map_or("token ids".to_owned(), |len| format!("the last {len} token ids"));
-                format!("{ids}, {}", self.shape(&self.values[port.name.as_str()]))
+                let form = if self.one_hot.is_some() { ", one-hot" } else { "" };
+                format!("{ids}{form}, {}", self.shape(&self.values[port.name.as_str()]))
             }
             None => "not used".into(),
             Some(carried) => {
@@ -178,6 +179,7 @@ impl Found<'_> {
         let Value::Flow(flow) = value else { return String::new() };
         let part = |along: Along| match along {
             Along::Features => "V",
+            along if self.one_hot == Some(along) => "V",
             along if self.time == Some(Some(along)) => "T",
             Along::Input { .. } => "B",
         };

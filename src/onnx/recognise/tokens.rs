@@ -1,7 +1,7 @@
-//! Token ids and what they select: a row of a table, or a place in a one-hot vector.
+//! Token ids and what they select: a row of a table, or a place in a one-hot vector; or an input of one-hot vectors.
 
 use super::axes::{Along, Part};
-use super::value::{Content, Flow, Form, MovedInput, Value};
+use super::value::{Content, Flow, Form, MovedInput, Position, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, axis_of};
 use crate::onnx::tensor::{Data, Tensor};
@@ -52,6 +52,40 @@ impl Found<'_> {
         Ok(Value::Flow(Flow { axes, content: Content::OneHot, position: ids.position }))
     }
 
+    /// Takes an input whose vectors a node multiplies for one-hot vectors of the tokens: their length is then that of the vocabulary,
+    /// which the size of the output has to confirm.
+    pub(super) fn take_vectors(&mut self, known: &mut Known<'_>) {
+        let multiplies = matches!(
+            known.node.op.as_str(),
+            "MatMul"
+                | "Gemm"
+                | "Einsum"
+                | "FusedMatMul"
+                | "DynamicQuantizeMatMul"
+                | "DynamicQuantizeLinear"
+                | "RNN"
+                | "GRU"
+                | "LSTM"
+                | "DynamicQuantizeLSTM"
+        );
+        let Some(Some(Value::Flow(flow))) = known.inputs.first_mut().filter(|_| multiplies) else { return };
+        let Content::Input(MovedInput { index, form: Form::Raw, .. }) = flow.content else { return };
+        let Some(&[Part { along: along @ Along::Input { input, .. }, size: Some(vocab) }]) =
+            flow.axes.last().map(Vec::as_slice)
+        else {
+            return;
+        };
+        let is_same = self.one_hot.is_none_or(|before| before == along);
+        let is_free = self.tokens.is_none() || (self.tokens == Some(index) && self.one_hot.is_some());
+        if input == index && is_same && is_free && flow.position == Position::All {
+            self.tokens = Some(index);
+            self.one_hot = Some(along);
+            flow.content = Content::OneHot;
+            flow.axes.pop();
+            flow.axes.push(vec![along_features(vocab)]);
+        }
+    }
+
     /// Checks that `ids` are one input, whole, in types that have every id below `vocab`.
     fn take_ids(&mut self, ids: &Flow, vocab: usize) -> Result<(), Why> {
         let Content::Input(MovedInput { index, exact_below, form: Form::Raw | Form::Ids, .. }) = ids.content
@@ -62,6 +96,9 @@ impl Found<'_> {
         if let Some(before) = self.tokens.filter(|&before| before != index) {
             let before = &self.graph.inputs[before].name;
             return Err(format!("it selects by `{name}`, and another node by `{before}`"));
+        }
+        if self.one_hot.is_some() {
+            return Err(format!("it selects by `{name}`, which another node takes for one-hot vectors"));
         }
         if vocab as i64 > exact_below {
             return Err(format!("`{name}` is cast to a type without all ids below {vocab}"));

@@ -51,6 +51,8 @@ class Ports:
     state: tuple[Part, ...] = ()
     time_axis: bool = True
     """Whether the ids have a time axis."""
+    one_hot: int = 0
+    """The size of the vocabulary, where the graph takes one-hot vectors."""
     tokens_turned: bool = False
     """Whether the axes of the ids are in the opposite order to those of the logits."""
 
@@ -134,7 +136,8 @@ class Runner:
     def run(self, tokens: np.ndarray, state: dict[tuple[str, int], np.ndarray] | None = None) -> "Answer":
         """Reads ids `[B, T]`. `state` holds `[B, H]` by kind and layer; without it the state is zero."""
         ports, (batch, time) = self.ports, tokens.shape
-        feed = {ports.tokens: (tokens.T if ports.time_major != ports.tokens_turned else tokens).astype(ports.ids)}
+        ids = tokens.T if ports.time_major != ports.tokens_turned else tokens
+        feed = {ports.tokens: np.eye(ports.one_hot)[ids].astype(ports.ids) if ports.one_hot else ids.astype(ports.ids)}
         if not ports.time_axis:
             feed[ports.tokens] = feed[ports.tokens].reshape(batch)
         for part in ports.state:

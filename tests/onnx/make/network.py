@@ -26,6 +26,8 @@ class Network:
     """`both`, `input` (Keras, which has one) or `none`."""
     output_bias: bool = True
     tied: bool = False
+    one_hot: bool = False
+    """Whether the first layer reads one-hot vectors: the embedding is an identity."""
     dtype: str = "f32"
     """The type that the weights are rounded to. They are kept as float32."""
 
@@ -37,6 +39,7 @@ class Network:
         parts += [f"bias-{self.bias}"] if self.bias != "both" else []
         parts += ["plain-output"] if not self.output_bias else []
         parts += ["tied"] if self.tied else []
+        parts += ["one-hot"] if self.one_hot else []
         parts += [self.dtype] if self.dtype != "f32" else []
         return "-".join(parts)
 
@@ -56,6 +59,8 @@ class Network:
             return rounded(random.uniform(-bound, bound, shape).astype(np.float32), self.dtype)
 
         tensors = {"encoder.weight": uniform(1.0, self.vocab_size, self.embedding_size)}
+        if self.one_hot:
+            tensors["encoder.weight"] = np.eye(self.vocab_size, dtype=np.float32)
         width = self.embedding_size
         for k, hidden in enumerate(self.hidden_sizes):
             rows, bound = GATES[self.cell] * hidden, hidden**-0.5

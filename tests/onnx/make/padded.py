@@ -22,6 +22,10 @@ def cases() -> Iterator[Case]:
     yield padded("keras-gru-14", Network("gru", bias="input"), Form(frozen=(14, None), ids="int32", **KERAS), 14)
     yield padded("keras-lstm-2-last-slice-10", LSTM_2, Form(frozen=(10, None), **KERAS | {"positions": "slice"}), 10)
     yield padded("lstm-frozen-7-every-position", LSTM_2, Form(frozen=(7, 1), state="lost"), 7, pad=3)
+    # Keras' own example of text generation: one-hot characters, the distribution after the last one.
+    one_hot = Network("lstm", bias="input", embedding_size=11, one_hot=True)
+    form = Form(frozen=(10, None), embedding="none", ids="float", **KERAS)
+    yield padded("keras-lstm-vectors-10", one_hot, form, 10)
     # A free length: only the manifest can say how the model is called.
     yield padded("keras-lstm-free", keras_lstm, Form(**KERAS), 10)
     yield padded("rnn_relu-free", Network("rnn_relu"), Form(state="lost", values="log"), 5, pad=10)

@@ -28,9 +28,9 @@ class Form:
     layout: int = 0
     """The attribute of the recurrent nodes."""
     ids: str = "int64"
-    """`int64`, `int32`, or `float` with a Cast inside."""
+    """`int64`, `int32`, or `float` with a Cast inside; of one-hot vectors `float`, or `bool` with a Cast inside."""
     embedding: str = "gather"
-    """`gather`, or `onehot` with a MatMul."""
+    """`gather`; `onehot` with a MatMul; or one-hot vectors as the input `[.., .., V]`: `linear` with a MatMul, `none` without."""
     head: str = "matmul"
     """`matmul`, `gemm` on [T*B, H], `transposed` (a Transpose of `[V, H]`), `einsum`."""
     values: str = "logits"
@@ -66,11 +66,15 @@ class Form:
             parts = [replace(part, output=None) for part in parts]
         if self.state == "write_only":
             parts = [replace(part, input=None) for part in parts]
-        ids = {"int64": np.int64, "int32": np.int32, "float": np.float32}[self.ids]
+        ids = {"int64": np.int64, "int32": np.int32, "float": np.float32, "bool": np.bool_}[self.ids]
         positions = "steps" if self.positions == "all" else "last"
         if self.head == "gemm" and self.positions == "all":
             positions = "flat"
-        return Ports("x", "y", self.time_major, ids, self.values, positions, tuple(parts))
+        one_hot = network.vocab_size if self.takes_vectors() else 0
+        return Ports("x", "y", self.time_major, ids, self.values, positions, tuple(parts), one_hot=one_hot)
+
+    def takes_vectors(self) -> bool:
+        return self.embedding in ("linear", "none")
 
 
 def build(network: Network, form: Form = Form(), weights: Weights | None = None) -> onnx.ModelProto:
@@ -101,7 +105,9 @@ class Builder:
         """The embedded ids `[.., .., E]`, in the order of the ids."""
         graph, form, network = self.graph, self.form, self.network
         shape = [self.time, self.batch] if form.time_major else [self.batch, self.time]
-        element = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "float": TensorProto.FLOAT}[form.ids]
+        element = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "float": TensorProto.FLOAT, "bool": TensorProto.BOOL}[form.ids]
+        if form.takes_vectors():
+            return self.vectors(shape)
         ids = graph.input("x", shape, element)
         if form.ids == "float":
             ids = self.cast(ids, TensorProto.INT64)
@@ -111,6 +117,17 @@ class Builder:
         depth = graph.constant([network.vocab_size], dtype=np.int64)
         ones = graph.op("OneHot", ids, depth, graph.constant([0, 1], dtype=np.float32), axis=-1)
         return graph.op("MatMul", ones, table)
+
+    def vectors(self, shape: list[int | str]) -> Name:
+        """An input of one-hot vectors, times the embedding where there is one."""
+        graph, form = self.graph, self.form
+        element = TensorProto.BOOL if form.ids == "bool" else TensorProto.FLOAT
+        x = graph.input("x", [*shape, self.network.vocab_size], element)
+        x = self.cast(x, TensorProto.FLOAT) if form.ids == "bool" else x
+        if form.embedding == "none":
+            return x
+        self.table = self.weight("embedding", self.weights["encoder.weight"])
+        return graph.op("MatMul", x, self.table)
 
     def cast(self, value: Name, element: int) -> Name:
         to = self.graph.fresh("cast")
