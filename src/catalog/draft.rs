@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use super::files::{Limit, read};
+use super::folder::try_first;
 use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use crate::onnx::{Hints, Understanding, WindowHint};
+use crate::probe::Probe;
 use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 /// A draft of a manifest, its keys in the order of the documentation.
@@ -60,8 +63,8 @@ const PAD: [&str; 3] = ["<pad>", "<PAD>", "[PAD]"];
 
 impl Draft {
     /// A draft for the graph `weights` in `folder`.
-    pub fn new(folder: &Path, weights: &str, understanding: &Understanding) -> Self {
-        let found = Found::beside(folder);
+    pub fn new(folder: &Path, weights: &str, understanding: &Understanding, probe: Option<&Probe>) -> Self {
+        let found = Found::beside(folder, probe);
         let marked = |key: &str, entries: &[&str]| found.marked(understanding, key, entries);
         let unk = marked("unk_id", &UNK);
         let eos = marked("eos_id", &EOS);
@@ -114,11 +117,12 @@ struct Found {
 }
 
 impl Found {
-    fn beside(folder: &Path) -> Self {
+    fn beside(folder: &Path, probe: Option<&Probe>) -> Self {
         const LINES: &str = "vocab.txt";
 
         let open = |kind: TokenizerKind, file: &'static str| {
-            let bytes = std::fs::read(folder.join(file)).ok()?;
+            let bytes = read(folder, file, Limit::Tokenizer).ok()?;
+            try_first(folder, file, kind, probe).ok()?;
             let tokenizer = Tokenizer::new(&TokenizerSpec::new(kind), &bytes).ok()?;
             Some(Self { kind, file, tokenizer: Some(tokenizer) })
         };

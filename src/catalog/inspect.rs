@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 
 use super::draft::Draft;
-use super::folder::{Served, graph_without_manifest, load_folder, read, read_manifest};
+use super::files::{Limit, read, read_regular};
+use super::folder::{Served, graph_without_manifest, load_folder, read_manifest};
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::hints_of_folder;
 use super::weights::unreadable;
 use crate::error::{Error, Result};
-use crate::lm::{Cell, LoadOptions};
+use crate::lm::Cell;
 use crate::onnx::{self, Hints, Understanding};
+use crate::probe::Loading;
 
 /// What was found at a path.
 #[derive(Default)]
@@ -60,22 +62,25 @@ pub struct Fitting {
 ///
 /// # Errors
 /// `Load` for anything else, and for a file that cannot be read. What is wrong with a folder or a graph is in [`Inspection::error`].
-pub fn inspect(path: &Path, options: impl Into<LoadOptions>) -> Result<Inspection> {
-    let options = options.into();
+pub fn inspect(path: &Path, loading: impl Into<Loading>) -> Result<Inspection> {
+    let loading = &loading.into();
     if path.is_dir() {
         return Ok(match graph_without_manifest(path) {
-            Some(file) => {
-                Inspection { error: load_folder(path, options).err(), ..inspect_graph(&file, options)? }
-            }
-            None => inspect_folder(path, options),
+            Some(file) => Inspection {
+                error: load_folder(path, loading.clone()).err(),
+                ..inspect_graph(&file, loading)?
+            },
+            None => inspect_folder(path, loading),
         });
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => {
-            let tensors = read_tensors(Path::new(""), &path.to_string_lossy())?;
+            let within = |error: Error| error.within(format!("`{}`", path.display()));
+            let bytes = read_regular(path, Limit::Weights(loading.weights_bytes_max)).map_err(within)?;
+            let tensors = tensors_of(&bytes).map_err(within)?;
             Ok(Inspection { tensors, ..Inspection::default() })
         }
-        Some("onnx") => inspect_graph(path, options),
+        Some("onnx") => inspect_graph(path, loading),
         _ => Err(Error::load(format!(
             "`{}` is not a folder, expected a model folder, an `.onnx` file or a `.safetensors` file",
             path.display()
@@ -83,20 +88,23 @@ pub fn inspect(path: &Path, options: impl Into<LoadOptions>) -> Result<Inspectio
     }
 }
 
-fn inspect_folder(folder: &Path, options: LoadOptions) -> Inspection {
-    let (served, error) = match load_folder(folder, options) {
+fn inspect_folder(folder: &Path, loading: &Loading) -> Inspection {
+    let (served, error) = match load_folder(folder, loading.clone()) {
         Ok(served) => (Some(served), None),
         Err(error) => (None, Some(error)),
     };
     let Ok(manifest) = read_manifest(folder) else {
         return Inspection { error, ..Inspection::default() };
     };
+    let limit = Limit::Weights(loading.weights_bytes_max);
     let (tensors, understanding) = match &manifest.network {
-        NetworkSpec::Declared(_) => (read_tensors(folder, &manifest.weights).unwrap_or_default(), None),
+        NetworkSpec::Declared(_) => {
+            (read_tensors(folder, &manifest.weights, limit).unwrap_or_default(), None)
+        }
         NetworkSpec::Graph(spec) => {
             let path = folder.join(&manifest.weights);
-            let hints = hints_of_folder(folder, &manifest, spec);
-            let examined = || Some(onnx::examine(&path, &hints, options).ok()?.understanding);
+            let hints = hints_of_folder(folder, &manifest, spec, loading.probe.as_ref());
+            let examined = || Some(onnx::examine(&path, &hints, loading).ok()?.understanding);
             let loaded = served.as_ref().and_then(|served| served.understanding.as_deref().cloned());
             (Vec::new(), loaded.or_else(examined))
         }
@@ -105,9 +113,9 @@ fn inspect_folder(folder: &Path, options: LoadOptions) -> Inspection {
 }
 
 /// A graph without a manifest. The padding, which only a manifest can name, does not affect how it is understood.
-fn inspect_graph(path: &Path, options: LoadOptions) -> Result<Inspection> {
+fn inspect_graph(path: &Path, loading: &Loading) -> Result<Inspection> {
     let examine = |hints: &Hints| {
-        onnx::examine(path, hints, options).map_err(|error| error.within(format!("`{}`", path.display())))
+        onnx::examine(path, hints, loading).map_err(|error| error.within(format!("`{}`", path.display())))
     };
     let alone = examine(&Hints::default())?;
     let drafted = alone.understanding.interface.clone().filter(|drafted| drafted.window.is_some());
@@ -117,15 +125,19 @@ fn inspect_graph(path: &Path, options: LoadOptions) -> Result<Inspection> {
     };
     let draft = path.file_name().and_then(|name| name.to_str()).map(|name| {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-        Draft::new(&folder, name, &understanding)
+        Draft::new(&folder, name, &understanding, loading.probe.as_ref())
     });
     Ok(Inspection { understanding: Some(understanding), draft, error: model.err(), ..Inspection::default() })
 }
 
-fn read_tensors(folder: &Path, file: &str) -> Result<Vec<TensorHead>> {
-    let bytes = read(folder, file)?;
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|error| unreadable(&bytes, error).within(format!("`{file}`")))?;
+fn read_tensors(folder: &Path, file: &str, limit: Limit) -> Result<Vec<TensorHead>> {
+    let bytes = read(folder, file, limit)?;
+    tensors_of(&bytes).map_err(|error| error.within(format!("`{file}`")))
+}
+
+/// The tensors of a safetensors file, by rising name.
+fn tensors_of(bytes: &[u8]) -> Result<Vec<TensorHead>> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| unreadable(bytes, error))?;
     let mut heads: Vec<TensorHead> = tensors
         .iter()
         .map(|(name, tensor)| TensorHead {

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::folder::{load_tokenizer, read};
+use super::files::{Limit, check, read};
+use super::folder::load_tokenizer;
 use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::lm::{Cell, Dtype, LoadOptions, Model};
 use crate::onnx::{self, Hints, Understanding, WindowHint};
+use crate::probe::{Loading, Probe};
 use crate::rnn::{GruForm, Rnn};
 use crate::text::{Tokenizer, escape_invisible};
 
@@ -30,35 +32,40 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Loads the weights that the manifest names. What `options` leave open, the manifest decides.
+    /// Loads the weights that the manifest names. What `loading` leaves open, the manifest decides.
     ///
     /// # Errors
     /// `Load` naming the file and what in it is at fault.
-    pub(super) fn load(&self, options: LoadOptions) -> Result<Computed> {
-        let options = LoadOptions { weights: options.weights.or(self.manifest.weights_type), ..options };
+    pub(super) fn load(&self, loading: &Loading) -> Result<Computed> {
+        let weights = loading.native.weights.or(self.manifest.weights_type);
+        let native = LoadOptions { weights, ..loading.native };
+        let limit = Limit::Weights(loading.weights_bytes_max);
         let computed = match &self.manifest.network {
             NetworkSpec::Declared(network) => {
-                let file = read(self.folder, &self.manifest.weights)?;
-                declared(&file, network, options)
+                let file = read(self.folder, &self.manifest.weights, limit)?;
+                declared(&file, network, native)
             }
             NetworkSpec::Graph(spec) => {
+                check(self.folder, &self.manifest.weights, limit)?;
                 let hints = hints(spec, self.tokenizer)?;
-                self.graph(spec, &hints, options)
+                self.graph(spec, &hints, &Loading { native, ..loading.clone() })
             }
         };
         computed.map_err(|error| error.within(format!("`{}`", self.manifest.weights)))
     }
 
-    fn graph(&self, spec: &GraphSpec, hints: &Hints, options: LoadOptions) -> Result<Computed> {
+    fn graph(&self, spec: &GraphSpec, hints: &Hints, loading: &Loading) -> Result<Computed> {
+        let limit = Limit::Weights(loading.weights_bytes_max);
+        // By its own name: files beside it are those of the folder.
         let path = self.folder.join(&self.manifest.weights);
-        let onnx::Loaded { model, understanding } = onnx::load(&path, hints, options)?;
+        let onnx::Loaded { model, understanding } = onnx::load(&path, hints, loading.clone())?;
         agree(&spec.architecture, &understanding, model.info().vocab_size)?;
         self.check_weights_type(&understanding)?;
         let mut digest = Digest::default();
-        digest.field(&read(self.folder, &self.manifest.weights)?);
+        digest.field(&read(self.folder, &self.manifest.weights, limit)?);
         for file in &understanding.external_files {
             digest.field(file.as_bytes());
-            digest.field(&read(self.folder, file)?);
+            digest.field(&read(self.folder, file, limit)?);
         }
         let identity = graph_identity(digest, hints, model.info().effective_dtype);
         Ok(Computed { model, identity, understanding: Some(understanding) })
@@ -91,8 +98,13 @@ fn hints(spec: &GraphSpec, tokenizer: &Tokenizer) -> Result<Hints> {
 }
 
 /// The same for a folder that may be wrong elsewhere: padding that cannot be resolved is left out.
-pub(super) fn hints_of_folder(folder: &Path, manifest: &Manifest, spec: &GraphSpec) -> Hints {
-    let known = load_tokenizer(folder, manifest).and_then(|tokenizer| hints(spec, &tokenizer));
+pub(super) fn hints_of_folder(
+    folder: &Path,
+    manifest: &Manifest,
+    spec: &GraphSpec,
+    probe: Option<&Probe>,
+) -> Hints {
+    let known = load_tokenizer(folder, manifest, probe).and_then(|tokenizer| hints(spec, &tokenizer));
     known.unwrap_or_else(|_| spec.hints(None))
 }
 

@@ -32,15 +32,16 @@ pub(super) struct InspectArgs {
 
 /// Prints all that was understood, and then fails if the folder cannot be served.
 pub(super) fn run(args: &InspectArgs) -> Outcome {
-    let config = Config::from_environment()?;
+    let config = Config::from_environment()?.probed()?;
     let kernel = Kernel::choose(config.engine.kernel.forced())?;
-    let options = LoadOptions { weights: config.weights, ..kernel.into() };
-    let mut inspection = catalog::inspect(&args.path, options)?;
+    let native = LoadOptions { weights: config.weights, ..kernel.into() };
+    let loading = config.loading(native);
+    let mut inspection = catalog::inspect(&args.path, loading.clone())?;
     if args.write_manifest {
         let written = write_manifest(args, &inspection)?;
         writeln!(stderr(), "wrote `{}`", written.display())?;
         // What is still wrong with the folder is said at once.
-        inspection = catalog::inspect(&args.path, options)?;
+        inspection = catalog::inspect(&args.path, loading)?;
     }
     let report = Report::new(inspection);
     let out = &mut stdout().lock();

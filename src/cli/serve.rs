@@ -20,6 +20,7 @@ use crate::service::Service;
 use crate::telemetry;
 
 pub(super) fn run(config: Config) -> Outcome {
+    let config = config.probed()?;
     telemetry::init(config.log);
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(config));

@@ -47,6 +47,9 @@ fn the_defaults_are_those_that_are_documented() {
     assert_eq!(config.http.request_timeout, Duration::from_secs(60));
     assert_eq!(config.http.shutdown_grace, Duration::from_secs(25));
     assert_eq!(config.engine.max_batch, 256);
+    assert_eq!(config.load.max_weights, Bytes(8 << 30));
+    assert_eq!(config.load.onnx_probe_memory, Bytes(2 << 30));
+    assert_eq!(config.load.onnx_probe_timeout, Duration::from_secs(30));
     assert_eq!(config.sessions.evict, Evict::Lru);
     assert!(!config.strict && config.http.cors_origins.is_empty() && config.default_model.is_none());
 }

@@ -28,6 +28,9 @@ pub type Shutdown = mpsc::Receiver<()>;
 /// The time that ended streams have to send their last event, and connections to close in order.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How often the memory of sessions that have expired is freed.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// The size of hyper's read buffer, unless the limit for headers is larger.
 const READ_BUFFER_BYTES_MAX: usize = 256 << 10;
 
@@ -57,10 +60,23 @@ impl Server {
         tokio::select! {
             () = drain(&app, last_words, shutdown) => {}
             never = connections.accept(&mut listener) => match never {},
+            never = sweep(&app) => match never {},
         }
         drop(listener);
         closing.send_replace(true);
         connections.close(last_words).await;
+    }
+}
+
+/// Frees the memory of sessions that have expired, in pieces, so that no request waits for all of it.
+async fn sweep(app: &App) -> Infallible {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        let Ok(service) = app.service() else { continue };
+        while service.sessions().expire() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

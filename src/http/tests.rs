@@ -54,6 +54,11 @@ impl Answer {
 
 /// Use cases over a scripted model of the words `a` to `z`.
 pub(super) fn service() -> Arc<Service> {
+    service_at(Clock::system())
+}
+
+/// The same, with a clock of its own.
+pub(super) fn service_at(clock: Clock) -> Arc<Service> {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
         Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes()).unwrap();
@@ -67,7 +72,7 @@ pub(super) fn service() -> Arc<Service> {
     };
     let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
     let config = Config::default();
-    Arc::new(Service::start(&config, catalog, Arc::default(), Clock::system()).unwrap())
+    Arc::new(Service::start(&config, catalog, Arc::default(), clock).unwrap())
 }
 
 /// A service that is ready.

@@ -22,6 +22,7 @@ mod scores;
 mod tensor;
 #[cfg_attr(not(feature = "tract"), path = "tract/without.rs")]
 mod tract;
+mod trial;
 mod understanding;
 
 use std::path::Path;
@@ -29,10 +30,11 @@ use std::path::Path;
 pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
+pub use trial::try_file;
 pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
 
 use crate::error::Result;
-use crate::lm::LoadOptions;
+use crate::probe::{Loading, Probe};
 use graph::Graph;
 
 /// A graph that is not lowered.
@@ -43,13 +45,15 @@ struct Candidate<'a> {
     graph: &'a Graph,
     /// What the manifest says of it.
     hints: &'a Hints,
+    /// What tries it first.
+    probe: Option<&'a Probe>,
 }
 
 /// Understands as much as it can of the ONNX file `path`, also of a graph that cannot be served.
 ///
 /// # Errors
 /// `Load` when the file does not hold a graph.
-pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Examined> {
+pub fn examine(path: &Path, hints: &Hints, loading: &Loading) -> Result<Examined> {
     let graph = file::read_graph(path)?;
     let mut understanding = Understanding::of(&graph, hints);
     let found = match allow::check(&graph).and_then(|()| recognise::recognise(&graph)) {
@@ -73,14 +77,15 @@ pub fn examine(path: &Path, hints: &Hints, options: LoadOptions) -> Result<Exami
             drop(graph);
             let model = reading.and_then(|reading| {
                 understanding.warnings.extend(reading.warning.clone());
-                reading.model(lowered, options)
+                reading.model(lowered, loading.native)
             });
             Ok(Examined { model, understanding })
         }
         Err(why) => {
             drop(found);
             let understanding = Understanding { not_lowered: Some(why), ..understanding };
-            Ok(tract::examine(&Candidate { path, graph: &graph, hints }, understanding))
+            let candidate = Candidate { path, graph: &graph, hints, probe: loading.probe.as_ref() };
+            Ok(tract::examine(&candidate, understanding))
         }
     }
 }

@@ -30,6 +30,14 @@ pub struct Understanding {
     pub warnings: Vec<String>,
 }
 
+impl Understanding {
+    /// What precedes the reason why a graph that is not lowered cannot run either.
+    pub(super) fn cannot_run(&self) -> String {
+        let why = self.not_lowered.as_deref().unwrap_or_default();
+        format!("the native engine does not run this graph ({why}), and it cannot run as it is")
+    }
+}
+
 /// An input or output and what it is taken for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortUse {

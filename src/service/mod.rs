@@ -111,11 +111,11 @@ impl Service {
             models: config.models.clone(),
             default_model: config.default_model.clone(),
             strict: config.strict,
-            options: LoadOptions {
+            loading: config.loading(LoadOptions {
                 kernel,
                 weights: config.weights,
                 fold_bytes_max: config.engine.fold_bytes_max(),
-            },
+            }),
         })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use super::TokenizerSpec;
 use super::escape::escape_invisible;
+use super::hugging_face::GROWTH_MAX;
 use super::rewrite::{Rewriter, Rewritten};
 use crate::error::{Error, Result};
 
@@ -122,14 +123,21 @@ impl Replacements {
     /// Replaces each key of `pairs` by what `normalise` makes of its value.
     ///
     /// # Errors
-    /// `Load` if a key is empty or occurs twice, or if the keys are too large for a regular expression.
+    /// `Load` if a key is empty or occurs twice, if a value is too long for its key, or if the keys are too large for a regular expression.
     fn new(pairs: &[(String, String)], normalise: impl Fn(&str) -> String) -> Result<Self> {
         let mut values = HashMap::new();
         for (key, value) in pairs {
             if key.is_empty() {
                 return Err(Error::load("`replace` has an empty key; expected the string that is replaced"));
             }
-            if values.insert(key.clone(), normalise(value)).is_some() {
+            let value = normalise(value);
+            if value.len() / key.len() > GROWTH_MAX {
+                return Err(Error::load(format!(
+                    "`replace` makes `{}` more than {GROWTH_MAX} times as long",
+                    escape_invisible(key)
+                )));
+            }
+            if values.insert(key.clone(), value).is_some() {
                 return Err(Error::load(format!("`replace` has the key `{}` twice", escape_invisible(key))));
             }
         }
@@ -217,6 +225,14 @@ mod tests {
         ] {
             assert_eq!(Replacements::new(&pairs(keys), str::to_owned).err().unwrap().message, message);
         }
+    }
+
+    #[test]
+    fn a_value_that_explodes_is_refused() {
+        let long = "x".repeat(2 * GROWTH_MAX);
+        assert!(Replacements::new(&pairs(&[("ab", &long)]), str::to_owned).is_ok());
+        let message = Replacements::new(&pairs(&[("a", &long)]), str::to_owned).err().unwrap().message;
+        assert_eq!(message, "`replace` makes `a` more than 256 times as long");
     }
 
     #[test]

@@ -10,10 +10,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::api::sessions::CreateSessionRequest;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::routes::assemble;
-use crate::http::tests::app_with;
+use crate::http::tests::{app_with, service_at};
 use crate::http::{layers, sse};
+use crate::session::Closed;
 
 /// How long a test waits for what must happen at once.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,6 +77,32 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
 /// Returns when the server has closed the connection; one that was cut off may end in a reset.
 async fn until_closed(stream: &mut TcpStream) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+/// No request is made that could remove them on the way.
+#[tokio::test]
+async fn expired_sessions_are_removed_in_the_background() {
+    const SESSIONS: usize = 1000;
+    let clock = Clock::manual();
+    let service = service_at(clock.clone());
+    let sessions = service.sessions().clone();
+    for _ in 0..SESSIONS {
+        let created = service.create_session(CreateSessionRequest::default()).await;
+        assert!(created.is_ok());
+    }
+    clock.advance(sessions.limits().ttl);
+    let app = App::new(Config::default(), clock);
+    app.ready(service);
+    let removed = async {
+        while sessions.stats().closed.get(&Closed::Expired).is_none_or(|&count| count < SESSIONS as u64) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        never = sweep(&app) => match never {},
+        () = removed => {}
+    }
+    assert_eq!(sessions.stats().bytes, 0);
 }
 
 #[tokio::test]

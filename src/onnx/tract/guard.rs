@@ -41,10 +41,11 @@ pub(super) fn said(error: &TractError) -> String {
     short(&format!("{error:#}"))
 }
 
-/// Errors of tract can hold a whole node.
+/// Errors of tract can hold a whole node, and a backtrace where the environment asks for one.
 fn short(text: &str) -> String {
     const CHARS_MAX: usize = 400;
 
+    let text = text.split("Stack backtrace:").next().unwrap_or_default();
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(CHARS_MAX) {
         Some((end, _)) => format!("{} ...", &line[..end]),
@@ -63,5 +64,6 @@ mod tests {
         let found = guarded::<()>(|| Err(TractError::msg("inner").context("outer")));
         assert_eq!(found.unwrap_err(), "outer: inner");
         assert!(short(&"x".repeat(1000)).len() < 500);
+        assert_eq!(short("wrong axis\n\nStack backtrace:\n   0: main"), "wrong axis");
     }
 }

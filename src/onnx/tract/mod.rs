@@ -7,6 +7,7 @@ mod probe;
 mod program;
 mod safety;
 mod scores;
+mod sizes;
 mod stateful;
 mod stems;
 mod weights;
@@ -19,6 +20,7 @@ use super::scores::Scores;
 use super::{Candidate, Examined, Understanding};
 use crate::error::{Error, Result};
 use crate::lm::{Backend, Dtype, Model, ModelInfo, TokenId, Window};
+use crate::probe::Trial;
 use feeding::Feeding;
 use interface::{Interface, normaliser};
 use probe::{Compared, ignores_past, probes};
@@ -62,10 +64,7 @@ pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understandin
             "the manifest sets `gru_linear_before_reset`, which only a graph that is a known network can follow; this one is run as it is",
         )),
     });
-    let why = understanding.not_lowered.as_deref().unwrap_or_default();
-    let model = model.map_err(|error| {
-        error.within(format!("the native engine does not run this graph ({why}), and it cannot run as it is"))
-    });
+    let model = model.map_err(|error| error.within(understanding.cannot_run()));
     Examined { model, understanding }
 }
 
@@ -77,11 +76,20 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn run(&self) -> Result<Running> {
+        self.try_first()?;
         let running = match self.interface.feeding {
             Feeding::Steps { fixed } => self.steps(fixed),
             Feeding::Window { axis, len } => self.window(axis, len),
         };
         running.and_then(|running| self.check_scores(running))
+    }
+
+    /// Has a child process do first what follows: tract allocates and computes whatever the graph asks for.
+    fn try_first(&self) -> Result<()> {
+        let Candidate { path, hints, probe, .. } = *self.candidate;
+        let Some(probe) = probe else { return Ok(()) };
+        let input = serde_json::to_vec(hints).expect("what a manifest says is JSON");
+        probe.run(&Trial { kind: "graph", path, input: &input })
     }
 
     fn graph(&self) -> &Graph {

@@ -9,13 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan::{self, SimpleState};
 use tract_onnx::tract_hir::infer::Factoid;
 
 use super::guard::{guarded, said};
 use super::interface::Interface;
+use super::sizes;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use crate::onnx::graph::{Dim, Element, Graph, Port};
+use crate::probe;
 
 /// A graph whose sizes are all known. It holds no state: no run sees what another leaves behind.
 pub(super) struct Program {
@@ -82,14 +85,16 @@ impl Program {
             for (index, (datum, shape)) in shapes.into_iter().enumerate() {
                 model.set_input_fact(index, InferenceFact::dt_shape(datum, shape))?;
             }
-            model.analyse(false)?;
+            sizes::analyse(&mut model)?;
             check_weights(&model)?;
             let outlets = model.output_outlets()?.to_vec();
             let outlets: Vec<OutletId> = outputs.iter().map(|&output| outlets[output]).collect();
             model.select_output_outlets(&outlets)?;
+            probe::at(|| "the optimisation of the graph");
             model.into_optimized()?.into_runnable()
         });
         let runnable = runnable.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
+        sizes::check_known(&runnable)?;
         for (index, pair) in interface.states.iter().enumerate() {
             let found = concrete(&runnable, index + 1)?;
             let expected = &feeds[pair.input].shape;
@@ -125,7 +130,7 @@ impl Program {
     pub(super) fn run(&self, ids: &[TokenId], state: &[f32]) -> Result<Outputs, String> {
         guarded(|| {
             let inputs = self.feeds.iter().map(|feed| feed.value(ids, state));
-            let outputs = self.runnable.run(inputs.collect::<TractResult<_>>()?)?;
+            let outputs = run_each(&self.runnable, inputs.collect::<TractResult<_>>()?)?;
             let mut next = Vec::with_capacity(state.len());
             for output in &outputs[1..] {
                 next.extend(floats(output)?);
@@ -154,6 +159,14 @@ impl Feed {
         };
         Ok(tensor.into_tvalue())
     }
+}
+
+/// A run in a fresh state, which says what it runs if this process is a child that tries the graph.
+fn run_each(runnable: &Arc<TypedRunnableModel>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    SimpleState::new(runnable)?.run_plan_with_eval(inputs, |context, state, node, inputs| {
+        probe::at(|| sizes::named(&node.name, &node.op.name()));
+        plan::eval(context, state, node, inputs)
+    })
 }
 
 /// What each input is fed. The values of states follow each other in the order of the inputs.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::sizes::ELEMENTS_MAX;
 use crate::error::{Error, Result};
 use crate::onnx::allow::{Activation, Recurrent};
 use crate::onnx::graph::{Graph, Node};
@@ -35,8 +36,6 @@ pub(super) fn check_safe(graph: &Graph, operators: &BTreeSet<String>) -> Result<
 }
 
 fn check_node(graph: &Graph, node: &Node) -> Result<()> {
-    const ELEMENTS_MAX: i64 = 1 << 28;
-
     let Node { name, op, .. } = node;
     let declared = node.int("hidden_size").ok().flatten();
     let hidden = || graph.constants.get(node.input(2)?)?.shape.last().copied();
@@ -57,7 +56,8 @@ fn check_node(graph: &Graph, node: &Node) -> Result<()> {
         ))),
         "ConstantOfShape" | "Expand" | "Tile" | "Range" => {
             let shape = node.inputs.iter().filter_map(|input| graph.constants.get(input)?.as_ints());
-            let size = shape.flatten().try_fold(1i64, |size, &dim| size.checked_mul(dim.max(1)));
+            let mut sizes = shape.flatten().map(|&size| usize::try_from(size).unwrap_or(1));
+            let size = sizes.try_fold(1usize, |elements, size| elements.checked_mul(size.max(1)));
             match size.is_some_and(|size| size <= ELEMENTS_MAX) {
                 true => Ok(()),
                 false => Err(Error::load(format!(

@@ -205,6 +205,36 @@ fn inspect_shows_the_readable_part_of_an_invalid_folder() {
 }
 
 #[test]
+fn bench_measures_every_type_of_weights_once() {
+    let folders = Folders::new();
+    let args = ["bench", "--model", "words", "--batch", "1,3", "--prompt-tokens", "5", "--time", "1us"];
+    let table = folders.run(args);
+    assert_eq!(table.stderr, "`f32` holds this model as `as-stored` does: measured once\n");
+    let table = table.succeeded();
+    let rows: Vec<Vec<&str>> = table.lines().skip(3).map(|line| line.split_whitespace().collect()).collect();
+    let cases: Vec<_> = rows.iter().map(|row| row[..5].join(" ")).collect();
+    let of = |weights: &str| {
+        ["step 1 1", "step 3 1", "prompt 1 5", "prompt 3 5"].map(|case| format!("{weights} {case}"))
+    };
+    assert_eq!(cases, [of("as-stored f32"), of("bf16 bf16"), of("int8 int8")].concat(), "{table}");
+
+    let report = folders.run(args.iter().chain(&["--weights", "int8", "--json"])).json();
+    assert_eq!(report["model"], "words");
+    let measurements = report["measurements"].as_array().unwrap();
+    assert_eq!(measurements.len(), 4, "{report}");
+    for measurement in measurements {
+        assert_eq!(measurement["weights_dtype"], "int8");
+        let time = |key: &str| measurement[key].as_f64().unwrap();
+        let [p10, median, p90] = ["p10_us", "median_us", "p90_us"].map(time);
+        assert!(0.0 < p10 && p10 <= median && median <= p90, "{measurement}");
+        assert!(measurement["runs"].as_u64().unwrap() >= 5, "{measurement}");
+        let tokens = (measurement["rows"].as_f64().unwrap()) * measurement["tokens"].as_f64().unwrap();
+        let rate = measurement["tokens_per_second"].as_f64().unwrap();
+        assert!((rate / (tokens / median * 1e6) - 1.0).abs() < 1e-9, "{measurement}");
+    }
+}
+
+#[test]
 fn a_failure_is_reported_in_one_line() {
     let folders = Folders::new();
     folders.file("dragon", "ab dragon");
@@ -220,6 +250,9 @@ fn a_failure_is_reported_in_one_line() {
         (1, &["tokenize", "--model", "words", "latin-1"], "line 1 is not UTF-8 at byte 1"),
         (1, &["score", "--model", "words", "missing"], "missing"),
         (1, &["inspect", "model.onnx"], "`model.onnx`"),
+        (1, &["bench", "--model", "."], "config.json"),
+        (64, &["bench", "--model", "words", "--weights", "f64"], "f64"),
+        (64, &["bench", "--model", "words", "--batch", "0"], "--batch"),
         (64, &["next", "--model", ".", "a"], "`letters`, `words`"),
         (64, &["generate", "--model", "words", "--temperature", "-1"], "`temperature` is -1"),
         (64, &["generate", "--model", "words", "--max-tokens", "0"], "`max_tokens` is 0"),

@@ -30,16 +30,17 @@ const ARROWS: &[Arrow] = &[
     ("kernels", &["error"]),
     // Reductions over logits run on the kernel of the process.
     ("lm", &["kernels"]),
-    ("config", &["lm", "error"]),
+    ("probe", &["lm", "error"]),
+    ("config", &["probe", "lm", "error"]),
     ("telemetry", &["config"]),
     // The core, from the model outward.
     ("rnn", &["kernels", "lm", "error"]),
-    ("onnx", &["rnn", "lm", "error"]),
+    ("onnx", &["rnn", "probe", "lm", "error"]),
     // It runs graphs that are not a known network, so it needs nothing of the native engine.
-    ("onnx/tract", &["lm", "error"]),
+    ("onnx/tract", &["probe", "lm", "error"]),
     ("text", &["lm", "digest", "error"]),
     ("sampling", &["lm", "error"]),
-    ("catalog", &["rnn", "onnx", "text", "kernels", "lm", "digest", "error"]),
+    ("catalog", &["rnn", "onnx", "probe", "text", "kernels", "lm", "digest", "error"]),
     ("session", &["text", "lm", "clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
@@ -67,8 +68,12 @@ const ARROWS: &[Arrow] = &[
     // The edge carries the contract.
     ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "clock", "config", "error"]),
+    // It runs a model without the service, as an engine does.
+    ("cli/bench", &["catalog", "clock", "config", "kernels", "lm", "error"]),
     // It describes files that the service may not be able to load.
     ("cli/inspect", &["api", "service", "catalog", "onnx", "kernels", "lm", "config"]),
+    // The child that tries one file needs no service.
+    ("cli/probe", &["catalog", "onnx", "probe", "kernels"]),
     ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),
 ];
 
