@@ -18,7 +18,8 @@
 //! - [`cli`]: the subcommands.
 //! - [`config`]: every option and every limit, checked once.
 //! - [`telemetry`]: log lines and metrics.
-//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type; `digest` is a SHA-256 over fields.
+//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type; `digest` is a SHA-256 over fields,
+//!   and `foreign` names files that are no models.
 
 pub mod api;
 pub mod catalog;
@@ -28,6 +29,7 @@ pub mod config;
 mod digest;
 pub mod engine;
 pub mod error;
+mod foreign;
 pub mod http;
 pub mod kernels;
 pub mod lm;

@@ -24,6 +24,8 @@ pub struct Draft {
     onnx: Option<OnnxDraft>,
     tokenizer: TokenizerDraft,
     initial_tokens: Vec<String>,
+    #[serde(skip)]
+    has_vocabulary: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,8 +88,14 @@ impl Draft {
             weights: weights.to_owned(),
             onnx,
             initial_tokens: bos.or_else(|| eos.clone()).into_iter().collect(),
+            has_vocabulary: found.tokenizer.is_some(),
             tokenizer: TokenizerDraft { kind: found.kind.name(), file: found.file, unk, eos, newline },
         }
+    }
+
+    /// Whether the file of its tokenizer exists and can be read.
+    pub fn has_vocabulary(&self) -> bool {
+        self.has_vocabulary
     }
 
     /// The text of a `config.json`.

@@ -12,7 +12,7 @@ pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use trial::try_file;
-pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
+pub use understanding::{GraphLayer, GraphNetwork, PortUse, Reads, Understanding};
 
 use crate::error::{Error, Result};
 use crate::probe::Loading;

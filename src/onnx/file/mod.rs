@@ -16,6 +16,7 @@ use prost::Message;
 
 use super::graph::{Attribute, Dim, Element, Function, Graph, Node, Port};
 use crate::error::{Error, Result};
+use crate::foreign::kind_of;
 use external::External;
 use order::in_order;
 use schema::{
@@ -37,6 +38,9 @@ pub(in crate::onnx) fn read_graph(path: &Path) -> Result<Graph> {
 
 /// The graph in the bytes of a `file` in `folder`.
 pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path) -> Result<Graph> {
+    if let Some(kind) = kind_of(&file) {
+        return Err(Error::load(format!("not an ONNX file: {kind}")));
+    }
     cost::check(&file)?;
     let model = ModelProto::decode(&*file)
         .map_err(|error| Error::load(format!("not an ONNX file, or a part of one: {error}")))?;

@@ -7,7 +7,10 @@
 
 mod affine;
 mod axes;
+mod declared;
+mod facts;
 mod glue;
+mod heads;
 mod negative_ids;
 mod network;
 mod quantised;
@@ -29,8 +32,10 @@ use super::scores::Scores;
 use super::tensor::RANK_MAX;
 use crate::error::{Error, Result};
 use axes::{Along, Part};
+use facts::Table;
 use value::{Carried, Content, Flow, Form, MovedInput, Position, Value, exact_below};
 
+pub(super) use facts::Facts;
 pub(super) use network::{FoundLayer, FoundNetwork, LayerInput};
 pub(super) use usage::Usage;
 
@@ -46,6 +51,8 @@ pub(super) struct Found<'g> {
     starts: Vec<Start>,
     /// The input with the tokens, once an embedding was found.
     tokens: Option<usize>,
+    /// What they are looked up in.
+    tables: Vec<Table>,
     /// The axis of that input along the vocabulary, where its tokens are one-hot vectors.
     one_hot: Option<Along>,
     /// The refusal of a node that no runtime here computes correctly.
@@ -91,6 +98,7 @@ pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
         time: None,
         starts: Vec::new(),
         tokens: None,
+        tables: Vec::new(),
         one_hot: None,
         refused: None,
         quantised_count: 0,

@@ -15,7 +15,8 @@ use crate::onnx::recognise::recognise;
 fn understand(bytes: Vec<u8>) {
     if let Ok(graph) = decode(bytes, Path::new("/nowhere")) {
         let _ = crate::onnx::allow::check(&graph);
-        let _ = recognise(&graph).map(|found| found.network(None).is_ok());
+        let _ = recognise(&graph)
+            .map(|found| found.logits(None).and_then(|logits| found.network(&logits)).is_ok());
     }
 }
 

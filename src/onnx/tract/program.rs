@@ -26,6 +26,8 @@ pub(super) struct Program {
     /// In the graph's order.
     feeds: Vec<Feed>,
     logits_shape: Vec<usize>,
+    /// The tensors that it gives beside its logits and its state.
+    traced: Vec<String>,
 }
 
 /// What a run gives.
@@ -34,6 +36,15 @@ pub(super) struct Outputs {
     pub(super) logits: Vec<f32>,
     /// `[state_len]`.
     pub(super) state: Vec<f32>,
+    /// Those of [`Source::traced`] that are floats.
+    pub(super) traced: Vec<Traced>,
+}
+
+/// A tensor inside a graph.
+pub(super) struct Traced {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
 }
 
 /// What an input is fed.
@@ -56,6 +67,8 @@ pub(super) struct Source<'a> {
     pub(super) interface: &'a Interface,
     /// The shape of the ids.
     pub(super) tokens: &'a [usize],
+    /// Tensors that are wanted beside the logits and the state.
+    pub(super) traced: &'a [&'a str],
 }
 
 /// Bounds a state, in values.
@@ -72,12 +85,12 @@ impl Program {
     /// # Errors
     /// `Load` with what tract says.
     pub(super) fn compile(source: &Source<'_>) -> Result<Self> {
-        let Source { path, graph, interface, .. } = *source;
+        let Source { path, interface, traced, .. } = *source;
         let feeds = feeds(source)?;
         let shapes: Vec<_> = feeds.iter().map(|feed| (feed.datum, feed.shape.clone())).collect();
         let outputs: Vec<usize> =
             [interface.logits].into_iter().chain(interface.states.iter().map(|pair| pair.output)).collect();
-        let runnable = guarded(|| {
+        let compiled = guarded(|| {
             let mut model = tract_onnx::onnx()
                 .with_ignore_output_shapes(true)
                 .with_ignore_value_info(true)
@@ -88,16 +101,29 @@ impl Program {
             sizes::analyse(&mut model)?;
             check_weights(&model)?;
             let outlets = model.output_outlets()?.to_vec();
-            let outlets: Vec<OutletId> = outputs.iter().map(|&output| outlets[output]).collect();
+            let mut outlets: Vec<OutletId> = outputs.iter().map(|&output| outlets[output]).collect();
+            let traced: Vec<(&str, OutletId)> =
+                traced.iter().filter_map(|&name| Some((name, float_outlet(&model, name)?))).collect();
+            outlets.extend(traced.iter().map(|(_, outlet)| outlet));
             model.select_output_outlets(&outlets)?;
+            let names: Vec<String> = traced.iter().map(|&(name, _)| name.to_owned()).collect();
             probe::at(|| "the optimisation of the graph");
-            model.into_optimized()?.into_runnable()
+            Ok((model.into_optimized()?.into_runnable()?, names))
         });
-        let runnable = runnable.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
+        let (runnable, traced) =
+            compiled.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
         sizes::check_known(&runnable)?;
+        let program = Self { logits_shape: concrete(&runnable, 0)?, runnable, feeds, traced };
+        program.check_states(source)?;
+        Ok(program)
+    }
+
+    /// Checks that every state comes out as it goes in.
+    fn check_states(&self, source: &Source<'_>) -> Result<()> {
+        let Source { graph, interface, .. } = *source;
         for (index, pair) in interface.states.iter().enumerate() {
-            let found = concrete(&runnable, index + 1)?;
-            let expected = &feeds[pair.input].shape;
+            let found = concrete(&self.runnable, index + 1)?;
+            let expected = &self.feeds[pair.input].shape;
             if found != *expected {
                 let output = &graph.outputs[pair.output].name;
                 let state = &graph.inputs[pair.input].name;
@@ -106,7 +132,7 @@ impl Program {
                 )));
             }
         }
-        Ok(Self { logits_shape: concrete(&runnable, 0)?, runnable, feeds })
+        Ok(())
     }
 
     /// Values of a state.
@@ -131,11 +157,16 @@ impl Program {
         guarded(|| {
             let inputs = self.feeds.iter().map(|feed| feed.value(ids, state));
             let outputs = run_each(&self.runnable, inputs.collect::<TractResult<_>>()?)?;
+            let (states, others) = outputs[1..].split_at(outputs.len() - 1 - self.traced.len());
             let mut next = Vec::with_capacity(state.len());
-            for output in &outputs[1..] {
+            for output in states {
                 next.extend(floats(output)?);
             }
-            Ok(Outputs { logits: floats(&outputs[0])?, state: next })
+            let traced = self.traced.iter().zip(others).map(|(name, value)| {
+                Ok(Traced { name: name.clone(), shape: value.shape().to_vec(), values: floats(value)? })
+            });
+            let traced = traced.collect::<TractResult<_>>()?;
+            Ok(Outputs { logits: floats(&outputs[0])?, state: next, traced })
         })
     }
 }
@@ -223,6 +254,13 @@ fn concrete(runnable: &Arc<TypedRunnableModel>, output: usize) -> Result<Vec<usi
     fact.shape.as_concrete().map(<[usize]>::to_vec).ok_or_else(|| {
         Error::load(format!("the shape of an output is not known before it runs, found {:?}", fact.shape))
     })
+}
+
+/// The outlet of the tensor `name`, if it holds floats.
+fn float_outlet(model: &InferenceModel, name: &str) -> Option<OutletId> {
+    let outlet = model.find_outlet_label(name)?;
+    let datum = model.outlet_fact(outlet).ok()?.datum_type.concretize()?;
+    matches!(datum, DatumType::F16 | DatumType::F32 | DatumType::F64).then_some(outlet)
 }
 
 fn floats(value: &TValue) -> TractResult<Vec<f32>> {

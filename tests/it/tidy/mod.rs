@@ -27,6 +27,7 @@ const ARROWS: &[Arrow] = &[
     ("clock", &[]),
     ("digest", &[]),
     ("error", &[]),
+    ("foreign", &[]),
     ("kernels", &["error"]),
     // Reductions over logits run on the kernel of the process.
     ("lm", &["kernels"]),
@@ -35,12 +36,12 @@ const ARROWS: &[Arrow] = &[
     ("telemetry", &["config"]),
     // The core, from the model outward.
     ("rnn", &["kernels", "lm", "error"]),
-    ("onnx", &["rnn", "probe", "lm", "error"]),
+    ("onnx", &["rnn", "probe", "lm", "foreign", "error"]),
     // It runs graphs that are not a known network, so it needs nothing of the native engine.
     ("onnx/tract", &["probe", "lm", "error"]),
     ("text", &["lm", "digest", "error"]),
     ("sampling", &["lm", "error"]),
-    ("catalog", &["rnn", "onnx", "probe", "text", "kernels", "lm", "digest", "error"]),
+    ("catalog", &["rnn", "onnx", "probe", "text", "kernels", "lm", "digest", "foreign", "error"]),
     ("session", &["text", "lm", "clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
@@ -89,7 +90,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
 /// Folders whose code runs on a thread that must not block on a runtime, and is tested without one.
 const WITHOUT_TOKIO: &[&str] = &["kernels", "lm", "rnn", "onnx", "text", "sampling", "session"];
 
-const LINES_MAX: usize = 500;
+const LINES_MAX: usize = 400;
 
 /// A place that breaks a rule: where it is, what was found, and what was expected.
 type Offence = String;
