@@ -140,7 +140,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`] and [`Snapshot::check_rewind`].
     pub fn check_rewind(&self, id: &SessionId, position: u64) -> Result<()> {
-        self.lock().get(id, self.clock.now())?.check_rewind(position)
+        self.lock_for(id).get(id, self.clock.now())?.check_rewind(position)
     }
 
     /// Looks at a session without using it.
