@@ -108,23 +108,19 @@ impl Service {
         let Completed { words, snapshot } = self.complete(place, typing).await?;
         let start =
             snapshot.ok_or_else(|| Error::internal("internal error: a completion led to no state"))?;
-        let phrases = words.into_iter().map(|word| self.phrase(served, &start, Phrase::new(word), typing));
+        let start = Place { served, start, read: Prepared::default() };
+        let phrases = words.into_iter().map(|word| self.phrase(&start, word, typing));
         let phrases = try_join_all(phrases).await?;
         Ok(Suggestions { suggestions: phrases.into_iter().map(Phrase::suggestion).collect() })
     }
 
-    /// Adds the most likely next words to a phrase that begins at `start`.
-    async fn phrase(
-        &self,
-        served: &Arc<Served>,
-        start: &Snapshot,
-        mut phrase: Phrase,
-        typing: &Typing,
-    ) -> Result<Phrase> {
+    /// A word that follows `start`, and the most likely next words.
+    async fn phrase(&self, start: &Place<'_>, word: Completion, typing: &Typing) -> Result<Phrase> {
+        let mut phrase = Phrase::new(word);
         let next = Typing { prefix: String::new(), words_max: 1, phrase_len: 1, ..typing.clone() };
         for _ in 1..typing.phrase_len {
             let read = Prepared::of_tokens(phrase.tokens.as_slice().into());
-            let place = Place { served, start: start.clone(), read };
+            let place = Place { served: start.served, start: start.start.clone(), read };
             let Some(word) = self.complete(place, &next).await?.words.pop() else { break };
             phrase.push(word);
         }
