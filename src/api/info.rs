@@ -64,6 +64,10 @@ pub struct LimitsInfo {
     pub max_next_words: usize,
     /// `--max-prefix-length`
     pub max_prefix_length_bytes: usize,
+    /// `--max-answer`
+    pub max_answer_bytes: usize,
+    /// `--answers-max-bytes`
+    pub answers_max_bytes: usize,
     /// `--max-batch`
     pub max_batch: usize,
     /// `--queue-max`

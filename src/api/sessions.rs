@@ -133,7 +133,7 @@ pub struct ForkRequest {
     /// The id of the copy. If absent, a random id.
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     pub id: Option<String>,
-    /// How long the copy lives.
+    /// How long the copy lives; if absent, as long as the session that is copied.
     #[serde(flatten)]
     pub lifetime: Lifetime,
 }

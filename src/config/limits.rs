@@ -36,6 +36,10 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "1024", value_parser = count())]
     pub max_texts: usize,
 
+    /// Maximum bytes of one answer, as estimated from what the request asks for
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
+    pub max_answer: Bytes,
+
     /// Maximum number of stop strings in one request
     #[arg(long, value_name = "N", default_value = "16", value_parser = count())]
     pub max_stops: usize,

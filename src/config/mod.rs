@@ -168,6 +168,12 @@ impl Config {
                 engine.turn_steps, engine.turn_steps_idle
             )));
         }
+        if limits.max_answer > self.http.answers_max_bytes {
+            return Err(config_error(format!(
+                "`--max-answer` is {}; expected at most `--answers-max-bytes`, which is {}",
+                limits.max_answer, self.http.answers_max_bytes
+            )));
+        }
         if limits.max_text.0 > self.http.max_body.0 {
             return Err(config_error(format!(
                 "`--max-text` is {}; expected at most `--max-body`, which is {}",

@@ -82,6 +82,7 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
         (["--max-header", "1KiB"], ["--max-header", "1KiB", "8KiB"]),
         (["--cors-origins", "example.org"], ["--cors-origins", "example.org", "expected `*`"]),
         (["--max-text", "1GiB"], ["--max-text", "1GiB", "--max-body"]),
+        (["--max-answer", "1GiB"], ["--max-answer", "1GiB", "--answers-max-bytes"]),
         (["--queue-bytes-max", "1KiB"], ["--queue-bytes-max", "1KiB", "--max-prompt-tokens"]),
         (["--turn-steps", "32"], ["--turn-steps", "32", "--turn-steps-idle"]),
     ] {

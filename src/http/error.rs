@@ -117,7 +117,9 @@ impl IntoResponse for ApiError {
 /// The status of a request that fails with `code`.
 pub(super) fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::InvalidJson => StatusCode::BAD_REQUEST,
+        ErrorCode::InvalidRequest | ErrorCode::InvalidJson => StatusCode::BAD_REQUEST,
+        ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorCode::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorCode::UnknownField
         | ErrorCode::InvalidValue
         | ErrorCode::EmptyInput
@@ -135,7 +137,7 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::SessionExpired | ErrorCode::SessionEvicted => StatusCode::GONE,
         ErrorCode::SessionExists | ErrorCode::SessionBusy => StatusCode::CONFLICT,
         ErrorCode::PositionMismatch => StatusCode::PRECONDITION_FAILED,
-        ErrorCode::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::QueueFull | ErrorCode::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::SessionsFull | ErrorCode::Loading | ErrorCode::Draining => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorCode::Cancelled => {
@@ -143,6 +145,13 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         }
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// The first error of type `E` among `error` and its causes, which axum wraps.
+pub(super) fn caused_by<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    error.downcast_ref().or_else(|| caused_by(error.source()?))
 }
 
 #[cfg(test)]

@@ -21,6 +21,12 @@ pub fn router(app: Arc<App>) -> Router {
     assemble(router, &app)
 }
 
+/// The routes for a listener of their own: probes, metrics, and what the server says about itself.
+pub(super) fn probes(app: &Arc<App>) -> Router {
+    let (router, _) = always().split_for_parts();
+    assemble(router, app)
+}
+
 /// Routes with what answers beside them, in the layers.
 pub(super) fn assemble(routes: Router<Arc<App>>, app: &Arc<App>) -> Router {
     let routes = routes.fallback(unknown_route).method_not_allowed_fallback(unknown_method);

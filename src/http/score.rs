@@ -11,7 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use super::app::App;
 use super::document::QueryOf;
 use super::error::ApiResult;
-use super::extract::{Body, Path, Query, UseCases};
+use super::extract::{Body, Path, Query, UseCases, check_origin_of_text};
 use crate::api::score::{ScoreRequest, ScoreResponse, ScoreTextQuery, SessionScoreRequest};
 use crate::service::TextScorer;
 
@@ -33,6 +33,7 @@ pub(super) async fn score(
         let Body(request) = Body::<ScoreRequest>::from_request(request, &app).await?;
         return Ok(Json(service.score(request).await?));
     }
+    check_origin_of_text(request.headers(), &app.config.http.cors_origins)?;
     let (mut parts, body) = request.into_parts();
     let Query(query) = Query::<ScoreTextQuery>::from_request_parts(&mut parts, &app).await?;
     let text =

@@ -16,6 +16,7 @@ mod next;
 mod observer;
 mod question;
 mod rewind;
+mod room;
 mod sampling;
 mod score;
 mod sessions;
@@ -32,6 +33,7 @@ use tokio::sync::Semaphore;
 pub use failure::{WriteFailure, detail};
 pub use generating::{Events, Generating};
 pub use models::onnx_graph;
+pub use room::Room;
 pub use score::{TextScorer, add_tally, figures, no_token};
 pub use sessions::check_session_id;
 
@@ -56,6 +58,8 @@ pub struct Service {
     kernel: Kernel,
     /// Limits how many long texts are tokenised at once, each on a thread of its own.
     tokenizing: Arc<Semaphore>,
+    /// Limits the memory of answers that are being computed or sent.
+    rooms: Arc<Semaphore>,
 }
 
 /// How long the table remembers why a session no longer exists.
@@ -98,6 +102,7 @@ impl Service {
             metrics,
             kernel,
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
+            rooms: room::rooms(config.http.answers_max_bytes),
         })
     }
 

@@ -104,8 +104,9 @@ impl Service {
     pub fn fork_session(&self, id: &str, request: &ForkRequest) -> Result<Session> {
         let id = SessionId::parse(id)?;
         let copy = request.id.as_deref().map(SessionId::parse).transpose()?;
-        let ttl = self.ttl(request.lifetime)?;
-        let Standing { model, snapshot } = self.sessions.read(&id)?;
+        let given = self.ttl(request.lifetime)?;
+        let Standing { model, snapshot, ttl } = self.sessions.read(&id)?;
+        let ttl = given.or(Some(ttl));
         self.add_session(NewSession { id: copy, model, snapshot, ttl, on_existing: OnExisting::Refuse })
     }
 

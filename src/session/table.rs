@@ -57,7 +57,7 @@ impl Session {
     }
 
     fn standing(&self) -> Standing {
-        Standing { model: self.model.clone(), snapshot: self.snapshot.clone() }
+        Standing { model: self.model.clone(), snapshot: self.snapshot.clone(), ttl: self.ttl }
     }
 
     fn expires(&self) -> Instant {

@@ -57,6 +57,13 @@ impl Metrics {
             closed: Family::default(),
         };
         metrics.register();
+        // What has a known set of labels is there from the start, so that a rate can be taken of its first increase.
+        for reason in Rejected::ALL {
+            metrics.rejected.get_or_create(&ReasonLabel { reason: reason.name() }).inc_by(0);
+        }
+        for reason in CLOSED_REASONS {
+            metrics.sessions_closed(reason, 0);
+        }
         metrics
     }
 
@@ -227,11 +234,16 @@ impl ModelMetrics {
     }
 }
 
+/// Why a session ends.
+const CLOSED_REASONS: [&str; 4] = ["deleted", "replaced", "expired", "evicted"];
+
 /// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejected {
     /// Too many jobs, or jobs with too many bytes of tokens, are waiting.
     QueueFull,
+    /// Answers that are being computed or sent take too much memory.
+    AnswersFull,
     /// The table of sessions is full.
     SessionsFull,
     /// The service is still loading its models.
@@ -241,9 +253,13 @@ pub enum Rejected {
 }
 
 impl Rejected {
+    const ALL: [Self; 5] =
+        [Self::QueueFull, Self::AnswersFull, Self::SessionsFull, Self::Loading, Self::Draining];
+
     fn name(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
+            Self::AnswersFull => "answers_full",
             Self::SessionsFull => "sessions_full",
             Self::Loading => "loading",
             Self::Draining => "draining",
@@ -281,6 +297,23 @@ fn seconds() -> Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_with_known_labels_are_there_from_the_start() {
+        let page = Metrics::new().render();
+        for (metric, reasons) in [
+            (
+                "requests_rejected",
+                &["queue_full", "answers_full", "sessions_full", "loading", "draining"][..],
+            ),
+            ("sessions_closed", &["deleted", "replaced", "expired", "evicted"]),
+        ] {
+            for reason in reasons {
+                let line = format!("rnnlm_{metric}_total{{reason=\"{reason}\"}} 0");
+                assert!(page.lines().any(|found| found == line), "`{line}` is missing from\n{page}");
+            }
+        }
+    }
 
     #[test]
     fn every_metric_is_exposed_under_its_documented_name() {

@@ -12,7 +12,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 pub use accept::accepts;
+pub(super) use accept::quality;
 pub use body::Body;
+pub(super) use body::check_origin_of_text;
 pub use path::Path;
 pub use query::Query;
 

@@ -1,4 +1,4 @@
-//! Echoes the session id in a request's path, so that load balancers can hash on it.
+//! Echoes the session id in a request's path, so that load balancers can hash on it, if a session can have that id.
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::http::sessions::SESSION_ID;
+use crate::service::check_session_id;
 
 /// The name of the session id in the path of every session route.
 const PARAM: &str = "id";
@@ -17,6 +18,7 @@ type Params = Result<RawPathParams, RawPathParamsRejection>;
 pub(in crate::http) async fn session_id(params: Params, request: Request, next: Next) -> Response {
     let id = params.ok().and_then(|params| {
         let (_, id) = params.iter().find(|(name, _)| *name == PARAM)?;
+        check_session_id(id).ok()?;
         HeaderValue::from_str(id).ok()
     });
     let mut response = next.run(request).await;

@@ -319,3 +319,23 @@ async fn a_write_that_will_be_refused_does_not_stand_in_the_way_of_another() {
     let (refused, ()) = tokio::join!(refused, others);
     refused.refused(422, "unknown_token");
 }
+
+#[tokio::test]
+async fn a_fork_lives_as_long_as_its_parent_unless_it_says_otherwise_and_takes_its_id_from_the_header() {
+    let server = Setup { clock: Clock::manual(), ..Setup::default() }.start().await;
+    server.post("/v1/sessions", json!({"id": "s", "ttl_seconds": 60})).await.expect(201);
+    let fork = |id: &str, body: Value| {
+        server.send(Request::new("POST", "/v1/sessions/s/fork").header("x-session-id", id).json(&body))
+    };
+    let inherits = fork("inherits", json!({})).await;
+    assert_eq!(
+        (&inherits.expect(201)["id"], inherits.header("x-session-id")),
+        (&json!("inherits"), "inherits")
+    );
+    fork("longer", json!({"ttl_seconds": 120})).await.expect(201);
+    fork("a b", json!({})).await.refused(422, "invalid_value");
+    fork("other", json!({"id": "another"})).await.refused(422, "invalid_value");
+    server.advance(Duration::from_secs(61));
+    server.get("/v1/sessions/inherits").await.refused(410, "session_expired");
+    server.get("/v1/sessions/longer").await.expect(200);
+}
