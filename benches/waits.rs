@@ -320,6 +320,7 @@ impl Bench {
                 identity: "weights".into(),
                 position: 0,
                 tail: Tail::default(),
+                history: None,
             }),
             plans,
             job: Box::new(job),

@@ -7,6 +7,7 @@ use super::fields;
 use super::prompt::Prompt;
 use super::question::{Distribution, Question};
 use super::sessions::Expectation;
+use super::suggest::{Suggest, Suggestions};
 use super::tokens::ScoredToken;
 
 /// What a session is to read. Exactly one of `text` and `tokens` is required, and it must not be empty.
@@ -24,9 +25,11 @@ pub struct AppendRequest {
     pub token_logprobs: bool,
     /// A question about the token after the input.
     pub next: Option<Question>,
+    /// A half-typed word after the input, to complete.
+    pub suggest: Option<Suggest>,
 }
 
-fields!(AppendRequest { token_logprobs, next } + prompt: Prompt + expected: Expectation);
+fields!(AppendRequest { token_logprobs, next, suggest } + prompt: Prompt + expected: Expectation);
 
 /// What a session has read.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -46,4 +49,7 @@ pub struct AppendResponse {
     /// The distribution over the next token, if the request asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Distribution>,
+    /// The suggestions, if the request asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggest: Option<Suggestions>,
 }

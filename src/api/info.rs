@@ -60,6 +60,12 @@ pub struct LimitsInfo {
     pub max_stop_length_bytes: usize,
     /// `--max-banned`
     pub max_banned: usize,
+    /// `--max-suggestions`
+    pub max_suggestions: usize,
+    /// `--max-next-words`
+    pub max_next_words: usize,
+    /// `--max-prefix-length`
+    pub max_prefix_length_bytes: usize,
     /// `--max-answer`
     pub max_answer_bytes: usize,
     /// `--answers-max-bytes`
@@ -74,6 +80,8 @@ pub struct LimitsInfo {
     pub sessions_max: usize,
     /// `--sessions-max-bytes`
     pub sessions_max_bytes: usize,
+    /// `--rewind-max`
+    pub rewind_max: usize,
     /// `--session-ttl`
     pub session_ttl_seconds: f64,
     /// `--request-timeout`

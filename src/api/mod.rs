@@ -21,10 +21,12 @@ pub mod next;
 pub mod onnx;
 pub mod prompt;
 pub mod question;
+pub mod rewind;
 pub mod sampling;
 pub mod score;
 pub mod sessions;
 pub mod stream;
+pub mod suggest;
 pub mod tokens;
 mod value;
 

@@ -1,4 +1,5 @@
-//! Sessions: created, listed, looked at, copied, reset and deleted. [`super::append`] has how one reads on.
+//! Sessions: created, listed, looked at, copied, reset and deleted. [`super::append`] has how one reads on,
+//! [`super::rewind`] how one goes back.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -51,11 +52,14 @@ pub struct CreateSessionRequest {
     pub lifetime: Lifetime,
     /// Whether the session replaces an idle session with the same id.
     pub replace: bool,
+    /// The number of tokens that the session can go back. What it keeps for this counts in its memory.
+    /// Limit: `--rewind-max`.
+    pub rewind_tokens: usize,
     /// A question about the session's next token.
     pub next: Option<Question>,
 }
 
-fields!(CreateSessionRequest { id, replace, next } + prompt: Prompt + lifetime: Lifetime);
+fields!(CreateSessionRequest { id, replace, rewind_tokens, next } + prompt: Prompt + lifetime: Lifetime);
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]

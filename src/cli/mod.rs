@@ -15,6 +15,7 @@ mod probe;
 mod progress;
 mod score;
 mod serve;
+mod suggest;
 mod tokenize;
 
 use std::ffi::OsString;
@@ -47,6 +48,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Print how likely a text is: log-probability, perplexity, bits per character
     Score(score::ScoreArgs),
+    /// Print whole words for the half-typed one at the end of a text
+    Suggest(suggest::SuggestArgs),
     /// Print the token ids of a text, one line for each line
     Tokenize(tokenize::TokenizeArgs),
     /// Print what is understood of a model folder or file
@@ -91,6 +94,7 @@ impl Command {
             Self::Next(args) => next::run(&args),
             Self::Generate(args) => generate::run(&args),
             Self::Score(args) => score::run(&args),
+            Self::Suggest(args) => suggest::run(&args),
             Self::Tokenize(args) => tokenize::run(&args),
             Self::Inspect(args) => inspect::run(&args),
             Self::Bench(args) => bench::run(&args),

@@ -55,4 +55,20 @@ pub struct Limits {
     /// Maximum number of banned words and tokens in one request
     #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
     pub max_banned: usize,
+
+    /// Maximum number of suggestions in one answer
+    #[arg(long, value_name = "N", default_value = "100", value_parser = count())]
+    pub max_suggestions: usize,
+
+    /// Maximum number of words of one suggestion
+    #[arg(long, value_name = "N", default_value = "8", value_parser = count())]
+    pub max_next_words: usize,
+
+    /// Maximum bytes of the half-typed word of a suggestion, in UTF-8
+    #[arg(long, value_name = "BYTES", default_value = "256B", value_parser = bytes)]
+    pub max_prefix_length: Bytes,
+
+    /// Maximum number of steps in which a word is put together from characters or parts of words
+    #[arg(long, value_name = "N", default_value = "64", value_parser = count())]
+    pub suggest_steps: usize,
 }

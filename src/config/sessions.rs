@@ -30,6 +30,10 @@ pub struct SessionOptions {
     #[arg(long, value_name = "N", default_value = "100000", value_parser = count())]
     pub sessions_gone_max: usize,
 
+    /// Maximum number of tokens that a session can go back; each 32 of them cost the memory of a state
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = count())]
+    pub rewind_max: usize,
+
     /// Maximum number of sessions listed in one answer
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
     pub sessions_page_max: usize,

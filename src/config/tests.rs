@@ -95,7 +95,7 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
 
 #[test]
 fn what_is_not_built_yet_is_refused_as_unknown() {
-    for option in ["--weights", "--api-keys", "--rewind-max"] {
+    for option in ["--weights", "--api-keys", "--session-store"] {
         assert!(message(&[option, "1"]).contains(option));
     }
 }

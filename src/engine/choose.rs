@@ -129,6 +129,8 @@ struct Wish {
     share: Share,
     /// Tokens left to read.
     left: usize,
+    /// How many of them it may read in one turn.
+    piece_max: usize,
     logits: Logits,
     kind: Kind,
 }
@@ -153,6 +155,7 @@ impl Wish {
         running.map(move |(row, one)| Self {
             share: Share { job: index, row, len: 0 },
             left: one.tokens().len(),
+            piece_max: one.piece_max(),
             logits: one.logits,
             kind: match (one.is_drawn(), brief) {
                 (false, false) => Kind::Long,
@@ -164,7 +167,7 @@ impl Wish {
 
     /// `extent` with at most `len_max` tokens of this row added.
     fn added_to(&self, extent: Extent, len_max: usize) -> Extent {
-        let len = self.left.min(len_max);
+        let len = self.piece_max.min(len_max);
         let positions = match self.logits {
             Logits::Last if len < self.left => 0,
             logits => logits.positions(len).len(),
@@ -185,7 +188,7 @@ impl Budget {
     fn take(&mut self, wishes: &mut [Wish]) {
         let len = self.len_max(wishes);
         for wish in wishes {
-            wish.share.len = wish.left.min(len);
+            wish.share.len = wish.piece_max.min(len);
             self.taken = wish.added_to(self.taken, len);
         }
     }
@@ -195,7 +198,7 @@ impl Budget {
             let extent = wishes.iter().fold(self.taken, |extent, wish| wish.added_to(extent, len));
             self.cost.of(extent) <= self.work_max
         };
-        let longest = wishes.iter().map(|wish| wish.left).max().unwrap_or(0);
+        let longest = wishes.iter().map(|wish| wish.piece_max).max().unwrap_or(0);
         if longest <= 1 || affords(longest) {
             return longest;
         }

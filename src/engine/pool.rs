@@ -197,6 +197,7 @@ mod tests {
             identity: "old".into(),
             position: 0,
             tail: Tail::default(),
+            history: None,
         };
         let new = NewSession {
             id: None,

@@ -72,6 +72,11 @@ impl ActiveRow {
         self.stage == Stage::Running && self.is_drawn() && matches!(self.place, Place::Session(_))
     }
 
+    /// How many tokens it may read in one turn.
+    pub(super) fn piece_max(&self) -> usize {
+        self.place.snapshot().piece_max(self.tokens().len())
+    }
+
     /// The state, and the next `len` tokens that it is going to read.
     pub(super) fn state_and_tokens(&mut self, len: usize) -> (&mut State, &[TokenId]) {
         (&mut self.place.snapshot_mut().state, &self.pending.tokens()[self.read..self.read + len])
@@ -89,7 +94,7 @@ impl ActiveRow {
         if let Pending::Prompt(tokens, joint) = &self.pending
             && !tokens.is_empty()
         {
-            self.place.snapshot_mut().tail.joint = *joint;
+            self.place.snapshot_mut().end_text(*joint);
         }
     }
 }

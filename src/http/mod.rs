@@ -20,6 +20,7 @@ mod score;
 mod serve;
 mod sessions;
 pub mod sse;
+mod suggest;
 mod tokens;
 
 pub use app::{App, Phase};

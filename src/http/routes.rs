@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::{generate, layers, models, next, ops, score, sessions, tokens};
+use super::{generate, layers, models, next, ops, score, sessions, suggest, tokens};
 use crate::api::error::ErrorCode;
 
 /// The whole service as a router: routes in their layers.
@@ -56,16 +56,19 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::tokenize))
         .routes(routes!(tokens::detokenize))
         .routes(routes!(next::next, next::get_next))
+        .routes(routes!(suggest::suggest))
         .routes(routes!(generate::generate))
         .routes(routes!(score::score))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::get, sessions::delete))
         .routes(routes!(sessions::append))
         .routes(routes!(next::session_next))
+        .routes(routes!(suggest::session_suggest))
         .routes(routes!(generate::session_generate))
         .routes(routes!(score::session_score))
         .routes(routes!(sessions::fork))
         .routes(routes!(sessions::reset))
+        .routes(routes!(sessions::rewind))
 }
 
 /// What all routes say of themselves.

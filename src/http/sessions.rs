@@ -1,4 +1,4 @@
-//! `/v1/sessions`: created, listed, looked at, appended to, copied, reset and deleted.
+//! `/v1/sessions`: created, listed, looked at, appended to, copied, rewound, reset and deleted.
 
 use axum::Json;
 use axum::http::header::LOCATION;
@@ -10,6 +10,7 @@ use super::document::QueryOf;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Path, Query, UseCases};
 use crate::api::append::{AppendRequest, AppendResponse};
+use crate::api::rewind::{RewindRequest, RewindResponse};
 use crate::api::sessions::{
     CreateSessionRequest, CreatedSession, Expectation, ForkRequest, ListSessionsQuery, Session, SessionList,
 };
@@ -124,6 +125,21 @@ pub(super) async fn reset(
     Body(expected): Body<Expectation>,
 ) -> ApiResult<Json<Session>> {
     Ok(Json(service.reset_session(&id, expected)?))
+}
+
+/// Rewind a session
+///
+/// Sets the session back to an earlier position, at most the `rewind_tokens` with which it was created. What follows is, bit for
+/// bit, what would have followed then. If this fails, the session stays where it was.
+#[utoipa::path(post, path = "/v1/sessions/{id}/rewind", operation_id = "rewindSession", tag = "sessions",
+    params(("id" = String, Path, description = "The session's id")), request_body = RewindRequest,
+    responses((status = 200, description = "The session stands at the position", body = RewindResponse)))]
+pub(super) async fn rewind(
+    UseCases(service): UseCases,
+    Path(id): Path<String>,
+    Body(request): Body<RewindRequest>,
+) -> ApiResult<Json<RewindResponse>> {
+    Ok(Json(service.rewind_session(&id, request).await?))
 }
 
 /// 201, with the path and the id of the new session.

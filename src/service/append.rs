@@ -4,6 +4,7 @@ use super::Service;
 use super::failure::WriteFailure;
 use super::input::{Use, check_not_empty};
 use super::score::{ScoredText, known};
+use super::work::end_of;
 use crate::api::append::{AppendRequest, AppendResponse};
 use crate::engine::Start;
 use crate::engine::jobs::ReadingPlan;
@@ -16,12 +17,13 @@ impl Service {
     /// Whatever is wrong with the request; a busy session; a full queue. Tokens that were read before the failure stay read:
     /// the failure says where the session stands.
     pub async fn append(&self, id: &str, request: AppendRequest) -> Result<AppendResponse, WriteFailure> {
-        let AppendRequest { prompt, expected, token_logprobs, next } = request;
+        let AppendRequest { prompt, expected, token_logprobs, next, suggest } = request;
         let session = self.session_target(id, prompt.model.as_deref())?;
         let served = &session.served;
         let prepared = self.prepare_prompt(served, prompt, Use::listed_if(token_logprobs)).await?;
         check_not_empty(&prepared)?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
+        let typing = suggest.map(|suggest| self.check_suggest(suggest, "suggest.")).transpose()?;
         let lease = self.lease(&session, expected)?;
         let before = lease.snapshot.tail.clone();
         let tokens_before = lease.snapshot.position;
@@ -33,10 +35,18 @@ impl Service {
             next: asked.as_ref().map(|asked| asked.query.clone()),
             ..Default::default()
         };
-        let result = self.read(served, Start::Session(lease), plan).await?;
+        let mut result = self.read(served, Start::Session(lease), plan).await?;
         let position = result.position.unwrap_or_default();
-        let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose();
-        let next = next.map_err(|error| WriteFailure { error, position: Some(position) })?;
+        let moved = |error| WriteFailure { error, position: Some(position) };
+        let suggest = match &typing {
+            None => None,
+            Some(typing) => {
+                let end = end_of(&mut result).map_err(moved)?;
+                Some(self.suggestions_after(served, end, typing).await.map_err(moved)?)
+            }
+        };
+        let next =
+            asked.map(|asked| asked.answered(served, &tail, result.next)).transpose().map_err(moved)?;
         let scored = token_logprobs
             .then(|| ScoredText { text: &prepared, logprobs: known(served, tokens_before, result.logprobs) });
         Ok(AppendResponse {
@@ -48,6 +58,7 @@ impl Service {
                 .map(|scored| scored.logprobs.iter().flatten().fold(0.0, |sum, logprob| sum + logprob)),
             token_logprobs: scored.map(|scored| scored.tokens(served, &before)),
             next,
+            suggest,
         })
     }
 }

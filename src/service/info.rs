@@ -37,6 +37,9 @@ fn limits(config: &Config) -> LimitsInfo {
         max_stops: limits.max_stops,
         max_stop_length_bytes: limits.max_stop_length.0,
         max_banned: limits.max_banned,
+        max_suggestions: limits.max_suggestions,
+        max_next_words: limits.max_next_words,
+        max_prefix_length_bytes: limits.max_prefix_length.0,
         max_answer_bytes: limits.max_answer.0,
         answers_max_bytes: http.answers_max_bytes.0,
         max_batch: engine.max_batch,
@@ -44,6 +47,7 @@ fn limits(config: &Config) -> LimitsInfo {
         queue_bytes_max: engine.queue_bytes_max.0,
         sessions_max: sessions.sessions_max,
         sessions_max_bytes: sessions.sessions_max_bytes.0,
+        rewind_max: sessions.rewind_max,
         session_ttl_seconds: sessions.session_ttl.as_secs_f64(),
         request_timeout_seconds: http.request_timeout.as_secs_f64(),
     }

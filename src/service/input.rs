@@ -44,6 +44,11 @@ struct Place<'a> {
 }
 
 impl Prepared {
+    /// Tokens of which a text ends with the last.
+    pub(super) fn of_tokens(tokens: Arc<[TokenId]>) -> Self {
+        Self { joint: (!tokens.is_empty()).then_some(Joint::Closed), tokens, ..Self::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }

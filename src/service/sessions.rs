@@ -33,8 +33,10 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; an id that is taken; no room; a full queue.
     pub async fn create_session(&self, request: CreateSessionRequest) -> Result<CreatedSession> {
-        let CreateSessionRequest { id, prompt, lifetime, replace, next } = request;
+        let CreateSessionRequest { id, prompt, lifetime, replace, rewind_tokens, next } = request;
         let ttl = self.ttl(lifetime)?;
+        Bound { param: "rewind_tokens", max: self.config.sessions.rewind_max, option: "--rewind-max" }
+            .number(rewind_tokens)?;
         let id = id.as_deref().map(SessionId::parse).transpose()?;
         let on_existing = if replace { OnExisting::Replace } else { OnExisting::Refuse };
         if let Some(id) = &id {
@@ -47,7 +49,7 @@ impl Service {
         if asked.is_some() {
             target.check_context(prepared.tokens.len())?;
         }
-        let start = start_of(served);
+        let start = start_of(served).with_history(rewind_tokens);
         let tail = prepared.tail_after(&start.tail);
         let plan = ReadingPlan {
             tokens: prepared.tokens.clone(),
@@ -141,7 +143,7 @@ impl Service {
     pub fn reset_session(&self, id: &str, expected: Expectation) -> Result<Session> {
         let session = self.session_target(id, None)?;
         let mut lease = self.lease(&session, expected)?;
-        lease.snapshot = start_of(&session.served);
+        lease.snapshot.restart(start_of(&session.served));
         drop(lease);
         Ok(described(self.sessions.info(&session.id)?))
     }

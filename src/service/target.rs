@@ -79,7 +79,7 @@ impl Service {
         Ok(SessionTarget { id, served, position: info.position })
     }
 
-    /// The state at `target`: a copy, which moves no session. This counts as a use of the session.
+    /// The state at `target`: a copy, which moves no session and has no history. This counts as a use of the session.
     ///
     /// # Errors
     /// A session that no longer exists or was replaced.
@@ -89,7 +89,7 @@ impl Service {
             Target::Session(session) => {
                 let standing = self.sessions.read(&session.id)?;
                 session.check_model(&standing.model)?;
-                Ok(standing.snapshot)
+                Ok(Snapshot { history: None, ..standing.snapshot })
             }
         }
     }
@@ -123,6 +123,7 @@ pub(super) fn start_of(served: &Served) -> Snapshot {
         identity: served.identity.clone(),
         position: 0,
         tail: served.start_tail.clone(),
+        history: None,
     }
 }
 

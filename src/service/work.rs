@@ -76,7 +76,7 @@ impl Service {
     }
 }
 
-/// Where a reading that moved no session led.
+/// Where a reading led.
 pub(super) fn end_of(result: &mut ReadingResult) -> Result<Snapshot> {
     result.snapshot.take().ok_or_else(|| Error::internal("internal error: a reading led to no state"))
 }

@@ -2,29 +2,31 @@
 
 use std::time::Instant;
 
-use super::SessionId;
 use super::table::Session;
+use super::{SessionId, Snapshot};
 use crate::text::Tail;
 
-/// Bytes that a session uses for its id, its state, its tail, and its entries in the table and in both orders. They do not change while
-/// it reads.
+/// Bytes that a session uses for its id, its state, its tail, its history, and its entries in the table and in both orders. They do
+/// not change while it reads.
 ///
 /// A state that forks share is counted for each of them, because each gets its own when it reads on.
-pub(super) fn session_bytes(id: &SessionId, state_bytes: usize) -> usize {
+pub(super) fn session_bytes(id: &SessionId, snapshot: &Snapshot) -> usize {
     const ENTRIES: usize =
         entry(size_of::<(SessionId, Session)>()) + 2 * entry(size_of::<(Instant, SessionId)>());
-    shared_block(id.as_str().len()) + shared_block(state_bytes) + block(Tail::bytes_max()) + ENTRIES
+    let state_bytes = snapshot.state.bytes();
+    let history = snapshot.history.as_ref().map_or(0, |history| history.bytes(state_bytes));
+    shared_block(id.as_str().len()) + shared_block(state_bytes) + block(Tail::bytes_max()) + history + ENTRIES
 }
 
 /// Bytes of a block of `size` in a general-purpose allocator (`malloc` of glibc): a header of 8 bytes, rounded up to a multiple of 16, and
 /// at least 32.
-const fn block(size: usize) -> usize {
+pub(super) const fn block(size: usize) -> usize {
     let rounded = (size + 8).next_multiple_of(16);
     if rounded < 32 { 32 } else { rounded }
 }
 
 /// Bytes of a block behind an `Arc`, which stores two counts before the values.
-const fn shared_block(size: usize) -> usize {
+pub(super) const fn shared_block(size: usize) -> usize {
     block(2 * size_of::<usize>() + size)
 }
 

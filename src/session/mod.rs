@@ -5,6 +5,7 @@
 //! see the session as it stood. This module knows neither models nor HTTP.
 
 mod gone;
+mod history;
 mod id;
 mod lease;
 mod limits;
@@ -17,6 +18,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use history::{History, Rewind};
 pub use id::SessionId;
 pub use lease::Lease;
 pub use limits::{Evict, SessionLimits};
@@ -24,7 +26,7 @@ pub use sessions::{Closed, NewSession, OnExisting, SessionInfo, SessionStats, Se
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{State, TokenId};
-use crate::text::Tail;
+use crate::text::{Joint, Tail};
 
 /// A point in a sequence: the state, the weights that computed it, the number of tokens read, and the last of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub position: u64,
     /// The decoder's context.
     pub tail: Tail,
+    /// The way that led here, as far as a session may go back; `None` if it may not.
+    pub history: Option<Arc<History>>,
 }
 
 /// A session at a moment: the name of its model, where it stands, and how long it lives.
@@ -51,10 +55,60 @@ pub struct Standing {
 }
 
 impl Snapshot {
-    /// Counts `tokens`, which the model has just read into the state.
+    /// The same, at the beginning of a history of `tokens_max` tokens; without one if that is 0.
+    pub fn with_history(self, tokens_max: usize) -> Self {
+        let history = (tokens_max > 0).then(|| Arc::new(History::new(tokens_max, &self)));
+        Self { history, ..self }
+    }
+
+    /// How many of the next `left` tokens may be read at once.
+    pub fn piece_max(&self, left: usize) -> usize {
+        self.history.as_ref().map_or(left, |history| history.piece_max(left))
+    }
+
+    /// Counts `tokens`, at most [`Self::piece_max`], which the model has just read into the state.
     pub fn advance(&mut self, tokens: &[TokenId]) {
         self.position += tokens.len() as u64;
         self.tail.extend(tokens);
+        if let Some(history) = &mut self.history {
+            Arc::make_mut(history).extend(tokens, &self.state);
+        }
+    }
+
+    /// Notes how the text stands after the last token.
+    pub fn end_text(&mut self, joint: Joint) {
+        self.tail.joint = joint;
+        if let Some(history) = &mut self.history {
+            Arc::make_mut(history).end_text(joint);
+        }
+    }
+
+    /// Continues at `start` instead. The history begins anew there, and is as long as before.
+    pub fn restart(&mut self, start: Snapshot) {
+        *self = start.with_history(self.history.as_ref().map_or(0, |history| history.tokens_max()));
+    }
+
+    /// Checks that a session that stands here can go back to `position`.
+    ///
+    /// # Errors
+    /// `InvalidValue` for a position that is ahead or out of reach, and without a history.
+    pub fn check_rewind(&self, position: u64) -> Result<()> {
+        self.past()?.check(position)
+    }
+
+    /// The way back to `position`.
+    ///
+    /// # Errors
+    /// As [`Self::check_rewind`].
+    pub fn rewind(&self, position: u64) -> Result<Rewind> {
+        self.past()?.rewind(&self.identity, position)
+    }
+
+    fn past(&self) -> Result<&History> {
+        self.history.as_deref().ok_or_else(|| {
+            let message = "the session cannot go back; it must be created with `rewind_tokens` above 0";
+            Error::invalid("position", message)
+        })
     }
 
     /// Refuses a model whose weights did not compute the state. Checked wherever a state meets a model.

@@ -135,6 +135,14 @@ impl Sessions {
         self.lock_for(id).check_free(id, on_existing)
     }
 
+    /// Checks that a session can go back to `position`, without using it.
+    ///
+    /// # Errors
+    /// As [`Self::info`] and [`Snapshot::check_rewind`].
+    pub fn check_rewind(&self, id: &SessionId, position: u64) -> Result<()> {
+        self.lock_for(id).get(id, self.clock.now())?.check_rewind(position)
+    }
+
     /// Looks at a session without using it.
     ///
     /// # Errors
@@ -180,7 +188,7 @@ impl Sessions {
         expected_position: Option<u64>,
     ) -> Result<SessionInfo> {
         let mut lease = self.lease(id, expected_position)?;
-        lease.snapshot = start;
+        lease.snapshot.restart(start);
         drop(lease);
         self.info(id)
     }

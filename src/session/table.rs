@@ -71,7 +71,11 @@ impl Session {
 
     /// Bytes that this session takes. Reading on does not change them.
     pub(super) fn bytes(&self, id: &SessionId) -> usize {
-        session_bytes(id, self.snapshot.state.bytes())
+        session_bytes(id, &self.snapshot)
+    }
+
+    pub(super) fn check_rewind(&self, position: u64) -> Result<()> {
+        self.snapshot.check_rewind(position)
     }
 
     pub(super) fn info(&self, id: &SessionId, clock: &Clock) -> SessionInfo {

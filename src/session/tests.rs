@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Create { id: u8, state_len: usize, on_existing: OnExisting },
+    Create { id: u8, state_len: usize, rewind_tokens: usize, on_existing: OnExisting },
     Read(u8),
     Lease(u8),
     Return(usize),
@@ -24,8 +24,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let id = || 0..6u8;
     let on_existing = prop_oneof![Just(OnExisting::Refuse), Just(OnExisting::Replace)];
     let op = prop_oneof![
-        4 => (id(), 1..200usize, on_existing)
-            .prop_map(|(id, state_len, on_existing)| Op::Create { id, state_len, on_existing }),
+        4 => (id(), 1..200usize, 0..50usize, on_existing).prop_map(|(id, state_len, rewind_tokens, on_existing)| {
+            Op::Create { id, state_len, rewind_tokens, on_existing }
+        }),
         2 => id().prop_map(Op::Read),
         3 => id().prop_map(Op::Lease),
         3 => any::<usize>().prop_map(Op::Return),
@@ -49,6 +50,7 @@ fn new(number: u8, state_len: usize) -> NewSession {
             identity: "weights".into(),
             position: 0,
             tail: Tail::default(),
+            history: None,
         },
         ttl: None,
         on_existing: OnExisting::Refuse,
@@ -78,8 +80,10 @@ proptest! {
         let mut leases = Vec::new();
         for op in ops {
             match op {
-                Op::Create { id, state_len, on_existing } => {
-                    let _ = sessions.create(NewSession { on_existing, ..new(id, state_len) });
+                Op::Create { id, state_len, rewind_tokens, on_existing } => {
+                    let mut new = NewSession { on_existing, ..new(id, state_len) };
+                    new.snapshot = new.snapshot.with_history(rewind_tokens);
+                    let _ = sessions.create(new);
                 }
                 Op::Read(number) => drop(sessions.read(&id(number))),
                 Op::Lease(number) => leases.extend(sessions.lease(&id(number), None)),

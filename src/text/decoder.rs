@@ -94,6 +94,14 @@ impl Tokenizer {
         Piece::text(format!("{}{}", self.separator(tail, token), self.entry(token)))
     }
 
+    /// Whether a space at the beginning of the next token's text is not shown.
+    pub(super) fn space_is_implied(&self, tail: &Tail) -> bool {
+        match self.scheme() {
+            Scheme::HuggingFace(scheme) => scheme.space_is_implied(&self.context(tail), tail.joint),
+            _ => false,
+        }
+    }
+
     fn held_back(&self, tail: &Tail) -> String {
         match self.scheme() {
             Scheme::HuggingFace(scheme) => scheme.held_back(&self.context(tail)),

@@ -198,16 +198,20 @@ impl HuggingFace {
             }
             None => String::from_utf8_lossy(&bytes).into_owned() + &self.added_text(past, token),
         };
-        let space_is_implied = if past.is_empty() {
-            self.white_space.begins_with_space
-        } else {
-            self.white_space.drops_trailing && joint == Joint::Open
-        };
         let text = match text.strip_prefix(' ') {
-            Some(rest) if space_is_implied => rest.to_owned(),
+            Some(rest) if self.space_is_implied(past, joint) => rest.to_owned(),
             _ => text,
         };
         Piece { text, bytes: own.filter(|own| std::str::from_utf8(own).is_err()) }
+    }
+
+    /// Whether a space at the beginning of the next token's text is not shown.
+    pub(super) fn space_is_implied(&self, past: &[TokenId], joint: Joint) -> bool {
+        if past.is_empty() {
+            self.white_space.begins_with_space
+        } else {
+            self.white_space.drops_trailing && joint == Joint::Open
+        }
     }
 
     /// The text of an incomplete character at the end of `past`: U+FFFD, or nothing if there is none.

@@ -2,6 +2,7 @@
 //!
 //! This module knows neither models nor folders: a tokenizer is built from the bytes of its file and a [`TokenizerSpec`].
 
+mod completion;
 mod cut;
 mod decoder;
 mod encoding;
@@ -18,6 +19,7 @@ mod tokenizer;
 mod utf8;
 mod vocabulary;
 
+pub use completion::{Beginning, Case, CompletedWord, Completions, HalfTyped, Progress, Typed};
 pub use decoder::{Decoder, Piece};
 pub use encoding::{Encoding, Wanted};
 pub(crate) use escape::escape_invisible;

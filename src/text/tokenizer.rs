@@ -1,7 +1,9 @@
 //! The tokenizer: a vocabulary, a way of splitting texts, and the rules that are applied before splitting.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
+use super::completion::Completions;
 use super::encoding::{EncodingBuilder, Wanted};
 use super::escape::escape_invisible;
 use super::hugging_face::HuggingFace;
@@ -23,6 +25,7 @@ pub struct Tokenizer {
     eos: Option<TokenId>,
     newline: Option<TokenId>,
     sha256: String,
+    completions: OnceLock<Completions>,
 }
 
 /// How a text is split: the kind of tokenizer, with the data that the kind needs.
@@ -78,7 +81,8 @@ impl Tokenizer {
         let eos = special("eos", &spec.eos)?;
         let newline = special("newline", &spec.newline)?;
         let sha256 = sha256(spec, &scheme, file);
-        Ok(Self { scheme, rules, vocabulary, unk, eos, newline, sha256 })
+        let completions = OnceLock::new();
+        Ok(Self { scheme, rules, vocabulary, unk, eos, newline, sha256, completions })
     }
 
     /// How texts are split.
@@ -185,6 +189,12 @@ impl Tokenizer {
     pub(super) fn adds_no_text(&self, token: TokenId) -> bool {
         let special_in_file = matches!(&self.scheme, Scheme::HuggingFace(scheme) if scheme.is_special(token));
         Some(token) != self.newline && (Some(token) == self.eos || special_in_file && Some(token) != self.unk)
+    }
+
+    /// What the tokens add to a half-typed word. The first call builds it, which takes milliseconds, or longer for a large
+    /// `tokenizer.json`.
+    pub fn completions(&self) -> &Completions {
+        self.completions.get_or_init(|| Completions::new(self))
     }
 
     pub(super) fn scheme(&self) -> &Scheme {

@@ -33,7 +33,7 @@ pub struct ReadingResult {
     pub branches: Vec<Vec<f64>>,
     /// The answer to the question.
     pub next: Option<NextAnswer>,
-    /// Where the reading has led, unless it has moved a session.
+    /// Where the reading has led.
     pub snapshot: Option<Snapshot>,
     /// Where the session stands.
     pub position: Option<u64>,
@@ -99,7 +99,8 @@ impl Reading {
             return;
         }
         self.rows_after_main().into_iter().for_each(|plan| rows.read(MAIN, plan));
-        self.result.snapshot = rows.finish(MAIN);
+        self.result.snapshot = Some(rows.snapshot(MAIN).clone());
+        rows.finish(MAIN);
     }
 
     fn look_at_main(&mut self, at: At, logits: &mut [f32]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The behaviour of every kind of tokenizer, as tables of examples and as properties of random texts.
 
+mod completing;
 mod cutting;
 mod decoding;
 mod encoding;

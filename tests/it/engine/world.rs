@@ -122,6 +122,7 @@ impl World {
             identity: "weights".into(),
             position: 0,
             tail: Tail::default(),
+            history: None,
         };
         let ids = (0..sessions_count).map(|_| {
             let new = NewSession {

@@ -10,6 +10,8 @@ mod next;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod ops;
+mod rewind;
 mod score;
 mod sessions;
 mod stream;
+mod suggest;

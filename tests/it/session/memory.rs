@@ -26,11 +26,29 @@ fn sessions(clock: &Clock) -> Arc<Sessions> {
     Sessions::new(limits, clock.clone())
 }
 
-/// A session that has read so many tokens that its tail has its maximum size.
-fn new(id: SessionId, state_len: usize, shared: &Arc<str>) -> NewSession {
-    let mut tail = Tail::default();
-    (0..300).for_each(|token| tail.extend(&[token]));
-    let snapshot = Snapshot { state: State::zeros(state_len), identity: shared.clone(), position: 300, tail };
+/// What the sessions of a test are like.
+#[derive(Clone, Copy)]
+struct Kind {
+    ids: &'static str,
+    state_len: usize,
+    rewind_tokens: usize,
+}
+
+/// A session that has read so many tokens that its tail and its history have their maximum sizes.
+fn new(id: SessionId, kind: Kind, shared: &Arc<str>) -> NewSession {
+    let start = Snapshot {
+        state: State::zeros(kind.state_len),
+        identity: shared.clone(),
+        position: 0,
+        tail: Tail::default(),
+        history: None,
+    };
+    let mut snapshot = start.with_history(kind.rewind_tokens);
+    let zeros = vec![0.0; kind.state_len];
+    for token in 0..300 {
+        snapshot.state.replace(&zeros);
+        snapshot.advance(&[token]);
+    }
     NewSession { id: Some(id), model: shared.clone(), snapshot, ttl: None, on_existing: OnExisting::Refuse }
 }
 
@@ -45,13 +63,13 @@ fn ids(name: &str) -> Vec<SessionId> {
 }
 
 /// Creates a session for each of `ids`.
-fn create(sessions: &Sessions, clock: &Clock, ids: &[SessionId], state_len: usize) {
+fn create(sessions: &Sessions, clock: &Clock, ids: &[SessionId], kind: Kind) {
     let shared: Arc<str> = "classics".into();
     for id in ids {
         clock.advance(Duration::from_millis(1));
         // The id's text is allocated here, so that it is counted.
         let own = SessionId::parse(id.as_str()).unwrap();
-        sessions.create(new(own, state_len, &shared)).unwrap();
+        sessions.create(new(own, kind, &shared)).unwrap();
     }
 }
 
@@ -70,14 +88,31 @@ fn use_and_delete(sessions: &Arc<Sessions>, clock: &Clock, ids: &[SessionId]) {
 
 #[test]
 fn the_bytes_counted_are_at_least_those_taken_and_at_most_a_fifth_more() {
-    for (name, state_len) in [("random", 4), ("random", 1024), ("rising", 4), ("rising", 1024)] {
+    let kind = |ids, state_len, rewind_tokens| Kind { ids, state_len, rewind_tokens };
+    for kind in [
+        kind("random", 4, 0),
+        kind("random", 1024, 0),
+        kind("rising", 4, 0),
+        kind("rising", 1024, 0),
+        kind("random", 4, 127),
+        kind("random", 64, 127),
+    ] {
+        let Kind { ids: name, state_len, rewind_tokens } = kind;
         let ids = ids(name);
         let clock = Clock::manual();
         let sessions = sessions(&clock);
-        let created = measure(|| create(&sessions, &clock, &ids, state_len));
-        check(&sessions, taken(&created), &format!("{name} ids, {state_len} values"));
+        let created = measure(|| create(&sessions, &clock, &ids, kind));
+        check(
+            &sessions,
+            taken(&created),
+            &format!("{name} ids, {state_len} values, {rewind_tokens} tokens back"),
+        );
         let used = measure(|| use_and_delete(&sessions, &clock, &ids));
-        check(&sessions, taken(&created) + taken(&used), &format!("{name} ids, {state_len} values, used"));
+        check(
+            &sessions,
+            taken(&created) + taken(&used),
+            &format!("{name} ids, {state_len} values, {rewind_tokens} tokens back, used"),
+        );
     }
 }
 

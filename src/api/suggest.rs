@@ -1,0 +1,88 @@
+//! Suggestions: whole words for a half-typed one, after a text or in a session.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::fields;
+use super::prompt::Prompt;
+
+/// A half-typed word to complete, after a text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"text": "the old man and the s", "top_k": 3}))]
+pub struct SuggestRequest {
+    /// What precedes the word. If there is no `prefix`, the unfinished last word of `text` is the prefix.
+    #[serde(flatten)]
+    pub prompt: Prompt,
+    /// What is asked for.
+    #[serde(flatten)]
+    pub suggest: Suggest,
+}
+
+fields!(SuggestRequest {} + prompt: Prompt + suggest: Suggest);
+
+/// A half-typed word to complete, and how many words to suggest.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"prefix": "s", "top_k": 3}))]
+pub struct Suggest {
+    /// What is typed of the word, and the white space before it that was not read. It is never read by a session.
+    /// Limit: `--max-prefix-length`.
+    pub prefix: Option<String>,
+    /// The number of suggestions.
+    /// Limit: `--max-suggestions`.
+    #[schema(minimum = 1)]
+    pub top_k: usize,
+    /// Whether the case of the prefix is ignored.
+    pub ignore_case: bool,
+    /// The number of words of each suggestion: the completed word, and the most likely words after it.
+    /// Limit: `--max-next-words`.
+    #[schema(minimum = 1)]
+    pub next_words: usize,
+}
+
+fields!(Suggest { prefix, top_k, ignore_case, next_words });
+
+impl Default for Suggest {
+    fn default() -> Self {
+        Self { prefix: None, top_k: 3, ignore_case: true, next_words: 1 }
+    }
+}
+
+/// Suggestions for a half-typed word.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct SuggestResponse {
+    /// The model.
+    pub model: String,
+    /// The number of tokens read since the model's start, without the half-typed word.
+    pub position: u64,
+    /// The number of words in the input that are not in the vocabulary.
+    pub unknown_count: usize,
+    /// The suggestions.
+    #[serde(flatten)]
+    pub suggested: Suggestions,
+}
+
+/// Suggestions, those with the most likely first word first.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Suggestions {
+    /// The suggestions; fewer than `top_k` if fewer words begin with the prefix.
+    pub suggestions: Vec<Suggestion>,
+}
+
+/// A word, or several words.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({"text": "sea", "append": "ea", "tokens": [211], "prob": 0.03, "logprob": -3.5}))]
+pub struct Suggestion {
+    /// The whole word or words.
+    pub text: String,
+    /// What is to be appended to what was typed. A session that accepts the suggestion appends `prefix` and `append`.
+    pub append: String,
+    /// The ids of the tokens, from the first token after what was read.
+    pub tokens: Vec<u32>,
+    /// The probability of the words after what was read: that of their tokens, and where words consist of several tokens, of the last word
+    /// ending there.
+    pub prob: f64,
+    /// The natural logarithm of `prob`.
+    pub logprob: f64,
+}

@@ -1,0 +1,35 @@
+//! `/v1/suggest` and `/v1/sessions/{id}/suggest`.
+
+use axum::Json;
+
+use super::error::ApiResult;
+use super::extract::{Body, Path, UseCases};
+use crate::api::suggest::{SuggestRequest, SuggestResponse};
+
+/// Suggest words
+///
+/// Whole words for a half-typed one: the most likely words that begin with `prefix`, after `text` or `tokens`. Without a `prefix`,
+/// the unfinished last word of `text` is completed, or the next word is suggested if the last one is finished.
+#[utoipa::path(post, path = "/v1/suggest", operation_id = "suggest", tag = "suggest", request_body = SuggestRequest,
+    responses((status = 200, description = "The suggestions", body = SuggestResponse)))]
+pub(super) async fn suggest(
+    UseCases(service): UseCases,
+    Body(request): Body<SuggestRequest>,
+) -> ApiResult<Json<SuggestResponse>> {
+    Ok(Json(service.suggest(request).await?))
+}
+
+/// Suggest words in a session
+///
+/// The session holds the finished words and does not move: `text` and `tokens` are read ahead on a copy, and `prefix` is what is
+/// typed of the next word. A busy session answers as it stood before the running write.
+#[utoipa::path(post, path = "/v1/sessions/{id}/suggest", operation_id = "suggestInSession", tag = "suggest",
+    params(("id" = String, Path, description = "The session's id")), request_body = SuggestRequest,
+    responses((status = 200, description = "The suggestions", body = SuggestResponse)))]
+pub(super) async fn session_suggest(
+    UseCases(service): UseCases,
+    Path(id): Path<String>,
+    Body(request): Body<SuggestRequest>,
+) -> ApiResult<Json<SuggestResponse>> {
+    Ok(Json(service.session_suggest(&id, request).await?))
+}
