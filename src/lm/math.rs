@@ -85,6 +85,17 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
     if x > high { high } else { x }
 }
 
+/// The error of `found`, in units in the last place of the true value.
+#[cfg(test)]
+pub(super) fn error_ulp(found: f32, true_value: f64) -> f64 {
+    let nearest = true_value as f32;
+    if found == nearest {
+        return 0.0; // Correctly rounded, or both infinite.
+    }
+    let ulp = f64::from(nearest.abs()) - f64::from(nearest.abs().next_down());
+    (f64::from(found) - true_value).abs() / ulp
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,16 +107,7 @@ mod tests {
 
     /// The largest error of `f` against `truth`, in units in the last place of the true value.
     fn worst_ulp(xs: impl Iterator<Item = f32>, f: fn(f32) -> f32, truth: fn(f64) -> f64) -> f64 {
-        let error = |x: f32| {
-            let found = f(x);
-            let true_value = truth(f64::from(x));
-            let nearest = true_value as f32;
-            if found == nearest {
-                return 0.0; // Correctly rounded, or both infinite.
-            }
-            let ulp = f64::from(nearest.abs()) - f64::from(nearest.abs().next_down());
-            (f64::from(found) - true_value).abs() / ulp
-        };
+        let error = |x: f32| error_ulp(f(x), truth(f64::from(x)));
         xs.map(error).inspect(|error| assert!(!error.is_nan())).fold(0.0, f64::max)
     }
 

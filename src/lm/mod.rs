@@ -4,6 +4,8 @@
 
 mod cost;
 mod distribution;
+#[cfg(test)]
+mod every_float;
 pub mod fake;
 mod load_options;
 mod logsumexp;
