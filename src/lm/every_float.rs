@@ -74,7 +74,7 @@ fn check_hash<F: Fn(f32) -> f32 + Copy>(function: F, expected: &str) {
 #[test]
 #[ignore = "takes minutes"]
 fn exp_on_every_float() {
-    check_hash(math::exp, "-");
+    check_hash(math::exp, "dd38c97a29b93010");
     let error = largest_error(math::exp, libm::exp, f32::MIN);
     println!("exp: at most {error:.3} ulp");
     assert!(error < 0.9915);
@@ -83,7 +83,7 @@ fn exp_on_every_float() {
 #[test]
 #[ignore = "takes minutes"]
 fn tanh_on_every_float() {
-    check_hash(math::tanh, "-");
+    check_hash(math::tanh, "cf29c5adf8797ce5");
     let error = largest_error(math::tanh, libm::tanh, f32::MIN);
     println!("tanh: at most {error:.3} ulp");
     assert!(error < 2.425);
@@ -92,7 +92,7 @@ fn tanh_on_every_float() {
 #[test]
 #[ignore = "takes minutes"]
 fn sigmoid_on_every_float() {
-    check_hash(math::sigmoid, "-");
+    check_hash(math::sigmoid, "964a7171410b6bfc");
     let error = largest_error(math::sigmoid, |x| 1.0 / (1.0 + libm::exp(-x)), -88.0);
     println!("sigmoid: at most {error:.3} ulp from -88 up");
     assert!(error < 2.495);
