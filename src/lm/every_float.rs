@@ -77,7 +77,7 @@ fn exp_on_every_float() {
     check_hash(math::exp, "dd38c97a29b93010");
     let error = largest_error(math::exp, libm::exp, f32::MIN);
     println!("exp: at most {error:.3} ulp");
-    assert!(error < 0.9915);
+    assert!(error < 0.9905);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn tanh_on_every_float() {
     check_hash(math::tanh, "cf29c5adf8797ce5");
     let error = largest_error(math::tanh, libm::tanh, f32::MIN);
     println!("tanh: at most {error:.3} ulp");
-    assert!(error < 2.425);
+    assert!(error < 2.4195);
 }
 
 #[test]
@@ -95,5 +95,5 @@ fn sigmoid_on_every_float() {
     check_hash(math::sigmoid, "964a7171410b6bfc");
     let error = largest_error(math::sigmoid, |x| 1.0 / (1.0 + libm::exp(-x)), -88.0);
     println!("sigmoid: at most {error:.3} ulp from -88 up");
-    assert!(error < 2.495);
+    assert!(error < 2.4815);
 }
