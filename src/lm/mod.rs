@@ -4,6 +4,8 @@
 
 mod cost;
 mod distribution;
+#[cfg(test)]
+mod every_float;
 pub mod fake;
 pub(crate) mod histogram;
 mod load_options;
