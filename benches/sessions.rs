@@ -94,7 +94,13 @@ impl Bench {
         self.next += 1;
         let mut state = State::zeros(STATE_LEN);
         state.replace(&[0.5; STATE_LEN]);
-        let snapshot = Snapshot { state, identity: self.shared.clone(), position: 1, tail: Tail::default() };
+        let snapshot = Snapshot {
+            state,
+            identity: self.shared.clone(),
+            position: 1,
+            tail: Tail::default(),
+            history: None,
+        };
         let new = NewSession {
             id: Some(id),
             model: self.shared.clone(),

@@ -60,6 +60,11 @@ impl GenerateRequest {
 
     /// The `max_tokens` of a request that gives none, unless the maximum is smaller.
     pub const MAX_TOKENS_DEFAULT: usize = 64;
+
+    /// The number of tokens to generate, where at most `maximum` are allowed.
+    pub fn max_tokens_or_default(&self, maximum: usize) -> usize {
+        self.max_tokens.unwrap_or(Self::MAX_TOKENS_DEFAULT.min(maximum))
+    }
 }
 
 impl Default for GenerateRequest {

@@ -44,6 +44,11 @@ fields!(Shown { top_k, special, full });
 impl Shown {
     /// The `top_k` of a request that gives none, unless the maximum is smaller.
     pub const TOP_K_DEFAULT: usize = 10;
+
+    /// The number of tokens to list, where at most `maximum` are allowed.
+    pub fn top_k_or_default(&self, maximum: usize) -> usize {
+        self.top_k.unwrap_or(Self::TOP_K_DEFAULT.min(maximum))
+    }
 }
 
 impl Default for Shown {

@@ -220,6 +220,7 @@ mod tests {
             identity: "weights".into(),
             position: 0,
             tail: Tail::default(),
+            history: None,
         };
         let submission = Submission {
             name: model.info().backend.name().into(),

@@ -64,8 +64,7 @@ impl Service {
     async fn check_generation(&self, target: &Target, mut request: GenerateRequest) -> Result<Checked> {
         let begun = self.clock.now();
         let limits = &self.config.limits;
-        let max_tokens =
-            request.max_tokens.unwrap_or(GenerateRequest::MAX_TOKENS_DEFAULT.min(limits.max_tokens));
+        let max_tokens = request.max_tokens_or_default(limits.max_tokens);
         Bound { param: "max_tokens", max: limits.max_tokens, option: "--max-tokens" }.number(max_tokens)?;
         Bound { param: "top_logprobs", max: limits.max_top_k, option: "--max-top-k" }
             .number(request.top_logprobs)?;

@@ -7,7 +7,7 @@ use super::bounds::Bound;
 use super::input::{is_in_vocabulary, out_of_range};
 use super::tokens::token;
 use crate::api::prompt::Word;
-use crate::api::question::{Candidate, Distribution, Question, RankedToken, Shown, View};
+use crate::api::question::{Candidate, Distribution, Question, RankedToken, View};
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
@@ -29,7 +29,7 @@ impl Service {
         let limits = &self.config.limits;
         let at = |name: &str| format!("{path}{name}");
         let shown = &question.shown;
-        let top_k = shown.top_k.unwrap_or(Shown::TOP_K_DEFAULT.min(limits.max_top_k));
+        let top_k = shown.top_k_or_default(limits.max_top_k);
         Bound { param: &at("top_k"), max: limits.max_top_k, option: "--max-top-k" }.number(top_k)?;
         Bound { param: &at("candidates"), max: limits.max_candidates, option: "--max-candidates" }
             .entries(question.candidates.len())?;

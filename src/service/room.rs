@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Service;
 use crate::api::generate::GenerateRequest;
+use crate::api::independent::Independent;
 use crate::api::next::{NextRequest, SessionNextRequest};
 use crate::api::question::Question;
 use crate::config::Bytes;
@@ -55,6 +56,8 @@ impl Service {
         let mut all = Listed { numbers: 0, tokens: 0, param: "requests" };
         // More entries are refused later.
         for entry in entries.iter().take(self.config.limits.max_requests) {
+            // What is refused is answered with a short error.
+            let Independent::Read(entry) = entry else { continue };
             let Listed { numbers, tokens, .. } = of_entry(&entry.next, entry.session.as_deref());
             all.numbers += numbers;
             all.tokens += tokens;
@@ -77,24 +80,23 @@ impl Service {
     pub fn room_for_generation(&self, request: &GenerateRequest) -> Result<Room> {
         let limits = &self.config.limits;
         let listed_each = request.top_logprobs.min(limits.max_top_k);
-        let tokens = request.max_tokens.min(limits.max_tokens).saturating_mul(listed_each + 1);
+        let max_tokens = request.max_tokens_or_default(limits.max_tokens).min(limits.max_tokens);
+        let tokens = max_tokens.saturating_mul(listed_each + 1);
         let param = if listed_each == 0 { "max_tokens" } else { "top_logprobs" };
         self.room(&Listed { numbers: 0, tokens, param })
     }
 
     fn listed(&self, question: &Question, vocab_size: usize) -> Listed<'static> {
         let shown = &question.shown;
-        let candidates = question.candidates.len().min(self.config.limits.max_candidates);
-        let param = match shown.top_k.min(vocab_size) {
+        let limits = &self.config.limits;
+        let top_k = shown.top_k_or_default(limits.max_top_k).min(vocab_size);
+        let candidates = question.candidates.len().min(limits.max_candidates);
+        let param = match top_k {
             _ if shown.full => "full",
             listed if listed < candidates => "candidates",
             _ => "top_k",
         };
-        Listed {
-            numbers: if shown.full { vocab_size } else { 0 },
-            tokens: shown.top_k.min(vocab_size) + candidates,
-            param,
-        }
+        Listed { numbers: if shown.full { vocab_size } else { 0 }, tokens: top_k + candidates, param }
     }
 
     /// The size of the vocabulary that a request is about. 0 for a model or a session that does not exist, which is refused later.

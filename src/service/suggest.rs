@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::Service;
 use super::bounds::Bound;
-use super::input::Prepared;
+use super::input::{Prepared, Use};
 use super::target::{Target, check_context};
 use super::work::Work;
 use crate::api::suggest::{Suggest, SuggestRequest, SuggestResponse, Suggestion, Suggestions};
@@ -60,7 +60,7 @@ impl Service {
             suggest.prefix = Some(half.typed.to_owned());
             text.truncate(half.finished.len());
         }
-        let read = self.prepare_prompt(served, prompt).await?;
+        let read = self.prepare_prompt(served, prompt, Use::Read).await?;
         target.check_context(read.tokens.len())?;
         let typing = self.check_suggest(suggest, "")?;
         let start = self.open(&target)?;

@@ -263,8 +263,14 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    const ALL: [Self; 6] =
-        [Self::QueueFull, Self::Overloaded, Self::AnswersFull, Self::SessionsFull, Self::Loading, Self::Draining];
+    const ALL: [Self; 6] = [
+        Self::QueueFull,
+        Self::Overloaded,
+        Self::AnswersFull,
+        Self::SessionsFull,
+        Self::Loading,
+        Self::Draining,
+    ];
 
     fn name(self) -> &'static str {
         match self {
