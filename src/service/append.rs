@@ -19,7 +19,8 @@ impl Service {
         let AppendRequest { prompt, expected, token_logprobs, next } = request;
         let session = self.session_target(id, prompt.model.as_deref())?;
         let served = &session.served;
-        let prepared = self.prepare_prompt(served, prompt, Use::listed_if(token_logprobs)).await?;
+        let prepared =
+            self.prepare_prompt(served, prompt, if token_logprobs { Use::Listed } else { Use::Read }).await?;
         check_not_empty(&prepared)?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
         let lease = self.lease(&session, expected)?;
