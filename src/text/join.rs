@@ -74,15 +74,22 @@ impl Joiner<'_> {
 
     /// Whether the words at `at - 1` and `at` are joined by a space whatever else the text contains.
     fn is_surely_a_space(&self, words: &[Word<'_>], at: usize) -> bool {
+        // A word that is joined to the one before it may end otherwise before a space: `s0` after a `'` is not `s` after it.
+        let ends_surely = at == 1
+            || !words[at - 1].entry.starts_with(char::is_alphanumeric)
+            || self.may_be_a_space(words, at - 1);
+        self.may_be_a_space(words, at) && ends_surely
+    }
+
+    /// Whether a space usually joins the words at `at - 1` and `at`, and they are split there again.
+    fn may_be_a_space(&self, words: &[Word<'_>], at: usize) -> bool {
         let before = words[at - 1].entry;
         let next = words[at].entry;
-        self.usual(words, at) == " "
-            && !self.rules.may_replace_space_between(before, next)
-            && match self.words {
-                Words::WhiteSpace => true,
-                Words::Pattern(pattern) if pattern.stops_at_white_space() => true,
-                Words::Pattern(_) => self.split(&format!("{before} {next}")) == [before, next],
-            }
+        if self.usual(words, at) != " " || self.rules.may_replace_space_between(before, next) {
+            return false;
+        }
+        let text = format!("{before} {next}");
+        self.split(self.rules.apply(&text).text()) == [before, next]
     }
 
     /// What usually separates the words at `at - 1` and `at`.

@@ -25,6 +25,8 @@ struct Replacements {
     keys: Regex,
     /// The value of each key, lowercased if letters are.
     values: HashMap<String, String>,
+    /// The key that is replaced by itself.
+    literal: Option<String>,
     /// The length of the longest key in bytes.
     longest_key: usize,
     /// The neighbours of each space in a key.
@@ -96,7 +98,7 @@ impl Rules {
         for found in self.replacements.iter().flat_map(|all| all.keys.find_iter(text)) {
             self.lowercase_range(text, done..found.start(), &mut rewriter);
             rewriter.keep_until(found.start());
-            rewriter.substitute(found.len(), self.value(found.as_str()));
+            rewriter.substitute(found.len(), self.value(found.as_str(), &text[found.end()..]));
             done = found.end();
         }
         self.lowercase_range(text, done..text.len(), &mut rewriter);
@@ -117,8 +119,15 @@ impl Rules {
         }
     }
 
-    fn value(&self, key: &str) -> &str {
-        self.replacements.as_ref().and_then(|all| all.values.get(key)).map_or("", String::as_str)
+    /// What replaces `key`, which is followed by `rest`. The literal stands for a word, so a key before it is replaced as before an
+    /// `a`.
+    fn value(&self, key: &str, rest: &str) -> &str {
+        let Some(all) = &self.replacements else { return "" };
+        let before_word = || all.values.get(&format!("{key}a"))?.strip_suffix('a');
+        let is_before_literal =
+            all.literal.as_ref().is_some_and(|literal| rest.starts_with(literal.as_str()));
+        let value = if is_before_literal { before_word() } else { None };
+        value.or_else(|| all.values.get(key).map(String::as_str)).unwrap_or_default()
     }
 
     /// Whether a key of `replace` may match the space between two words that are joined by one.
@@ -187,7 +196,7 @@ impl Replacements {
         let keys = Regex::new(&pattern).map_err(|error| {
             Error::load(format!("the keys of `replace` are too many or too long: {error}"))
         })?;
-        Ok(Self { keys, values, longest_key, spaces })
+        Ok(Self { keys, values, literal: literal.map(str::to_owned), longest_key, spaces })
     }
 }
 
@@ -254,6 +263,9 @@ mod tests {
         assert_eq!(Rules::new(&spec, Some("<UNK>")).unwrap().apply("A<UNK>B").text(), "a<UNK>b");
         spec.replace = pairs(&[("<", ""), ("K", "k"), ("UNK", "X")]);
         assert_eq!(Rules::new(&spec, Some("<UNK>")).unwrap().apply("K<UNK><UN").text(), "k<UNK>un");
+        spec.replace = pairs(&[("'", "’"), ("'a", "'a"), ("-a", "x")]);
+        let before_word = Rules::new(&spec, Some("<UNK>")).unwrap().apply("'<UNK>'<-<UNK>").text().to_owned();
+        assert_eq!(before_word, "'<UNK>’<-<UNK>", "it is a word for the rules of other characters");
     }
 
     #[test]

@@ -117,12 +117,20 @@ class Rewriter:
         keys = sorted(self._values, key=len, reverse=True)
         self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
 
+    def _value(self, match: regex.Match[str]) -> str:
+        """What replaces a key. The literal stands for a word, so a key before it is replaced as before an `a`."""
+        if self._literal is not None and match.string.startswith(self._literal, match.end()):
+            before_word = self._values.get(match[0] + "a", "")
+            if before_word.endswith("a"):
+                return before_word[:-1]
+        return self._values[match[0]]
+
     def lines(self, text: str) -> list[str]:
         """The lines, each to be split on its own; without `newline` the whole text is one."""
         if self.rule.newline is not None:
             text = text.replace("\r", "")
         if self._replace is not None:
-            text = self._replace.sub(lambda match: self._values[match[0]], text)
+            text = self._replace.sub(self._value, text)
         if self.rule.lowercase:
             parts = [text] if self._literal is None else text.split(self._literal)
             text = (self._literal or "").join(map(lowercased, parts))
