@@ -29,13 +29,20 @@ pub(crate) fn kind_of(file: &[u8]) -> Option<&'static str> {
         "the file is in the format of ONNX Runtime (`.ort`); use the `.onnx` file that it was made from"
     } else if head.get(4..8) == Some(b"TFL3") {
         "the file is a model of TensorFlow Lite; give the model that it was made from to `training/convert.py`"
-    } else if matches!(head, [0x80, 2..=5, ..]) {
+    } else if matches!(head, [0x80, 2..=5, 1.., ..]) {
         "the file is a pickle of Python, such as an old checkpoint of PyTorch; give it to `training/convert.py`"
-    } else if head.get(8) == Some(&b'{') && head.get(..8).is_some_and(|len| len[4..] == [0; 4]) {
-        "the file is in the format of safetensors; it belongs into a model folder as `model.safetensors`"
     } else {
         return None;
     })
+}
+
+/// The same where a graph is expected, which safetensors is none of either.
+pub(crate) fn kind_of_no_graph(file: &[u8]) -> Option<&'static str> {
+    let is_safetensors =
+        file.get(8) == Some(&b'{') && file.first_chunk::<8>().is_some_and(|len| len[4..] == [0; 4]);
+    kind_of(file).or(is_safetensors.then_some(
+        "the file is in the format of safetensors; it belongs into a model folder as `model.safetensors`",
+    ))
 }
 
 #[cfg(test)]
@@ -56,11 +63,14 @@ mod tests {
             (b"\x08\0\0\0ORTM", "`.ort`"),
             (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
             (b"\x80\x02}q\0", "pickle"),
-            (b"\x40\0\0\0\0\0\0\0{\"a\"", "`model.safetensors`"),
         ] {
             assert!(kind_of(file).is_some_and(|kind| kind.contains(part)), "{part}: {:?}", kind_of(file));
         }
         assert_eq!(kind_of(b"\x08\x08\x12\x07pytorch"), None);
         assert_eq!(kind_of(b"a text"), None);
+        assert_eq!(kind_of(b"\x80\x02\0\0\0\0\0\0{"), None, "a header of safetensors of 640 bytes");
+        let safetensors = b"\x40\0\0\0\0\0\0\0{\"a\"";
+        assert_eq!(kind_of(safetensors), None, "that it is damaged is said by its reader");
+        assert!(kind_of_no_graph(safetensors).is_some_and(|kind| kind.contains("`model.safetensors`")));
     }
 }

@@ -1,7 +1,7 @@
 //! How a model folder or a weights file is understood, even one that cannot be served: for authors of models.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -114,25 +114,28 @@ fn folder_that_names(path: &Path) -> Option<&Path> {
 
 /// Why nothing is made of the file `path`.
 fn no_model(path: &Path) -> Error {
-    const HEAD: u64 = 4096;
-
-    let mut head = Vec::new();
-    // Opening a pipe would wait for whoever writes into it.
-    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
-    let read = if is_file {
-        File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head))
-    } else {
-        path.metadata().map(|_| 0)
-    };
-    let what = match (read, kind_of(&head).filter(|_| is_file)) {
-        (Err(error), _) => format!("cannot be read: {error}"),
-        (Ok(_), Some(kind)) => format!("is no model: {kind}"),
-        (Ok(_), None) => "is not a folder".to_owned(),
+    let what = match head_of(path).map(|head| kind_of(&head)) {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(Some(kind)) => format!("is no model: {kind}"),
+        Ok(None) => "is not a folder".to_owned(),
     };
     Error::load(format!(
         "`{}` {what}; expected a model folder, an `.onnx` file or a `.safetensors` file",
         path.display()
     ))
+}
+
+/// The first bytes of a file.
+fn head_of(path: &Path) -> io::Result<Vec<u8>> {
+    const HEAD: u64 = 4096;
+
+    // Opening a pipe would wait for whoever writes into it.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 fn inspect_folder(folder: &Path, loading: &Loading) -> Inspection {

@@ -104,8 +104,8 @@ fn each<const N: usize, T>(data: &[u8], value: fn([u8; N]) -> T) -> Vec<T> {
 
 /// Why `file` is not a safetensors file, with the numbers that the crate leaves out.
 pub(super) fn unreadable(file: &[u8], error: SafeTensorError) -> Error {
-    if let Some(kind) = kind_of(file) {
-        return Error::load(format!("not a safetensors file, or a part of one: {kind}"));
+    if let Some(kind) = kind_of(file).filter(|_| !file.is_empty()) {
+        return Error::load(format!("not a safetensors file: {kind}"));
     }
     let found = file.len();
     let header = file.first_chunk::<8>().map(|&bytes| u64::from_le_bytes(bytes));

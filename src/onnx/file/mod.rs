@@ -16,7 +16,7 @@ use prost::Message;
 
 use super::graph::{Attribute, Dim, Element, Function, Graph, Nested, Node, Port};
 use crate::error::{Error, Result};
-use crate::foreign::kind_of;
+use crate::foreign::kind_of_no_graph;
 use external::External;
 use order::in_order;
 use schema::{
@@ -39,7 +39,7 @@ pub(in crate::onnx) fn read_graph(path: &Path, bytes_max: u64) -> Result<Graph> 
 
 /// The graph in the bytes of a `file` in `folder`.
 pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path, bytes_max: u64) -> Result<Graph> {
-    if let Some(kind) = kind_of(&file) {
+    if let Some(kind) = kind_of_no_graph(&file) {
         return Err(Error::load(format!("not an ONNX file: {kind}")));
     }
     cost::check(&file)?;
