@@ -9,7 +9,7 @@ use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, N
 use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::lm::{Cell, Dtype, LoadOptions, Model};
+use crate::lm::{Backend, Cell, Dtype, LoadOptions, Model};
 use crate::onnx::{self, Hints, Understanding, WindowHint};
 use crate::probe::{Loading, Probe};
 use crate::rnn::{GruForm, Rnn};
@@ -60,7 +60,7 @@ impl Source<'_> {
         let path = self.folder.join(&self.manifest.weights);
         let onnx::Loaded { model, understanding } = onnx::load(&path, hints, loading.clone())?;
         agree(&spec.architecture, &understanding, model.info().vocab_size)?;
-        self.check_weights_type(&understanding)?;
+        self.check_weights_type(model.info().backend)?;
         let mut digest = Digest::default();
         digest.field(&read(self.folder, &self.manifest.weights, limit)?);
         for file in &understanding.external_files {
@@ -72,9 +72,9 @@ impl Source<'_> {
     }
 
     /// Refuses a type of weights for a graph whose weights are tract's.
-    fn check_weights_type(&self, understanding: &Understanding) -> Result<()> {
-        match (self.manifest.weights_type, &understanding.network) {
-            (Some(_), None) => Err(Error::load(
+    fn check_weights_type(&self, backend: Backend) -> Result<()> {
+        match (self.manifest.weights_type, backend) {
+            (Some(_), Backend::Tract) => Err(Error::load(
                 "`weights_dtype` was found, but the graph's network is not recognised and runs as it is; expected a manifest without this key",
             )),
             _ => Ok(()),

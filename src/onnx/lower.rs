@@ -5,6 +5,7 @@ use super::fold::Why;
 use super::graph::Element;
 use super::recognise::{FoundLayer, FoundNetwork, LayerInput, Usage};
 use super::tensor::Tensor;
+use super::understanding::GraphLayer;
 use crate::lm::{Cell, Dtype};
 use crate::rnn::{Architecture, GruForm, LayerWeights, Values, Weights};
 
@@ -13,6 +14,8 @@ pub(super) struct Lowered {
     pub(super) architecture: Architecture,
     pub(super) weights: Weights,
     pub(super) usage: Usage,
+    /// The nodes that its layers are, the first layer first.
+    pub(super) layers: Vec<GraphLayer>,
 }
 
 /// `network` in the engine's terms.
@@ -56,7 +59,12 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             output_bias: network.output_bias.clone().map(Values::from),
         },
         usage: network.usage,
+        layers: network.layers.iter().map(graph_layer).collect(),
     })
+}
+
+fn graph_layer(layer: &FoundLayer) -> GraphLayer {
+    GraphLayer { node: layer.node.clone(), op: layer.op.clone(), hidden_size: layer.hidden_size }
 }
 
 /// Where all reset gates act; the one cell of all layers is checked on the way.
@@ -123,11 +131,11 @@ fn layer_weights(layer: &FoundLayer, cell: Cell) -> LayerWeights {
     }
 }
 
-fn floats(tensor: &Tensor) -> &[f32] {
+pub(super) fn floats(tensor: &Tensor) -> &[f32] {
     tensor.as_floats().expect("the pass has checked that weights are floats: a bug")
 }
 
-fn same_bits(a: &[f32], b: &[f32]) -> bool {
+pub(super) fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
@@ -140,7 +148,7 @@ fn embedding_stored(network: &FoundNetwork) -> Element {
 }
 
 /// `values` as the file stores them, unless the graph computes others from them.
-fn stored(values: Vec<f32>, stored: Element) -> Values {
+pub(super) fn stored(values: Vec<f32>, stored: Element) -> Values {
     let dtype = match stored {
         Element::F16 => Dtype::F16,
         Element::Bf16 => Dtype::Bf16,

@@ -8,6 +8,7 @@
 mod advice;
 mod allow;
 mod describe;
+mod feed_forward;
 mod file;
 mod finite;
 mod fold;
@@ -82,6 +83,7 @@ pub fn examine(path: &Path, hints: &Hints, loading: &Loading) -> Result<Examined
             let window = reading.as_ref().ok().and_then(|reading| reading.window);
             understanding.inputs = found.inputs(window.map(|window| window.len));
             understanding.outputs = found.outputs_used();
+            understanding.layers.clone_from(&lowered.layers);
             understanding.warnings.extend(logits.into_iter().filter_map(|logits| logits.warning));
             let tie_weights = lowered.weights.output.is_none();
             understanding.network =
@@ -101,6 +103,11 @@ pub fn examine(path: &Path, hints: &Hints, loading: &Loading) -> Result<Examined
             Ok(Examined { model, understanding })
         }
         Err(why) => {
+            if let Some(network) = found.feed_forward(hints.logits.as_deref()) {
+                let given =
+                    feed_forward::Given { found: &found, graph: &graph, hints, options: loading.native };
+                return Ok(feed_forward::examine(&network, &given, understanding));
+            }
             drop(logits);
             drop(found);
             let understanding = Understanding { not_lowered: Some(why), ..understanding };

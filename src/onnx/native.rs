@@ -96,13 +96,10 @@ impl Reading {
             Some(Window { pad, .. }) if pad as usize >= vocab_size => {
                 Err(Error::load(format!("`onnx.pad` is the id {pad}, expected one below {vocab_size}")))
             }
-            Some(Window { len, .. }) if len > Self::WINDOW_MAX => {
-                Err(Error::load(format!("`onnx.window` is {len}; the maximum is {}", Self::WINDOW_MAX)))
+            Some(Window { len, .. }) if len > Window::LEN_MAX => {
+                Err(Error::load(format!("`onnx.window` is {len}; the maximum is {}", Window::LEN_MAX)))
             }
             Some(window) => Ok(Arc::new(WindowedRnn::new(network, window))),
         }
     }
-
-    /// Bounds a window: its ids are a session's state.
-    const WINDOW_MAX: usize = 1 << 16;
 }

@@ -5,11 +5,14 @@
 use crate::kernels::{Isa, Rows, RowsMut, Task};
 use crate::lm::math::{sigmoid, tanh};
 
-/// The activation of the plain RNN.
-#[derive(Clone, Copy)]
-pub(super) enum Activation {
+/// The activation of the plain RNN and of hidden layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `tanh(x)`.
     Tanh,
+    /// `max(0, x)`.
     Relu,
+    /// `1 / (1 + exp(-x))`.
     Sigmoid,
 }
 

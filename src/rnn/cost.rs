@@ -8,7 +8,7 @@ use crate::lm::Cost;
 ///
 /// `benches/step.rs` measures it: a step of one row takes as long as the share of about five rows in a large batch, for networks of 4 MB and
 /// of 50 MB of weights. Machines differ by a factor of two in either direction, which only affects how long turns are.
-const PASS_ROWS: u64 = 4;
+pub(super) const PASS_ROWS: u64 = 4;
 
 /// The multiply-adds of a run. The input product of a layer is computed once for all tokens, its recurrent product once in each time
 /// step, and the output layer once for all positions.

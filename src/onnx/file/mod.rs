@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use prost::Message;
 
-use super::graph::{Attribute, Dim, Element, Function, Graph, Node, Port};
+use super::graph::{Attribute, Dim, Element, Function, Graph, Nested, Node, Port};
 use crate::error::{Error, Result};
 use crate::foreign::kind_of;
 use external::External;
 use order::in_order;
 use schema::{
-    AttributeProto, AttributeType, Dimension, FunctionProto, ModelProto, NodeProto, ValueInfoProto,
+    AttributeProto, AttributeType, Dimension, FunctionProto, GraphProto, ModelProto, NodeProto,
+    ValueInfoProto,
 };
 
 #[cfg(all(test, feature = "tract"))]
@@ -143,6 +144,20 @@ impl NodeReader {
         Ok(Function { domain: proto.domain, name: proto.name, nodes: self.nodes(proto.node)? })
     }
 
+    fn nested(&mut self, proto: GraphProto) -> Result<Nested> {
+        let mut constants = BTreeMap::new();
+        for proto in proto.initializer {
+            let name = proto.name.clone();
+            constants.insert(name, Arc::new(tensor::read(proto, &mut self.external)?));
+        }
+        Ok(Nested {
+            inputs: proto.input.into_iter().map(port).collect(),
+            outputs: proto.output.into_iter().map(|output| output.name).collect(),
+            nodes: self.nodes(proto.node)?,
+            constants,
+        })
+    }
+
     fn node(&mut self, index: usize, proto: NodeProto) -> Result<Node> {
         let first_output = proto.output.iter().find(|name| !name.is_empty());
         let name = match (proto.name.is_empty(), first_output) {
@@ -186,7 +201,7 @@ impl NodeReader {
             },
             AttributeType::Graph | AttributeType::Graphs => {
                 let graphs = proto.g.map(|graph| *graph).into_iter().chain(proto.graphs);
-                Attribute::Graphs(graphs.map(|graph| self.nodes(graph.node)).collect::<Result<_>>()?)
+                Attribute::Graphs(graphs.map(|graph| self.nested(graph)).collect::<Result<_>>()?)
             }
             AttributeType::Undefined => Attribute::Other,
         })

@@ -20,6 +20,8 @@ use crate::rnn::GruForm;
 pub(in crate::onnx) struct FoundLayer {
     /// The node.
     pub(in crate::onnx) node: String,
+    /// Its operator.
+    pub(in crate::onnx) op: String,
     pub(in crate::onnx) cell: Cell,
     /// Nothing to cells other than the GRU.
     pub(in crate::onnx) gru_form: GruForm,
@@ -157,14 +159,15 @@ impl Found<'_> {
         self.as_final(self.value(output)).unwrap_or_default()
     }
 
-    /// Axes in letters: T along which layers recur, B rows, V the features.
+    /// Axes in letters: N along a window, T along which layers recur, B rows, V the features.
     fn shape(&self, value: &Value) -> String {
         let Value::Flow(flow) = value else { return String::new() };
         let part = |along: Along| match along {
             Along::Features => "V",
             along if self.one_hot == Some(along) => "V",
+            along if self.is_window(along) => "N",
             along if self.time == Some(Some(along)) => "T",
-            Along::Input { .. } => "B",
+            Along::Input { .. } | Along::Step => "B",
         };
         let axis = |axis: &Axis| {
             let parts: Vec<&str> = axis.iter().map(|axis| part(axis.along)).collect();

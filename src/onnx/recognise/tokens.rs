@@ -70,6 +70,11 @@ impl Found<'_> {
                 | "DynamicQuantizeLSTM"
         );
         let Some(Some(Value::Flow(flow))) = known.inputs.first_mut().filter(|_| multiplies) else { return };
+        self.vectors(flow);
+    }
+
+    /// Makes one-hot vectors of what is an input of vectors.
+    pub(super) fn vectors(&mut self, flow: &mut Flow) {
         let Content::Input(MovedInput { index, form: Form::Raw, .. }) = flow.content else { return };
         let Some(&[Part { along: along @ Along::Input { input, .. }, size: Some(vocab) }]) =
             flow.axes.last().map(Vec::as_slice)
