@@ -21,7 +21,7 @@ use rnnlm_server::engine::{
 use rnnlm_server::error::Result;
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, LoadOptions, Logits, Model, Row, Scratch, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm};
 use rnnlm_server::sampling::{FilterSpec, Filters, NextQuery, Sampler};
 use rnnlm_server::session::Snapshot;
 use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
@@ -79,6 +79,7 @@ fn models(options: LoadOptions) -> [(&'static str, Arc<dyn Model>); 3] {
             embedding_size: hidden_sizes[0],
             hidden_sizes,
             gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
         };
         Arc::new(Shape { architecture, tied_output, biases: Biases::Both, seed: 1 }.build(options))
     };

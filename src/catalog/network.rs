@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::lm::{Backend, Cell, Dtype, LoadOptions, Model};
 use crate::onnx::{self, Hints, Understanding, WindowHint};
 use crate::probe::{Loading, Probe};
-use crate::rnn::{GruForm, Rnn};
+use crate::rnn::{GateActivation, GruForm, Rnn};
 use crate::text::{Tokenizer, escape_invisible};
 
 /// A model, before its name and its first state are known.
@@ -145,6 +145,11 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     if let Some(found) = known.tie_weights.filter(|found| found != tie_weights) {
         return differs("tie_weights", found.to_string(), tie_weights.to_string());
     }
+    let gates = architecture.gate_activation();
+    if let Some(found) = known.gate_activation.filter(|&found| gates != Some(found)) {
+        let expected = gates.map_or("absent".to_owned(), |gates| format!("`{}`", gates.name()));
+        return differs("gate_activation", format!("`{}`", found.name()), expected);
+    }
     if known.gru_linear_before_reset.is_some() && architecture.cell != Cell::Gru {
         let cell = architecture.cell.name();
         return Err(Error::load(format!(
@@ -173,6 +178,9 @@ fn declared_identity(file: &[u8], network: &DeclaredNetwork, effective: Dtype) -
         digest.field(size.to_string().as_bytes());
     }
     digest.field(effective.name().as_bytes());
+    if let Some(gates) = architecture.gate_activation().filter(|&gates| gates != GateActivation::Sigmoid) {
+        digest.field(gates.name().as_bytes());
+    }
     digest.finish()
 }
 

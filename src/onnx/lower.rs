@@ -7,7 +7,7 @@ use super::recognise::{FoundLayer, FoundNetwork, LayerInput, Usage};
 use super::tensor::Tensor;
 use super::understanding::GraphLayer;
 use crate::lm::{Cell, Dtype};
-use crate::rnn::{Architecture, GruForm, LayerWeights, Values, Weights};
+use crate::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Values, Weights};
 
 /// What the engine is created from.
 pub(super) struct Lowered {
@@ -51,6 +51,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             embedding_size: first.input_size,
             hidden_sizes: network.layers.iter().map(|layer| layer.hidden_size).collect(),
             gru_form,
+            gate_activation: gate_activation(network, first)?,
         },
         weights: Weights {
             embedding: stored(embedding, embedding_stored(network)),
@@ -87,6 +88,16 @@ fn gru_form(network: &FoundNetwork, first: &FoundLayer, hints: &Hints) -> Result
         return Err(format!("nodes `{}` and `{}` differ in `linear_before_reset`", first.node, other.node));
     }
     Ok(if is_gru { first.gru_form } else { GruForm::default() })
+}
+
+/// The function of all gates.
+fn gate_activation(network: &FoundNetwork, first: &FoundLayer) -> Result<GateActivation, Why> {
+    match network.layers.iter().find(|layer| layer.gate_activation != first.gate_activation) {
+        Some(other) => {
+            Err(format!("nodes `{}` and `{}` differ in the function of their gates", first.node, other.node))
+        }
+        None => Ok(first.gate_activation),
+    }
 }
 
 /// The table `[vocab, features]`; one-hot inputs are the rows of an identity.

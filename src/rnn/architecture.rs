@@ -18,12 +18,64 @@ pub struct Architecture {
     pub hidden_sizes: Vec<usize>,
     /// Where the reset gate of a GRU acts; nothing to any other cell.
     pub gru_form: GruForm,
+    /// The function of the gates of a GRU or an LSTM; nothing to any other cell.
+    pub gate_activation: GateActivation,
 }
 
 impl Architecture {
+    /// The function of the gates; `None` for a cell without gates.
+    pub fn gate_activation(&self) -> Option<GateActivation> {
+        matches!(self.cell, Cell::Gru | Cell::Lstm).then_some(self.gate_activation)
+    }
+
+    /// The name of [`gate_activation`](Self::gate_activation).
+    pub fn gate_activation_name(&self) -> Option<&'static str> {
+        self.gate_activation().map(GateActivation::name)
+    }
+
     /// The attribute `linear_before_reset` of a GRU; `None` for any other cell.
     pub fn gru_linear_before_reset(&self) -> Option<bool> {
         (self.cell == Cell::Gru).then_some(self.gru_form == GruForm::ResetAfter)
+    }
+}
+
+/// The function of the gates of a GRU or an LSTM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GateActivation {
+    /// `1 / (1 + exp(-x))`.
+    #[default]
+    Sigmoid,
+    /// `min(max(0.2 x + 0.5, 0), 1)`: Keras before version 3, ONNX operator HardSigmoid.
+    HardSigmoid,
+    /// `min(max(x / 6 + 0.5, 0), 1)`: what Keras 3 calls by the same name.
+    HardSigmoidSixth,
+}
+
+impl GateActivation {
+    /// All of them.
+    pub const ALL: [GateActivation; 3] =
+        [GateActivation::Sigmoid, GateActivation::HardSigmoid, GateActivation::HardSigmoidSixth];
+
+    /// The hard sigmoid of this slope.
+    pub fn of_slope(slope: f32) -> Option<Self> {
+        /// A slope is written as a float, or as the quotient of two.
+        const ERROR_MAX: f32 = 1e-7;
+
+        let is = |expected: f32| (slope - expected).abs() < ERROR_MAX;
+        match (is(0.2), is(1.0 / 6.0)) {
+            (true, _) => Some(GateActivation::HardSigmoid),
+            (_, true) => Some(GateActivation::HardSigmoidSixth),
+            _ => None,
+        }
+    }
+
+    /// The name in manifests and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            GateActivation::Sigmoid => "sigmoid",
+            GateActivation::HardSigmoid => "hard_sigmoid",
+            GateActivation::HardSigmoidSixth => "hard_sigmoid_sixth",
+        }
     }
 }
 

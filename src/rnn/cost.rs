@@ -33,7 +33,7 @@ mod tests {
     use super::*;
     use crate::kernels::Kernel;
     use crate::lm::{Cell, Extent, Model};
-    use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
+    use crate::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Weights};
 
     /// Sizes that need no padding to whole panels.
     fn network() -> Rnn {
@@ -43,6 +43,7 @@ mod tests {
             embedding_size: 32,
             hidden_sizes: vec![64, 16],
             gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
         };
         let layer = |input: usize, hidden: usize| LayerWeights {
             w_ih: vec![0.0; 4 * hidden * input].into(),

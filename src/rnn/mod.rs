@@ -19,7 +19,7 @@ mod validate;
 mod values;
 mod windowed;
 
-pub use architecture::{Architecture, GruForm, LayerWeights, Weights};
+pub use architecture::{Architecture, GateActivation, GruForm, LayerWeights, Weights};
 pub use cells::Activation;
 pub use feed_forward::{DenseWeights, FeedForward, FeedForwardArchitecture, FeedForwardWeights, WindowInput};
 pub use network::Rnn;

@@ -8,7 +8,7 @@ use super::*;
 use crate::error::Error;
 use crate::kernels::Kernel;
 use crate::lm::{Cell, Dtype as Stored};
-use crate::rnn::{Architecture, GruForm, Values};
+use crate::rnn::{Architecture, GateActivation, GruForm, Values};
 
 fn refusal(change: impl FnOnce(&mut Folder)) -> String {
     let mut folder = Folder::new();
@@ -162,6 +162,7 @@ fn embedding(values: &[u16], dtype: Dtype) -> Result<Values, Error> {
         embedding_size: width,
         hidden_sizes: vec![hidden],
         gru_form: GruForm::default(),
+        gate_activation: GateActivation::Sigmoid,
     };
     let network = DeclaredNetwork { architecture, tie_weights: false };
     read_weights(&file_of(&tensors), &network).map(|weights| weights.embedding)
@@ -218,6 +219,7 @@ fn small_lstm() -> DeclaredNetwork {
         embedding_size: 3,
         hidden_sizes: vec![2],
         gru_form: GruForm::default(),
+        gate_activation: GateActivation::Sigmoid,
     };
     DeclaredNetwork { architecture, tie_weights: false }
 }

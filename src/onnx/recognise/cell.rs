@@ -6,12 +6,13 @@ use super::term::{Affine, Function, Kind, Recurrent, Term, turned};
 use crate::lm::Cell;
 use crate::onnx::fold::Why;
 use crate::onnx::tensor::{Data, Tensor};
-use crate::rnn::GruForm;
+use crate::rnn::{GateActivation, GruForm};
 
 /// A cell with its weights as ONNX's operators have them.
 pub(super) struct FoundCell {
     pub(super) cell: Cell,
     pub(super) gru_form: GruForm,
+    pub(super) gate_activation: GateActivation,
     /// The places of h and of an LSTM's c among what the step carries.
     pub(super) h: usize,
     pub(super) c: Option<usize>,
@@ -51,8 +52,18 @@ fn rnn(h: &Term) -> Option<Result<FoundCell, Why>> {
         Function::Sigmoid => Cell::RnnSigmoid,
         Function::HardSigmoid { .. } => return None,
     };
-    is_of_state(gate.affine, 0)
-        .then(|| packed(&Parts { cell, gru_form: GruForm::default(), h: 0, c: None }, &[gate.affine]))
+    is_of_state(gate.affine, 0).then(|| {
+        packed(
+            &Parts {
+                cell,
+                gru_form: GruForm::default(),
+                gate_activation: GateActivation::default(),
+                h: 0,
+                c: None,
+            },
+            &[gate.affine],
+        )
+    })
 }
 
 /// `c = f * c + i * g`, `h = o * tanh(c)`.
@@ -70,11 +81,9 @@ fn lstm(carried: &[Arc<Term>], h: usize, c: usize) -> Option<Result<FoundCell, W
     };
     let [o, _] = orders(&carried[h]).into_iter().find(|[_, last]| is_of_c(last))?;
     let [i, o, f, g] = [gate(i)?, gate(o)?, gate(&forget)?, gate(g)?];
-    if [&i, &o, &f].iter().any(|gate| gate.function != Function::Sigmoid) {
-        return None;
-    }
+    let gate_activation = common_activation(&[&i, &o, &f])?;
     let gates = [i.affine, o.affine, f.affine, g.affine];
-    let parts = Parts { cell: Cell::Lstm, gru_form: GruForm::default(), h, c: Some(c) };
+    let parts = Parts { cell: Cell::Lstm, gru_form: GruForm::default(), gate_activation, h, c: Some(c) };
     gates.iter().all(|affine| is_of_state(affine, h)).then(|| packed(&parts, &gates))
 }
 
@@ -91,9 +100,9 @@ fn gru(h: &Term) -> Option<Result<FoundCell, Why>> {
     let Kind::Activated(Function::Tanh, n) = &n.kind else { return None };
     let Candidate { r, affine, gru_form } = candidate(n)?;
     let [z, r] = [gate(&z)?, gate(&r)?];
-    let is_sigmoid = |gate: &Gate<'_>| gate.function == Function::Sigmoid && is_of_state(gate.affine, 0);
-    let parts = Parts { cell: Cell::Gru, gru_form, h: 0, c: None };
-    (is_sigmoid(&z) && is_sigmoid(&r)).then(|| match gru_form {
+    let gate_activation = common_activation(&[&z, &r])?;
+    let parts = Parts { cell: Cell::Gru, gru_form, gate_activation, h: 0, c: None };
+    (is_of_state(z.affine, 0) && is_of_state(r.affine, 0)).then(|| match gru_form {
         GruForm::ResetBefore => packed(&parts, &[z.affine, r.affine, &affine.joined]),
         GruForm::ResetAfter => {
             let mut found = packed(&parts, &[z.affine, r.affine, &affine.joined])?;
@@ -199,17 +208,31 @@ fn is_of_state_alone(affine: &Affine) -> bool {
     affine.recurrent.as_ref().is_some_and(|recurrent| is_state(&recurrent.of, 0))
 }
 
+/// The one function of gates; `None` where they differ, or for another function.
+fn common_activation(gates: &[&Gate<'_>]) -> Option<GateActivation> {
+    let function = gates.first()?.function;
+    if gates.iter().any(|gate| gate.function != function) {
+        return None;
+    }
+    match function {
+        Function::Sigmoid => Some(GateActivation::Sigmoid),
+        Function::HardSigmoid { slope } => GateActivation::of_slope(slope),
+        Function::Tanh | Function::Relu => None,
+    }
+}
+
 /// A cell before its weights.
 struct Parts {
     cell: Cell,
     gru_form: GruForm,
+    gate_activation: GateActivation,
     h: usize,
     c: Option<usize>,
 }
 
 /// The weights of `gates`, which are in ONNX's order.
 fn packed(parts: &Parts, gates: &[&Affine]) -> Result<FoundCell, Why> {
-    let &Parts { cell, gru_form, h, c } = parts;
+    let &Parts { cell, gru_form, gate_activation, h, c } = parts;
     let inputs = gates.iter().filter_map(|gate| gate.input.as_deref());
     let w = stacked(&inputs.collect::<Vec<_>>())?;
     let recurrents =
@@ -230,7 +253,7 @@ fn packed(parts: &Parts, gates: &[&Affine]) -> Result<FoundCell, Why> {
         all.resize(2 * rows, 0.0);
         Arc::new(Tensor::floats(vec![1, 2 * rows], all))
     });
-    Ok(FoundCell { cell, gru_form, h, c, hidden, w: Arc::new(w), r: Arc::new(r), b })
+    Ok(FoundCell { cell, gru_form, gate_activation, h, c, hidden, w: Arc::new(w), r: Arc::new(r), b })
 }
 
 /// Matrices `[in, columns]`, turned and one below the other: `[1, all columns, in]`.

@@ -196,7 +196,7 @@ impl<'g> Found<'g> {
         let vectors = body.vectors(initial, &inside.outputs)?;
         let found = cell(&vectors.terms)?;
         let inputs = source.inputs(trip)?;
-        let FoundCell { cell, gru_form, h, c, hidden, w, r, b } = found;
+        let FoundCell { cell, gru_form, gate_activation, h, c, hidden, w, r, b } = found;
         if w.shape.last() != Some(&inputs.features) {
             return Err(format!("its weights are {:?} for {} features", w.shape, inputs.features));
         }
@@ -206,6 +206,7 @@ impl<'g> Found<'g> {
             op: known.node.op.clone(),
             cell,
             gru_form,
+            gate_activation,
             hidden_size: hidden,
             input_size: inputs.features,
             source: self.layer_input(&source.flow.content, inputs.features)?,

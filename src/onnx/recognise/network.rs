@@ -13,7 +13,7 @@ use crate::onnx::fold::Why;
 use crate::onnx::graph::Port;
 use crate::onnx::tensor::Tensor;
 use crate::onnx::understanding::PortUse;
-use crate::rnn::GruForm;
+use crate::rnn::{GateActivation, GruForm};
 
 /// A recurrent layer with its weights as the operator has them.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(in crate::onnx) struct FoundLayer {
     pub(in crate::onnx) cell: Cell,
     /// Nothing to cells other than the GRU.
     pub(in crate::onnx) gru_form: GruForm,
+    /// Nothing to an RNN.
+    pub(in crate::onnx) gate_activation: GateActivation,
     pub(in crate::onnx) hidden_size: usize,
     pub(in crate::onnx) input_size: usize,
     pub(in crate::onnx) source: LayerInput,

@@ -10,11 +10,11 @@ use super::value::{Carried, Content, Flow, Position, Sizes, Value, Vector};
 use super::weight_shapes::consistent;
 use super::{Found, Known, Start};
 use crate::lm::Cell;
-use crate::onnx::allow::{Activation, Recurrent, input, refusal};
+use crate::onnx::allow::{Activation, Recurrent, gates, input, refusal};
 use crate::onnx::fold::{Why, dequantise};
 use crate::onnx::graph::some;
 use crate::onnx::tensor::Tensor;
-use crate::rnn::GruForm;
+use crate::rnn::{GateActivation, GruForm};
 
 /// Where `DynamicQuantizeLSTM` has scales and zero points.
 const W_SCALE: usize = 8;
@@ -97,6 +97,10 @@ impl Found<'_> {
             Some(1) => GruForm::ResetAfter,
             _ => GruForm::ResetBefore,
         };
+        let gate_activation = match kind {
+            Recurrent::Rnn => GateActivation::default(),
+            _ => gates(node).ok_or("its gates have a function that the engine lacks")?,
+        };
         let is_quantised = kind == Recurrent::QuantisedLstm;
         let (w, r) = match is_quantised {
             true => (self.quantised_weights(known, 1, W_SCALE)?, self.quantised_weights(known, 2, R_SCALE)?),
@@ -117,6 +121,7 @@ impl Found<'_> {
             op: node.op.clone(),
             cell,
             gru_form,
+            gate_activation,
             hidden_size: hidden,
             input_size: inputs.features,
             source,

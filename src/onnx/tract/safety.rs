@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::sizes::ELEMENTS_MAX;
 use crate::error::{Error, Result};
-use crate::onnx::allow::{Activation, Recurrent};
+use crate::onnx::allow::{Activation, Recurrent, has_usual_gates};
 use crate::onnx::graph::{Graph, Node};
 
 /// Bounds what tract has to go over again and again: unrolled networks have a few thousand nodes.
@@ -53,6 +53,9 @@ fn check_node(graph: &Graph, node: &Node) -> Result<()> {
         ))),
         "RNN" if Activation::of(node) != Some(Activation::Tanh) => Err(Error::load(format!(
             "node `{name}` (RNN) has an activation other than Tanh, which tract ignores; only a graph that is a known network may have it"
+        ))),
+        "GRU" | "LSTM" if !has_usual_gates(node) => Err(Error::load(format!(
+            "node `{name}` ({op}) has gates other than Sigmoid, which tract ignores; only a graph that is a known network may have them"
         ))),
         "ConstantOfShape" | "Expand" | "Tile" | "Range" => {
             let shape = node.inputs.iter().filter_map(|input| graph.constants.get(input)?.as_ints());

@@ -9,7 +9,7 @@ use rnnlm_server::engine::jobs::{GenerationEvent, ReadingPlan};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Cell, LoadOptions, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm};
 use rnnlm_server::sampling::NextQuery;
 use rnnlm_server::session::Snapshot;
 
@@ -241,6 +241,7 @@ proptest! {
             embedding_size: 5,
             hidden_sizes: vec![9, 6],
             gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
         };
         let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
         let kernel = Kernel::choose(None).expect("every processor runs some kernel");

@@ -182,6 +182,14 @@ class Body:
             return self.affine(self.op("Concat", x, h, axis=1), np.concatenate([self.w, self.r]), bias)
         return self.op("Add", self.affine(x, self.w, self.b_w), self.affine(h, self.r, self.b_r))
 
+    def gate(self, value: Name) -> Name:
+        if self.network.gates == "sigmoid":
+            return self.op("Sigmoid", value)
+        if self.style.op == "Scan":
+            return self.op("HardSigmoid", value, alpha=self.network.slope, beta=0.5)
+        scaled = self.op("Mul", value, self.constant(self.network.slope))
+        return self.op("Clip", self.op("Add", scaled, self.constant(0.5)), self.constant(0.0), self.constant(1.0))
+
     def step(self, x: Name, state: dict[str, Name]) -> dict[str, Name]:
         if self.network.cell == "lstm":
             return self.lstm(x, state["h"], state["c"])
@@ -193,7 +201,7 @@ class Body:
     def lstm(self, x: Name, h: Name, c: Name) -> dict[str, Name]:
         spoiled = self.style.spoiled
         i, f, g, o = self.split(self.sums(x, h), 4)
-        i, f, o = (self.op("Tanh" if spoiled == "gate-of-tanh" and part == f else "Sigmoid", part) for part in (i, f, o))
+        i, f, o = (self.op("Tanh", part) if spoiled == "gate-of-tanh" and part == f else self.gate(part) for part in (i, f, o))
         new = self.op("Mul", i, self.op("Tanh", g))
         after = self.op("Sub" if spoiled == "another-cell" else "Add", self.op("Mul", c, f), new)
         if spoiled == "another-cell":
@@ -205,7 +213,7 @@ class Body:
         if self.network.reset_after:
             r_x, z_x, n_x = self.split(self.affine(x, self.w, self.b_w), 3)
             r_h, z_h, n_h = self.split(self.affine(h, self.r, self.b_r), 3)
-            r, z = (self.op("Sigmoid", self.op("Add", a, b)) for a, b in ((r_x, r_h), (z_x, z_h)))
+            r, z = (self.gate(self.op("Add", a, b)) for a, b in ((r_x, r_h), (z_x, z_h)))
             candidate = self.op("Tanh", self.op("Add", n_x, self.op("Mul", r, n_h)))
         else:
             columns = slice(0, 2 * n), slice(2 * n, 3 * n)
@@ -213,7 +221,7 @@ class Body:
                 (self.affine(x, self.w[:, part], self.b_w[part]), self.r[:, part], self.b_r[part]) for part in columns
             ]
             both = self.op("Add", parts[0][0], self.affine(h, *parts[0][1:]))
-            r, z = (self.op("Sigmoid", part) for part in self.split(both, 2))
+            r, z = (self.gate(part) for part in self.split(both, 2))
             share = self.affine(self.op("Mul", r, h), *parts[1][1:])
             candidate = self.op("Tanh", self.op("Add", parts[1][0], share))
         rest = self.op("Sub", self.constant(1.0), z)
