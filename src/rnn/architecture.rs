@@ -171,7 +171,7 @@ pub(super) struct Matrices<'a> {
 impl<'a> Matrices<'a> {
     /// The type of those that are multiplied; `F32` where they differ.
     pub(super) fn dtype(&self) -> Dtype {
-        let mut types = self.multiplied.iter().map(|matrix| matrix.dtype());
+        let mut types = self.multiplied.iter().copied().map(Values::dtype);
         let first = types.next().unwrap_or(Dtype::F32);
         if types.all(|dtype| dtype == first) { first } else { Dtype::F32 }
     }

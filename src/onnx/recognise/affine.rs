@@ -78,8 +78,8 @@ pub(super) fn product(flow: &Flow, matrix: Matrix) -> Result<Flow, Why> {
         Content::Row(table) => dense::product(table, last, matrix)?,
         Content::Dense(dense) if last.len() == 1 => dense.times(matrix.out_in(columns)?)?,
         Content::Output(head, Scores::Logits) if last.len() == 1 => {
-            let head = composed(head, &*matrix.out_in(columns)?)?;
-            Content::Output(Arc::new(head), Scores::Logits)
+            let weights = matrix.out_in(columns)?;
+            Content::Output(Arc::new(composed(head, &weights)?), Scores::Logits)
         }
         Content::Hidden(layer) if last.len() == 1 => {
             let head = Head { layer: *layer, weights: matrix.out_in(columns)?, bias: None };

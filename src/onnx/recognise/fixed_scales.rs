@@ -64,7 +64,9 @@ impl Found<'_> {
         };
         let zero = known.optional(3).map(|_| constant(known, 3)).transpose()?;
         self.folder.room(blocks.depth.saturating_mul(blocks.columns))?;
-        let weights = blocks.floats(&*constant(known, 1)?, &*constant(known, 2)?, zero.as_deref())?;
+        let packed = constant(known, 1)?;
+        let scales = constant(known, 2)?;
+        let weights = blocks.floats(&packed, &scales, zero.as_deref())?;
         biased(product(flow, Matrix::OutIn(Arc::new(weights)))?, known.optional(5))
     }
 }
@@ -172,7 +174,8 @@ fn linear_gemm(known: &Known<'_>) -> Result<Value, Why> {
             return Err("its scales are no floats".into());
         };
         let scales = Tensor::floats(vec![scales.len()], scales.iter().map(|b| alpha * a * b).collect());
-        let bias = dequantise(&*constant(known, 6)?, &scales, None, -1)?;
+        let integers = constant(known, 6)?;
+        let bias = dequantise(&integers, &scales, None, -1)?;
         sum = shifted(&sum, &bias, |bias| bias)?;
     }
     match known.optional(7) {
@@ -202,7 +205,8 @@ fn scaling(known: &Known<'_>, at: usize) -> Result<Scaling, Why> {
 /// The floats that a constant stands for whose scale and zero point are behind it.
 fn dequantised(known: &Known<'_>, at: usize, axis: i64) -> Result<Arc<Tensor>, Why> {
     let Scaling { scale, zero } = scaling(known, at + 1)?;
-    dequantise(&*constant(known, at)?, &scale, zero.as_deref(), axis).map(Arc::new)
+    let integers = constant(known, at)?;
+    dequantise(&integers, &scale, zero.as_deref(), axis).map(Arc::new)
 }
 
 fn constant(known: &Known<'_>, index: usize) -> Result<Arc<Tensor>, Why> {

@@ -233,7 +233,7 @@ fn split(known: &Known<'_>) -> Result<Vec<Value>, Why> {
     };
     let sizes = match given {
         Some(sizes) => sizes.into_iter().map(|size| usize::try_from(size).ok()).collect::<Option<Vec<_>>>(),
-        None => (of.width % parts == 0).then(|| vec![of.width / parts; parts]),
+        None => of.width.is_multiple_of(parts).then(|| vec![of.width / parts; parts]),
     };
     let sizes = sizes
         .filter(|sizes| sizes.iter().try_fold(0usize, |all, &size| all.checked_add(size)) == Some(of.width));

@@ -165,8 +165,9 @@ fn merged(a: &Affine, b: &Affine) -> Option<Affine> {
         (Some(a), Some(b)) => Some(a.iter().zip(b).map(|(a, b)| a + b).collect()),
         (bias, None) | (None, bias) => bias.clone(),
     };
-    let is_apart =
-        !(a.input.is_some() && b.input.is_some() || a.recurrent.is_some() && b.recurrent.is_some());
+    let share_input = a.input.is_some() && b.input.is_some();
+    let share_recurrent = a.recurrent.is_some() && b.recurrent.is_some();
+    let is_apart = !share_input && !share_recurrent;
     is_apart.then(|| Affine {
         input: a.input.clone().or_else(|| b.input.clone()),
         recurrent: a.recurrent.clone().or_else(|| b.recurrent.clone()),
