@@ -80,13 +80,18 @@ fn check(inputs: Inputs, request: &Request) -> ApiResult<()> {
     if !inputs.query {
         refuse_query(request)?;
     }
-    if !inputs.body && !request.body().is_end_stream() {
+    if !inputs.body && !is_empty(request) {
         let method = request.method();
         let instead = if inputs.query { "its options go into the query string" } else { "it has no options" };
         let message = format!("this {method} has a body; {method} takes no body on this route: {instead}");
         return Err(ApiError::new(ErrorCode::InvalidValue, message));
     }
     Ok(())
+}
+
+/// Whether the request is known to have no body; one of unknown length counts as a body.
+fn is_empty(request: &Request) -> bool {
+    request.body().size_hint().exact() == Some(0)
 }
 
 /// Refuses a query string, for a request whose options go into its body.

@@ -94,7 +94,8 @@ async fn the_header_accept_asks_for_a_stream_unless_the_body_decides() {
     let server = Server::start().await;
     for (accept, body, content_type) in [
         ("text/event-stream", json!({}), "text/event-stream"),
-        ("application/json, Text/Event-Stream;q=0.9", json!({}), "text/event-stream"),
+        ("application/json;q=0.9, Text/Event-Stream", json!({}), "text/event-stream"),
+        ("application/json, Text/Event-Stream;q=0.9", json!({}), "application/json"),
         ("text/event-stream", json!({"stream": false}), "application/json"),
         ("application/json", json!({"stream": true}), "text/event-stream"),
         ("*/*", json!({}), "application/json"),

@@ -172,7 +172,8 @@ fn tokio(file: &Source) -> Vec<Offence> {
 fn channels(file: &Source) -> Vec<Offence> {
     let unbounded = |at: usize, word: &str| match word {
         "unbounded" | "unbounded_channel" | "UnboundedSender" | "UnboundedReceiver" => true,
-        "channel" => {
+        // A `oneshot::channel` holds one message.
+        "channel" if !file.code[..at].ends_with("oneshot::") => {
             let call = &file.code[at..file.code[at..].find(')').map_or(at, |n| at + n + 1)];
             call.ends_with("()")
         }
