@@ -29,7 +29,7 @@ pub(crate) fn kind_of(file: &[u8]) -> Option<&'static str> {
         "the file is in the format of ONNX Runtime (`.ort`); use the `.onnx` file that it was made from"
     } else if head.get(4..8) == Some(b"TFL3") {
         "the file is a model of TensorFlow Lite; give the model that it was made from to `training/convert.py`"
-    } else if matches!(head, [0x80, 2..=5, 1.., ..]) {
+    } else if matches!(head, [0x80, 2..=5, 1..=255, ..]) {
         "the file is a pickle of Python, such as an old checkpoint of PyTorch; give it to `training/convert.py`"
     } else {
         return None;

@@ -33,7 +33,7 @@ async fn an_unknown_field_is_refused_and_named() {
         ("/v1/next", json!({"txet": "a"}), "txet"),
         ("/v1/next", json!({"session": "s"}), "session"),
         ("/v1/next", json!({"sampling": {"topk": 1}}), "sampling.topk"),
-        ("/v1/sessions", json!({"rewind_tokens": 1}), "rewind_tokens"),
+        ("/v1/sessions", json!({"cache": {"window": 1}}), "cache"),
         ("/v1/sessions", json!({"cache": {}}), "cache"),
         ("/v1/sessions", json!({"state": ""}), "state"),
         ("/v1/sessions", json!({"next": {"text": "a"}}), "next.text"),

@@ -168,12 +168,13 @@ fn tokio(file: &Source) -> Vec<Offence> {
         .collect()
 }
 
-/// Finds `unbounded_channel` and similar functions by name, and `channel()` without arguments, which is std's unbounded channel.
+/// Finds `unbounded_channel` and similar functions by name, and `channel()` without arguments, which is std's unbounded channel. The
+/// `channel()` of `oneshot` holds one item.
 fn channels(file: &Source) -> Vec<Offence> {
     let unbounded = |at: usize, word: &str| match word {
         "unbounded" | "unbounded_channel" | "UnboundedSender" | "UnboundedReceiver" => true,
-        // A `oneshot::channel` holds one message.
-        "channel" if !file.code[..at].ends_with("oneshot::") => {
+        "channel" if file.code[..at].ends_with("oneshot::") => false,
+        "channel" => {
             let call = &file.code[at..file.code[at..].find(')').map_or(at, |n| at + n + 1)];
             call.ends_with("()")
         }
@@ -308,6 +309,7 @@ mod each_rule_can_fail {
         caught(channels, "src/engine/inbox.rs", "let (to, from) = mpsc::channel();");
         caught(channels, "src/engine/inbox.rs", "let (to, from) = channel::<Job>();");
         passed(channels, "src/engine/inbox.rs", "let (to, from) = mpsc::channel(config.stream_buffer);");
+        passed(channels, "src/engine/outlet.rs", "let (to, from) = oneshot::channel();");
         passed(channels, "src/engine/inbox.rs", "let (to, from) = mpsc::sync_channel::<Job>(8);");
     }
 
