@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::fields;
 use super::prompt::{Prompt, Strings};
@@ -30,9 +31,8 @@ pub struct GenerateRequest {
     /// Makes the draws repeatable. If absent, a seed is chosen; the answer says which.
     #[schema(maximum = 9007199254740991_i64)]
     pub seed: Option<u64>,
-    /// Strings that end the text, which ends before them, or a single one. None may be empty.
-    /// Limit: `--max-stops`. Limit of each: `--max-stop-length`.
-    #[schema(schema_with = Strings::described)]
+    /// The stop strings, which [`stop_schema`] describes.
+    #[schema(schema_with = stop_schema)]
     pub stop: Strings,
     /// The number of continuations. Only 1 is accepted.
     #[schema(minimum = 1, maximum = 1)]
@@ -53,6 +53,13 @@ pub struct GenerateRequest {
 fields!(GenerateRequest {
     max_tokens, stream, seed, stop, n, stop_at_eos, token_logprobs, top_logprobs, timeout_ms
 } + prompt: Prompt + sampling: Sampling);
+
+/// The schema of [`GenerateRequest::stop`]. A field with a schema of its own is not described by its comment.
+fn stop_schema() -> RefOr<Schema> {
+    Strings::described(
+        "Strings that end the text, which ends before them, or a single one. None may be empty.\nLimit: `--max-stops`. Limit of each: `--max-stop-length`.",
+    )
+}
 
 impl GenerateRequest {
     /// The largest seed: the largest integer that every JSON reader holds exactly, 2^53 - 1.

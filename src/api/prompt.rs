@@ -101,11 +101,11 @@ impl Strings {
         }
     }
 
-    /// A list or a string in one schema, in which limits of the list and of its entries can be written.
-    pub(super) fn described() -> RefOr<Schema> {
+    /// A list or a string in one schema with a `description`, in which limits of the list and of its entries can be written.
+    pub(super) fn described(description: &str) -> RefOr<Schema> {
         let string = ObjectBuilder::new().schema_type(Type::String);
         let either = SchemaType::from_iter([Type::Array, Type::String]);
-        ArrayBuilder::new().items(string).schema_type(either).into()
+        ArrayBuilder::new().items(string).schema_type(either).description(Some(description)).into()
     }
 }
 

@@ -122,6 +122,13 @@ impl Probe {
         let doing = heard.at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
         match (end, &heard.verdict) {
             (End::Exited, Some(Said::Passed)) => Ok(()),
+            // Some libraries catch an allocation that fails, and give the system's reason.
+            (End::Exited, Some(Said::Refused(why))) if why.contains(OUT_OF_MEMORY) => {
+                Err(Error::load(format!(
+                    "{why}; a trial in a child process may use {} bytes (`--onnx-probe-memory`)",
+                    self.memory_max
+                )))
+            }
             (End::Exited, Some(Said::Refused(why))) => Err(Error::load(why.clone())),
             (End::Late, _) => Err(Error::load(format!(
                 "a trial in a child process took longer than {} (`--onnx-probe-timeout`){doing}",
@@ -137,6 +144,9 @@ impl Probe {
         }
     }
 }
+
+/// What the C library calls `ENOMEM`.
+const OUT_OF_MEMORY: &str = "Cannot allocate memory";
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,6 +90,7 @@ fn damaged_and_lying_files_are_refused() {
     };
     let one = |info: String| format!(r#"{{"encoder.weight": {info}}}"#);
     let table = [
+        (Vec::new(), "found 0 bytes, expected at least the 8 of the header's length".to_owned()),
         (whole[..5].into(), "found 5 bytes, expected at least the 8 of the header's length".to_owned()),
         (whole[..100].into(), format!("the header claims {} bytes, the file has 100", header_len(&whole))),
         (u64::MAX.to_le_bytes().into(), format!("the header claims {} bytes, the file has 8", u64::MAX)),
@@ -128,8 +129,6 @@ fn damaged_and_lying_files_are_refused() {
             "tensor `b` does not begin where the one before it ends".into(),
         ),
     ];
-    let empty = refused_file(Vec::new());
-    assert!(empty.contains("not a safetensors file") && empty.contains("the file is empty"), "{empty}");
     for (file, why) in table {
         let message = refused_file(file);
         assert!(message.starts_with(&format!("{expected}{why}")), "{message}; expected {why}");

@@ -268,7 +268,7 @@ fn ids_that_may_count_from_the_end_are_the_ids() {
     for (part, op, names) in [
         ("computes with token ids", "Add", "x wrapped -> ids"),
         ("selects by an input", "Identity", "wrapped -> ids"),
-        ("a known network", "Less", "x vocab -> ids"),
+        ("selects by an input", "Less", "x vocab -> ids"),
     ] {
         let computed = wrapping(VOCAB, |model| {
             model.node(op, names, &[]);

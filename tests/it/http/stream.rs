@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rnnlm_server::config::Bytes;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -275,6 +276,8 @@ async fn a_shutdown_ends_open_streams_with_a_last_event() {
     let mut setup = Setup::over(vec![model]);
     setup.config.http.shutdown_grace = Duration::ZERO;
     setup.config.limits.max_tokens = 100_000_000;
+    setup.config.limits.max_answer = Bytes(1 << 40);
+    setup.config.http.answers_max_bytes = Bytes(1 << 40);
     // Otherwise the second one, which could not end in time beside the first, would be refused.
     setup.config.http.request_timeout = Duration::from_secs(1 << 30);
     let server = setup.start().await;
