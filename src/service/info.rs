@@ -38,6 +38,7 @@ fn limits(config: &Config) -> LimitsInfo {
         max_banned: limits.max_banned,
         max_suggestions: limits.max_suggestions,
         max_next_words: limits.max_next_words,
+        max_extra_words: limits.max_extra_words,
         max_prefix_length_bytes: limits.max_prefix_length.0,
         max_batch: engine.max_batch,
         queue_max: engine.queue_max,

@@ -19,7 +19,7 @@ pub struct Lease {
 impl Lease {
     /// Only the table creates leases, after it has marked the session as busy.
     pub(super) fn new(id: SessionId, standing: Standing, sessions: Arc<Sessions>) -> Self {
-        let Standing { model, snapshot } = standing;
+        let Standing { model, snapshot, .. } = standing;
         Self { snapshot, id, model, sessions }
     }
 

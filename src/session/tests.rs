@@ -53,6 +53,7 @@ fn new(number: u8, state_len: usize) -> NewSession {
             history: None,
         },
         ttl: None,
+        extra_words: None,
         on_existing: OnExisting::Refuse,
     }
 }
@@ -91,7 +92,7 @@ proptest! {
                 Op::Return(_) => {}
                 Op::Delete(number) => drop(sessions.delete(&id(number), None)),
                 Op::Fork(number, copy) => {
-                    if let Ok(Standing { model, snapshot }) = sessions.read(&id(number)) {
+                    if let Ok(Standing { model, snapshot, .. }) = sessions.read(&id(number)) {
                         let _ = sessions.create(NewSession { model, snapshot, ..new(copy, 1) });
                     }
                 }
@@ -118,7 +119,7 @@ proptest! {
 fn reads_forks_and_leases_share_one_state() {
     let (sessions, _clock) = sessions(Evict::Lru);
     sessions.create(new(0, 100)).unwrap();
-    let Standing { model, snapshot } = sessions.read(&id(0)).unwrap();
+    let Standing { model, snapshot, .. } = sessions.read(&id(0)).unwrap();
     let values = snapshot.state.as_slice().as_ptr();
     let lease = sessions.lease(&id(0), None).unwrap();
     assert_eq!(lease.snapshot.state.as_slice().as_ptr(), values);
