@@ -7,7 +7,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, LoadOptions, Logits, Model, Row, Scratch, State, TokenId, WeightsType};
-use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, Rnn};
 
 use network::{Biases, Shape};
 
@@ -136,6 +136,7 @@ fn lstm(size: usize, layers: usize) -> Shape {
         embedding_size: size,
         hidden_sizes: vec![size; layers],
         gru_form: GruForm::ResetAfter,
+        gate_activation: GateActivation::Sigmoid,
     };
     Shape { architecture, tied_output: false, biases: Biases::Both, seed: 1 }
 }

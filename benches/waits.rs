@@ -2,21 +2,26 @@
 //!
 //! One thread drives the engine turn by turn, so that no second thread and no scheduler of the system is part of a figure. A request
 //! comes at a random moment of the turn that runs, and waits for the rest of it and for the turns that answer it. Pin the process to
-//! a core for steady figures. `RNNLM_KERNEL` chooses the kernel.
+//! a core for steady figures. The environment sets the options, as for the server: `RNNLM_KERNEL`, `RNNLM_TURN_STEPS_IDLE`.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rnnlm_server::catalog::load_folder;
 use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Config;
 use rnnlm_server::engine::jobs::{
     Generation, GenerationEvent, GenerationPlan, Reading, ReadingFailure, ReadingPlan, ReadingResult,
 };
-use rnnlm_server::engine::{Engine, EngineLimits, Inbox, InboxLimits, Reader, Start, Submission};
+use rnnlm_server::engine::{
+    BatchReport, Engine, EngineLimits, Inbox, InboxLimits, Observer, Reader, Start, Submission,
+};
 use rnnlm_server::error::Result;
 use rnnlm_server::kernels::Kernel;
-use rnnlm_server::lm::{Cell, Logits, Model, Row, Scratch, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm};
+use rnnlm_server::lm::{Cell, LoadOptions, Logits, Model, Row, Scratch, TokenId};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm};
 use rnnlm_server::sampling::{FilterSpec, Filters, NextQuery, Sampler};
 use rnnlm_server::session::Snapshot;
 use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
@@ -38,27 +43,35 @@ const PIECE_TOKENS: usize = 13_000;
 const PROMPT_TOKENS: usize = 100_000;
 
 fn main() {
-    let kernel =
-        Kernel::choose(std::env::var("RNNLM_KERNEL").ok().as_deref()).expect("a kernel of this processor");
+    let config = Config::from_environment().expect("the environment sets valid options");
+    let kernel = Kernel::choose(config.engine.kernel.forced()).expect("a kernel of this processor");
     println!("Kernel `{}`. Times in milliseconds.\n", kernel.name());
-    println!("| Network | Beside | Bare step | p50 | p99 | More than beside nothing, in bare steps |");
-    println!("|---|---|---:|---:|---:|---:|");
-    for (name, shape) in networks() {
-        let model: Arc<dyn Model> = Arc::new(shape.build(kernel));
+    println!(
+        "| Network | Beside | Bare step | p50 | p99 | More than beside nothing, in bare steps | Tokens per second of the other work |"
+    );
+    println!("|---|---|---:|---:|---:|---:|---:|");
+    let fold_bytes_max = config.engine.fold_bytes_max();
+    for (name, model) in models(LoadOptions { kernel, weights: config.weights, fold_bytes_max }) {
         let mut nothing = None;
         for beside in Beside::ALL {
-            let waits = Bench::new(&model, beside).waits();
+            let mut bench = Bench::new(&config, &model, beside);
+            let waits = bench.waits();
+            let tokens = bench.tokens_per_second();
             let bare = bare_step(&*model, beside.rows() + 1);
             let p99 = percentile(&waits, 99);
             let more = (p99 - *nothing.get_or_insert(p99)) / bare;
             let p50 = percentile(&waits, 50);
-            println!("| {name} | {} | {bare:.3} | {p50:.3} | {p99:.3} | {more:.1} |", beside.name());
+            println!(
+                "| {name} | {} | {bare:.3} | {p50:.3} | {p99:.3} | {more:.1} | {tokens:.0} |",
+                beside.name()
+            );
         }
     }
 }
 
-/// The sizes of the model `classics`, and a network twice as dear a token.
-fn networks() -> [(&'static str, Shape); 2] {
+/// A network of the sizes of the model `classics` and one twice as dear a token, both with random weights, and `classics` itself, whose
+/// distributions are those of a language.
+fn models(options: LoadOptions) -> [(&'static str, Arc<dyn Model>); 3] {
     let lstm = |vocab_size: usize, hidden_sizes: Vec<usize>, tied_output: bool| {
         let architecture = Architecture {
             cell: Cell::Lstm,
@@ -66,13 +79,27 @@ fn networks() -> [(&'static str, Shape); 2] {
             embedding_size: hidden_sizes[0],
             hidden_sizes,
             gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
         };
-        Shape { architecture, tied_output, biases: Biases::Both, seed: 1 }
+        Arc::new(Shape { architecture, tied_output, biases: Biases::Both, seed: 1 }.build(options))
     };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/classics");
     [
         ("LSTM 1 x 512, 16,000 words", lstm(16_000, vec![512], true)),
         ("LSTM 2 x 650, 10,000 words", lstm(10_000, vec![650; 2], false)),
+        ("`classics`", load_folder(&folder, options).expect("the model ships").model),
     ]
+}
+
+/// Counts the tokens that are read.
+#[derive(Default)]
+struct Tokens(AtomicUsize);
+
+impl Observer for Tokens {
+    fn batch(&self, _model: &str, batch: &BatchReport) {
+        let read = batch.prompt_tokens + batch.scored_tokens + batch.generated_tokens;
+        self.0.fetch_add(read, Ordering::Relaxed);
+    }
 }
 
 /// What else the engine has to do.
@@ -116,14 +143,22 @@ struct Bench {
     readings: Vec<ReadingReader>,
     streams: Vec<Reader<GenerationEvent>>,
     random: Counter,
+    read: Arc<Tokens>,
+    /// In turns, all together.
+    time: Duration,
 }
 
 impl Bench {
-    fn new(model: &Arc<dyn Model>, beside: Beside) -> Self {
-        let options = Config::default().engine;
+    fn new(config: &Config, model: &Arc<dyn Model>, beside: Beside) -> Self {
+        let options = &config.engine;
+        let read = Arc::new(Tokens::default());
         let inbox = Arc::new(Inbox::new(InboxLimits {
             jobs_max: options.queue_max,
             bytes_max: options.queue_bytes_max.0,
+            wait_max: options.queue_wait,
+            rows_max: options.max_batch,
+            state_bytes_max: options.max_batch_state.0,
+            turn_steps: options.turn_steps,
         }));
         let limits = EngineLimits {
             rows_max: options.max_batch,
@@ -134,6 +169,9 @@ impl Bench {
                 Beside::TextAfterAWhile => Duration::ZERO,
                 _ => options.turn_idle_after,
             },
+            turn_time: options.turn_time,
+            place_wait: options.place_wait,
+            running_max: options.running_max,
             logits_bytes_max: options.logits_buffer.0,
             parked_max: options.parked_max,
             stall_timeout: options.stall_timeout,
@@ -142,7 +180,7 @@ impl Bench {
         let tokenizer =
             Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes());
         Self {
-            engine: Engine::new(inbox.clone(), limits, Clock::system(), Arc::new(())),
+            engine: Engine::new(inbox.clone(), limits, Clock::system(), read.clone()),
             inbox,
             model: model.clone(),
             tokenizer: Arc::new(tokenizer.expect("the words are distinct")),
@@ -150,7 +188,14 @@ impl Bench {
             readings: Vec::new(),
             streams: Vec::new(),
             random: Counter { key: 7, next: 0 },
+            read,
+            time: Duration::ZERO,
         }
+    }
+
+    /// Questions among them, which are few.
+    fn tokens_per_second(&self) -> f64 {
+        self.read.0.load(Ordering::Relaxed) as f64 / self.time.as_secs_f64()
     }
 
     /// The waits of all questions, in milliseconds, rising.
@@ -197,7 +242,9 @@ impl Bench {
     fn turn(&mut self) -> Duration {
         let begun = Instant::now();
         self.engine.turn();
-        begun.elapsed()
+        let elapsed = begun.elapsed();
+        self.time += elapsed;
+        elapsed
     }
 
     /// Sees to it that there is something else to do, and that nothing of it waits for a reader.
@@ -277,6 +324,7 @@ impl Bench {
             }),
             plans,
             job: Box::new(job),
+            arrived: Instant::now(),
             deadline: None,
         }
     }

@@ -1,6 +1,7 @@
 //! The core's one error type: a kind, a message, and the field at fault. It knows nothing of HTTP.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A failed request or a failed load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Error {
     pub message: String,
     /// The path of the field at fault in the request, such as `sampling.top_p`.
     pub param: Option<String>,
+    /// After how long the same request would probably be accepted.
+    pub retry_after: Option<Duration>,
 }
 
 /// `Result` with the core's error.
@@ -51,6 +54,8 @@ pub enum ErrorKind {
     SessionsFull,
     /// The queue of waiting jobs is full.
     QueueFull,
+    /// There is too much to do to finish the request in its time.
+    Overloaded,
     /// The service is shutting down.
     Draining,
     /// The request did not finish in the time allowed.
@@ -68,7 +73,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind` with `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), param: None }
+        Self { kind, message: message.into(), param: None, retry_after: None }
     }
 
     /// An [`ErrorKind::InvalidValue`] for the field `param`.
@@ -89,6 +94,12 @@ impl Error {
     /// Names `param` as the field at fault.
     pub fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
+        self
+    }
+
+    /// Says after how long the same request would probably be accepted.
+    pub fn retry_after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = Some(retry_after);
         self
     }
 

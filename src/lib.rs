@@ -6,6 +6,7 @@
 //! - [`kernels`]: inner loops, compiled once for each instruction set; the only module with `unsafe`.
 //! - [`rnn`]: the native engine for recurrent models: packed layers, cells, and the run over rows of different lengths.
 //! - [`onnx`]: ONNX files: read, checked, and then either lowered to the native engine or run as they are.
+//! - [`probe`]: the child process that tries files which could end this one.
 //! - [`text`]: text to tokens and back, with the four kinds of tokenizers that a manifest can name.
 //! - [`sampling`]: from logits to a token: the filters that a request asks for, and a seeded draw.
 //! - [`catalog`]: model folders, each checked against its manifest, and the models by name.
@@ -17,7 +18,8 @@
 //! - [`cli`]: the subcommands.
 //! - [`config`]: every option and every limit, checked once.
 //! - [`telemetry`]: log lines and metrics.
-//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type; `digest` is a SHA-256 over fields.
+//! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type; `digest` is a SHA-256 over fields,
+//!   and `foreign` names files that are no models.
 
 pub mod api;
 pub mod catalog;
@@ -27,11 +29,13 @@ pub mod config;
 mod digest;
 pub mod engine;
 pub mod error;
+mod foreign;
 pub mod http;
 pub mod kernels;
 pub mod lm;
 #[cfg_attr(not(feature = "onnx"), path = "onnx/without.rs")]
 pub mod onnx;
+pub mod probe;
 pub mod rnn;
 pub mod sampling;
 pub mod service;

@@ -30,6 +30,8 @@ pub struct ErrorDetail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
+    /// The request is not valid HTTP, or its query string or its compressed body cannot be decoded.
+    InvalidRequest,
     /// The body is not JSON.
     InvalidJson,
     /// The request has a field that is not known.
@@ -46,10 +48,14 @@ pub enum ErrorCode {
     TokenOutOfRange,
     /// The input is longer than its limit.
     TextTooLong,
-    /// The content type is not JSON.
+    /// The content type is not JSON, or the content encoding is not gzip.
     UnsupportedMediaType,
     /// The body is larger than its limit.
     BodyTooLarge,
+    /// The request's line and headers are larger than their limit.
+    HeadersTooLarge,
+    /// The request did not arrive in the time allowed.
+    RequestTimeout,
     /// The route does not exist.
     RouteNotFound,
     /// The route does not accept this method.
@@ -74,6 +80,10 @@ pub enum ErrorCode {
     SessionsFull,
     /// There is no room for another job.
     QueueFull,
+    /// There are too many connections from the client's address.
+    TooManyConnections,
+    /// The server has too much to do to finish the request in its time. `retry-after` says when to try again.
+    Overloaded,
     /// The server is still loading its models.
     Loading,
     /// The server is shutting down.
@@ -109,13 +119,22 @@ impl ErrorDetail {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { message: message.into(), kind: code.kind(), param: None, code }
     }
+
+    /// The same failure, naming the value at fault.
+    pub fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
 }
 
 impl ErrorCode {
     /// The family of the code.
     pub fn kind(self) -> ErrorType {
         match self {
-            Self::InvalidJson
+            Self::InvalidRequest
+            | Self::InvalidJson
+            | Self::HeadersTooLarge
+            | Self::RequestTimeout
             | Self::UnknownField
             | Self::InvalidValue
             | Self::EmptyInput
@@ -134,7 +153,7 @@ impl ErrorCode {
             | Self::SessionExpired
             | Self::SessionEvicted => ErrorType::NotFoundError,
             Self::SessionExists | Self::SessionBusy | Self::PositionMismatch => ErrorType::ConflictError,
-            Self::QueueFull => ErrorType::RateLimitError,
+            Self::QueueFull | Self::Overloaded | Self::TooManyConnections => ErrorType::RateLimitError,
             Self::SessionsFull | Self::Loading | Self::Draining => ErrorType::UnavailableError,
             Self::Timeout | Self::Internal => ErrorType::ServerError,
         }

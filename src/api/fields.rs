@@ -2,12 +2,15 @@
 //!
 //! Serde's derive covers none of three things that the contract promises: a field that is null keeps its default, whatever that
 //! default is; a list is not taken for an object; and an object that is put together from parts (`flatten`) still
-//! names the path of the value at fault. So request types list their fields with [`fields!`] and are read by one visitor.
+//! names the path of the value at fault. So request types list their fields with [`fields!`] and are read by one visitor. The
+//! values are read by [`FieldValue`].
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+
+use super::value::FieldValue;
 
 /// A request or a part of one, which can be filled field by field.
 pub(crate) trait Fields: Default {
@@ -50,6 +53,8 @@ macro_rules! fields {
                 $crate::api::fields::object(deserializer)
             }
         }
+
+        $crate::api::value::field_values!($type);
     };
 }
 pub(crate) use fields;
@@ -60,11 +65,11 @@ pub(crate) fn object<'de, T: Fields, D: Deserializer<'de>>(deserializer: D) -> R
 }
 
 /// Sets `field`, unless `value` is null.
-pub(crate) fn fill<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(crate) fn fill<'de, T: FieldValue, D: Deserializer<'de>>(
     field: &mut T,
     value: D,
 ) -> Result<(), D::Error> {
-    if let Some(value) = Option::deserialize(value)? {
+    if let Some(value) = Option::read(value)? {
         *field = value;
     }
     Ok(())

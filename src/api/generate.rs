@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fields;
-use super::prompt::Prompt;
+use super::prompt::{Prompt, Strings};
 use super::sampling::Sampling;
 use super::sessions::Expectation;
 use super::tokens::Token;
@@ -20,18 +20,23 @@ pub struct GenerateRequest {
     /// How tokens are drawn.
     #[serde(flatten)]
     pub sampling: Sampling,
-    /// The maximum number of tokens to draw.
+    /// The maximum number of tokens to draw. At 0, the input is read and nothing is drawn.
+    /// If absent, 64, or the maximum if that is smaller.
     /// Limit: `--max-tokens`.
-    #[schema(minimum = 1)]
-    pub max_tokens: usize,
+    #[schema(default = 64)]
+    pub max_tokens: Option<usize>,
     /// Whether the answer is a stream of server-sent events. If absent, the header `accept` decides.
     pub stream: Option<bool>,
     /// Makes the draws repeatable. If absent, a seed is chosen; the answer says which.
     #[schema(maximum = 9007199254740991_i64)]
     pub seed: Option<u64>,
-    /// Strings that end the text, which ends before them. None may be empty.
+    /// Strings that end the text, which ends before them, or a single one. None may be empty.
     /// Limit: `--max-stops`. Limit of each: `--max-stop-length`.
-    pub stop: Vec<String>,
+    #[schema(schema_with = Strings::described)]
+    pub stop: Strings,
+    /// The number of continuations. Only 1 is accepted.
+    #[schema(minimum = 1, maximum = 1)]
+    pub n: Option<usize>,
     /// Whether the end-of-text token ends the text. If absent, it does unless it is also the newline token.
     pub stop_at_eos: Option<bool>,
     /// Whether an answer in one piece lists its tokens with their log-probabilities. A stream always does.
@@ -46,12 +51,20 @@ pub struct GenerateRequest {
 }
 
 fields!(GenerateRequest {
-    max_tokens, stream, seed, stop, stop_at_eos, token_logprobs, top_logprobs, timeout_ms
+    max_tokens, stream, seed, stop, n, stop_at_eos, token_logprobs, top_logprobs, timeout_ms
 } + prompt: Prompt + sampling: Sampling);
 
 impl GenerateRequest {
     /// The largest seed: the largest integer that every JSON reader holds exactly, 2^53 - 1.
     pub const SEED_MAX: u64 = (1 << 53) - 1;
+
+    /// The `max_tokens` of a request that gives none, unless the maximum is smaller.
+    pub const MAX_TOKENS_DEFAULT: usize = 64;
+
+    /// The number of tokens to generate, where at most `maximum` are allowed.
+    pub fn max_tokens_or_default(&self, maximum: usize) -> usize {
+        self.max_tokens.unwrap_or(Self::MAX_TOKENS_DEFAULT.min(maximum))
+    }
 }
 
 impl Default for GenerateRequest {
@@ -59,10 +72,11 @@ impl Default for GenerateRequest {
         Self {
             prompt: Prompt::default(),
             sampling: Sampling::default(),
-            max_tokens: 64,
+            max_tokens: None,
             stream: None,
             seed: None,
-            stop: Vec::new(),
+            stop: Strings::default(),
+            n: None,
             stop_at_eos: None,
             token_logprobs: false,
             top_logprobs: 0,

@@ -42,6 +42,8 @@ pub struct LimitsInfo {
     pub max_text_bytes: usize,
     /// `--max-prompt-tokens`
     pub max_prompt_tokens: usize,
+    /// `--max-pieces`
+    pub max_pieces: usize,
     /// `--max-tokens`
     pub max_tokens: usize,
     /// `--max-top-k`
@@ -66,6 +68,10 @@ pub struct LimitsInfo {
     pub max_extra_words: usize,
     /// `--max-prefix-length`
     pub max_prefix_length_bytes: usize,
+    /// `--max-answer`
+    pub max_answer_bytes: usize,
+    /// `--answers-max-bytes`
+    pub answers_max_bytes: usize,
     /// `--max-batch`
     pub max_batch: usize,
     /// `--queue-max`

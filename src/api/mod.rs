@@ -7,12 +7,14 @@
 //! the OpenAPI document when it starts.
 //!
 //! A request type is read by [`fields`]: every field may be absent or null and then keeps its default. Its
-//! `#[serde(default, deny_unknown_fields)]` says the same to utoipa.
+//! `#[serde(default, deny_unknown_fields)]` says the same to utoipa. [`complaint`] has the errors of what cannot be read.
 
 pub mod append;
+pub mod complaint;
 pub mod error;
 mod fields;
 pub mod generate;
+pub mod independent;
 pub mod info;
 pub mod models;
 pub mod next;
@@ -26,8 +28,12 @@ pub mod sessions;
 pub mod stream;
 pub mod suggest;
 pub mod tokens;
+mod value;
 
 use fields::fields;
+
+/// The longest list of a request, apart from lists of token ids. Limits that the operator sets are not above it.
+pub const ENTRIES_MAX: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests;

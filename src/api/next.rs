@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::error::ErrorBody;
 use super::fields;
+use super::independent::Independent;
 use super::prompt::Prompt;
 use super::question::{Distribution, Question, Shown};
 
@@ -16,9 +17,10 @@ pub struct NextRequest {
     /// What is read first, and what is asked.
     #[serde(flatten)]
     pub next: SessionNextRequest,
-    /// Many questions in one call. No other field may be set beside it.
+    /// Many questions in one call. No other field may be set beside it. A question that is wrong fails alone.
     /// Limit: `--max-requests`.
-    pub requests: Option<Vec<NextEntry>>,
+    #[schema(value_type = Option<Vec<NextEntry>>)]
+    pub requests: Option<Vec<Independent<NextEntry>>>,
 }
 
 fields!(NextRequest { requests } + next: SessionNextRequest);

@@ -66,4 +66,6 @@ pub struct OnnxNetwork {
     pub tie_weights: bool,
     /// Whether the reset gate of a GRU acts after the matrix product; null for other cells.
     pub gru_linear_before_reset: Option<bool>,
+    /// The function of the gates of a GRU or an LSTM: `sigmoid`, `hard_sigmoid` or `hard_sigmoid_sixth`; null for other cells.
+    pub gate_activation: Option<&'static str>,
 }

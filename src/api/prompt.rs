@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, SchemaType, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 
 use super::fields;
+use super::value::{Range, entries, field_values};
 
 /// What is read, and by which model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -26,13 +28,109 @@ pub struct Prompt {
 fields!(Prompt { model, text, tokens });
 
 /// A word, or the id of a token.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(untagged, expecting = "expected a word or a token id, which is a whole number")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
 pub enum Word {
     /// A word.
     Text(String),
     /// A token id.
     Id(u32),
+}
+
+// Written out, because serde's untagged enums do not say what was found.
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WordOrId)
+    }
+}
+
+struct WordOrId;
+
+impl WordOrId {
+    fn id(number: i128) -> Word {
+        Word::Id(u32::try_from(number).expect("bug: a number in the range of token ids"))
+    }
+}
+
+impl Visitor<'_> for WordOrId {
+    type Value = Word;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a word or a token id, which is a whole number")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Word, E> {
+        Ok(Word::Text(text.to_owned()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Word, E> {
+        Range::TOKEN_IDS.integer(number.into(), &self).map(Self::id)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Word, E> {
+        Range::TOKEN_IDS.integer(number.into(), &self).map(Self::id)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Word, E> {
+        Range::TOKEN_IDS.float(number, &self).map(Self::id)
+    }
+}
+
+/// A list of strings, or a single one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Strings {
+    /// A single string.
+    One(String),
+    /// A list.
+    Many(Vec<String>),
+}
+
+impl Default for Strings {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Strings {
+    /// The strings as a list.
+    pub fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(string) => vec![string],
+            Self::Many(strings) => strings,
+        }
+    }
+
+    /// A list or a string in one schema, in which limits of the list and of its entries can be written.
+    pub(super) fn described() -> RefOr<Schema> {
+        let string = ObjectBuilder::new().schema_type(Type::String);
+        let either = SchemaType::from_iter([Type::Array, Type::String]);
+        ArrayBuilder::new().items(string).schema_type(either).into()
+    }
+}
+
+impl<'de> Deserialize<'de> for Strings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StringOrList)
+    }
+}
+
+struct StringOrList;
+
+impl<'de> Visitor<'de> for StringOrList {
+    type Value = Strings;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list of strings")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Strings, E> {
+        Ok(Strings::One(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Strings, A::Error> {
+        entries(list).map(Strings::Many)
+    }
 }
 
 /// A text, or the ids of its tokens.
@@ -53,6 +151,8 @@ impl<'de> Deserialize<'de> for TextOrIds {
     }
 }
 
+field_values!(Word, Strings, TextOrIds);
+
 struct Either;
 
 impl<'de> Visitor<'de> for Either {
@@ -67,7 +167,7 @@ impl<'de> Visitor<'de> for Either {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<TextOrIds, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(list)).map(TextOrIds::Ids)
+        entries(list).map(TextOrIds::Ids)
     }
 }
 
@@ -83,7 +183,7 @@ mod tests {
         assert_eq!(from_str::<Word>("7").unwrap(), Word::Id(7));
         for wrong in ["-1", "1.5", "true", "null", "4294967296", "[7]"] {
             let message = from_str::<Word>(wrong).unwrap_err().to_string();
-            assert!(message.starts_with("expected a word or a token id"), "{wrong}: {message}");
+            assert!(message.contains("expected a word or a token id"), "{wrong}: {message}");
         }
     }
 

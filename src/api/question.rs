@@ -29,9 +29,10 @@ fields!(Question { candidates, sampling } + shown: Shown);
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shown {
-    /// The number of most likely tokens to list.
+    /// The number of most likely tokens to list. If absent, 10, or the maximum if that is smaller.
     /// Limit: `--max-top-k`.
-    pub top_k: usize,
+    #[schema(default = 10)]
+    pub top_k: Option<usize>,
     /// Whether the unknown token and the end-of-text token are listed. Left out, they keep their share of the probability.
     pub special: bool,
     /// Whether the log-probabilities of the whole vocabulary are returned too.
@@ -40,9 +41,19 @@ pub struct Shown {
 
 fields!(Shown { top_k, special, full });
 
+impl Shown {
+    /// The `top_k` of a request that gives none, unless the maximum is smaller.
+    pub const TOP_K_DEFAULT: usize = 10;
+
+    /// The number of tokens to list, where at most `maximum` are allowed.
+    pub fn top_k_or_default(&self, maximum: usize) -> usize {
+        self.top_k.unwrap_or(Self::TOP_K_DEFAULT.min(maximum))
+    }
+}
+
 impl Default for Shown {
     fn default() -> Self {
-        Self { top_k: 10, special: true, full: false }
+        Self { top_k: None, special: true, full: false }
     }
 }
 
@@ -101,6 +112,11 @@ pub struct Candidate {
     pub id: Option<u32>,
     /// The ids of the candidate's tokens.
     pub tokens: Vec<u32>,
+    /// Whether a word of the candidate is not in the vocabulary: `prob` is then computed with the probability of the unknown
+    /// token, which is that of all unknown words together.
+    pub unknown: bool,
+    /// The number of such words.
+    pub unknown_count: usize,
     /// The joint probability of the candidate's tokens.
     pub prob: f64,
     /// The natural logarithm of `prob`; null for a candidate that was filtered out.

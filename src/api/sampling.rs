@@ -14,9 +14,9 @@ pub struct Sampling {
     /// Divides the logits. At 0 the most likely token is always drawn.
     #[schema(minimum = 0, maximum = 100)]
     pub temperature: f64,
-    /// Draw only from this many most likely tokens. If absent, from all.
-    #[schema(minimum = 1)]
-    pub top_k: Option<usize>,
+    /// Draw only from this many most likely tokens. If absent, 0 or -1, from all.
+    #[schema(minimum = -1)]
+    pub top_k: Option<i64>,
     /// Draw only from the smallest set of most likely tokens that has this probability.
     #[schema(exclusive_minimum = 0, maximum = 1)]
     pub top_p: f64,

@@ -15,9 +15,8 @@ pub struct ScoreRequest {
     /// The only text, unless there are several in `texts`.
     #[serde(flatten)]
     pub prompt: Prompt,
-    /// A text that is read before every scored text and is not scored.
-    /// Limit: `--max-text`.
-    pub context: Option<String>,
+    /// A text that is read before every scored text and is not scored, or the ids of its tokens.
+    pub context: Option<TextOrIds>,
     /// Several texts, each a string or a list of token ids.
     /// Limit: `--max-texts`.
     #[schema(min_items = 1)]

@@ -39,7 +39,11 @@ pub struct Session {
 #[schema(example = json!({"text": "the old man and", "next": {"top_k": 3}}))]
 pub struct CreateSessionRequest {
     /// The session's id. If absent, the header `x-session-id` or else a random id.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^(\.{0,2}[A-Za-z0-9_:-][A-Za-z0-9._:-]*|\.{3}[A-Za-z0-9._:-]*)$"
+    )]
     pub id: Option<String>,
     /// What the session reads first.
     #[serde(flatten)]
@@ -73,7 +77,7 @@ pub struct Lifetime {
 
 fields!(Lifetime { ttl_seconds });
 
-/// The longest id of a session, in characters.
+/// The longest id of a session, in characters. The ids `.` and `..` are not accepted, because clients remove them from a path.
 pub const SESSION_ID_LENGTH_MAX: usize = 128;
 
 /// A session that was created.
@@ -99,9 +103,11 @@ pub struct ListSessionsQuery {
     pub limit: Option<usize>,
     /// The last id of the page before.
     pub after: Option<String>,
+    /// Lists only the sessions of this model.
+    pub model: Option<String>,
 }
 
-fields!(ListSessionsQuery { limit, after });
+fields!(ListSessionsQuery { limit, after, model });
 
 impl ListSessionsQuery {
     /// The `limit` of a request that gives none.
@@ -117,6 +123,9 @@ pub struct SessionList {
     pub data: Vec<Session>,
     /// Whether there are more sessions after these.
     pub has_more: bool,
+    /// The `after` of the next page. Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<String>,
 }
 
 /// What a write expects of its session.
@@ -135,9 +144,13 @@ fields!(Expectation { expected_position });
 #[schema(example = json!({"id": "what-if"}))]
 pub struct ForkRequest {
     /// The id of the copy. If absent, a random id.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^(\.{0,2}[A-Za-z0-9_:-][A-Za-z0-9._:-]*|\.{3}[A-Za-z0-9._:-]*)$"
+    )]
     pub id: Option<String>,
-    /// How long the copy lives.
+    /// How long the copy lives; if absent, as long as the session that is copied.
     #[serde(flatten)]
     pub lifetime: Lifetime,
 }

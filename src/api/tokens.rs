@@ -47,7 +47,7 @@ pub struct ScoredToken {
 }
 
 /// A text to split into tokens.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(example = json!({"text": "the old man and the sea"}))]
 pub struct TokenizeRequest {
@@ -56,17 +56,27 @@ pub struct TokenizeRequest {
     /// The text.
     /// Limit: `--max-text`.
     pub text: String,
+    /// Whether the tokens are also listed with their texts and their places in the input. If so, the text may have at most
+    /// `--max-pieces` tokens.
+    pub pieces: bool,
 }
 
-fields!(TokenizeRequest { model, text });
+fields!(TokenizeRequest { model, text, pieces });
+
+impl Default for TokenizeRequest {
+    fn default() -> Self {
+        Self { model: None, text: String::new(), pieces: true }
+    }
+}
 
 /// The tokens of a text.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct TokenizeResponse {
     /// The token ids.
     pub tokens: Vec<u32>,
-    /// The same tokens with their texts and their places in the input.
-    pub pieces: Vec<InputToken>,
+    /// The same tokens with their texts and their places in the input, unless `pieces` was false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Vec<InputToken>>,
     /// The number of words that are not in the vocabulary.
     pub unknown_count: usize,
 }

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use super::files::{Limit, read};
+use super::folder::try_first;
 use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use crate::onnx::{Hints, Understanding, WindowHint};
+use crate::probe::Probe;
 use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 /// A draft of a manifest, its keys in the order of the documentation.
@@ -21,6 +24,8 @@ pub struct Draft {
     onnx: Option<OnnxDraft>,
     tokenizer: TokenizerDraft,
     initial_tokens: Vec<String>,
+    #[serde(skip)]
+    has_vocabulary: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,8 +65,8 @@ const PAD: [&str; 3] = ["<pad>", "<PAD>", "[PAD]"];
 
 impl Draft {
     /// A draft for the graph `weights` in `folder`.
-    pub fn new(folder: &Path, weights: &str, understanding: &Understanding) -> Self {
-        let found = Found::beside(folder);
+    pub fn new(folder: &Path, weights: &str, understanding: &Understanding, probe: Option<&Probe>) -> Self {
+        let found = Found::beside(folder, probe);
         let marked = |key: &str, entries: &[&str]| found.marked(understanding, key, entries);
         let unk = marked("unk_id", &UNK);
         let eos = marked("eos_id", &EOS);
@@ -83,8 +88,14 @@ impl Draft {
             weights: weights.to_owned(),
             onnx,
             initial_tokens: bos.or_else(|| eos.clone()).into_iter().collect(),
+            has_vocabulary: found.tokenizer.is_some(),
             tokenizer: TokenizerDraft { kind: found.kind.name(), file: found.file, unk, eos, newline },
         }
+    }
+
+    /// Whether the file of its tokenizer exists and can be read.
+    pub fn has_vocabulary(&self) -> bool {
+        self.has_vocabulary
     }
 
     /// The text of a `config.json`.
@@ -114,11 +125,12 @@ struct Found {
 }
 
 impl Found {
-    fn beside(folder: &Path) -> Self {
+    fn beside(folder: &Path, probe: Option<&Probe>) -> Self {
         const LINES: &str = "vocab.txt";
 
         let open = |kind: TokenizerKind, file: &'static str| {
-            let bytes = std::fs::read(folder.join(file)).ok()?;
+            let bytes = read(folder, file, Limit::Tokenizer).ok()?;
+            try_first(folder, file, kind, probe).ok()?;
             let tokenizer = Tokenizer::new(&TokenizerSpec::new(kind), &bytes).ok()?;
             Some(Self { kind, file, tokenizer: Some(tokenizer) })
         };

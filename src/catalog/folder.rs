@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::files::{Limit, read, read_regular, resolve, unreadable};
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
 use crate::error::{Error, Result};
-use crate::lm::{LoadOptions, Logits, Model, Row, Scratch, State, TokenId};
+use crate::lm::{Logits, Model, Row, Scratch, State, TokenId};
 use crate::onnx::Understanding;
-use crate::text::{Joint, Tail, Tokenizer, TokenizerKind, escape_invisible};
+use crate::probe::{Loading, Probe, Trial};
+use crate::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec, escape_invisible};
 
 /// A model with everything that is needed to serve it.
 #[derive(Clone)]
@@ -73,18 +75,19 @@ pub struct Parts {
     pub understanding: Option<Arc<Understanding>>,
 }
 
-/// Loads the model folder `folder`. What `options` leave open, its manifest decides.
+/// Loads the model folder `folder`. What `loading` leaves open, its manifest decides.
 ///
 /// # Errors
 /// `Load` naming the file at fault, what was found in it and what was expected.
-pub fn load_folder(folder: &Path, options: impl Into<LoadOptions>) -> Result<Served> {
+pub fn load_folder(folder: &Path, loading: impl Into<Loading>) -> Result<Served> {
+    let loading = loading.into();
     let name = name_of(folder)?;
     let manifest = read_manifest(folder)?;
-    let tokenizer = load_tokenizer(folder, &manifest)?;
+    let tokenizer = load_tokenizer(folder, &manifest, loading.probe.as_ref())?;
     let initial_tokens = initial_tokens(&manifest, &tokenizer)?;
 
     let source = Source { folder, manifest: &manifest, tokenizer: &tokenizer };
-    let Computed { model, identity, understanding } = source.load(options.into())?;
+    let Computed { model, identity, understanding } = source.load(&loading)?;
     check_fit(&tokenizer, &manifest, model.info().vocab_size)?;
     let created = created(folder, &manifest.weights)?;
     let parts = Parts {
@@ -107,7 +110,7 @@ pub(super) fn read_manifest(folder: &Path) -> Result<Manifest> {
             graph.display()
         )));
     }
-    let json = read(folder, Manifest::FILE)?;
+    let json = read(folder, Manifest::FILE, Limit::Manifest)?;
     Manifest::parse(&json).map_err(|error| error.within(format!("`{}`", Manifest::FILE)))
 }
 
@@ -133,9 +136,11 @@ fn name_of(folder: &Path) -> Result<String> {
     name.map(str::to_owned).ok_or_else(expected)
 }
 
-pub(super) fn load_tokenizer(folder: &Path, manifest: &Manifest) -> Result<Tokenizer> {
+/// The tokenizer of a folder, which `probe` may try first.
+pub(super) fn load_tokenizer(folder: &Path, manifest: &Manifest, probe: Option<&Probe>) -> Result<Tokenizer> {
     let file = &manifest.tokenizer_file;
-    let bytes = read(folder, file).map_err(|error| {
+    let within = |error: Error| error.within(format!("`tokenizer` with `{file}`"));
+    let bytes = read(folder, file, Limit::Tokenizer).map_err(|error| {
         let holds = match manifest.tokenizer.kind {
             TokenizerKind::HuggingFace => "a Hugging Face `tokenizer.json`",
             TokenizerKind::Whitespace | TokenizerKind::Word | TokenizerKind::Char => {
@@ -144,8 +149,27 @@ pub(super) fn load_tokenizer(folder: &Path, manifest: &Manifest) -> Result<Token
         };
         Error::load(format!("{error}; `tokenizer.file` names it, expected {holds}"))
     })?;
-    Tokenizer::new(&manifest.tokenizer, &bytes)
-        .map_err(|error| error.within(format!("`tokenizer` with `{file}`")))
+    try_first(folder, file, manifest.tokenizer.kind, probe).map_err(within)?;
+    Tokenizer::new(&manifest.tokenizer, &bytes).map_err(within)
+}
+
+/// Has `probe` read the tokenizer `file` of a folder first, if its `kind` is one that is not bounded by reading.
+pub(super) fn try_first(folder: &Path, file: &str, kind: TokenizerKind, probe: Option<&Probe>) -> Result<()> {
+    match (kind, probe) {
+        (TokenizerKind::HuggingFace, Some(probe)) => {
+            probe.run(&Trial { kind: "tokenizer", path: &resolve(folder, file)?, input: b"" })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the `tokenizer.json` at `path`, as the child that tries it.
+///
+/// # Errors
+/// `Load` if it is none.
+pub fn try_tokenizer(path: &Path) -> Result<()> {
+    let bytes = read_regular(path, Limit::Tokenizer)?;
+    Tokenizer::new(&TokenizerSpec::new(TokenizerKind::HuggingFace), &bytes).map(drop)
 }
 
 /// Refuses a vocabulary that does not have the size of the model's.
@@ -193,12 +217,4 @@ fn state_after(model: &dyn Model, tokens: &[TokenId]) -> Result<State> {
 fn created(folder: &Path, file: &str) -> Result<SystemTime> {
     let path = folder.join(file);
     path.metadata().and_then(|metadata| metadata.modified()).map_err(|error| unreadable(&path, &error))
-}
-
-pub(super) fn read(folder: &Path, file: &str) -> Result<Vec<u8>> {
-    std::fs::read(folder.join(file)).map_err(|error| unreadable(Path::new(file), &error))
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::load(format!("cannot read `{}`: {error}", path.display()))
 }

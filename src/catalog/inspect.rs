@@ -1,17 +1,22 @@
 //! How a model folder or a weights file is understood, even one that cannot be served: for authors of models.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 
 use super::draft::Draft;
-use super::folder::{Served, graph_without_manifest, load_folder, read, read_manifest};
+use super::files::{Limit, read, read_regular};
+use super::folder::{Served, graph_without_manifest, load_folder, read_manifest};
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::hints_of_folder;
 use super::weights::unreadable;
 use crate::error::{Error, Result};
-use crate::lm::{Cell, LoadOptions};
+use crate::foreign::kind_of;
+use crate::lm::{Backend, Cell};
 use crate::onnx::{self, Hints, Understanding};
+use crate::probe::Loading;
 
 /// What was found at a path.
 #[derive(Default)]
@@ -26,8 +31,20 @@ pub struct Inspection {
     pub draft: Option<Draft>,
     /// The model of a folder.
     pub served: Option<Served>,
+    /// What runs the model of a folder, or the graph.
+    pub backend: Option<Backend>,
     /// Why the folder or the graph cannot be served.
     pub error: Option<Error>,
+}
+
+impl Inspection {
+    /// Whether all that a refused graph lacks is a key of the manifest, which says how it is read.
+    pub fn lacks_a_manifest(&self) -> bool {
+        let is_open = |found: &Understanding| {
+            found.reads.is_none() && (found.network.is_some() || found.interface.is_some())
+        };
+        self.error.is_some() && self.understanding.as_ref().is_some_and(is_open)
+    }
 }
 
 /// A tensor of a file, whatever it is used for.
@@ -56,58 +73,97 @@ pub struct Fitting {
     pub tie_weights: bool,
 }
 
-/// Inspects the model folder, the safetensors file or the ONNX file at `path`.
+/// Inspects the model folder, the safetensors file or the ONNX file at `path`; a file that the manifest beside it names is inspected with
+/// its folder.
 ///
 /// # Errors
 /// `Load` for anything else, and for a file that cannot be read. What is wrong with a folder or a graph is in [`Inspection::error`].
-pub fn inspect(path: &Path, options: impl Into<LoadOptions>) -> Result<Inspection> {
-    let options = options.into();
+pub fn inspect(path: &Path, loading: impl Into<Loading>) -> Result<Inspection> {
+    let loading = &loading.into();
     if path.is_dir() {
         return Ok(match graph_without_manifest(path) {
-            Some(file) => {
-                Inspection { error: load_folder(path, options).err(), ..inspect_graph(&file, options)? }
-            }
-            None => inspect_folder(path, options),
+            Some(file) => Inspection {
+                error: load_folder(path, loading.clone()).err(),
+                ..inspect_graph(&file, loading)?
+            },
+            None => inspect_folder(path, loading),
         });
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => {
-            let tensors = read_tensors(Path::new(""), &path.to_string_lossy())?;
+            let within = |error: Error| error.within(format!("`{}`", path.display()));
+            let bytes = read_regular(path, Limit::Weights(loading.weights_bytes_max)).map_err(within)?;
+            let tensors = tensors_of(&bytes).map_err(within)?;
             Ok(Inspection { tensors, ..Inspection::default() })
         }
-        Some("onnx") => inspect_graph(path, options),
-        _ => Err(Error::load(format!(
-            "`{}` is not a folder, expected a model folder, an `.onnx` file or a `.safetensors` file",
-            path.display()
-        ))),
+        Some("onnx") => match folder_that_names(path) {
+            Some(folder) => Ok(inspect_folder(folder, loading)),
+            None => inspect_graph(path, loading),
+        },
+        _ => Err(no_model(path)),
     }
 }
 
-fn inspect_folder(folder: &Path, options: LoadOptions) -> Inspection {
-    let (served, error) = match load_folder(folder, options) {
+/// The folder of `path`, if it has a manifest whose weights are in this file.
+fn folder_that_names(path: &Path) -> Option<&Path> {
+    let folder = path.parent()?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let manifest = read_manifest(folder).ok()?;
+    (path.file_name()? == manifest.weights.as_str()).then_some(folder)
+}
+
+/// Why nothing is made of the file `path`.
+fn no_model(path: &Path) -> Error {
+    const HEAD: u64 = 4096;
+
+    let mut head = Vec::new();
+    // Opening a pipe would wait for whoever writes into it.
+    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+    let read = if is_file {
+        File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head))
+    } else {
+        path.metadata().map(|_| 0)
+    };
+    let what = match (read, kind_of(&head).filter(|_| is_file)) {
+        (Err(error), _) => format!("cannot be read: {error}"),
+        (Ok(_), Some(kind)) => format!("is no model: {kind}"),
+        (Ok(_), None) => "is not a folder".to_owned(),
+    };
+    Error::load(format!(
+        "`{}` {what}; expected a model folder, an `.onnx` file or a `.safetensors` file",
+        path.display()
+    ))
+}
+
+fn inspect_folder(folder: &Path, loading: &Loading) -> Inspection {
+    let (served, error) = match load_folder(folder, loading.clone()) {
         Ok(served) => (Some(served), None),
         Err(error) => (None, Some(error)),
     };
     let Ok(manifest) = read_manifest(folder) else {
         return Inspection { error, ..Inspection::default() };
     };
+    let limit = Limit::Weights(loading.weights_bytes_max);
     let (tensors, understanding) = match &manifest.network {
-        NetworkSpec::Declared(_) => (read_tensors(folder, &manifest.weights).unwrap_or_default(), None),
+        NetworkSpec::Declared(_) => {
+            (read_tensors(folder, &manifest.weights, limit).unwrap_or_default(), None)
+        }
         NetworkSpec::Graph(spec) => {
             let path = folder.join(&manifest.weights);
-            let hints = hints_of_folder(folder, &manifest, spec);
-            let examined = || Some(onnx::examine(&path, &hints, options).ok()?.understanding);
+            let hints = hints_of_folder(folder, &manifest, spec, loading.probe.as_ref());
+            let examined = || Some(onnx::examine(&path, &hints, loading).ok()?.understanding);
             let loaded = served.as_ref().and_then(|served| served.understanding.as_deref().cloned());
             (Vec::new(), loaded.or_else(examined))
         }
     };
-    Inspection { manifest: Some(manifest), tensors, understanding, served, error, draft: None }
+    let backend = served.as_ref().map(|served| served.model.info().backend);
+    Inspection { manifest: Some(manifest), tensors, understanding, served, backend, error, draft: None }
 }
 
 /// A graph without a manifest. The padding, which only a manifest can name, does not affect how it is understood.
-fn inspect_graph(path: &Path, options: LoadOptions) -> Result<Inspection> {
+fn inspect_graph(path: &Path, loading: &Loading) -> Result<Inspection> {
     let examine = |hints: &Hints| {
-        onnx::examine(path, hints, options).map_err(|error| error.within(format!("`{}`", path.display())))
+        onnx::examine(path, hints, loading).map_err(|error| error.within(format!("`{}`", path.display())))
     };
     let alone = examine(&Hints::default())?;
     let drafted = alone.understanding.interface.clone().filter(|drafted| drafted.window.is_some());
@@ -117,15 +173,21 @@ fn inspect_graph(path: &Path, options: LoadOptions) -> Result<Inspection> {
     };
     let draft = path.file_name().and_then(|name| name.to_str()).map(|name| {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-        Draft::new(&folder, name, &understanding)
+        Draft::new(&folder, name, &understanding, loading.probe.as_ref())
     });
-    Ok(Inspection { understanding: Some(understanding), draft, error: model.err(), ..Inspection::default() })
+    let backend = model.as_ref().ok().map(|model| model.info().backend);
+    let understanding = Some(understanding);
+    Ok(Inspection { understanding, draft, backend, error: model.err(), ..Inspection::default() })
 }
 
-fn read_tensors(folder: &Path, file: &str) -> Result<Vec<TensorHead>> {
-    let bytes = read(folder, file)?;
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|error| unreadable(&bytes, error).within(format!("`{file}`")))?;
+fn read_tensors(folder: &Path, file: &str, limit: Limit) -> Result<Vec<TensorHead>> {
+    let bytes = read(folder, file, limit)?;
+    tensors_of(&bytes).map_err(|error| error.within(format!("`{file}`")))
+}
+
+/// The tensors of a safetensors file, by rising name.
+fn tensors_of(bytes: &[u8]) -> Result<Vec<TensorHead>> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| unreadable(bytes, error))?;
     let mut heads: Vec<TensorHead> = tensors
         .iter()
         .map(|(name, tensor)| TensorHead {

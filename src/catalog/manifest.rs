@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
 use crate::lm::{Cell, WeightsType};
+use crate::rnn::GateActivation;
 use crate::text::{TokenizerKind, TokenizerSpec};
 
 pub use architecture::{DeclaredNetwork, KnownArchitecture};
@@ -148,6 +149,10 @@ fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
     })?;
     deserializer.end().map_err(|error| Error::load(error.to_string()))?;
     Ok(value)
+}
+
+fn gate_activation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GateActivation>, D::Error> {
+    one_of(deserializer, &GateActivation::ALL, GateActivation::name).map(Some)
 }
 
 fn cell<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cell>, D::Error> {

@@ -3,23 +3,25 @@
 //! It knows files, but not requests. A model that it returns is completely loaded and never changes.
 
 mod draft;
+mod files;
 mod folder;
 mod inspect;
 mod manifest;
 mod network;
+mod parallel;
 mod weights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use draft::Draft;
-pub use folder::{Parts, Served, load_folder};
+pub use folder::{Parts, Served, load_folder, try_tokenizer};
 pub use inspect::{Fitting, Inspection, TensorHead, inspect};
 pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
 pub use weights::read_weights;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::LoadOptions;
+use crate::probe::Loading;
 
 /// All models by name, and the default one.
 pub struct Catalog {
@@ -38,8 +40,8 @@ pub struct Selection {
     pub default_model: Option<String>,
     /// Whether one folder that cannot be loaded refuses them all; otherwise it is skipped, and among [`Catalog::failures`].
     pub strict: bool,
-    /// How native models are held, and what they run on.
-    pub options: LoadOptions,
+    /// How files are loaded.
+    pub loading: Loading,
 }
 
 /// A folder that was skipped.
@@ -55,7 +57,7 @@ impl Catalog {
     /// The default model, where it exists and the operator names none.
     const FAVOURITE: &str = "classics";
 
-    /// Loads what `selection` names.
+    /// Loads what `selection` names, one folder a core at a time.
     ///
     /// # Errors
     /// `Load` when nothing could be loaded, or, if [`Selection::strict`], when anything could not; it names every folder that failed.
@@ -63,8 +65,10 @@ impl Catalog {
     pub fn load(selection: &Selection) -> Result<Self> {
         let mut served = Vec::new();
         let mut failures = Vec::new();
-        for folder in model_folders(&selection.models)? {
-            match load_folder(&folder, selection.options) {
+        let folders = model_folders(&selection.models)?;
+        let loaded = parallel::map(&folders, |folder| load_folder(folder, selection.loading.clone()));
+        for (folder, loaded) in folders.into_iter().zip(loaded) {
+            match loaded {
                 Ok(one) => served.push(one),
                 Err(error) => failures.push(Failure { folder, error }),
             }

@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::folder::{load_tokenizer, read};
+use super::files::{Limit, check, read};
+use super::folder::load_tokenizer;
 use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
+use super::parallel::{Both, both};
 use super::weights::read_weights;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::lm::{Cell, Dtype, LoadOptions, Model};
+use crate::lm::{Backend, Cell, Dtype, LoadOptions, Model};
 use crate::onnx::{self, Hints, Understanding, WindowHint};
-use crate::rnn::{GruForm, Rnn};
+use crate::probe::{Loading, Probe};
+use crate::rnn::{GateActivation, GruForm, Rnn};
 use crate::text::{Tokenizer, escape_invisible};
 
 /// A model, before its name and its first state are known.
@@ -30,44 +33,49 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Loads the weights that the manifest names. What `options` leave open, the manifest decides.
+    /// Loads the weights that the manifest names. What `loading` leaves open, the manifest decides.
     ///
     /// # Errors
     /// `Load` naming the file and what in it is at fault.
-    pub(super) fn load(&self, options: LoadOptions) -> Result<Computed> {
-        let options = LoadOptions { weights: options.weights.or(self.manifest.weights_type), ..options };
+    pub(super) fn load(&self, loading: &Loading) -> Result<Computed> {
+        let weights = loading.native.weights.or(self.manifest.weights_type);
+        let native = LoadOptions { weights, ..loading.native };
+        let limit = Limit::Weights(loading.weights_bytes_max);
         let computed = match &self.manifest.network {
             NetworkSpec::Declared(network) => {
-                let file = read(self.folder, &self.manifest.weights)?;
-                declared(&file, network, options)
+                let file = read(self.folder, &self.manifest.weights, limit)?;
+                declared(file, network, native)
             }
             NetworkSpec::Graph(spec) => {
+                check(self.folder, &self.manifest.weights, limit)?;
                 let hints = hints(spec, self.tokenizer)?;
-                self.graph(spec, &hints, options)
+                self.graph(spec, &hints, &Loading { native, ..loading.clone() })
             }
         };
         computed.map_err(|error| error.within(format!("`{}`", self.manifest.weights)))
     }
 
-    fn graph(&self, spec: &GraphSpec, hints: &Hints, options: LoadOptions) -> Result<Computed> {
+    fn graph(&self, spec: &GraphSpec, hints: &Hints, loading: &Loading) -> Result<Computed> {
+        let limit = Limit::Weights(loading.weights_bytes_max);
+        // By its own name: files beside it are those of the folder.
         let path = self.folder.join(&self.manifest.weights);
-        let onnx::Loaded { model, understanding } = onnx::load(&path, hints, options)?;
+        let onnx::Loaded { model, understanding } = onnx::load(&path, hints, loading.clone())?;
         agree(&spec.architecture, &understanding, model.info().vocab_size)?;
-        self.check_weights_type(&understanding)?;
+        self.check_weights_type(model.info().backend)?;
         let mut digest = Digest::default();
-        digest.field(&read(self.folder, &self.manifest.weights)?);
+        digest.field(&read(self.folder, &self.manifest.weights, limit)?);
         for file in &understanding.external_files {
             digest.field(file.as_bytes());
-            digest.field(&read(self.folder, file)?);
+            digest.field(&read(self.folder, file, limit)?);
         }
         let identity = graph_identity(digest, hints, model.info().effective_dtype);
         Ok(Computed { model, identity, understanding: Some(understanding) })
     }
 
     /// Refuses a type of weights for a graph whose weights are tract's.
-    fn check_weights_type(&self, understanding: &Understanding) -> Result<()> {
-        match (self.manifest.weights_type, &understanding.network) {
-            (Some(_), None) => Err(Error::load(
+    fn check_weights_type(&self, backend: Backend) -> Result<()> {
+        match (self.manifest.weights_type, backend) {
+            (Some(_), Backend::Tract) => Err(Error::load(
                 "`weights_dtype` was found, but the graph's network is not recognised and runs as it is; expected a manifest without this key",
             )),
             _ => Ok(()),
@@ -91,15 +99,27 @@ fn hints(spec: &GraphSpec, tokenizer: &Tokenizer) -> Result<Hints> {
 }
 
 /// The same for a folder that may be wrong elsewhere: padding that cannot be resolved is left out.
-pub(super) fn hints_of_folder(folder: &Path, manifest: &Manifest, spec: &GraphSpec) -> Hints {
-    let known = load_tokenizer(folder, manifest).and_then(|tokenizer| hints(spec, &tokenizer));
+pub(super) fn hints_of_folder(
+    folder: &Path,
+    manifest: &Manifest,
+    spec: &GraphSpec,
+    probe: Option<&Probe>,
+) -> Hints {
+    let known = load_tokenizer(folder, manifest, probe).and_then(|tokenizer| hints(spec, &tokenizer));
     known.unwrap_or_else(|_| spec.hints(None))
 }
 
-fn declared(file: &[u8], network: &DeclaredNetwork, options: LoadOptions) -> Result<Computed> {
-    let weights = read_weights(file, network)?;
-    let model = Arc::new(Rnn::new(&network.architecture, weights, options)?);
-    let identity = declared_identity(file, network, model.info().effective_dtype);
+/// The file is hashed while its tensors are read, and given up before they are packed.
+fn declared(file: Vec<u8>, network: &DeclaredNetwork, options: LoadOptions) -> Result<Computed> {
+    let hash = || {
+        let mut digest = Digest::default();
+        digest.field(&file);
+        digest
+    };
+    let Both { beside: digest, here: weights } = both(hash, || read_weights(&file, network));
+    drop(file);
+    let model = Arc::new(Rnn::new(&network.architecture, weights?, options)?);
+    let identity = declared_identity(digest, network, model.info().effective_dtype);
     Ok(Computed { model, identity, understanding: None })
 }
 
@@ -133,6 +153,11 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     if let Some(found) = known.tie_weights.filter(|found| found != tie_weights) {
         return differs("tie_weights", found.to_string(), tie_weights.to_string());
     }
+    let gates = architecture.gate_activation();
+    if let Some(found) = known.gate_activation.filter(|&found| gates != Some(found)) {
+        let expected = gates.map_or("absent".to_owned(), |gates| format!("`{}`", gates.name()));
+        return differs("gate_activation", format!("`{}`", found.name()), expected);
+    }
     if known.gru_linear_before_reset.is_some() && architecture.cell != Cell::Gru {
         let cell = architecture.cell.name();
         return Err(Error::load(format!(
@@ -142,16 +167,14 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     Ok(())
 }
 
-/// The digest over all that determines the numbers of a network from the safetensors `file`.
-fn declared_identity(file: &[u8], network: &DeclaredNetwork, effective: Dtype) -> String {
+/// The digest over all that determines the numbers of a network: its safetensors file, which `digest` has already, and the rest.
+fn declared_identity(mut digest: Digest, network: &DeclaredNetwork, effective: Dtype) -> String {
     let architecture = &network.architecture;
     let gru_form = match (architecture.cell, architecture.gru_form) {
         (Cell::Gru, GruForm::ResetAfter) => "reset_after",
         (Cell::Gru, GruForm::ResetBefore) => "reset_before",
         _ => "none",
     };
-    let mut digest = Digest::default();
-    digest.field(file);
     digest.field(architecture.cell.name().as_bytes());
     digest.field(gru_form.as_bytes());
     digest.field(if network.tie_weights { b"tied" } else { b"own" });
@@ -161,6 +184,9 @@ fn declared_identity(file: &[u8], network: &DeclaredNetwork, effective: Dtype) -
         digest.field(size.to_string().as_bytes());
     }
     digest.field(effective.name().as_bytes());
+    if let Some(gates) = architecture.gate_activation().filter(|&gates| gates != GateActivation::Sigmoid) {
+        digest.field(gates.name().as_bytes());
+    }
     digest.finish()
 }
 

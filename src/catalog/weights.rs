@@ -10,6 +10,7 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::manifest::DeclaredNetwork;
 use crate::error::{Error, Result};
+use crate::foreign::kind_of;
 use crate::rnn::{Architecture, LayerWeights, Values, Weights};
 
 /// Reads the weights of `network` from a safetensors `file`.
@@ -103,6 +104,9 @@ fn each<const N: usize, T>(data: &[u8], value: fn([u8; N]) -> T) -> Vec<T> {
 
 /// Why `file` is not a safetensors file, with the numbers that the crate leaves out.
 pub(super) fn unreadable(file: &[u8], error: SafeTensorError) -> Error {
+    if let Some(kind) = kind_of(file) {
+        return Error::load(format!("not a safetensors file, or a part of one: {kind}"));
+    }
     let found = file.len();
     let header = file.first_chunk::<8>().map(|&bytes| u64::from_le_bytes(bytes));
     let why = match (error, header) {

@@ -9,7 +9,7 @@ use super::input::ModelArg;
 use super::json;
 use super::local::Local;
 use crate::api::generate::GenerateRequest;
-use crate::api::prompt::Prompt;
+use crate::api::prompt::{Prompt, Strings};
 use crate::api::sampling::Sampling;
 use crate::api::stream::StreamEvent;
 use crate::service::Generating;
@@ -77,15 +77,15 @@ fn request(args: &GenerateArgs) -> GenerateRequest {
         prompt: Prompt { text: Some(args.text.clone()), ..Prompt::default() },
         sampling: Sampling {
             temperature: args.temperature,
-            top_k: args.top_k,
+            top_k: args.top_k.map(|kept| i64::try_from(kept).unwrap_or(i64::MAX)),
             top_p: args.top_p.unwrap_or(default.top_p),
             min_p: args.min_p.unwrap_or(default.min_p),
             allow_unknown: args.allow_unknown,
             ..default
         },
-        max_tokens: args.max_tokens,
+        max_tokens: Some(args.max_tokens),
         seed: args.seed,
-        stop: args.stop.clone(),
+        stop: Strings::Many(args.stop.clone()),
         ..GenerateRequest::default()
     }
 }

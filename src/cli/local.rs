@@ -30,7 +30,7 @@ const TOKENS_MAX: usize = 1 << 40;
 impl Local {
     /// Loads the model, under the options of the environment.
     pub(super) fn open(model: &ModelArg) -> Outcome<Self> {
-        let mut config = Config::from_environment()?;
+        let mut config = Config::from_environment()?.probed()?;
         config.models.clone_from(&model.folder);
         config.default_model = None;
         config.strict = true;

@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. The exit code is 0, 1 for a failure, or 64 for wrong usage or configuration.
 
+mod bench;
 mod failure;
 mod generate;
 mod healthcheck;
@@ -10,6 +11,7 @@ mod inspect;
 mod json;
 mod local;
 mod next;
+mod probe;
 mod progress;
 mod score;
 mod serve;
@@ -52,8 +54,13 @@ enum Command {
     Tokenize(tokenize::TokenizeArgs),
     /// Print what is understood of a model folder or file
     Inspect(inspect::InspectArgs),
+    /// Measure how long a step and a prompt take on this machine
+    Bench(bench::BenchArgs),
     /// Check whether a running server is ready; exit with 0 if it is
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Try one file, within limits of memory and time: what another command runs as its child
+    #[command(hide = true)]
+    Probe(probe::ProbeArgs),
 }
 
 /// Runs the program whose arguments, its name first, are `args`.
@@ -90,7 +97,9 @@ impl Command {
             Self::Suggest(args) => suggest::run(&args),
             Self::Tokenize(args) => tokenize::run(&args),
             Self::Inspect(args) => inspect::run(&args),
+            Self::Bench(args) => bench::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
+            Self::Probe(args) => probe::run(&args),
         }
     }
 }

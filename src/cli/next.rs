@@ -34,7 +34,7 @@ pub(super) fn run(args: &NextArgs) -> Outcome {
     let local = Local::open(&args.model)?;
     let query = NextQuery {
         text: Some(args.text.clone()),
-        shown: Shown { top_k: args.top_k, ..Shown::default() },
+        shown: Shown { top_k: Some(args.top_k), ..Shown::default() },
         ..NextQuery::default()
     };
     let reply = local.block_on(local.service.next(query.into()))?;

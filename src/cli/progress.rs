@@ -1,4 +1,4 @@
-//! A command's progress through its file: a bar on stderr, if that is a terminal.
+//! A command's progress through its file or its steps: a bar on stderr, if that is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,8 +14,27 @@ impl Progress {
             Some(bytes) => (ProgressBar::new(bytes), "{bar:32} {bytes}/{total_bytes}  {msg}  {eta} left"),
             None => (ProgressBar::no_length(), "{spinner} {bytes}  {msg}  {elapsed}"),
         };
+        Self::styled(bar, template)
+    }
+
+    /// No step of `count` done yet.
+    pub(super) fn of_steps(count: usize) -> Self {
+        Self::styled(ProgressBar::new(count as u64), "{bar:32} {pos}/{len}  {msg}")
+    }
+
+    fn styled(bar: ProgressBar, template: &str) -> Self {
         let style = ProgressStyle::with_template(template).expect("bug: the template is valid");
         Self(bar.with_style(style))
+    }
+
+    /// Says what is being done.
+    pub(super) fn show(&self, doing: &str) {
+        self.0.set_message(doing.to_owned());
+    }
+
+    /// `count` more steps are done.
+    pub(super) fn step(&self, count: usize) {
+        self.0.inc(count as u64);
     }
 
     /// `bytes` more were read; `tokens` were scored since the beginning.

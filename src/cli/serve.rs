@@ -20,7 +20,9 @@ use crate::service::Service;
 use crate::telemetry;
 
 pub(super) fn run(config: Config) -> Outcome {
-    telemetry::init(config.log);
+    let config = config.probed()?;
+    // Dropped last: what ends the process is logged too.
+    let _log = telemetry::init(config.log, config.log_buffer.0)?;
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(config));
     // A signal may have come while models were being loaded: the process does not wait for them.
@@ -30,15 +32,30 @@ pub(super) fn run(config: Config) -> Outcome {
 
 async fn serve(config: Config) -> Outcome {
     let shutdown = signals()?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| Failure::Failed(format!("cannot listen on `{}`: {error}", config.listen)))?;
+    let listener = bind(config.listen).await?;
     let address = listener.local_addr()?;
+    let probes = match config.http.metrics_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let app = App::new(config, Clock::system());
     // Probes are answered from the start, everything else once the models are loaded.
     tokio::select! {
         failed = load(app.clone(), address) => failed.map(|never| match never {}),
         () = http::serve(listener, app.clone(), shutdown) => Ok(()),
+        never = serve_probes(probes, app.clone()) => match never {},
+    }
+}
+
+async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| Failure::Failed(format!("cannot listen on `{address}`: {error}")))
+}
+
+async fn serve_probes(listener: Option<TcpListener>, app: Arc<App>) -> Infallible {
+    match listener {
+        Some(listener) => http::serve_probes(listener, app).await,
+        None => pending().await,
     }
 }
 

@@ -39,12 +39,28 @@ pub struct EngineOptions {
     pub turn_steps: usize,
 
     /// Maximum work of a turn in which only long prompts and texts run, as a multiple of the step of one row; more uses the processor better, less lets the next short request start sooner
-    #[arg(long, value_name = "STEPS", default_value = "16", value_parser = count())]
+    #[arg(long, value_name = "STEPS", default_value = "4", value_parser = count())]
     pub turn_steps_idle: usize,
 
     /// Time after a stream or a short request for which turns stay small, because another is likely to follow
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]
     pub turn_idle_after: Duration,
+
+    /// Maximum time of a turn, by what the model was measured to take; rows that do not fit take turns
+    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = duration)]
+    pub turn_time: Duration,
+
+    /// Time that a stream or long text waits for a place in a full batch, before it takes turns with those that run
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration_or_zero)]
+    pub place_wait: Duration,
+
+    /// Maximum number of jobs that run on one thread, those that take turns included
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
+    pub running_max: usize,
+
+    /// Expected wait that is always accepted; a request that would probably wait longer, and longer than half of its own run, or that could not be finished in its time, is answered with 429
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]
+    pub queue_wait: Duration,
 
     /// Maximum number of waiting jobs; a request beyond it is answered with 429
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]

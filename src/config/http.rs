@@ -1,5 +1,6 @@
 //! The options of connections and request bodies.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -14,17 +15,45 @@ pub struct HttpOptions {
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
     pub max_body: Bytes,
 
+    /// Maximum bytes of all answers that are being computed or sent, as estimated; a request beyond it is answered with 429
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
+    pub answers_max_bytes: Bytes,
+
     /// Maximum bytes of a request's line and headers; from 8KiB to 1MiB
     #[arg(long, value_name = "BYTES", default_value = "64KiB", value_parser = header_bytes)]
     pub max_header: Bytes,
 
-    /// Maximum number of open connections; further ones wait to be accepted
+    /// Maximum number of open connections; to accept another, one that waits for a request is closed, and if all are served, it waits
     #[arg(long, value_name = "N", default_value = "8192", value_parser = count())]
     pub max_connections: usize,
 
-    /// Time allowed for a request's headers to arrive, and for a connection to be idle between two requests
+    /// Maximum number of open connections from one address or IPv6 network (/64); by default half of `--max-connections`
+    #[arg(long, value_name = "N", value_parser = count())]
+    pub peer_connections_max: Option<usize>,
+
+    /// A second address, which answers only probes and metrics and counts its connections apart; by default none
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+
+    /// Time for which a connection may be idle before a request
     #[arg(long, value_name = "DURATION", default_value = "75s", value_parser = duration)]
+    pub idle_timeout: Duration,
+
+    /// Time allowed for a request's line and headers to arrive, from their first byte
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub header_timeout: Duration,
+
+    /// Time in which a request's body must bring as much as `--body-rate-min` asks for, whenever the server waits for it
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub body_timeout: Duration,
+
+    /// Minimum bytes per second of a request's body, over each `--body-timeout`
+    #[arg(long, value_name = "BYTES", default_value = "100B", value_parser = bytes)]
+    pub body_rate_min: Bytes,
+
+    /// Time for which a client may read nothing of its answer before its connection is closed; reading slowly is allowed
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub write_timeout: Duration,
 
     /// Time allowed for one request; a request's own `timeout_ms` may not exceed it
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
@@ -41,6 +70,13 @@ pub struct HttpOptions {
     /// Web origins, separated by commas, whose pages may call the service; `*` allows any; by default none
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
+}
+
+impl HttpOptions {
+    /// Maximum number of open connections from one address.
+    pub fn peer_connections_max(&self) -> usize {
+        self.peer_connections_max.unwrap_or(self.max_connections.div_ceil(2))
+    }
 }
 
 /// The HTTP library reads headers into a buffer of at least this size.

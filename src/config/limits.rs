@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::values::{Bytes, bytes, count};
+use super::values::{Bytes, bytes, count, entries};
 
 /// The limit of every field of a request that a client could make large.
 #[derive(Args, Clone, Debug)]
@@ -20,24 +20,32 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "16777216", value_parser = count())]
     pub max_prompt_tokens: usize,
 
+    /// Maximum number of tokens of a text that `tokenize` lists with their texts and places
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = count())]
+    pub max_pieces: usize,
+
     /// Maximum number of tokens listed in one distribution
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
     pub max_top_k: usize,
 
     /// Maximum number of candidates in one request
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = entries())]
     pub max_candidates: usize,
 
     /// Maximum number of requests in one call
-    #[arg(long, value_name = "N", default_value = "256", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "256", value_parser = entries())]
     pub max_requests: usize,
 
     /// Maximum number of texts scored by one request
-    #[arg(long, value_name = "N", default_value = "1024", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
     pub max_texts: usize,
 
+    /// Maximum bytes of one answer, as estimated from what the request asks for
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
+    pub max_answer: Bytes,
+
     /// Maximum number of stop strings in one request
-    #[arg(long, value_name = "N", default_value = "16", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "16", value_parser = entries())]
     pub max_stops: usize,
 
     /// Maximum bytes of one stop string, in UTF-8
@@ -45,7 +53,7 @@ pub struct Limits {
     pub max_stop_length: Bytes,
 
     /// Maximum number of banned words and tokens in one request
-    #[arg(long, value_name = "N", default_value = "1024", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
     pub max_banned: usize,
 
     /// Maximum number of suggestions in one answer

@@ -11,6 +11,7 @@ mod engine;
 mod file;
 mod http;
 mod limits;
+mod loading;
 mod sessions;
 mod table;
 mod values;
@@ -24,12 +25,14 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 pub use engine::{EngineOptions, FoldEmbedding, Kernel};
 pub use http::HttpOptions;
 pub use limits::Limits;
+pub use loading::LoadingOptions;
 pub use sessions::{Evict, SessionOptions};
 pub use table::markdown_table;
-pub use values::Bytes;
+pub use values::{Bytes, ENTRIES_MAX, duration, weights_type};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::WeightsType;
+use crate::lm::{LoadOptions, WeightsType};
+use crate::probe::{Loading, Probe};
 
 /// The name of the subcommand that takes these options.
 pub const SUBCOMMAND: &str = "serve";
@@ -54,8 +57,13 @@ pub struct Config {
     pub strict: bool,
 
     /// The type that weights are held in; by default the one in the manifest, or else `as-stored`
-    #[arg(long, value_name = "TYPE", value_parser = values::weights_type())]
+    #[arg(long, value_name = "TYPE", value_parser = weights_type())]
     pub weights: Option<WeightsType>,
+
+    /// This program, which tries hostile files in a child process; `None` loads every file at once. Set by whoever knows, not by an
+    /// option.
+    #[arg(skip)]
+    pub program: Option<PathBuf>,
 
     /// The address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
@@ -65,9 +73,17 @@ pub struct Config {
     #[arg(long, value_name = "FORMAT", default_value = "pretty")]
     pub log: LogFormat,
 
+    /// Maximum bytes of log lines that wait to be written; beyond it, lines are dropped and counted in `rnnlm_log_lines_dropped_total`
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = values::bytes)]
+    pub log_buffer: Bytes,
+
     /// The scheduler and its threads.
     #[command(flatten)]
     pub engine: EngineOptions,
+
+    /// How large files may be, and what tries them.
+    #[command(flatten)]
+    pub load: LoadingOptions,
 
     /// The table of sessions.
     #[command(flatten)]
@@ -106,6 +122,28 @@ impl Config {
         Self::from_serve(&matches)
     }
 
+    /// The same, with a probe that is a child process of this program.
+    ///
+    /// # Errors
+    /// `Config` if the system does not say which program this is.
+    pub fn probed(mut self) -> Result<Self> {
+        let program = std::env::current_exe();
+        self.program =
+            Some(program.map_err(|error| config_error(format!("cannot find this program: {error}")))?);
+        Ok(self)
+    }
+
+    /// How files are loaded, with models of the native engine held as `native` says.
+    pub fn loading(&self, native: LoadOptions) -> Loading {
+        let LoadingOptions { max_weights, onnx_probe_memory, onnx_probe_timeout } = self.load;
+        let probe = self.program.clone().map(|program| Probe {
+            program,
+            memory_max: onnx_probe_memory.0 as u64,
+            timeout: onnx_probe_timeout,
+        });
+        Loading { native, probe, weights_bytes_max: max_weights.0 as u64 }
+    }
+
     fn from_serve(matches: &ArgMatches) -> Result<Self> {
         let matches =
             matches.subcommand_matches(SUBCOMMAND).expect("`serve` is the only subcommand of this command");
@@ -132,6 +170,12 @@ impl Config {
             return Err(config_error(format!(
                 "`--turn-steps` is {}; expected at most `--turn-steps-idle`, which is {}",
                 engine.turn_steps, engine.turn_steps_idle
+            )));
+        }
+        if limits.max_answer > self.http.answers_max_bytes {
+            return Err(config_error(format!(
+                "`--max-answer` is {}; expected at most `--answers-max-bytes`, which is {}",
+                limits.max_answer, self.http.answers_max_bytes
             )));
         }
         if limits.max_text.0 > self.http.max_body.0 {

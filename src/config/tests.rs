@@ -47,6 +47,9 @@ fn the_defaults_are_those_that_are_documented() {
     assert_eq!(config.http.request_timeout, Duration::from_secs(60));
     assert_eq!(config.http.shutdown_grace, Duration::from_secs(25));
     assert_eq!(config.engine.max_batch, 256);
+    assert_eq!(config.load.max_weights, Bytes(8 << 30));
+    assert_eq!(config.load.onnx_probe_memory, Bytes(2 << 30));
+    assert_eq!(config.load.onnx_probe_timeout, Duration::from_secs(30));
     assert_eq!(config.sessions.evict, Evict::Lru);
     assert!(!config.strict && config.http.cors_origins.is_empty() && config.default_model.is_none());
 }
@@ -79,6 +82,7 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
         (["--max-header", "1KiB"], ["--max-header", "1KiB", "8KiB"]),
         (["--cors-origins", "example.org"], ["--cors-origins", "example.org", "expected `*`"]),
         (["--max-text", "1GiB"], ["--max-text", "1GiB", "--max-body"]),
+        (["--max-answer", "1GiB"], ["--max-answer", "1GiB", "--answers-max-bytes"]),
         (["--queue-bytes-max", "1KiB"], ["--queue-bytes-max", "1KiB", "--max-prompt-tokens"]),
         (["--turn-steps", "32"], ["--turn-steps", "32", "--turn-steps-idle"]),
     ] {

@@ -54,7 +54,10 @@ impl fmt::Display for Bytes {
 }
 
 /// A duration above zero, such as `25s`, `1h 30m` or `250ms`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is wrong with `text`, and what is expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let expected = "expected a duration above zero such as `250ms`, `25s` or `1h 30m`";
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
@@ -89,7 +92,7 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
 }
 
 /// A type of weights, by its name.
-pub(super) fn weights_type() -> impl TypedValueParser<Value = WeightsType> {
+pub fn weights_type() -> impl TypedValueParser<Value = WeightsType> {
     let known = |name: String| WeightsType::named(&name).expect("only possible values get here");
     PossibleValuesParser::new(WeightsType::ALL.map(WeightsType::name)).map(known)
 }
@@ -99,6 +102,14 @@ pub(super) fn count() -> clap::builder::RangedU64ValueParser<usize> {
     // With this upper bound, sums of limits and their products with the size of a token do not overflow.
     clap::builder::RangedU64ValueParser::new().range(1..=1 << 40)
 }
+
+/// A maximum number of entries in a list of a request, which is at most [`ENTRIES_MAX`].
+pub(super) fn entries() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..=ENTRIES_MAX as u64)
+}
+
+/// The longest list that a request is read into.
+pub const ENTRIES_MAX: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {

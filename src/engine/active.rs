@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::batch::Outcome;
+use super::figures::{Figures, Work};
+use super::inbox::{Admitted, Length};
 use super::row::{ActiveRow, Place, Stage};
 use super::rows::{Decision, Rows};
 use super::{Ending, Job, Start, Submission};
@@ -21,18 +23,21 @@ pub(super) struct Active {
     pub(super) rows: Vec<ActiveRow>,
     /// The cost of everything that the request has its rows read.
     pub(super) prompts_cost: u64,
-    /// The turn in which it last ran or was admitted.
-    pub(super) last_turn: u64,
+    /// Its place in the queue of those that want to run; the lowest has waited longest.
+    pub(super) ticket: u64,
     pub(super) deadline: Option<Instant>,
     /// Set when the job is to end before its rows are done.
     ending: Option<Ending>,
     /// The lease of its session, once the row on the session has ended.
     lease: Option<Lease>,
+    /// Of its model.
+    figures: Arc<Figures>,
 }
 
 impl Active {
-    pub(super) fn admit(submission: Submission, turn: u64) -> Self {
-        let Submission { name, identity: _, model, start, plans, job, deadline } = submission;
+    pub(super) fn admit(admitted: Admitted, ticket: u64) -> Self {
+        let Admitted { job: submission, figures } = admitted;
+        let Submission { name, identity: _, model, start, plans, job, arrived: _, deadline } = submission;
         let places = match start {
             Start::Session(lease) => {
                 assert!(plans.len() == 1, "bug: a session is advanced by {} rows, expected one", plans.len());
@@ -49,10 +54,11 @@ impl Active {
             job,
             rows,
             prompts_cost: 0,
-            last_turn: turn,
+            ticket,
             deadline,
             ending: None,
             lease: None,
+            figures,
         };
         active.count_prompts();
         active
@@ -66,6 +72,37 @@ impl Active {
             extent.and_row(len, row.logits.positions(len).len())
         });
         self.prompts_cost = self.model.cost().of(extent);
+    }
+
+    /// Whether it draws tokens, or has more to read than `short_max` costs.
+    pub(super) fn length(&self, short_max: u64) -> Length {
+        let is_long = self.prompts_cost > short_max || self.job.draws().left > 0;
+        if is_long { Length::Long } else { Length::Short }
+    }
+
+    /// What it has left to do.
+    pub(super) fn work(&self, short_max: u64) -> Work {
+        let draws = Some(self.job.draws().left).filter(|&left| left > 0);
+        let reading = self.reading_left();
+        Work {
+            rows: draws.map_or(0, |_| self.rows.len()),
+            draws_min: draws,
+            reading: if reading > short_max { reading } else { 0 },
+        }
+    }
+
+    /// The cost of what is left of the tokens of the request.
+    fn reading_left(&self) -> u64 {
+        let prompts = self.running().filter(|row| !row.is_drawn());
+        let extent = prompts.fold(Extent::default(), |extent, row| {
+            let len = row.tokens().len();
+            extent.and_row(len, row.logits.positions(len).len())
+        });
+        self.model.cost().of(extent)
+    }
+
+    pub(super) fn figures(&self) -> &Arc<Figures> {
+        &self.figures
     }
 
     /// Whether it has a row to run. It has one unless the job is over.
@@ -169,6 +206,10 @@ impl Active {
 
     /// Frees the session, then lets the job send its last message.
     pub(super) fn close(self) {
+        let draws = self.job.draws();
+        if self.ending.is_none() && draws.drawn > 0 {
+            self.figures.ended(draws);
+        }
         let position = self.lease.as_ref().map(|lease| lease.snapshot.position);
         drop(self.lease);
         close(self.job, self.ending.unwrap_or(Ending::Done), position);

@@ -3,6 +3,9 @@
 //! Short requests must not wait for long ones, so the work of a turn is bounded, counted by the model's own costs. If short rows
 //! run, or are likely to arrive, the bound is a small multiple of the step of the short rows alone. Otherwise it is larger, because a pass
 //! over the weights is used best by many tokens. Short rows are served first; long ones share what is left.
+//!
+//! The bound is also one of time, by the pace that was measured. Rows that do not fit, in the batch or in the time, are set aside: they keep
+//! their states, and as those that have waited longest are the first in a later turn.
 
 use std::sync::Arc;
 
@@ -25,6 +28,8 @@ pub(super) struct Choice {
     pub(super) shares: Vec<Share>,
     /// How many of them are short.
     pub(super) shorts: usize,
+    /// The cost of the turn.
+    pub(super) cost: u64,
 }
 
 /// What the engine knows about a turn that is about to begin.
@@ -35,6 +40,8 @@ pub(super) struct Occasion<'a> {
     pub(super) expectant: bool,
     /// Whether jobs wait because there is no room for them.
     pub(super) crowded: bool,
+    /// The most that the turn may cost, whatever runs; a row always reads a token.
+    pub(super) cost_max: u64,
 }
 
 /// The model whose turn it is. Models with rows to run take turns in the order of their names; `last` ran last.
@@ -46,51 +53,75 @@ pub(super) fn next_model(active: &[Active], last: Option<&Arc<str>>) -> Option<A
 
 /// Chooses the rows that run in this turn, and how many tokens each reads.
 ///
-/// The job that has waited longest always runs. If several jobs want to run, each gets at most half of the batch.
+/// The job that has waited longest always runs. If several jobs want to run, each gets at most half of the batch; so do all questions
+/// together beside texts that are drawn, and the other way round, as far as the others need it.
 pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &EngineLimits) -> Choice {
     let jobs = longest_waiting_first(active, occasion.model);
-    let Some(&first) = jobs.first() else { return Choice { shares: Vec::new(), shorts: 0 } };
-    let rows_max = rows_max(active[first].model.info(), limits);
+    let Some(&first) = jobs.first() else { return Choice { shares: Vec::new(), shorts: 0, cost: 0 } };
+    let rows_max = rows_max(active[first].model.info(), limits.rows_max, limits.state_bytes_max);
     let rows_each_max = if jobs.len() > 1 { rows_max.div_ceil(2) } else { rows_max };
     let cost = active[first].model.cost();
     let short_max = limits.turn_steps as u64 * cost.bare_step(1);
     let wishes = jobs.iter().flat_map(|&job| Wish::of(job, &active[job], short_max).take(rows_each_max));
-    let (mut shorts, mut longs): (Vec<Wish>, Vec<Wish>) = wishes.partition(|wish| wish.short);
+    let (shorts, mut longs): (Vec<Wish>, Vec<Wish>) = wishes.partition(|wish| wish.kind != Kind::Long);
 
     let longs_min = usize::from(longs.first().is_some_and(|wish| wish.share.job == first));
-    shorts.truncate(rows_max - longs_min);
+    let mut budget = Budget { cost, work_max: occasion.cost_max, taken: Extent::default() };
+    let mut shorts = mixed(shorts, Places { first, count: rows_max - longs_min });
+    shorts.truncate(budget.affordable(&shorts).max(1 - longs_min));
     longs.truncate(rows_max - shorts.len());
-    let mut budget = Budget { cost, work_max: 0, taken: Extent::default() };
-    if shorts.is_empty() && !occasion.expectant {
+    let work_max = if shorts.is_empty() && !occasion.expectant {
         let (steps, rows) = match occasion.crowded {
             true => (limits.turn_steps, longs.len()),
             false => (limits.turn_steps_idle, 1),
         };
-        budget.work_max = steps as u64 * cost.bare_step(rows);
+        steps as u64 * cost.bare_step(rows)
     } else {
-        budget.work_max = limits.turn_steps as u64 * cost.bare_step(shorts.len().max(1));
-        budget.take(&mut shorts);
-        longs.truncate(budget.affordable(&longs).max(longs_min));
-    }
+        limits.turn_steps as u64 * cost.bare_step(shorts.len().max(1))
+    };
+    budget.work_max = work_max.min(occasion.cost_max);
+    budget.take(&mut shorts);
+    longs.truncate(budget.affordable(&longs).max(longs_min));
     budget.take(&mut longs);
 
     let count = shorts.len();
     let mut shares: Vec<Share> = shorts.into_iter().chain(longs).map(|wish| wish.share).collect();
     shares.sort_unstable_by_key(|share| (share.job, share.row));
-    Choice { shares, shorts: count }
+    Choice { shares, shorts: count, cost: cost.of(budget.taken) }
 }
 
-/// The jobs of `model` that can run, by rising time of their last turn.
+/// The jobs of `model` that can run, those that have waited longest first.
 fn longest_waiting_first(active: &[Active], model: &str) -> Vec<usize> {
     let mut jobs: Vec<usize> =
         (0..active.len()).filter(|&job| *active[job].name == *model && active[job].runnable()).collect();
-    jobs.sort_by_key(|&job| active[job].last_turn);
+    jobs.sort_by_key(|&job| active[job].ticket);
     jobs
 }
 
 /// How many rows of a model may run together.
-fn rows_max(info: &ModelInfo, limits: &EngineLimits) -> usize {
-    limits.rows_max.min(limits.state_bytes_max / info.state_bytes().max(1)).max(1)
+pub(super) fn rows_max(info: &ModelInfo, rows_max: usize, state_bytes_max: usize) -> usize {
+    rows_max.min(state_bytes_max / info.state_bytes().max(1)).max(1)
+}
+
+/// The places of a batch that short rows may take.
+struct Places {
+    /// The job that has waited longest.
+    first: usize,
+    count: usize,
+}
+
+/// The short rows that get a place, those of the job that has waited longest first. Questions get the first half of the places, texts that
+/// are drawn the second, and either what the other does not need.
+fn mixed(shorts: Vec<Wish>, places: Places) -> Vec<Wish> {
+    let Places { first, count } = places;
+    let (mut asked, mut drawing): (Vec<Wish>, Vec<Wish>) =
+        shorts.into_iter().partition(|wish| wish.kind == Kind::Asked);
+    let drawing_min = usize::from(drawing.first().is_some_and(|wish| wish.share.job == first));
+    asked.truncate(count - drawing.len().min(count / 2).max(drawing_min));
+    drawing.truncate(count - asked.len());
+    asked.append(&mut drawing);
+    asked.sort_by_key(|wish| wish.share.job != first);
+    asked
 }
 
 /// A row that wants to run.
@@ -101,22 +132,36 @@ struct Wish {
     /// How many of them it may read in one turn.
     piece_max: usize,
     logits: Logits,
-    /// Whether its client should not wait long.
-    short: bool,
+    kind: Kind,
+}
+
+/// What a row does, by how long its client should wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It reads what all in all costs little, and the job draws nothing: a question.
+    Asked,
+    /// It reads a token that its job has chosen, or the short prompt of a text that will be drawn.
+    Drawing,
+    /// It reads a long prompt or text.
+    Long,
 }
 
 impl Wish {
-    /// The rows of a job. A row is short if it reads a token that the job has chosen, or if all prompts of the job together cost at
-    /// most `short_max`.
+    /// The rows of a job. Its prompts are short if all of them together cost at most `short_max`.
     fn of(index: usize, job: &Active, short_max: u64) -> impl Iterator<Item = Self> + '_ {
         let brief = job.prompts_cost <= short_max;
+        let draws = job.job.draws().left > 0;
         let running = job.rows.iter().enumerate().filter(|(_, row)| row.stage == Stage::Running);
         running.map(move |(row, one)| Self {
             share: Share { job: index, row, len: 0 },
             left: one.tokens().len(),
             piece_max: one.piece_max(),
             logits: one.logits,
-            short: brief || one.is_drawn(),
+            kind: match (one.is_drawn(), brief) {
+                (false, false) => Kind::Long,
+                (false, true) if !draws => Kind::Asked,
+                _ => Kind::Drawing,
+            },
         })
     }
 

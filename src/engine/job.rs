@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::forecast::Demand;
+use super::inbox::Length;
 use super::outlet::Flow;
 use super::rows::Rows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Logits, Model, TokenId};
+use crate::lm::{Extent, Logits, Model, TokenId};
 use crate::session::{Lease, Snapshot};
 use crate::text::Joint;
 
@@ -35,6 +37,25 @@ pub trait Job: Send {
 
     /// Whether the reader of the results keeps up, is slow, or is gone.
     fn flow(&self) -> Flow;
+
+    /// What it will have rows read later, beside the plans of its first rows.
+    fn later(&self) -> Extent {
+        Extent::default()
+    }
+
+    /// The tokens that each of its rows has drawn, and may still draw. A job that draws none, such as a reading, keeps the default.
+    fn draws(&self) -> Draws {
+        Draws::default()
+    }
+}
+
+/// Tokens that a row of a job draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Draws {
+    /// So far.
+    pub drawn: usize,
+    /// At most from now on.
+    pub left: usize,
 }
 
 /// The name that a job gives to one of its rows.
@@ -105,6 +126,8 @@ pub struct Submission {
     pub plans: Vec<RowPlan>,
     /// The job that decides for them.
     pub job: Box<dyn Job>,
+    /// When it was submitted.
+    pub arrived: Instant,
     /// When the job must end, finished or not.
     pub deadline: Option<Instant>,
 }
@@ -131,5 +154,36 @@ impl Submission {
     /// Bytes of its tokens.
     pub fn token_bytes(&self) -> usize {
         self.plans.iter().map(|plan| size_of_val(&*plan.tokens)).sum()
+    }
+
+    /// How long it takes an engine whose turns cost at most `turn_steps` steps.
+    pub(super) fn length(&self, turn_steps: usize) -> Length {
+        let draws = self.job.draws().left > 0;
+        if draws || self.reading_cost() > turn_steps as u64 * self.model.cost().bare_step(1) {
+            Length::Long
+        } else {
+            Length::Short
+        }
+    }
+
+    /// What it needs. `expected` turns the maximum number of draws into the expected one.
+    pub(super) fn demand(&self, expected: impl Fn(usize) -> f64) -> Demand {
+        let draws_max = self.job.draws().left;
+        let reading = self.reading_cost();
+        // What is read within a step of the rows that draw costs them nothing.
+        let is_brief = draws_max > 0 && reading <= self.model.cost().bare_step(1);
+        Demand {
+            rows: if draws_max > 0 { self.plans.len() } else { 0 },
+            draws: expected(draws_max),
+            reading: if is_brief { 0 } else { reading },
+        }
+    }
+
+    fn reading_cost(&self) -> u64 {
+        let extent = self.plans.iter().fold(self.job.later(), |extent, plan| {
+            let len = plan.tokens.len();
+            extent.and_row(len, plan.logits.positions(len).len())
+        });
+        self.model.cost().of(extent)
     }
 }

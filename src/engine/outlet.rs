@@ -1,4 +1,5 @@
-//! How results leave the engine: a bounded channel whose engine end never blocks.
+//! How results leave the engine: through a bounded channel whose engine end never blocks, or, where there is only one result, in a
+//! promise, which costs a fraction of a channel.
 //!
 //! The reader tells the engine only what the engine waits for: that a parked job has room again, and that a job which is not over
 //! has lost its reader.
@@ -6,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst, fence};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::bell::News;
 use super::inbox::Inbox;
@@ -17,12 +18,21 @@ pub struct Outlet<T> {
     shared: Arc<Shared>,
 }
 
+/// The engine's end where a job has one result.
+pub struct Promise<T>(oneshot::Sender<T>);
+
 /// The client's end. Dropping it cancels the job.
 pub struct Reader<T> {
-    receiver: mpsc::Receiver<T>,
-    shared: Arc<Shared>,
+    source: Source<T>,
     /// Set once the job has been given to an engine.
     engine: Option<Arc<Inbox>>,
+}
+
+/// Where items come from.
+enum Source<T> {
+    Outlet(mpsc::Receiver<T>, Arc<Shared>),
+    /// `None` once the item was taken.
+    Promise(Option<oneshot::Receiver<T>>),
 }
 
 /// What both ends know.
@@ -49,7 +59,26 @@ pub enum Flow {
 pub fn outlet<T>(items_max: usize) -> (Outlet<T>, Reader<T>) {
     let (sender, receiver) = mpsc::channel(items_max.max(1) + 1);
     let shared = Arc::new(Shared::default());
-    (Outlet { sender, shared: shared.clone() }, Reader { receiver, shared, engine: None })
+    let source = Source::Outlet(receiver, shared.clone());
+    (Outlet { sender, shared }, Reader { source, engine: None })
+}
+
+/// A promise of one item.
+pub fn promise<T>() -> (Promise<T>, Reader<T>) {
+    let (sender, receiver) = oneshot::channel();
+    (Promise(sender), Reader { source: Source::Promise(Some(receiver)), engine: None })
+}
+
+impl<T> Promise<T> {
+    /// Sends the item. It is dropped if the reader is gone.
+    pub fn keep(self, item: T) {
+        let _ = self.0.send(item);
+    }
+
+    /// Whether the reader is still there; there is always room for the item.
+    pub fn flow(&self) -> Flow {
+        if self.0.is_closed() { Flow::Gone } else { Flow::Open }
+    }
 }
 
 impl<T> Outlet<T> {
@@ -87,16 +116,32 @@ impl<T> Outlet<T> {
 }
 
 impl<T> Reader<T> {
-    /// The next item; `None` when the job is closed.
+    /// The next item; `None` when the job is closed. No item is lost if this is dropped before it is ready.
     pub async fn next(&mut self) -> Option<T> {
-        let item = self.receiver.recv().await;
+        let item = match &mut self.source {
+            Source::Outlet(receiver, _) => receiver.recv().await,
+            Source::Promise(receiver) => {
+                let item = receiver.as_mut()?.await.ok();
+                *receiver = None;
+                item
+            }
+        };
         self.tell_of_room();
         item
     }
 
     /// The next item, if there is one already.
     pub fn try_next(&mut self) -> Option<T> {
-        let item = self.receiver.try_recv().ok();
+        let item = match &mut self.source {
+            Source::Outlet(receiver, _) => receiver.try_recv().ok(),
+            Source::Promise(receiver) => {
+                let item = receiver.as_mut()?.try_recv().ok();
+                if item.is_some() {
+                    *receiver = None;
+                }
+                item
+            }
+        };
         self.tell_of_room();
         item
     }
@@ -108,8 +153,9 @@ impl<T> Reader<T> {
     }
 
     fn tell_of_room(&self) {
+        let Source::Outlet(_, shared) = &self.source else { return };
         fence(SeqCst);
-        if self.shared.parked.load(SeqCst) && self.shared.parked.swap(false, SeqCst) {
+        if shared.parked.load(SeqCst) && shared.parked.swap(false, SeqCst) {
             self.tell(News::ROOM);
         }
     }
@@ -123,8 +169,20 @@ impl<T> Reader<T> {
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        self.receiver.close();
-        if !self.shared.over.load(SeqCst) {
+        let is_over = match &mut self.source {
+            Source::Outlet(receiver, shared) => {
+                receiver.close();
+                shared.over.load(SeqCst)
+            }
+            Source::Promise(None) => true,
+            Source::Promise(Some(receiver)) => {
+                // Only before the channel is closed does it tell whether the item is still to come.
+                let is_over = !matches!(receiver.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+                receiver.close();
+                is_over
+            }
+        };
+        if !is_over {
             self.tell(News::GONE);
         }
     }
@@ -143,7 +201,14 @@ mod tests {
     const ALL: [News; 4] = [News::JOB, News::ROOM, News::GONE, News::SHUT];
 
     fn inbox() -> Arc<Inbox> {
-        Arc::new(Inbox::new(InboxLimits { jobs_max: 1, bytes_max: 1 }))
+        Arc::new(Inbox::new(InboxLimits {
+            jobs_max: 1,
+            bytes_max: 1,
+            wait_max: Duration::ZERO,
+            rows_max: 1,
+            state_bytes_max: 1,
+            turn_steps: 1,
+        }))
     }
 
     #[test]
@@ -181,6 +246,30 @@ mod tests {
         drop(reader.telling(inbox.clone()));
         assert!(inbox.news().tell_of(&[News::GONE]));
         assert_eq!(outlet.flow(), Flow::Gone);
+    }
+
+    #[test]
+    fn a_promise_is_kept_once_and_nothing_is_told() {
+        let inbox = inbox();
+        let (kept, reader) = promise();
+        let mut reader = reader.telling(inbox.clone());
+        assert_eq!((kept.flow(), reader.try_next()), (Flow::Open, None));
+        kept.keep(7);
+        assert_eq!((reader.try_next(), reader.try_next()), (Some(7), None));
+        drop(reader);
+        let (kept, reader) = promise();
+        kept.keep(8);
+        drop(reader.telling(inbox.clone()));
+        assert!(!inbox.news().tell_of(&ALL), "the engine has nothing left to do for either reader");
+    }
+
+    #[test]
+    fn a_reader_that_no_longer_wants_what_was_promised_tells_so() {
+        let inbox = inbox();
+        let (promise, reader) = promise::<()>();
+        drop(reader.telling(inbox.clone()));
+        assert!(inbox.news().tell_of(&[News::GONE]));
+        assert_eq!(promise.flow(), Flow::Gone);
     }
 
     /// An engine fills a channel of one item, parks, and sleeps until it hears of room, so that every item races with a thread that is

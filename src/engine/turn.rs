@@ -1,18 +1,21 @@
 //! The engine: one turn after the other.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::active::{self, Active};
 use super::bell::News;
-use super::choose::{self, Occasion, Share};
-use super::inbox::{Inbox, Taken, Waiting, earlier};
+use super::choose::{self, Choice, Occasion};
+use super::figures::{Figures, Work};
+use super::inbox::{Inbox, Lane, Taken, Waiting, earlier};
 use super::outlet::Flow;
+use super::pace::Pace;
 use super::parked::Parked;
 use super::{Ending, Observer, Submission, batch};
 use crate::clock::Clock;
-use crate::lm::Scratch;
+use crate::lm::{Model, Scratch};
 
 /// A scheduler for all models, driven by [`Self::turn`]: by a thread of a [`Pool`](super::Pool), or by a test.
 pub struct Engine {
@@ -31,10 +34,12 @@ pub struct Engine {
     is_stopping: bool,
     /// The model that ran last.
     last_model: Option<Arc<str>>,
-    /// Turns that ran a batch.
-    turns: u64,
+    /// The last ticket that a job was given.
+    tickets: u64,
     /// When a short row last ran.
     short_at: Option<Instant>,
+    /// Of each model that had a job.
+    figures: BTreeMap<Arc<str>, Arc<Figures>>,
 }
 
 /// The limits of an engine and of its turns.
@@ -50,6 +55,12 @@ pub struct EngineLimits {
     pub turn_steps_idle: usize,
     /// How long after a short row has run another is expected.
     pub idle_after: Duration,
+    /// The most time that a turn takes, by the pace of the model; a row always reads a token.
+    pub turn_time: Duration,
+    /// How long a long job waits for a place in the batch, before it takes turns with those that have one.
+    pub place_wait: Duration,
+    /// Most jobs that run, those that take turns included.
+    pub running_max: usize,
     /// Most bytes of logits alive at once.
     pub logits_bytes_max: usize,
     /// Most parked jobs. While there are this many, no other job is admitted.
@@ -84,8 +95,9 @@ impl Engine {
             waiting: Waiting::default(),
             is_stopping: false,
             last_model: None,
-            turns: 0,
+            tickets: 0,
             short_at: None,
+            figures: BTreeMap::new(),
         }
     }
 
@@ -100,17 +112,39 @@ impl Engine {
         self.admit(now);
         let Some(model) = choose::next_model(&self.active, self.last_model.as_ref()) else {
             self.close_jobs();
+            self.publish();
             return self.idle();
         };
-        let shares = self.choose(&model, now);
+        let Choice { shares, cost, .. } = self.choose(&model, now);
         self.observer.batch(&model, &batch::report(&self.active, &shares));
+        let begun = self.clock.now();
         let outcomes = batch::run(&mut self.active, &shares, &mut self.scratch);
+        let elapsed = self.clock.now().saturating_duration_since(begun);
+        self.figures[&model].measured(Pace::measured(cost, elapsed));
         self.last_model = Some(model);
         for own in outcomes.chunk_by(|a, b| a.share.job == b.share.job) {
             self.active[own[0].share.job].commit(own);
         }
         self.close_jobs();
+        self.publish();
         Turn::Ran
+    }
+
+    /// Tells the inbox what runs, so that it can foresee when a new job would be done.
+    fn publish(&self) {
+        let mut works: BTreeMap<&str, Work> = BTreeMap::new();
+        for job in &self.active {
+            let work = works.entry(&job.name).or_default();
+            *work = work.and(job.work(self.short_max(&*job.model)));
+        }
+        for (name, figures) in &self.figures {
+            figures.set_running(works.get(&**name).copied().unwrap_or_default());
+        }
+    }
+
+    /// The most that the prompts of a short job cost.
+    fn short_max(&self, model: &dyn Model) -> u64 {
+        self.limits.turn_steps as u64 * model.cost().bare_step(1)
     }
 
     /// Jobs that were admitted and have not ended.
@@ -204,44 +238,73 @@ impl Engine {
         active::close(job, ending, None);
     }
 
-    /// Admits waiting jobs, first in, first out, while there is room in the batch. A job counts for at most half of a batch.
+    /// Admits waiting jobs, first in, first out in each lane, while there is room.
     fn admit(&mut self, now: Instant) {
-        let EngineLimits { rows_max, state_bytes_max, parked_max, .. } = self.limits;
-        let weight = |job: &Active| job.rows.len().min(rows_max.div_ceil(2));
-        let state_bytes = |job: &Active| weight(job) * job.model.info().state_bytes();
-        let mut rows: usize = self.active.iter().map(weight).sum();
-        let mut bytes: usize = self.active.iter().map(state_bytes).sum();
-        // One job is always admitted, however large its states are.
-        while self.waiting.jobs > 0
-            && rows < rows_max
-            && (bytes == 0 || bytes < state_bytes_max)
-            && self.parked.count() < parked_max
-        {
-            let Taken { jobs, left } = self.inbox.pop();
+        if self.waiting.jobs == 0 {
+            return;
+        }
+        let mut taken: BTreeMap<Lane, Taking> = BTreeMap::new();
+        for job in &self.active {
+            self.take_room(&mut taken, job);
+        }
+        while self.waiting.jobs > 0 && self.parked.count() < self.limits.parked_max {
+            let limits = &self.limits;
+            let is_full = self.active.len() >= limits.running_max;
+            let room = |lane: &Lane, first: &Submission| {
+                let has_place = taken.get(lane).is_none_or(|taking| taking.leaves_room(limits));
+                // A long job that has waited is admitted beyond the batch, whose rows then take turns.
+                has_place || !is_full && now.saturating_duration_since(first.arrived) >= limits.place_wait
+            };
+            let Taken { jobs, left } = self.inbox.pop(room);
             self.waiting = left;
-            let Some(submission) = jobs else { return };
-            if let Some(ending) = self.reasons(&submission, now).ending() {
-                self.refuse(submission, ending);
+            let Some(admitted) = jobs else { return };
+            if let Some(ending) = self.reasons(&admitted.job, now).ending() {
+                self.refuse(admitted.job, ending);
                 continue;
             }
-            let job = Active::admit(submission, self.turns);
-            rows += weight(&job);
-            bytes += state_bytes(&job);
+            self.tickets += 1;
+            let job = Active::admit(admitted, self.tickets);
+            self.figures.entry(job.name.clone()).or_insert_with(|| job.figures().clone());
+            self.take_room(&mut taken, &job);
             self.active.push(job);
         }
     }
 
+    /// Counts the places in a batch that a job takes: at most half of them.
+    fn take_room(&self, taken: &mut BTreeMap<Lane, Taking>, job: &Active) {
+        let lane = Lane { model: job.name.clone(), length: job.length(self.short_max(&*job.model)) };
+        let rows = job.rows.len().min(self.limits.rows_max.div_ceil(2));
+        let taking = taken.entry(lane).or_default();
+        taking.rows += rows;
+        taking.state_bytes += rows * job.model.info().state_bytes();
+    }
+
     /// The rows of `model` that run in this turn.
-    fn choose(&mut self, model: &str, now: Instant) -> Vec<Share> {
+    fn choose(&mut self, model: &Arc<str>, now: Instant) -> Choice {
         let expectant = self.short_at.is_some_and(|at| now < at + self.limits.idle_after);
-        let occasion = Occasion { model, expectant, crowded: self.waiting.jobs > 0 };
+        let occasion = Occasion {
+            model,
+            expectant,
+            crowded: self.waiting.jobs > 0,
+            cost_max: self.figures[model].pace().cost_within(self.limits.turn_time),
+        };
         let choice = choose::choose(&self.active, &occasion, &self.limits);
         if choice.shorts > 0 {
             self.short_at = Some(now);
         }
-        self.turns += 1;
-        choice.shares.iter().for_each(|share| self.active[share.job].last_turn = self.turns);
-        choice.shares
+        self.queue_up(&choice);
+        choice
+    }
+
+    /// Puts the jobs that run at the end of the queue, in the order in which they stood there.
+    fn queue_up(&mut self, choice: &Choice) {
+        let mut jobs: Vec<usize> = choice.shares.iter().map(|share| share.job).collect();
+        jobs.dedup();
+        jobs.sort_by_key(|&job| self.active[job].ticket);
+        for job in jobs {
+            self.tickets += 1;
+            self.active[job].ticket = self.tickets;
+        }
     }
 
     fn close_jobs(&mut self) {
@@ -257,6 +320,20 @@ impl Engine {
             return Turn::Over;
         }
         Turn::Idle(earlier(self.parked.due(), self.waiting.deadline))
+    }
+}
+
+/// What the jobs of a lane take of a batch.
+#[derive(Default)]
+struct Taking {
+    rows: usize,
+    state_bytes: usize,
+}
+
+impl Taking {
+    /// One job always has room, however large its states are.
+    fn leaves_room(&self, limits: &EngineLimits) -> bool {
+        self.rows < limits.rows_max && (self.state_bytes == 0 || self.state_bytes < limits.state_bytes_max)
     }
 }
 

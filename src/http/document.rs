@@ -3,10 +3,11 @@
 mod limits;
 mod parts;
 mod query;
+mod requests;
+mod statuses;
 
 use serde_json::{Value, json};
-use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 pub(super) use query::QueryOf;
@@ -18,14 +19,16 @@ use crate::config::Config;
 /// The document of a server with this configuration.
 pub fn document(config: &Config) -> Value {
     let mut document = serde_json::to_value(described()).expect("bug: a document has only string keys");
+    statuses::write(&mut document);
     parts::inline(&mut document);
     plain(&mut document);
     limits::write(&mut document, config);
+    requests::complete(&mut document);
     document
 }
 
 /// Makes utoipa's schemas say what they mean: no default that is null, the description of an optional object beside its alternatives
-/// instead of within one, and bytes as bytes.
+/// instead of within one, bytes as bytes, events as events, and numbers without a sign as such.
 fn plain(document: &mut Value) {
     match document {
         Value::Object(object) => {
@@ -42,11 +45,40 @@ fn plain(document: &mut Value) {
             if let Some(bytes) = object.get_mut("application/octet-stream") {
                 *bytes = json!({"schema": {"type": "string", "format": "binary"}});
             }
+            if let Some(events) = object.get_mut("text/event-stream") {
+                *events = of_events(events["schema"].take());
+            }
+            if let Some(Value::String(format)) = object.get("format")
+                && object.get("minimum") == Some(&json!(0))
+                && ["int32", "int64"].contains(&format.as_str())
+            {
+                let unsigned = format!("u{format}");
+                object.insert("format".to_owned(), json!(unsigned));
+            }
             object.values_mut().for_each(plain);
         }
         Value::Array(values) => values.iter_mut().for_each(plain),
         _ => {}
     }
+}
+
+/// A stream of events whose data is JSON with this schema.
+fn of_events(data: Value) -> Value {
+    json!({"schema": {
+        "type": "object",
+        "description": "One event",
+        "required": ["event", "id", "data"],
+        "properties": {
+            "event": {"type": "string", "enum": ["start", "token", "done", "error"], "description": "Which event it is"},
+            "id": {"type": "string", "pattern": "^[0-9]+$", "description": "Its number, from 0"},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": data,
+                "description": "What it says",
+            },
+        },
+    }})
 }
 
 fn described() -> OpenApi {
@@ -57,7 +89,6 @@ fn described() -> OpenApi {
     let mut schemas = Vec::new();
     <ErrorBody as ToSchema>::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    document.paths.paths.values_mut().flat_map(operations).for_each(add_error_responses);
     document
 }
 
@@ -67,23 +98,6 @@ fn head() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(env!("CARGO_PKG_DESCRIPTION")));
     OpenApiBuilder::new().info(info).build()
-}
-
-/// Every route fails in the same form, which is therefore described here and not at each handler.
-fn add_error_responses(operation: &mut Operation) {
-    for (range, description) in [
-        ("4XX", "The request cannot be answered as it is; `error.code` says why"),
-        ("5XX", "The server cannot answer now; `error.code` says why"),
-    ] {
-        let content = Content::new(Some(Ref::from_schema_name(ErrorBody::name())));
-        let mut response = Response::new(description);
-        response.content.insert("application/json".to_owned(), RefOr::T(content));
-        operation.responses.responses.entry(range.to_owned()).or_insert(RefOr::T(response));
-    }
-}
-
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The one place that turns a failure into a status and headers.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -14,6 +16,8 @@ use crate::service::{self, WriteFailure};
 pub struct ApiError {
     detail: ErrorDetail,
     retry: Retry,
+    /// After how long the request would probably be accepted, if that is known.
+    retry_after: Option<Duration>,
     /// Where the session stands that a failed write had begun to move.
     position: Option<u64>,
 }
@@ -32,14 +36,11 @@ enum Retry {
     No,
 }
 
-/// Seconds after which a refused client may try again: a full queue moves on within a few turns.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
-
 /// The header that OpenAI's clients obey before their own judgement.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// Where a session stands after a write that failed on the way.
-const SESSION_POSITION: HeaderName = HeaderName::from_static("x-session-position");
+/// Where the session of an answer stands.
+pub(super) const SESSION_POSITION: HeaderName = HeaderName::from_static("x-session-position");
 
 /// What a proxy logs when the client has gone; nobody reads it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -74,17 +75,18 @@ impl ApiError {
 impl From<ErrorDetail> for ApiError {
     fn from(detail: ErrorDetail) -> Self {
         let retry = match detail.code {
-            ErrorCode::SessionBusy | ErrorCode::QueueFull => Retry::Yes,
+            ErrorCode::SessionBusy | ErrorCode::QueueFull | ErrorCode::Overloaded => Retry::Yes,
             code if status(code) == StatusCode::CONFLICT => Retry::No,
             _ => Retry::Unsaid,
         };
-        Self { detail, retry, position: None }
+        Self { detail, retry, retry_after: None, position: None }
     }
 }
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        service::detail(error).into()
+        let retry_after = error.retry_after;
+        Self { retry_after, ..Self::from(service::detail(error)) }
     }
 }
 
@@ -100,7 +102,7 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(ErrorBody { error: self.detail })).into_response();
         let headers = response.headers_mut();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            headers.insert(RETRY_AFTER, retry_after(self.retry_after));
         }
         match self.retry {
             Retry::Unsaid => {}
@@ -114,10 +116,19 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// The whole seconds after which a refused client may try again. A full queue moves on within a few turns, so a second is enough where
+/// nothing is known.
+fn retry_after(known: Option<Duration>) -> HeaderValue {
+    let seconds = known.map_or(1, |known| known.as_secs() + u64::from(known.subsec_nanos() > 0));
+    HeaderValue::from(seconds.max(1))
+}
+
 /// The status of a request that fails with `code`.
 pub(super) fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::InvalidJson => StatusCode::BAD_REQUEST,
+        ErrorCode::InvalidRequest | ErrorCode::InvalidJson => StatusCode::BAD_REQUEST,
+        ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorCode::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorCode::UnknownField
         | ErrorCode::InvalidValue
         | ErrorCode::EmptyInput
@@ -135,7 +146,9 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::SessionExpired | ErrorCode::SessionEvicted => StatusCode::GONE,
         ErrorCode::SessionExists | ErrorCode::SessionBusy => StatusCode::CONFLICT,
         ErrorCode::PositionMismatch => StatusCode::PRECONDITION_FAILED,
-        ErrorCode::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::QueueFull | ErrorCode::Overloaded | ErrorCode::TooManyConnections => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         ErrorCode::SessionsFull | ErrorCode::Loading | ErrorCode::Draining => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorCode::Cancelled => {
@@ -143,6 +156,13 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         }
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// The first error of type `E` among `error` and its causes, which axum wraps.
+pub(super) fn caused_by<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    error.downcast_ref().or_else(|| caused_by(error.source()?))
 }
 
 #[cfg(test)]
@@ -177,6 +197,7 @@ mod tests {
             (ErrorKind::SessionBusy, 409, "conflict_error", None, Some("true")),
             (ErrorKind::PositionMismatch, 412, "conflict_error", None, None),
             (ErrorKind::QueueFull, 429, "rate_limit_error", Some("1"), Some("true")),
+            (ErrorKind::Overloaded, 429, "rate_limit_error", Some("1"), Some("true")),
             (ErrorKind::SessionsFull, 503, "unavailable_error", Some("1"), None),
             (ErrorKind::Draining, 503, "unavailable_error", Some("1"), None),
             (ErrorKind::Timeout, 504, "server_error", None, None),
@@ -188,6 +209,15 @@ mod tests {
             assert_eq!(response.status(), status, "{kind:?}");
             assert_eq!(header(&response, "retry-after").as_deref(), retry_after, "{kind:?}");
             assert_eq!(header(&response, "x-should-retry").as_deref(), should_retry, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_told_after_how_many_whole_seconds_to_try_again() {
+        for (millis, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_500, "60")] {
+            let error = Error::new(ErrorKind::Overloaded, "why").retry_after(Duration::from_millis(millis));
+            let response = ApiError::from(error).into_response();
+            assert_eq!(header(&response, "retry-after").as_deref(), Some(expected), "{millis} ms");
         }
     }
 

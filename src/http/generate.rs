@@ -11,6 +11,7 @@ use futures_util::stream;
 use super::app::App;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Path, accepts};
+use super::held::hold;
 use super::sse;
 use crate::api::generate::{GenerateRequest, GenerateResponse, SessionGenerateRequest};
 use crate::api::stream::StreamEvent;
@@ -32,8 +33,12 @@ pub(super) async fn generate(
     Body(request): Body<GenerateRequest>,
 ) -> ApiResult<Response> {
     let streams = streams(&request, &headers);
-    let generating = app.service()?.generate(request).await?;
-    if streams { events(&app, generating).await } else { whole(generating).await }
+    let service = app.service()?;
+    if streams {
+        return events(&app, service.generate(request).await?).await;
+    }
+    let room = service.room_for_generation(&request)?;
+    Ok(hold(whole(service.generate(request).await?).await?, room))
 }
 
 /// Continue a session
@@ -54,8 +59,12 @@ pub(super) async fn session_generate(
     let is_unguarded = request.commit && request.expected.expected_position.is_none();
     let streams = streams(&request.generate, &headers);
     let answer = async {
-        let generating = app.service()?.session_generate(&id, request).await?;
-        if streams { events(&app, generating).await } else { whole(generating).await }
+        let service = app.service()?;
+        if streams {
+            return events(&app, service.session_generate(&id, request).await?).await;
+        }
+        let room = service.room_for_generation(&request.generate)?;
+        Ok(hold(whole(service.session_generate(&id, request).await?).await?, room))
     };
     let failed = |error: ApiError| if is_unguarded { error.of_unguarded_write() } else { error };
     answer.await.map_err(failed)

@@ -5,6 +5,7 @@
 //! server. Handlers call use cases with the types of [`crate::api`] and hold no logic of their own.
 
 pub mod app;
+mod arrival;
 mod document;
 pub mod error;
 pub mod extract;
@@ -25,7 +26,7 @@ mod tokens;
 pub use app::{App, Phase};
 pub use document::document;
 pub use routes::router;
-pub use serve::{Shutdown, serve};
+pub use serve::{Shutdown, serve, serve_probes};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Body, Path, Query, UseCases, accepts};
+use super::held::hold;
 use crate::api::next::{NextQuery, NextReply, NextRequest, NextResponse, SessionNextRequest};
 use crate::service::Service;
 
@@ -22,7 +23,11 @@ use crate::service::Service;
 /// have returned.
 #[utoipa::path(post, path = "/v1/next", operation_id = "nextToken", tag = "next", request_body = NextRequest,
     responses((status = 200, description = "The distribution, or one result for each of `requests`",
-        content((NextReply = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+        content((NextReply = "application/json"), (Vec<u8> = "application/octet-stream")),
+        headers(
+        ("x-position" = u64, description = "The position, with `application/octet-stream`"),
+        ("x-vocab-size" = u64, description = "The number of tokens, with `application/octet-stream`"),
+        ("x-unknown-count" = u64, description = "The number of unknown words, with `application/octet-stream`")))))]
 pub(super) async fn next(
     UseCases(service): UseCases,
     headers: HeaderMap,
@@ -36,7 +41,11 @@ pub(super) async fn next(
 /// The same as the POST, with fewer options: for a browser and a first try.
 #[utoipa::path(get, path = "/v1/next", operation_id = "getNextToken", tag = "next", params(QueryOf<NextQuery>),
     responses((status = 200, description = "The distribution",
-        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")),
+        headers(
+        ("x-position" = u64, description = "The position, with `application/octet-stream`"),
+        ("x-vocab-size" = u64, description = "The number of tokens, with `application/octet-stream`"),
+        ("x-unknown-count" = u64, description = "The number of unknown words, with `application/octet-stream`")))))]
 pub(super) async fn get_next(
     UseCases(service): UseCases,
     headers: HeaderMap,
@@ -52,7 +61,11 @@ pub(super) async fn get_next(
 #[utoipa::path(post, path = "/v1/sessions/{id}/next", operation_id = "nextSessionToken", tag = "next",
     params(("id" = String, Path, description = "The session's id")), request_body = SessionNextRequest,
     responses((status = 200, description = "The distribution",
-        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")))))]
+        content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")),
+        headers(
+        ("x-position" = u64, description = "The position, with `application/octet-stream`"),
+        ("x-vocab-size" = u64, description = "The number of tokens, with `application/octet-stream`"),
+        ("x-unknown-count" = u64, description = "The number of unknown words, with `application/octet-stream`")))))]
 pub(super) async fn session_next(
     UseCases(service): UseCases,
     Path(id): Path<String>,
@@ -61,17 +74,20 @@ pub(super) async fn session_next(
 ) -> ApiResult<Response> {
     let wants_octets = accepts(&headers, OCTETS);
     request.question.shown.full |= wants_octets;
+    let room = service.room_for_session_next(&id, &request)?;
     let response = service.session_next(&id, request).await?;
-    Ok(if wants_octets { octets(&response) } else { Json(response).into_response() })
+    Ok(hold(if wants_octets { octets(&response) } else { Json(response).into_response() }, room))
 }
 
 async fn answer(service: &Service, headers: &HeaderMap, mut request: NextRequest) -> ApiResult<Response> {
     let wants_octets = accepts(headers, OCTETS) && request.requests.is_none();
     request.next.question.shown.full |= wants_octets;
-    Ok(match service.next(request).await? {
+    let room = service.room_for_next(&request)?;
+    let response = match service.next(request).await? {
         NextReply::One(response) if wants_octets => octets(&response),
         reply => Json(reply).into_response(),
-    })
+    };
+    Ok(hold(response, room))
 }
 
 const OCTETS: &str = "application/octet-stream";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,8 +17,18 @@ use crate::api::error::ErrorCode;
 /// The whole service as a router: routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
     let admission = from_fn_with_state(app.clone(), layers::admission);
-    let (router, _) = always().merge(admitted().layer(admission)).split_for_parts();
+    let admitted = admitted();
+    let accepted = from_fn_with_state(layers::Accepted::by(admitted.get_openapi()), layers::accepted);
+    let session_id = from_fn_with_state(app.clone(), layers::session_id);
+    let admitted = admitted.layer(session_id).layer(accepted).layer(admission);
+    let (router, _) = always().merge(admitted).split_for_parts();
     assemble(router, &app)
+}
+
+/// The routes for a listener of their own: probes, metrics, and what the server says about itself.
+pub(super) fn probes(app: &Arc<App>) -> Router {
+    let (router, _) = always().split_for_parts();
+    assemble(router, app)
 }
 
 /// Routes with what answers beside them, in the layers.
@@ -59,7 +69,6 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::fork))
         .routes(routes!(sessions::reset))
         .routes(routes!(sessions::rewind))
-        .layer(from_fn(layers::session_id))
 }
 
 /// What all routes say of themselves.

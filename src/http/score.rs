@@ -11,7 +11,8 @@ use axum::http::header::CONTENT_TYPE;
 use super::app::App;
 use super::document::QueryOf;
 use super::error::ApiResult;
-use super::extract::{Body, Path, Query, UseCases};
+use super::extract::{Body, Path, Query, UseCases, check_origin_of_text};
+use super::layers::refuse_query;
 use crate::api::score::{ScoreRequest, ScoreResponse, ScoreTextQuery, SessionScoreRequest};
 use crate::service::TextScorer;
 
@@ -20,7 +21,8 @@ use crate::service::TextScorer;
 /// The log-probability of each text, and what follows from it: perplexities and bits per token, character and byte.
 ///
 /// With `content-type: text/plain`, the body is one text of any length. It is read and scored in pieces, so that neither
-/// `--max-body` nor the memory limits it; with `token_logprobs`, `--max-text` does. Its options are in the query string.
+/// `--max-body` nor the memory limits it; with `token_logprobs`, `--max-text` does. Its options are in the query string. The
+/// `--request-timeout` ends a text that makes no progress, however long it is.
 #[utoipa::path(post, path = "/v1/score", operation_id = "score", tag = "scoring", params(QueryOf<ScoreTextQuery>),
     request_body(content((ScoreRequest = "application/json"), (String = "text/plain"))),
     responses((status = 200, description = "The scores", body = ScoreResponse)))]
@@ -30,9 +32,11 @@ pub(super) async fn score(
     request: Request,
 ) -> ApiResult<Json<ScoreResponse>> {
     if !is_plain_text(&request) {
+        refuse_query(&request)?;
         let Body(request) = Body::<ScoreRequest>::from_request(request, &app).await?;
         return Ok(Json(service.score(request).await?));
     }
+    check_origin_of_text(request.headers(), &app.config.http.cors_origins)?;
     let (mut parts, body) = request.into_parts();
     let Query(query) = Query::<ScoreTextQuery>::from_request_parts(&mut parts, &app).await?;
     let text =

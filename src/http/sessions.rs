@@ -93,17 +93,22 @@ pub(super) async fn append(
 
 /// Copy a session
 ///
-/// This is a read: a busy session is copied as it stood before the running write.
+/// This is a read: a busy session is copied as it stood before the running write. The copy has the same time to live, unless
+/// the request gives another.
 #[utoipa::path(post, path = "/v1/sessions/{id}/fork", operation_id = "forkSession", tag = "sessions",
-    params(("id" = String, Path, description = "The id of the session to copy")), request_body = ForkRequest,
+    params(("id" = String, Path, description = "The id of the session to copy"),
+        ("x-session-id" = Option<String>, Header, description = "The copy's id, unless the body gives it")),
+    request_body = ForkRequest,
     responses((status = 201, description = "The copy was created", body = Session, headers(
         ("location" = String, description = "The copy's path"),
         ("x-session-id" = String, description = "The copy's id")))))]
 pub(super) async fn fork(
     UseCases(service): UseCases,
     Path(id): Path<String>,
-    Body(request): Body<ForkRequest>,
+    headers: HeaderMap,
+    Body(mut request): Body<ForkRequest>,
 ) -> ApiResult<Response> {
+    request.id = id_of(request.id, &headers)?;
     let copy = service.fork_session(&id, &request)?;
     Ok(answer_created(&copy.id.clone(), copy))
 }

@@ -14,9 +14,10 @@ use super::routes::assemble;
 use super::{App, layers, router};
 use crate::catalog::{Catalog, Parts, Served};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Bytes, Config};
 use crate::lm::fake::Fake;
 use crate::service::Service;
+use crate::telemetry::Metrics;
 use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
 /// A whole answer.
@@ -54,6 +55,15 @@ impl Answer {
 
 /// Use cases over a scripted model of the words `a` to `z`.
 pub(super) fn service() -> Arc<Service> {
+    service_at(Clock::system())
+}
+
+/// The same, with a clock of its own.
+pub(super) fn service_at(clock: Clock) -> Arc<Service> {
+    service_with(&Config::default(), Arc::default(), clock)
+}
+
+fn service_with(config: &Config, metrics: Arc<Metrics>, clock: Clock) -> Arc<Service> {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
         Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes()).unwrap();
@@ -66,14 +76,13 @@ pub(super) fn service() -> Arc<Service> {
         understanding: None,
     };
     let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
-    let config = Config::default();
-    Arc::new(Service::start(&config, catalog, Arc::default(), Clock::system()).unwrap())
+    Arc::new(Service::start(config, catalog, metrics, clock).unwrap())
 }
 
 /// A service that is ready.
 pub(super) fn app_with(config: Config) -> Arc<App> {
     let app = App::new(config, Clock::system());
-    app.ready(service());
+    app.ready(service_with(&app.config, app.metrics.clone(), Clock::system()));
     app
 }
 
@@ -144,7 +153,9 @@ async fn a_request_id_is_taken_or_made_and_echoed() {
     assert_eq!(echoed("req-7").await, "req-7");
     assert_eq!(echoed(&"x".repeat(128)).await, "x".repeat(128));
     for refused in ["", "tab\there", "caf\u{e9}", &"x".repeat(129)] {
-        assert_eq!(echoed(refused).await.len(), 36, "`{refused}` is replaced by a UUID");
+        let id = echoed(refused).await;
+        let is_hex = id.bytes().all(|digit| digit.is_ascii_hexdigit());
+        assert!(id.len() == 32 && is_hex, "`{refused}` is replaced by `{id}`");
     }
     assert_ne!(
         get_from(&app, "/livez", &[]).await.header("x-request-id"),
@@ -217,6 +228,78 @@ async fn pages_of_other_origins_are_let_in_only_when_listed() {
     config.http.cors_origins = vec!["*".into()];
     let any = get_from(&app_with(config), "/livez", &[ORIGIN]).await;
     assert_eq!(any.header("access-control-allow-origin"), "*");
+}
+
+#[tokio::test]
+async fn a_text_from_a_page_is_scored_only_if_its_origin_is_listed() {
+    const TEXT: (&str, &str) = ("content-type", "text/plain");
+    const ORIGIN: (&str, &str) = ("origin", "https://a.example");
+    let score = async |config: &Config, headers: &[(&str, &str)]| {
+        ask(router(app_with(config.clone())), request("POST", "/v1/score", headers, "a b")).await
+    };
+    let mut config = Config::default();
+    assert_eq!(score(&config, &[TEXT]).await.status, 200);
+    let refused = score(&config, &[TEXT, ORIGIN]).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (415, "unsupported_media_type"));
+    assert!(refused.message().contains("--cors-origins"), "{}", refused.message());
+    for (listed, status) in [("https://b.example", 415), ("https://a.example", 200), ("*", 200)] {
+        config.http.cors_origins = vec![listed.into()];
+        assert_eq!(score(&config, &[TEXT, ORIGIN]).await.status, status, "{listed}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_no_session_can_have_is_not_echoed() {
+    let app = app_with(Config::default());
+    let long = "x".repeat(129);
+    for (id, echoed) in [("nobody", "nobody"), ("a%20b", ""), ("a%3Cb", ""), (long.as_str(), "")] {
+        let answer = get_from(&app, &format!("/v1/sessions/{id}"), &[]).await;
+        assert!(answer.status.is_client_error());
+        assert_eq!(answer.header("x-session-id"), echoed, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused_before_the_work() {
+    let mut config = Config::default();
+    config.limits.max_answer = Bytes(1 << 10);
+    let app = app_with(config);
+    let next =
+        async |body: &str| ask(router(app.clone()), request("POST", "/v1/next", &[], body.to_owned())).await;
+    assert_eq!(next(r#"{"text": "a", "top_k": 1, "full": true}"#).await.status, 200);
+    let entry = r#"{"text": "a", "top_k": 1, "full": true}"#;
+    for (body, param) in [
+        (r#"{"text": "a", "full": true}"#.to_owned(), "full"),
+        (
+            r#"{"text": "a", "candidates": ["a", "b", "c", "d", "e", "f", "g"], "top_k": 0}"#.to_owned(),
+            "candidates",
+        ),
+        (format!(r#"{{"requests": [{entry}, {entry}]}}"#), "requests"),
+    ] {
+        let answer = next(&body).await;
+        assert_eq!((answer.status.as_u16(), answer.param()), (422, Value::from(param)), "{body}");
+        assert!(answer.message().contains("--max-answer"), "{}", answer.message());
+    }
+    let generate = r#"{"text": "a", "max_tokens": 4, "top_logprobs": 2}"#;
+    let answer = ask(router(app.clone()), request("POST", "/v1/generate", &[], generate)).await;
+    assert_eq!((answer.status.as_u16(), answer.param()), (422, Value::from("top_logprobs")));
+}
+
+#[tokio::test]
+async fn answers_that_are_not_sent_yet_leave_no_room_for_others() {
+    let mut config = Config::default();
+    config.http.answers_max_bytes = Bytes(3 << 10);
+    let app = app_with(config);
+    let full = || request("POST", "/v1/next", &[], r#"{"text": "a", "full": true}"#);
+    // Each takes 26 numbers and 10 tokens, or 3 KiB.
+    let unsent = router(app.clone()).oneshot(full()).await.unwrap();
+    assert_eq!(unsent.status(), 200);
+    let refused = ask(router(app.clone()), full()).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (429, "queue_full"));
+    assert!(refused.message().contains("--answers-max-bytes"), "{}", refused.message());
+    assert!(app.metrics.render().contains(r#"rnnlm_requests_rejected_total{reason="answers_full"} 1"#));
+    drop(unsent);
+    assert_eq!(ask(router(app.clone()), full()).await.status, 200);
 }
 
 #[tokio::test]

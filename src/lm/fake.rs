@@ -46,6 +46,12 @@ impl Fake {
         self
     }
 
+    /// Says that `backend` computes it.
+    pub fn computed_by(mut self, backend: Backend) -> Self {
+        self.info.backend = backend;
+        self
+    }
+
     /// Calls `hook` before every run.
     pub fn before_run(mut self, hook: impl Fn(&[usize]) + Send + Sync + 'static) -> Self {
         self.before_run = Some(Arc::new(hook));

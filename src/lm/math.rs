@@ -10,7 +10,7 @@
 //! subtracts `1.5 * 2^23` (Muller et al., Handbook of Floating-Point Arithmetic, 2nd ed., 2018, ch. 10), and tanh
 //! is computed from `e^2x - 1`, which is accurate near zero, rather than from `e^2x`.
 
-/// `e^x`. The largest error over all `f32`, including subnormal results, is 0.991 ulp.
+/// `e^x`. The largest error over all `f32`, including subnormal results, is 0.990 ulp.
 ///
 /// `-inf` gives 0, overflow gives `inf`, NaN gives NaN.
 #[inline(always)]
@@ -22,7 +22,7 @@ pub fn exp(x: f32) -> f32 {
     (em1 + 1.0) * power_of_two(half) * power_of_two(n.wrapping_sub(half))
 }
 
-/// The hyperbolic tangent. The largest error over all `f32` is 2.42 ulp. It is odd, and its magnitude never exceeds 1.
+/// The hyperbolic tangent. The largest error over all `f32` is 2.419 ulp. It is odd, and its magnitude never exceeds 1.
 ///
 /// NaN gives NaN.
 #[inline(always)]
@@ -35,7 +35,7 @@ pub fn tanh(x: f32) -> f32 {
     (em1 / (em1 + 2.0)).copysign(x)
 }
 
-/// The logistic function `1 / (1 + e^-x)`. The largest error over all `f32` from -88 up is 2.49 ulp; below -88 the result is
+/// The logistic function `1 / (1 + e^-x)`. The largest error over all `f32` from -88 up is 2.481 ulp; below -88 the result is
 /// subnormal, and 0 below -88.73.
 ///
 /// NaN gives NaN.
@@ -85,6 +85,17 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
     if x > high { high } else { x }
 }
 
+/// The error of `found`, in units in the last place of the true value.
+#[cfg(test)]
+pub(super) fn error_ulp(found: f32, true_value: f64) -> f64 {
+    let nearest = true_value as f32;
+    if found == nearest {
+        return 0.0; // Correctly rounded, or both infinite.
+    }
+    let ulp = f64::from(nearest.abs()) - f64::from(nearest.abs().next_down());
+    (f64::from(found) - true_value).abs() / ulp
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,16 +107,7 @@ mod tests {
 
     /// The largest error of `f` against `truth`, in units in the last place of the true value.
     fn worst_ulp(xs: impl Iterator<Item = f32>, f: fn(f32) -> f32, truth: fn(f64) -> f64) -> f64 {
-        let error = |x: f32| {
-            let found = f(x);
-            let true_value = truth(f64::from(x));
-            let nearest = true_value as f32;
-            if found == nearest {
-                return 0.0; // Correctly rounded, or both infinite.
-            }
-            let ulp = f64::from(nearest.abs()) - f64::from(nearest.abs().next_down());
-            (f64::from(found) - true_value).abs() / ulp
-        };
+        let error = |x: f32| error_ulp(f(x), truth(f64::from(x)));
         xs.map(error).inspect(|error| assert!(!error.is_nan())).fold(0.0, f64::max)
     }
 

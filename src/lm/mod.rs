@@ -4,13 +4,17 @@
 
 mod cost;
 mod distribution;
+#[cfg(test)]
+mod every_float;
 pub mod fake;
+pub(crate) mod histogram;
 mod load_options;
 mod logsumexp;
 pub mod math;
 mod model;
 pub(crate) mod reduce;
 mod scratch;
+pub(crate) mod softmax;
 mod state;
 #[cfg(test)]
 pub(crate) mod test_logits;

@@ -105,7 +105,7 @@ impl fmt::Display for RowError {
 /// The description of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
-    /// The recurrent cell; `None` for a graph that was not recognised.
+    /// The recurrent cell; `None` for a network without one, and for a graph that was not recognised.
     pub cell: Option<Cell>,
     /// Number of tokens, V.
     pub vocab_size: usize,

@@ -56,7 +56,7 @@ impl Iterator for Ranking<'_> {
 fn candidates(logits: &[f32], k: usize) -> Vec<Place> {
     // With few blocks for each token wanted the bound is poor, and with narrow blocks the pass is slow: then every token
     // is a candidate.
-    let Some(width) = [64, 32, 16].into_iter().find(|width| logits.len() / width >= 4 * k) else {
+    let Some(width) = [64, 32, 16].into_iter().find(|width| logits.len() / width / 4 >= k) else {
         return places(logits, 0, f32::NEG_INFINITY).collect();
     };
     let maxima = reduce::block_maxima(logits, width);
@@ -74,18 +74,18 @@ fn places(logits: &[f32], first: usize, bound: f32) -> impl Iterator<Item = Plac
 }
 
 /// A token's place in the order, as one integer, so that a comparison is one instruction. Smaller is more likely.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u64);
 
 impl Place {
-    fn new(logit: f32, token: TokenId) -> Self {
+    pub(crate) fn new(logit: f32, token: TokenId) -> Self {
         // Adding zero gives -0.0 and 0.0 the same bits. Positive numbers have the order of their bits, negative ones the reverse.
         let bits = (logit + 0.0).to_bits();
         let rising = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Self(u64::from(!rising) << 32 | u64::from(token))
     }
 
-    fn token(self) -> TokenId {
+    pub(crate) fn token(self) -> TokenId {
         self.0 as TokenId
     }
 }
@@ -103,6 +103,14 @@ mod tests {
         // A stable sort leaves equal ones, including -0.0 and 0.0, in order of id.
         tokens.sort_by(|&a, &b| logits[b as usize].partial_cmp(&logits[a as usize]).unwrap());
         tokens
+    }
+
+    #[test]
+    fn more_than_all_are_all() {
+        let logits = gaussian(1, 1000, 1.0);
+        for k in [1000, 1 << 62, 1 << 63, usize::MAX] {
+            assert_eq!(top_k(&logits, k), full_sort(&logits), "{k}");
+        }
     }
 
     proptest! {

@@ -12,6 +12,9 @@ pub struct Window {
 }
 
 impl Window {
+    /// The most ids of a window, which are a session's state.
+    pub const LEN_MAX: usize = 1 << 16;
+
     /// The state before anything was read: padding alone.
     pub fn zero_state(self) -> State {
         Self::state(&vec![self.pad; self.len])

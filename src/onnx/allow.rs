@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::graph::{Attribute, Function, Graph, Node};
 use crate::error::{Error, Result};
+use crate::rnn::GateActivation;
 
 /// Which recurrent operator a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,32 @@ impl Activation {
     }
 }
 
+/// The function of the gates of a GRU or LSTM `node`; `None` for one that the engine does not have.
+pub(super) fn gates(node: &Node) -> Option<GateActivation> {
+    let name = match node.attribute("activations") {
+        None => "Sigmoid",
+        Some(Attribute::Texts(names)) => names.first().map_or("Sigmoid", String::as_str),
+        Some(_) => return None,
+    };
+    // A node that says nothing means the slope 0.2 and the shift 0.5.
+    let number = |name: &str, default: f32| match node.attribute(name) {
+        None => Some(default),
+        Some(Attribute::Floats(values)) => Some(values.first().copied().unwrap_or(default)),
+        Some(_) => None,
+    };
+    if name.eq_ignore_ascii_case("Sigmoid") {
+        return Some(GateActivation::Sigmoid);
+    }
+    let is_hard = name.eq_ignore_ascii_case("HardSigmoid") && number("activation_beta", 0.5)? == 0.5;
+    GateActivation::of_slope(number("activation_alpha", 0.2)?).filter(|_| is_hard)
+}
+
+/// Whether the gates of a GRU or LSTM `node` have their usual function, the only one that tract computes.
+#[cfg_attr(not(feature = "tract"), expect(dead_code, reason = "only the runtime asks"))]
+pub(super) fn has_usual_gates(node: &Node) -> bool {
+    gates(node) == Some(GateActivation::Sigmoid)
+}
+
 /// Checks every recurrent node of `graph`, also in nested graphs and in functions.
 ///
 /// # Errors
@@ -115,7 +142,7 @@ fn allow(node: &Node) -> Result<()> {
         return Err(refusal(node, &found, "export with standard operators"));
     }
     for (name, value) in &node.attributes {
-        attribute(kind, name, value).map_err(|Refused { expected, remedy }| {
+        attribute(node, kind, name, value).map_err(|Refused { expected, remedy }| {
             refusal(node, &format!("attribute `{name}` is {value}, expected {expected}"), remedy)
         })?;
     }
@@ -131,7 +158,7 @@ struct Refused {
     remedy: &'static str,
 }
 
-fn attribute(kind: Recurrent, name: &str, value: &Attribute) -> Result<(), Refused> {
+fn attribute(node: &Node, kind: Recurrent, name: &str, value: &Attribute) -> Result<(), Refused> {
     let plain = "export the layer without it: its numbers would be wrong here";
     let (is_allowed, expected, remedy) = match name {
         "hidden_size" => {
@@ -142,9 +169,12 @@ fn attribute(kind: Recurrent, name: &str, value: &Attribute) -> Result<(), Refus
             "`forward`",
             "a language model reads forward: export one direction",
         ),
-        "activations" => activations(kind, value),
+        "activations" => activations(node, kind, value),
         "activation_alpha" | "activation_beta" => {
-            (matches!(value, Attribute::Floats(values) if values.is_empty()), "none", plain)
+            let is_none = matches!(value, Attribute::Floats(values) if values.is_empty());
+            let is_slope =
+                kind != Recurrent::Rnn && gates(node).is_some_and(|gates| gates != GateActivation::Sigmoid);
+            (is_none || is_slope, "none, or those of HardSigmoid: 0.2 or 1/6, and 0.5", plain)
         }
         "input_forget" => (matches!(value, Attribute::Int(0)), "0", plain),
         "layout" => (matches!(value, Attribute::Int(0 | 1)), "0 or 1", "export the model again"),
@@ -156,7 +186,7 @@ fn attribute(kind: Recurrent, name: &str, value: &Attribute) -> Result<(), Refus
     if is_allowed { Ok(()) } else { Err(Refused { expected, remedy }) }
 }
 
-fn activations(kind: Recurrent, value: &Attribute) -> (bool, &'static str, &'static str) {
+fn activations(node: &Node, kind: Recurrent, value: &Attribute) -> (bool, &'static str, &'static str) {
     let equal = |names: &[String], expected: &[&str]| {
         names.len() == expected.len()
             && names.iter().zip(expected).all(|(name, expected)| name.eq_ignore_ascii_case(expected))
@@ -171,9 +201,13 @@ fn activations(kind: Recurrent, value: &Attribute) -> (bool, &'static str, &'sta
         Recurrent::Rnn => {
             (one_of(&[&["Tanh"], &["Relu"], &["Sigmoid"]]), "one of Tanh, Relu and Sigmoid", remedy)
         }
-        Recurrent::Gru => (one_of(&[&["Sigmoid", "Tanh"]]), "Sigmoid, Tanh", remedy),
+        Recurrent::Gru => {
+            let lists: [&[&str]; 2] = [&["Sigmoid", "Tanh"], &["HardSigmoid", "Tanh"]];
+            (one_of(&lists) && gates(node).is_some(), "Sigmoid or HardSigmoid, Tanh", remedy)
+        }
         Recurrent::Lstm | Recurrent::QuantisedLstm => {
-            (one_of(&[&["Sigmoid", "Tanh", "Tanh"]]), "Sigmoid, Tanh, Tanh", remedy)
+            let lists: [&[&str]; 2] = [&["Sigmoid", "Tanh", "Tanh"], &["HardSigmoid", "Tanh", "Tanh"]];
+            (one_of(&lists) && gates(node).is_some(), "Sigmoid or HardSigmoid, Tanh, Tanh", remedy)
         }
     }
 }

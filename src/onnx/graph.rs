@@ -55,6 +55,19 @@ pub(super) struct Node {
     pub(super) attributes: Vec<(String, Attribute)>,
 }
 
+/// A graph within a node. It also reads what the graph around it has written.
+#[derive(Clone, Debug)]
+pub(super) struct Nested {
+    /// What the node feeds, in order.
+    pub(super) inputs: Vec<Port>,
+    /// The names of what it gives, in order.
+    pub(super) outputs: Vec<String>,
+    /// In the file's order.
+    pub(super) nodes: Vec<Node>,
+    /// Initialisers by name.
+    pub(super) constants: BTreeMap<String, Arc<Tensor>>,
+}
+
 /// The value of an attribute.
 #[derive(Clone, Debug)]
 pub(super) enum Attribute {
@@ -65,8 +78,8 @@ pub(super) enum Attribute {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Texts(Vec<String>),
-    /// The nodes of nested graphs, such as a loop's body.
-    Graphs(Vec<Vec<Node>>),
+    /// Nested graphs, such as a loop's body.
+    Graphs(Vec<Nested>),
     /// The argument of this name of the function that the node is part of.
     Argument(String),
     /// Of a type that no operator here has.
@@ -88,13 +101,18 @@ impl Node {
         self.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
-    /// The nodes of nested graphs.
-    pub(super) fn nested(&self) -> impl Iterator<Item = &Node> {
+    /// Nested graphs.
+    pub(super) fn graphs(&self) -> impl Iterator<Item = &Nested> {
         let graphs = self.attributes.iter().filter_map(|(_, value)| match value {
             Attribute::Graphs(graphs) => Some(graphs),
             _ => None,
         });
-        graphs.flatten().flatten()
+        graphs.flatten()
+    }
+
+    /// The nodes of nested graphs.
+    pub(super) fn nested(&self) -> impl Iterator<Item = &Node> {
+        self.graphs().flat_map(|graph| &graph.nodes)
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a manifest says about a graph that the graph itself does not.
 
+use serde::{Deserialize, Serialize};
+
 use crate::lm::TokenId;
 
 /// The key `onnx.window` of a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WindowHint {
     /// So many, each time from the zero state.
     Len(usize),
@@ -11,8 +13,8 @@ pub enum WindowHint {
     Unlimited,
 }
 
-/// The key `onnx` of a manifest, and what else it says of a graph.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The key `onnx` of a manifest, and what else it says of a graph. It is JSON on the way to a child process that tries the graph.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hints {
     /// The input that takes token ids.
     pub tokens: Option<String>,

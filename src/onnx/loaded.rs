@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Hints, Understanding};
 use crate::error::Result;
-use crate::lm::{LoadOptions, Model};
+use crate::lm::Model;
+use crate::probe::Loading;
 
 /// A graph, whether or not it can be served.
 pub struct Examined {
@@ -27,7 +28,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// `Load` naming the node, input or output at fault, what was found and what was expected.
-pub fn load(path: &Path, hints: &Hints, options: impl Into<LoadOptions>) -> Result<Loaded> {
-    let Examined { model, understanding } = super::examine(path, hints, options.into())?;
+pub fn load(path: &Path, hints: &Hints, loading: impl Into<Loading>) -> Result<Loaded> {
+    let Examined { model, understanding } = super::examine(path, hints, &loading.into())?;
     Ok(Loaded { model: model?, understanding })
 }

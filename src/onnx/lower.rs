@@ -5,14 +5,17 @@ use super::fold::Why;
 use super::graph::Element;
 use super::recognise::{FoundLayer, FoundNetwork, LayerInput, Usage};
 use super::tensor::Tensor;
+use super::understanding::GraphLayer;
 use crate::lm::{Cell, Dtype};
-use crate::rnn::{Architecture, GruForm, LayerWeights, Values, Weights};
+use crate::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Values, Weights};
 
 /// What the engine is created from.
 pub(super) struct Lowered {
     pub(super) architecture: Architecture,
     pub(super) weights: Weights,
     pub(super) usage: Usage,
+    /// The nodes that its layers are, the first layer first.
+    pub(super) layers: Vec<GraphLayer>,
 }
 
 /// `network` in the engine's terms.
@@ -48,6 +51,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             embedding_size: first.input_size,
             hidden_sizes: network.layers.iter().map(|layer| layer.hidden_size).collect(),
             gru_form,
+            gate_activation: gate_activation(network, first)?,
         },
         weights: Weights {
             embedding: stored(embedding, embedding_stored(network)),
@@ -56,7 +60,12 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             output_bias: network.output_bias.clone().map(Values::from),
         },
         usage: network.usage,
+        layers: network.layers.iter().map(graph_layer).collect(),
     })
+}
+
+fn graph_layer(layer: &FoundLayer) -> GraphLayer {
+    GraphLayer { node: layer.node.clone(), op: layer.op.clone(), hidden_size: layer.hidden_size }
 }
 
 /// Where all reset gates act; the one cell of all layers is checked on the way.
@@ -79,6 +88,16 @@ fn gru_form(network: &FoundNetwork, first: &FoundLayer, hints: &Hints) -> Result
         return Err(format!("nodes `{}` and `{}` differ in `linear_before_reset`", first.node, other.node));
     }
     Ok(if is_gru { first.gru_form } else { GruForm::default() })
+}
+
+/// The function of all gates.
+fn gate_activation(network: &FoundNetwork, first: &FoundLayer) -> Result<GateActivation, Why> {
+    match network.layers.iter().find(|layer| layer.gate_activation != first.gate_activation) {
+        Some(other) => {
+            Err(format!("nodes `{}` and `{}` differ in the function of their gates", first.node, other.node))
+        }
+        None => Ok(first.gate_activation),
+    }
 }
 
 /// The table `[vocab, features]`; one-hot inputs are the rows of an identity.
@@ -123,11 +142,11 @@ fn layer_weights(layer: &FoundLayer, cell: Cell) -> LayerWeights {
     }
 }
 
-fn floats(tensor: &Tensor) -> &[f32] {
+pub(super) fn floats(tensor: &Tensor) -> &[f32] {
     tensor.as_floats().expect("the pass has checked that weights are floats: a bug")
 }
 
-fn same_bits(a: &[f32], b: &[f32]) -> bool {
+pub(super) fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
@@ -140,7 +159,7 @@ fn embedding_stored(network: &FoundNetwork) -> Element {
 }
 
 /// `values` as the file stores them, unless the graph computes others from them.
-fn stored(values: Vec<f32>, stored: Element) -> Values {
+pub(super) fn stored(values: Vec<f32>, stored: Element) -> Values {
     let dtype = match stored {
         Element::F16 => Dtype::F16,
         Element::Bf16 => Dtype::Bf16,

@@ -1,6 +1,6 @@
 //! What the names of outputs and dimensions tell.
 
-/// Words of an output that holds what comes next.
+/// Words of an output that holds what comes next, the likeliest first.
 const LOGITS: [&str; 16] = [
     "logits",
     "logit",
@@ -21,8 +21,18 @@ const LOGITS: [&str; 16] = [
 ];
 
 /// Whether an output of this name is likely to hold logits.
+#[cfg(feature = "tract")]
 pub(super) fn is_logits(name: &str) -> bool {
     words(name).iter().any(|word| LOGITS.contains(&word.as_str()))
+}
+
+/// How likely an output of this name holds the logits of a language model: the less, the likelier. `logits` comes before `y`, and
+/// before `aux_logits`.
+pub(super) fn logits_rank(name: &str) -> (usize, usize) {
+    let words = words(name);
+    let place = |word: &String| LOGITS.iter().position(|known| known == word);
+    let best = words.iter().filter_map(place).min();
+    (best.unwrap_or(LOGITS.len()), words.len())
 }
 
 /// Whether a dimension of this name counts sequences.
@@ -53,7 +63,7 @@ pub(super) fn words(name: &str) -> Vec<String> {
     words
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tract"))]
 mod tests {
     use super::*;
 
@@ -61,5 +71,8 @@ mod tests {
     fn dimensions_and_logits_by_name() {
         assert!(is_batch("batch_size") && is_batch("N") && !is_batch("seq") && !is_batch("T"));
         assert!(is_logits("log_softmax") && is_logits("y") && !is_logits("hn"));
+        let mut outputs = ["hn", "y", "aux_logits", "log_softmax", "logits"];
+        outputs.sort_by_key(|name| logits_rank(name));
+        assert_eq!(outputs, ["logits", "aux_logits", "log_softmax", "y", "hn"]);
     }
 }

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::Hints;
 use super::hints::WindowHint;
 use super::lower::Lowered;
 use super::recognise::Usage;
+use super::{Hints, Reads};
 use crate::error::{Error, Result};
 use crate::lm::{LoadOptions, Model, Window};
 use crate::rnn::{Rnn, WindowedRnn};
@@ -17,6 +17,8 @@ use crate::rnn::{Rnn, WindowedRnn};
 pub(super) struct Reading {
     /// The last ids, each time from the zero state; `None` where the state is carried from token to token.
     pub(super) window: Option<Window>,
+    /// The same, in a word.
+    pub(super) reads: Reads,
     /// What its owner should know.
     pub(super) warning: Option<String>,
 }
@@ -32,9 +34,15 @@ impl Reading {
             Some(WindowHint::Unlimited) if hints.pad.is_some() => Err(Error::load(
                 "`onnx.pad` is given, but `onnx.window` is \"none\"; only a window is padded",
             )),
-            Some(WindowHint::Unlimited) => Ok(Self { window: None, warning: None }),
+            Some(WindowHint::Unlimited) => Ok(Self::carried(usage, None)),
             None => Self::by_the_graph(usage, hints),
         }
+    }
+
+    /// The state goes from token to token.
+    fn carried(usage: Usage, warning: Option<String>) -> Self {
+        let reads = if usage.keeps_state { Reads::State } else { Reads::LostState };
+        Self { window: None, reads, warning }
     }
 
     fn windowed(usage: Usage, len: usize, hints: &Hints) -> Result<Self> {
@@ -44,7 +52,10 @@ impl Reading {
             )));
         }
         match hints.pad {
-            Some(pad) => Ok(Self { window: Some(Window { len, pad }), warning: None }),
+            Some(pad) => {
+                let window = Some(Window { len, pad });
+                Ok(Self { window, reads: Reads::Window(len), warning: None })
+            }
             None => Err(Error::load(format!(
                 "`onnx.window` is {len}, but `onnx.pad`, the entry that stands before the first token, is missing"
             ))),
@@ -65,7 +76,7 @@ impl Reading {
             )),
         };
         match hints.pad {
-            None => Ok(Self { window: None, warning }),
+            None => Ok(Self::carried(usage, warning)),
             Some(_) => Err(Error::load(
                 "`onnx.pad` is given without `onnx.window`, the number of ids that are read at every position",
             )),
@@ -85,13 +96,10 @@ impl Reading {
             Some(Window { pad, .. }) if pad as usize >= vocab_size => {
                 Err(Error::load(format!("`onnx.pad` is the id {pad}, expected one below {vocab_size}")))
             }
-            Some(Window { len, .. }) if len > Self::WINDOW_MAX => {
-                Err(Error::load(format!("`onnx.window` is {len}; the maximum is {}", Self::WINDOW_MAX)))
+            Some(Window { len, .. }) if len > Window::LEN_MAX => {
+                Err(Error::load(format!("`onnx.window` is {len}; the maximum is {}", Window::LEN_MAX)))
             }
             Some(window) => Ok(Arc::new(WindowedRnn::new(network, window))),
         }
     }
-
-    /// Bounds a window: its ids are a session's state.
-    const WINDOW_MAX: usize = 1 << 16;
 }

@@ -22,12 +22,33 @@ pub struct Understanding {
     pub not_lowered: Option<String>,
     /// What the manifest could say of tokens, state, logits and window, where the graph alone does not settle it.
     pub interface: Option<Hints>,
+    /// How it reads its tokens, as far as that is settled.
+    pub reads: Option<Reads>,
     /// Files beside it that hold weights, sorted by name.
     pub external_files: Vec<String>,
     /// The metadata that the exporter wrote, as pairs of key and value.
     pub metadata: Vec<(String, String)>,
     /// What its owner should know, such as a known fault of the exporter.
     pub warnings: Vec<String>,
+}
+
+/// How a graph reads its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// One after the other, with a state that the graph takes and gives back.
+    State,
+    /// The same, with a state that the graph does not show: the exporter has lost it.
+    LostState,
+    /// The last ones, so many at every position.
+    Window(usize),
+}
+
+impl Understanding {
+    /// What precedes the reason why a graph that is not lowered cannot run either.
+    pub(super) fn cannot_run(&self) -> String {
+        let why = self.not_lowered.as_deref().unwrap_or_default();
+        format!("the native engine does not run this graph ({why}), and it cannot run as it is")
+    }
 }
 
 /// An input or output and what it is taken for.

@@ -3,6 +3,7 @@
 mod hints;
 mod loaded;
 mod port;
+mod trial;
 mod understanding;
 
 use std::path::Path;
@@ -10,16 +11,17 @@ use std::path::Path;
 pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
-pub use understanding::{GraphLayer, GraphNetwork, PortUse, Understanding};
+pub use trial::try_file;
+pub use understanding::{GraphLayer, GraphNetwork, PortUse, Reads, Understanding};
 
 use crate::error::{Error, Result};
-use crate::lm::LoadOptions;
+use crate::probe::Loading;
 
 /// Refuses the ONNX file `path`.
 ///
 /// # Errors
 /// `Load`, always.
-pub fn examine(_path: &Path, _hints: &Hints, _options: LoadOptions) -> Result<Examined> {
+pub fn examine(_path: &Path, _hints: &Hints, _loading: &Loading) -> Result<Examined> {
     Err(Error::load(
         "this program was built without support for ONNX files; build it with the cargo feature `onnx`, which is on by default",
     ))

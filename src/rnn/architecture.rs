@@ -18,12 +18,64 @@ pub struct Architecture {
     pub hidden_sizes: Vec<usize>,
     /// Where the reset gate of a GRU acts; nothing to any other cell.
     pub gru_form: GruForm,
+    /// The function of the gates of a GRU or an LSTM; nothing to any other cell.
+    pub gate_activation: GateActivation,
 }
 
 impl Architecture {
+    /// The function of the gates; `None` for a cell without gates.
+    pub fn gate_activation(&self) -> Option<GateActivation> {
+        matches!(self.cell, Cell::Gru | Cell::Lstm).then_some(self.gate_activation)
+    }
+
+    /// The name of [`gate_activation`](Self::gate_activation).
+    pub fn gate_activation_name(&self) -> Option<&'static str> {
+        self.gate_activation().map(GateActivation::name)
+    }
+
     /// The attribute `linear_before_reset` of a GRU; `None` for any other cell.
     pub fn gru_linear_before_reset(&self) -> Option<bool> {
         (self.cell == Cell::Gru).then_some(self.gru_form == GruForm::ResetAfter)
+    }
+}
+
+/// The function of the gates of a GRU or an LSTM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GateActivation {
+    /// `1 / (1 + exp(-x))`.
+    #[default]
+    Sigmoid,
+    /// `min(max(0.2 x + 0.5, 0), 1)`: Keras before version 3, ONNX operator HardSigmoid.
+    HardSigmoid,
+    /// `min(max(x / 6 + 0.5, 0), 1)`: what Keras 3 calls by the same name.
+    HardSigmoidSixth,
+}
+
+impl GateActivation {
+    /// All of them.
+    pub const ALL: [GateActivation; 3] =
+        [GateActivation::Sigmoid, GateActivation::HardSigmoid, GateActivation::HardSigmoidSixth];
+
+    /// The hard sigmoid of this slope.
+    pub fn of_slope(slope: f32) -> Option<Self> {
+        /// A slope is written as a float, or as the quotient of two.
+        const ERROR_MAX: f32 = 1e-7;
+
+        let is = |expected: f32| (slope - expected).abs() < ERROR_MAX;
+        match (is(0.2), is(1.0 / 6.0)) {
+            (true, _) => Some(GateActivation::HardSigmoid),
+            (_, true) => Some(GateActivation::HardSigmoidSixth),
+            _ => None,
+        }
+    }
+
+    /// The name in manifests and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            GateActivation::Sigmoid => "sigmoid",
+            GateActivation::HardSigmoid => "hard_sigmoid",
+            GateActivation::HardSigmoidSixth => "hard_sigmoid_sixth",
+        }
     }
 }
 
@@ -67,22 +119,13 @@ impl Weights {
     /// The type of the matrices that are multiplied; `F32` where they differ. Neither biases count nor an embedding that is
     /// only looked up.
     pub fn dtype(&self) -> Dtype {
-        let mut types = self.multiplied().map(Values::dtype);
-        let first = types.next().unwrap_or(Dtype::F32);
-        if types.all(|dtype| dtype == first) { first } else { Dtype::F32 }
+        self.matrices().dtype()
     }
 
     /// The type whose precision the numbers have after a conversion to `to`: see
     /// [`ModelInfo::effective_dtype`](crate::lm::ModelInfo::effective_dtype).
     pub(super) fn effective_dtype(&self, to: WeightsType) -> Dtype {
-        let has = |dtype: Dtype| move |matrix: &Values| matrix.dtype() == dtype;
-        match to {
-            WeightsType::AsStored if self.multiplied().any(has(Dtype::Int8)) => Dtype::Int8,
-            WeightsType::AsStored | WeightsType::F32 => Dtype::F32,
-            WeightsType::Bf16 if self.matrices().all(has(Dtype::Bf16)) => Dtype::F32,
-            WeightsType::Bf16 => Dtype::Bf16,
-            WeightsType::Int8 => Dtype::Int8,
-        }
+        self.matrices().effective_dtype(to)
     }
 
     /// The same weights with all matrices in the type `to`; an embedding that is only looked up does not become int8.
@@ -106,16 +149,47 @@ impl Weights {
     pub(super) fn parameter_count(&self) -> u64 {
         let biases = self.layers.iter().flat_map(|layer| [&layer.b_ih, &layer.b_hh]);
         let biases = biases.chain([&self.output_bias]).flatten();
-        self.matrices().chain(biases).map(|values| values.len() as u64).sum()
+        self.matrices().all().chain(biases).map(|values| values.len() as u64).sum()
     }
 
-    fn matrices(&self) -> impl Iterator<Item = &Values> {
-        let looked_up = self.output.as_ref().map(|_| &self.embedding);
-        self.multiplied().chain(looked_up)
-    }
-
-    fn multiplied(&self) -> impl Iterator<Item = &Values> {
+    fn matrices(&self) -> Matrices<'_> {
         let layers = self.layers.iter().flat_map(|layer| [&layer.w_ih, &layer.w_hh]);
-        layers.chain([self.output.as_ref().unwrap_or(&self.embedding)])
+        let output = self.output.as_ref().unwrap_or(&self.embedding);
+        let looked_up = self.output.as_ref().map(|_| &self.embedding);
+        Matrices { multiplied: layers.chain([output]).collect(), looked_up }
+    }
+}
+
+/// The matrices of a network.
+pub(super) struct Matrices<'a> {
+    /// Those that vectors are multiplied with.
+    pub(super) multiplied: Vec<&'a Values>,
+    /// An embedding that is only looked up.
+    pub(super) looked_up: Option<&'a Values>,
+}
+
+impl<'a> Matrices<'a> {
+    /// The type of those that are multiplied; `F32` where they differ.
+    pub(super) fn dtype(&self) -> Dtype {
+        let mut types = self.multiplied.iter().map(|matrix| matrix.dtype());
+        let first = types.next().unwrap_or(Dtype::F32);
+        if types.all(|dtype| dtype == first) { first } else { Dtype::F32 }
+    }
+
+    /// The type whose precision the numbers have after a conversion to `to`.
+    pub(super) fn effective_dtype(&self, to: WeightsType) -> Dtype {
+        let has = |dtype: Dtype| move |matrix: &Values| matrix.dtype() == dtype;
+        match to {
+            WeightsType::AsStored if self.multiplied.iter().copied().any(has(Dtype::Int8)) => Dtype::Int8,
+            WeightsType::AsStored | WeightsType::F32 => Dtype::F32,
+            WeightsType::Bf16 if self.all().all(has(Dtype::Bf16)) => Dtype::F32,
+            WeightsType::Bf16 => Dtype::Bf16,
+            WeightsType::Int8 => Dtype::Int8,
+        }
+    }
+
+    /// All of them; a tied embedding once.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a Values> {
+        self.multiplied.iter().copied().chain(self.looked_up)
     }
 }

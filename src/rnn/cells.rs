@@ -2,14 +2,18 @@
 //!
 //! Gates are in PyTorch's order. Every activation keeps NaN, so that a row with a wrong number cannot look right again.
 
+use super::architecture::GateActivation;
 use crate::kernels::{Isa, Rows, RowsMut, Task};
 use crate::lm::math::{sigmoid, tanh};
 
-/// The activation of the plain RNN.
-#[derive(Clone, Copy)]
-pub(super) enum Activation {
+/// The activation of the plain RNN and of hidden layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `tanh(x)`.
     Tanh,
+    /// `max(0, x)`.
     Relu,
+    /// `1 / (1 + exp(-x))`.
     Sigmoid,
 }
 
@@ -55,8 +59,28 @@ fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// `c = sigmoid(f) * c + sigmoid(i) * tanh(g)`, `h = sigmoid(o) * tanh(c)`.
+/// `min(max(slope * x + 0.5, 0), 1)`. NaN stays NaN.
+#[inline(always)]
+fn hard_sigmoid(x: f32, slope: f32) -> f32 {
+    let y = slope * x + 0.5;
+    let y = if y < 0.0 { 0.0 } else { y };
+    if y > 1.0 { 1.0 } else { y }
+}
+
+/// Calls `$step.apply` with the function of the step's gates, so that each is compiled into a loop of its own.
+macro_rules! apply_gate {
+    ($step:expr) => {
+        match $step.gate {
+            GateActivation::Sigmoid => $step.apply(sigmoid),
+            GateActivation::HardSigmoid => $step.apply(|x| hard_sigmoid(x, 0.2)),
+            GateActivation::HardSigmoidSixth => $step.apply(|x| hard_sigmoid(x, 1.0 / 6.0)),
+        }
+    };
+}
+
+/// `c = gate(f) * c + gate(i) * tanh(g)`, `h = gate(o) * tanh(c)`.
 pub(super) struct LstmStep<'a> {
+    pub(super) gate: GateActivation,
     /// i, f, g, o: `[rows, 4 * hidden]`.
     pub(super) gates: Rows<'a>,
     /// `[rows, hidden]`, advanced.
@@ -70,7 +94,14 @@ impl Task for LstmStep<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, _isa: I) {
+    fn run<I: Isa>(self, _isa: I) {
+        apply_gate!(self);
+    }
+}
+
+impl LstmStep<'_> {
+    #[inline(always)]
+    fn apply(mut self, gate: impl Fn(f32) -> f32) {
         let n = self.hidden;
         for row in 0..self.h.count {
             let gates = self.gates.row(row, 4 * n);
@@ -81,15 +112,16 @@ impl Task for LstmStep<'_> {
             let c = self.c.row(row, n);
             let h = self.h.row(row, n);
             for j in 0..n {
-                c[j] = sigmoid(f[j]) * c[j] + sigmoid(i[j]) * tanh(g[j]);
-                h[j] = sigmoid(o[j]) * tanh(c[j]);
+                c[j] = gate(f[j]) * c[j] + gate(i[j]) * tanh(g[j]);
+                h[j] = gate(o[j]) * tanh(c[j]);
             }
         }
     }
 }
 
-/// A GRU whose reset gate acts after the product: `n = tanh(n + sigmoid(r) * recurrent)`, then [`blend`].
+/// A GRU whose reset gate acts after the product: `n = tanh(n + gate(r) * recurrent)`, then [`blend`].
 pub(super) struct GruResetAfterStep<'a> {
+    pub(super) gate: GateActivation,
     /// r, z: `[rows, 2 * hidden]`.
     pub(super) r_z: Rows<'a>,
     /// `W_in x + b_in`, `[rows, hidden]`.
@@ -107,7 +139,14 @@ impl Task for GruResetAfterStep<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, _isa: I) {
+    fn run<I: Isa>(self, _isa: I) {
+        apply_gate!(self);
+    }
+}
+
+impl GruResetAfterStep<'_> {
+    #[inline(always)]
+    fn apply(mut self, gate: impl Fn(f32) -> f32) {
         let size = self.hidden;
         for row in 0..self.h.count {
             let (r, z) = self.r_z.row(row, 2 * size).split_at(size);
@@ -116,14 +155,15 @@ impl Task for GruResetAfterStep<'_> {
             let h_before = self.h_before.row(row, size);
             let h = self.h.row(row, size);
             for j in 0..size {
-                h[j] = blend(sigmoid(z[j]), tanh(n[j] + sigmoid(r[j]) * recurrent[j]), h_before[j]);
+                h[j] = blend(gate(z[j]), tanh(n[j] + gate(r[j]) * recurrent[j]), h_before[j]);
             }
         }
     }
 }
 
-/// A reset gate that acts before the product: `reset_h = sigmoid(r) * h`.
+/// A reset gate that acts before the product: `reset_h = gate(r) * h`.
 pub(super) struct GruReset<'a> {
+    pub(super) gate: GateActivation,
     /// `[rows, hidden]`.
     pub(super) r: Rows<'a>,
     /// `[rows, hidden]`.
@@ -137,13 +177,20 @@ impl Task for GruReset<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, _isa: I) {
+    fn run<I: Isa>(self, _isa: I) {
+        apply_gate!(self);
+    }
+}
+
+impl GruReset<'_> {
+    #[inline(always)]
+    fn apply(mut self, gate: impl Fn(f32) -> f32) {
         for row in 0..self.reset_h.count {
             let r = self.r.row(row, self.hidden);
             let h_before = self.h_before.row(row, self.hidden);
             let reset_h = self.reset_h.row(row, self.hidden);
             for j in 0..self.hidden {
-                reset_h[j] = sigmoid(r[j]) * h_before[j];
+                reset_h[j] = gate(r[j]) * h_before[j];
             }
         }
     }
@@ -151,6 +198,7 @@ impl Task for GruReset<'_> {
 
 /// The GRU after [`GruReset`] and its product: `n = tanh(n)`, then [`blend`].
 pub(super) struct GruResetBeforeStep<'a> {
+    pub(super) gate: GateActivation,
     /// `[rows, hidden]`.
     pub(super) z: Rows<'a>,
     /// `W_in x + b_in + W_hn reset_h + b_hn`, `[rows, hidden]`.
@@ -166,14 +214,21 @@ impl Task for GruResetBeforeStep<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, _isa: I) {
+    fn run<I: Isa>(self, _isa: I) {
+        apply_gate!(self);
+    }
+}
+
+impl GruResetBeforeStep<'_> {
+    #[inline(always)]
+    fn apply(mut self, gate: impl Fn(f32) -> f32) {
         for row in 0..self.h.count {
             let z = self.z.row(row, self.hidden);
             let n = self.n.row(row, self.hidden);
             let h_before = self.h_before.row(row, self.hidden);
             let h = self.h.row(row, self.hidden);
             for j in 0..self.hidden {
-                h[j] = blend(sigmoid(z[j]), tanh(n[j]), h_before[j]);
+                h[j] = blend(gate(z[j]), tanh(n[j]), h_before[j]);
             }
         }
     }

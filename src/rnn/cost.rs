@@ -8,7 +8,13 @@ use crate::lm::Cost;
 ///
 /// `benches/step.rs` measures it: a step of one row takes as long as the share of about five rows in a large batch, for networks of 4 MB and
 /// of 50 MB of weights. Machines differ by a factor of two in either direction, which only affects how long turns are.
-const PASS_ROWS: u64 = 4;
+pub(super) const PASS_ROWS: u64 = 4;
+
+/// The cost of looking at a logit, in multiply-adds: it is summed up, compared and drawn from.
+///
+/// `benches/distribution.rs` measures it: a draw from 10,000 logits takes about half as long as the output layer of 512 units that gives
+/// them, and the logprob of a token a sixth.
+const LOOK: u64 = 256;
 
 /// The multiply-adds of a run. The input product of a layer is computed once for all tokens, its recurrent product once in each time
 /// step, and the output layer once for all positions.
@@ -24,7 +30,7 @@ pub(super) fn cost(network: &Rnn) -> Cost {
         run: PASS_ROWS * (input + output),
         step: PASS_ROWS * recurrent,
         token: input + recurrent,
-        position: output,
+        position: output + LOOK * network.output.columns() as u64,
     }
 }
 
@@ -33,7 +39,7 @@ mod tests {
     use super::*;
     use crate::kernels::Kernel;
     use crate::lm::{Cell, Extent, Model};
-    use crate::rnn::{Architecture, GruForm, LayerWeights, Weights};
+    use crate::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Weights};
 
     /// Sizes that need no padding to whole panels.
     fn network() -> Rnn {
@@ -43,6 +49,7 @@ mod tests {
             embedding_size: 32,
             hidden_sizes: vec![64, 16],
             gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
         };
         let layer = |input: usize, hidden: usize| LayerWeights {
             w_ih: vec![0.0; 4 * hidden * input].into(),
@@ -65,13 +72,14 @@ mod tests {
         let input = 256 * 32 + 64 * 64;
         let recurrent = 256 * 64 + 64 * 16;
         let output = 640 * 16;
-        assert_eq!((cost.token, cost.position), (input + recurrent, output));
+        let looks = 640 * LOOK;
+        assert_eq!((cost.token, cost.position), (input + recurrent, output + looks));
         assert_eq!((cost.run, cost.step), (PASS_ROWS * (input + output), PASS_ROWS * recurrent));
         // A step of one row is a pass and a row's share.
-        assert_eq!(cost.bare_step(1), (PASS_ROWS + 1) * (input + recurrent + output));
+        assert_eq!(cost.bare_step(1), (PASS_ROWS + 1) * (input + recurrent + output) + looks);
         // A prompt reads the recurrent weights anew for every token, the others once.
         let prompt = Extent { steps: 64, tokens: 64, positions: 1 };
         let passes = PASS_ROWS * (input + 64 * recurrent + output);
-        assert_eq!(cost.of(prompt), passes + 64 * (input + recurrent) + output);
+        assert_eq!(cost.of(prompt), passes + 64 * (input + recurrent) + output + looks);
     }
 }

@@ -1,6 +1,6 @@
 //! One recurrent layer over a chunk: one product for the inputs of all its tokens, then step after step.
 
-use super::architecture::{GruForm, LayerWeights};
+use super::architecture::{GateActivation, GruForm, LayerWeights};
 use super::chunk::{Chunk, LastVector};
 use super::recurrence::{Recurrence, RecurrenceSpec, Step};
 use super::values::Values;
@@ -25,6 +25,7 @@ pub(super) struct LayerSpec {
     pub(super) kernel: Kernel,
     pub(super) cell: Cell,
     pub(super) gru_form: GruForm,
+    pub(super) gate: GateActivation,
     pub(super) input: usize,
     pub(super) hidden: usize,
     pub(super) state_offset: usize,
@@ -60,7 +61,7 @@ pub(super) struct Memory<'a> {
 impl Layer {
     /// Packs checked weights.
     pub(super) fn new(spec: &LayerSpec, weights: LayerWeights) -> Self {
-        let &LayerSpec { kernel, cell, gru_form, input, hidden, state_offset } = spec;
+        let &LayerSpec { kernel, cell, gru_form, gate, input, hidden, state_offset } = spec;
         let columns = cell.gates() * hidden;
         let LayerWeights { w_ih, w_hh, b_ih, b_hh } = weights;
         let or_zeros = |bias: Option<Values>| bias.map_or_else(|| vec![0.0; columns], Values::widened);
@@ -74,7 +75,7 @@ impl Layer {
         bias[..joined].iter_mut().zip(&b_hh).for_each(|(bias, b_hh)| *bias += b_hh);
 
         let recurrence =
-            Recurrence::new(&RecurrenceSpec { cell, gru_form, hidden, w_hh: &w_hh, b_hh: &b_hh });
+            Recurrence::new(&RecurrenceSpec { cell, gru_form, gate, hidden, w_hh: &w_hh, b_hh: &b_hh });
         let w_ih = w_ih.pack(input, &[0..cut, cut..columns]);
         let bias = pad_columns(&[&bias[..cut], &bias[cut..]]);
         Self { kernel, input, hidden, state_offset, w_ih, bias, recurrence }

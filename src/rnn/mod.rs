@@ -1,4 +1,4 @@
-//! The native engine: packed layers, the recurrent cells, and the run over ragged rows.
+//! The native engine: packed layers, the recurrent cells, and the run over ragged rows; and feed-forward networks on windows.
 //!
 //! It knows numbers only: no text, no files, no threads. A reader of model folders or ONNX graphs fills in an
 //! [`Architecture`] and its [`Weights`]; [`Rnn`] packs them once and is a [`Model`](crate::lm::Model) from then on.
@@ -8,6 +8,7 @@ mod cells;
 mod chunk;
 mod cost;
 mod embedding;
+mod feed_forward;
 mod folded;
 mod layer;
 mod network;
@@ -18,7 +19,9 @@ mod validate;
 mod values;
 mod windowed;
 
-pub use architecture::{Architecture, GruForm, LayerWeights, Weights};
+pub use architecture::{Architecture, GateActivation, GruForm, LayerWeights, Weights};
+pub use cells::Activation;
+pub use feed_forward::{DenseWeights, FeedForward, FeedForwardArchitecture, FeedForwardWeights, WindowInput};
 pub use network::Rnn;
 pub use values::Values;
 pub use windowed::WindowedRnn;

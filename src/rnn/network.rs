@@ -40,7 +40,14 @@ impl Rnn {
         let LoadOptions { kernel, weights: weights_type, fold_bytes_max } = options.into();
         let weights_type = weights_type.unwrap_or(WeightsType::AsStored);
         validate(architecture, &weights)?;
-        let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, gru_form } = architecture;
+        let &Architecture {
+            cell,
+            vocab_size,
+            embedding_size,
+            ref hidden_sizes,
+            gru_form,
+            gate_activation: gate,
+        } = architecture;
         let parameter_count = weights.parameter_count();
         let effective_dtype = weights.effective_dtype(weights_type);
         let weights = weights.converted(architecture, weights_type);
@@ -54,7 +61,7 @@ impl Rnn {
         let mut state_len = 0;
         for (&hidden, weights) in hidden_sizes.iter().zip(weights.layers) {
             layers.push(Layer::new(
-                &LayerSpec { kernel, cell, gru_form, input, hidden, state_offset: state_len },
+                &LayerSpec { kernel, cell, gru_form, gate, input, hidden, state_offset: state_len },
                 weights,
             ));
             input = hidden;

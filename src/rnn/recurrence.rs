@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::slice;
 
-use super::architecture::GruForm;
+use super::architecture::{GateActivation, GruForm};
 use super::cells::{Activation, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep};
 use super::values::Values;
 use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
@@ -16,10 +16,12 @@ pub(super) enum Recurrence {
         w_hh: Packed,
     },
     Lstm {
+        gate: GateActivation,
         w_hh: Packed,
     },
     /// The candidate is apart from r and z, since its product starts from another sum.
     Gru {
+        gate: GateActivation,
         w_r_z: Packed,
         w_n: Packed,
         reset: Reset,
@@ -38,6 +40,7 @@ pub(super) enum Reset {
 pub(super) struct RecurrenceSpec<'a> {
     pub(super) cell: Cell,
     pub(super) gru_form: GruForm,
+    pub(super) gate: GateActivation,
     pub(super) hidden: usize,
     /// `[gates * hidden, hidden]`.
     pub(super) w_hh: &'a Values,
@@ -66,6 +69,7 @@ impl Recurrence {
     /// Packs checked weights.
     pub(super) fn new(from: &RecurrenceSpec<'_>) -> Self {
         let hidden = from.hidden;
+        let gate = from.gate;
         let pack = |gates: Range<usize>| {
             let columns = gates.start * hidden..gates.end * hidden;
             from.w_hh.pack(hidden, slice::from_ref(&columns))
@@ -74,13 +78,13 @@ impl Recurrence {
             Cell::RnnTanh => Recurrence::Rnn { activation: Activation::Tanh, w_hh: pack(0..1) },
             Cell::RnnRelu => Recurrence::Rnn { activation: Activation::Relu, w_hh: pack(0..1) },
             Cell::RnnSigmoid => Recurrence::Rnn { activation: Activation::Sigmoid, w_hh: pack(0..1) },
-            Cell::Lstm => Recurrence::Lstm { w_hh: pack(0..4) },
+            Cell::Lstm => Recurrence::Lstm { gate, w_hh: pack(0..4) },
             Cell::Gru => {
                 let reset = match from.gru_form {
                     GruForm::ResetAfter => Reset::After { b_hn: pad_columns(&[&from.b_hh[2 * hidden..]]) },
                     GruForm::ResetBefore => Reset::Before,
                 };
-                Recurrence::Gru { w_r_z: pack(0..2), w_n: pack(2..3), reset }
+                Recurrence::Gru { gate, w_r_z: pack(0..2), w_n: pack(2..3), reset }
             }
         }
     }
@@ -96,7 +100,7 @@ impl Recurrence {
     /// Values of [`Step::room`] that a product of one row takes.
     pub(super) fn room(&self) -> usize {
         match self {
-            Recurrence::Rnn { w_hh, .. } | Recurrence::Lstm { w_hh } => w_hh.room(),
+            Recurrence::Rnn { w_hh, .. } | Recurrence::Lstm { w_hh, .. } => w_hh.room(),
             Recurrence::Gru { w_r_z, w_n, .. } => w_r_z.room().max(w_n.room()),
         }
     }
@@ -109,15 +113,24 @@ impl Recurrence {
                 Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow(), room }.run(kernel);
                 kernel.run(RnnStep { activation: *activation, gates: gates.as_rows(), h, hidden });
             }
-            Recurrence::Lstm { w_hh } => {
+            Recurrence::Lstm { gate, w_hh } => {
                 Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow(), room }.run(kernel);
                 let c = state.skip_columns(hidden);
-                kernel.run(LstmStep { gates: gates.as_rows(), c, h, hidden });
+                kernel.run(LstmStep { gate: *gate, gates: gates.as_rows(), c, h, hidden });
             }
-            Recurrence::Gru { w_r_z, w_n, reset } => {
+            Recurrence::Gru { gate, w_r_z, w_n, reset } => {
                 Product { a: h_before, w: w_r_z, start: Start::Resume, c: gates.reborrow(), room }
                     .run(kernel);
-                let gru = GruGates { gates, aux, h_before, h, room, hidden, n_column: w_r_z.columns() };
+                let gru = GruGates {
+                    gate: *gate,
+                    gates,
+                    aux,
+                    h_before,
+                    h,
+                    room,
+                    hidden,
+                    n_column: w_r_z.columns(),
+                };
                 match reset {
                     Reset::After { b_hn } => gru.reset_after(kernel, w_n, b_hn),
                     Reset::Before => gru.reset_before(kernel, w_n),
@@ -129,6 +142,7 @@ impl Recurrence {
 
 /// A GRU's step, once the sums of r and z are complete.
 struct GruGates<'a> {
+    gate: GateActivation,
     gates: RowsMut<'a>,
     aux: RowsMut<'a>,
     h_before: Rows<'a>,
@@ -146,6 +160,7 @@ impl GruGates<'_> {
         Product { a: self.h_before, w: w_n, start, c, room: self.room }.run(kernel);
         let r_z = self.gates.as_rows();
         kernel.run(GruResetAfterStep {
+            gate: self.gate,
             r_z,
             n: r_z.skip_columns(self.n_column),
             recurrent: self.aux.as_rows(),
@@ -158,12 +173,20 @@ impl GruGates<'_> {
     fn reset_before(mut self, kernel: Kernel, w_n: &Packed) {
         let h_before = self.h_before;
         let hidden = self.hidden;
-        kernel.run(GruReset { r: self.gates.as_rows(), h_before, reset_h: self.aux.reborrow(), hidden });
+        let gate = self.gate;
+        kernel.run(GruReset {
+            gate,
+            r: self.gates.as_rows(),
+            h_before,
+            reset_h: self.aux.reborrow(),
+            hidden,
+        });
         let n = self.gates.reborrow().skip_columns(self.n_column);
         let start = Start::Resume;
         Product { a: self.aux.as_rows(), w: w_n, start, c: n, room: self.room }.run(kernel);
         let gates = self.gates.as_rows();
         kernel.run(GruResetBeforeStep {
+            gate,
             z: gates.skip_columns(hidden),
             n: gates.skip_columns(self.n_column),
             h_before,

@@ -1,6 +1,7 @@
 //! The checks between the numbers of a file and the engine, which trusts what it is given.
 
 use super::architecture::{Architecture, LayerWeights, Weights};
+use super::feed_forward::{FeedForwardArchitecture, FeedForwardWeights};
 use super::values::Values;
 use crate::error::{Error, Result};
 use crate::kernels::DEPTH_MAX;
@@ -33,17 +34,47 @@ pub(super) fn validate(architecture: &Architecture, weights: &Weights) -> Result
     Tensor { name: "decoder.bias", shape: [vocab_size, 1] }.check_optional(weights.output_bias.as_ref())
 }
 
+/// The same for a feed-forward network.
+pub(super) fn validate_feed_forward(
+    architecture: &FeedForwardArchitecture,
+    weights: &FeedForwardWeights,
+) -> Result<()> {
+    let &FeedForwardArchitecture { vocab_size, embedding_size, window, ref hidden_sizes, .. } = architecture;
+    let named = [("vocab_size", &vocab_size), ("embedding_size", &embedding_size), ("window", &window.len)];
+    check_sizes(named.into_iter().chain(hidden_sizes.iter().map(|size| ("hidden_sizes", size))))?;
+    if weights.hidden.len() != hidden_sizes.len() {
+        let found = weights.hidden.len();
+        let expected = hidden_sizes.len();
+        return Err(Error::load(format!("found weights of {found} hidden layers, expected {expected}")));
+    }
+    Tensor { name: "encoder.weight", shape: [vocab_size, embedding_size] }.check(&weights.embedding)?;
+    let mut input = architecture.input_size();
+    for (k, (layer, &size)) in weights.hidden.iter().zip(hidden_sizes).enumerate() {
+        Tensor { name: &format!("hidden.{k}.weight"), shape: [size, input] }.check(&layer.weights)?;
+        let bias = layer.bias.as_ref();
+        Tensor { name: &format!("hidden.{k}.bias"), shape: [size, 1] }.check_optional(bias)?;
+        input = size;
+    }
+    let decoder = weights.output.as_ref().unwrap_or(&weights.embedding);
+    Tensor { name: "decoder.weight", shape: [vocab_size, input] }.check(decoder)?;
+    Tensor { name: "decoder.bias", shape: [vocab_size, 1] }.check_optional(weights.output_bias.as_ref())
+}
+
 /// Checks that no size is zero, nor so large that the product of any two overflows.
 fn validate_sizes(architecture: &Architecture) -> Result<()> {
-    const SIZE_MAX: usize = 1 << 28;
-
     let Architecture { vocab_size, embedding_size, hidden_sizes, .. } = architecture;
     if hidden_sizes.is_empty() {
         return Err(Error::load("`hidden_sizes`: found no layer, expected at least one"));
     }
     let named = [("vocab_size", vocab_size), ("embedding_size", embedding_size)];
     let hidden = hidden_sizes.iter().map(|size| ("hidden_sizes", size));
-    match named.into_iter().chain(hidden).find(|&(_, size)| !(1..=SIZE_MAX).contains(size)) {
+    check_sizes(named.into_iter().chain(hidden))
+}
+
+fn check_sizes<'a>(mut sizes: impl Iterator<Item = (&'a str, &'a usize)>) -> Result<()> {
+    const SIZE_MAX: usize = 1 << 28;
+
+    match sizes.find(|&(_, size)| !(1..=SIZE_MAX).contains(size)) {
         Some((name, size)) => Err(Error::load(format!("`{name}`: found {size}, expected 1 to {SIZE_MAX}"))),
         None => Ok(()),
     }
@@ -52,7 +83,12 @@ fn validate_sizes(architecture: &Architecture) -> Result<()> {
 /// Checks that no product is so deep that its integer sums overflow.
 pub(super) fn validate_depths(architecture: &Architecture) -> Result<()> {
     let Architecture { embedding_size, hidden_sizes, .. } = architecture;
-    match [embedding_size].into_iter().chain(hidden_sizes).find(|&&size| size > DEPTH_MAX) {
+    check_depths([embedding_size].into_iter().chain(hidden_sizes))
+}
+
+/// Checks that no vector has more values than integer sums allow.
+pub(super) fn check_depths<'a>(mut sizes: impl Iterator<Item = &'a usize>) -> Result<()> {
+    match sizes.find(|&&size| size > DEPTH_MAX) {
         Some(size) => Err(Error::load(format!(
             "found a vector of {size} values, expected at most {DEPTH_MAX} with int8 weights"
         ))),

@@ -12,12 +12,53 @@ pub struct WindowedRnn {
 }
 
 /// Windows that run together: enough to read the weights for many at once, few enough for their memory to be small.
-const WINDOWS_MAX: usize = 256;
+pub(super) const WINDOWS_MAX: usize = 256;
 
 /// A position whose logits are asked for.
-struct Asked {
-    row: usize,
-    position: usize,
+pub(super) struct Asked {
+    pub(super) row: usize,
+    pub(super) position: usize,
+}
+
+/// What the rows of a run read, where every position reads the last ids.
+pub(super) struct WindowReads {
+    window: Window,
+    /// Each row's state and tokens; none of a row that failed.
+    ids: Vec<Vec<TokenId>>,
+    /// The positions whose logits are asked for, row after row.
+    pub(super) asked: Vec<Asked>,
+}
+
+impl WindowReads {
+    /// Takes the rows whose ids are all in the vocabulary, and fails the others.
+    pub(super) fn new(window: Window, vocab_size: usize, rows: &mut [Row<'_>]) -> Self {
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut asked = Vec::new();
+        for (index, row) in rows.iter_mut().enumerate() {
+            let extended = Window::extended(row.state, row.tokens, vocab_size);
+            row.outcome = extended.as_ref().map(|_| ()).map_err(RowError::clone);
+            if extended.is_ok() {
+                let positions = row.logits.positions(row.tokens.len());
+                asked.extend(positions.map(|position| Asked { row: index, position }));
+            }
+            ids.push(extended.unwrap_or_default());
+        }
+        Self { window, ids, asked }
+    }
+
+    /// The ids that a position reads.
+    pub(super) fn window(&self, asked: &Asked) -> &[TokenId] {
+        &self.ids[asked.row][asked.position..][..self.window.len]
+    }
+
+    /// Moves the window of every row that did not fail.
+    pub(super) fn finish(&self, rows: &mut [Row<'_>]) {
+        for (row, ids) in rows.iter_mut().zip(&self.ids) {
+            if row.outcome.is_ok() {
+                *row.state = Window::state(&ids[row.tokens.len()..]);
+            }
+        }
+    }
 }
 
 impl WindowedRnn {
@@ -27,13 +68,12 @@ impl WindowedRnn {
         Self { network, info, window }
     }
 
-    /// Runs the windows of `asked` as one batch, and hands out their logits. `ids` are the rows' states and tokens.
-    fn run_windows(&self, asked: &[Asked], ids: &[Vec<TokenId>], io: &mut Io<'_, '_, '_>) {
+    /// Runs the windows of `asked` as one batch, and hands out their logits.
+    fn run_windows(&self, asked: &[Asked], reads: &WindowReads, io: &mut Io<'_, '_, '_>) {
         let mut states = vec![self.network.zero_state(); asked.len()];
-        let window = |asked: &Asked| &ids[asked.row][asked.position..][..self.window.len];
         let each = states.iter_mut().zip(asked);
         let mut windows: Vec<Row<'_>> =
-            each.map(|(state, asked)| Row::new(state, window(asked), Logits::Last)).collect();
+            each.map(|(state, asked)| Row::new(state, reads.window(asked), Logits::Last)).collect();
         let Io { rows, scratch, sink } = io;
         self.network.run(&mut windows, scratch, &mut |index, _, logits| {
             let &Asked { row, position } = &asked[index];
@@ -50,10 +90,10 @@ impl WindowedRnn {
 }
 
 /// What a run works on.
-struct Io<'a, 'row, 'sink> {
-    rows: &'a mut [Row<'row>],
-    scratch: &'a mut Scratch,
-    sink: &'a mut Sink<'sink>,
+pub(super) struct Io<'a, 'row, 'sink> {
+    pub(super) rows: &'a mut [Row<'row>],
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) sink: &'a mut Sink<'sink>,
 }
 
 impl Model for WindowedRnn {
@@ -80,25 +120,11 @@ impl Model for WindowedRnn {
     /// Reading tokens only moves the window. Each position whose logits are asked for is a row of its own in a batch of the network,
     /// so its numbers do not depend on what else is asked.
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {
-        let mut ids: Vec<Vec<TokenId>> = Vec::with_capacity(rows.len());
-        let mut asked = Vec::new();
-        for (index, row) in rows.iter_mut().enumerate() {
-            let extended = Window::extended(row.state, row.tokens, self.info.vocab_size);
-            row.outcome = extended.as_ref().map(|_| ()).map_err(RowError::clone);
-            if extended.is_ok() {
-                let positions = row.logits.positions(row.tokens.len());
-                asked.extend(positions.map(|position| Asked { row: index, position }));
-            }
-            ids.push(extended.unwrap_or_default());
-        }
+        let reads = WindowReads::new(self.window, self.info.vocab_size, rows);
         let mut io = Io { rows, scratch, sink };
-        for asked in asked.chunks(WINDOWS_MAX) {
-            self.run_windows(asked, &ids, &mut io);
+        for asked in reads.asked.chunks(WINDOWS_MAX) {
+            self.run_windows(asked, &reads, &mut io);
         }
-        for (row, ids) in io.rows.iter_mut().zip(&ids) {
-            if row.outcome.is_ok() {
-                *row.state = Window::state(&ids[row.tokens.len()..]);
-            }
-        }
+        reads.finish(io.rows);
     }
 }

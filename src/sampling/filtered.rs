@@ -3,10 +3,14 @@
 //! Tokens are ranked by the model's logit, the largest first; ties are broken by the lower id. Temperature never changes that
 //! ranking, and every filter keeps its first tokens, so only as many tokens are sorted as a filter or a draw needs.
 //! Sums run in rank order in f64 (sums over the whole vocabulary: in the order of `lm::reduce`), so equal logits give equal draws.
+//!
+//! What lies beyond the first tokens is located with a [`Histogram`] instead of a walk, unless its answer would depend on rounding.
 
 use super::{Filters, NothingLeft};
-use crate::lm::top_k::{Ranking, top_k};
-use crate::lm::{TokenId, math, reduce};
+use crate::lm::histogram::{Histogram, Reached};
+use crate::lm::softmax::Softmax;
+use crate::lm::top_k::{Place, Ranking, top_k};
+use crate::lm::{TokenId, reduce};
 
 /// A filtered distribution: the tokens that may be drawn, and the weight of each.
 ///
@@ -20,9 +24,24 @@ pub(super) struct Filtered {
 enum Support {
     /// All tokens that are not ruled out.
     All,
+    /// The first tokens in rank order, many of them.
+    Until(Cut),
     /// These tokens, most likely first; never empty.
     Ranked(Vec<TokenId>),
 }
+
+/// The end of a long list of tokens that are kept.
+struct Cut {
+    /// The last one, and the weight of all.
+    last: Reached,
+    /// Of the whole vocabulary.
+    histogram: Histogram,
+    /// What has cut the list.
+    thresholds: Thresholds,
+}
+
+/// Tokens that are sorted at first: most draws and most nuclei of a language model end among them.
+const HEAD: usize = 64;
 
 impl Filtered {
     /// Applies all filters but the first to `logits`, in which the tokens that are ruled out are `-inf`.
@@ -41,10 +60,7 @@ impl Filtered {
                 let mass = ranked.iter().copied().map(weight).sum();
                 Support::Ranked(Thresholds::new(filters, mass).truncate(ranked.into_iter(), weight))
             }
-            (None, ..) => {
-                let thresholds = Thresholds::new(filters, softmax.mass(logits));
-                Support::Ranked(thresholds.truncate(Ranking::new(logits), weight))
-            }
+            (None, ..) => Support::truncated(filters, softmax, logits),
         };
         Ok(Self { softmax, support })
     }
@@ -52,24 +68,54 @@ impl Filtered {
     /// The first token in rank order at which the cumulative probability exceeds `u`, in `[0, 1)`.
     /// `logits` are those given to [`Self::new`].
     pub(super) fn quantile(&self, logits: &[f32], u: f64) -> TokenId {
-        let weight = |token| self.softmax.weight(logits, token);
         match &self.support {
-            Support::All => first_above(u * self.softmax.mass(logits), Ranking::new(logits), weight),
-            Support::Ranked(tokens) => {
-                let mass: f64 = tokens.iter().copied().map(weight).sum();
-                first_above(u * mass, tokens.iter().copied(), weight)
+            Support::All => self.quantile_of_all(logits, u),
+            Support::Until(cut) => {
+                let located = cut.histogram.locate(logits, u * cut.last.mass);
+                located.map_or_else(
+                    || self.quantile_of(&cut.tokens(self.softmax, logits), logits, u),
+                    |reached| reached.token,
+                )
             }
+            Support::Ranked(tokens) => self.quantile_of(tokens, logits, u),
         }
+    }
+
+    fn quantile_of_all(&self, logits: &[f32], u: f64) -> TokenId {
+        let weight = |token| self.softmax.weight(logits, token);
+        let mass = self.softmax.mass(logits);
+        let target = u * mass;
+        let head = top_k(logits, HEAD);
+        let walked = first_above(target, head.into_iter(), weight);
+        if walked.exceeds {
+            return walked.token;
+        }
+        let located = Histogram::new(self.softmax, logits, mass).locate(logits, target);
+        located
+            .map_or_else(|| first_above(target, Ranking::new(logits), weight).token, |reached| reached.token)
+    }
+
+    fn quantile_of(&self, tokens: &[TokenId], logits: &[f32], u: f64) -> TokenId {
+        let weight = |token| self.softmax.weight(logits, token);
+        let mass: f64 = tokens.iter().copied().map(weight).sum();
+        first_above(u * mass, tokens.iter().copied(), weight).token
     }
 
     /// Overwrites the logits given to [`Self::new`] with those of this distribution: shifted so that the largest is 0 and divided
     /// by the temperature, or `-inf` for a token that is not in the support.
     pub(super) fn write(&self, logits: &mut [f32]) {
+        let scaled = |logit| self.softmax.scaled(logit);
         match &self.support {
-            Support::All => logits.iter_mut().for_each(|logit| *logit = self.softmax.scaled(*logit)),
+            Support::All => logits.iter_mut().for_each(|logit| *logit = scaled(*logit)),
+            Support::Until(cut) => {
+                let last = Place::new(logits[cut.last.token as usize], cut.last.token);
+                for (token, logit) in (0..logits.len() as TokenId).zip(logits) {
+                    let is_kept = Place::new(*logit, token) <= last;
+                    *logit = if is_kept { scaled(*logit) } else { f32::NEG_INFINITY };
+                }
+            }
             Support::Ranked(tokens) => {
-                let kept: Vec<f32> =
-                    tokens.iter().map(|&token| self.softmax.scaled(logits[token as usize])).collect();
+                let kept: Vec<f32> = tokens.iter().map(|&token| scaled(logits[token as usize])).collect();
                 logits.fill(f32::NEG_INFINITY);
                 for (&token, logit) in tokens.iter().zip(kept) {
                     logits[token as usize] = logit;
@@ -79,27 +125,63 @@ impl Filtered {
     }
 }
 
+impl Support {
+    /// What `top_p` and `min_p` keep of all tokens.
+    fn truncated(filters: &Filters, softmax: Softmax, logits: &[f32]) -> Self {
+        let weight = |token| softmax.weight(logits, token);
+        let mass = softmax.mass(logits);
+        let thresholds = Thresholds::new(filters, mass);
+        let head = thresholds.truncate(top_k(logits, HEAD).into_iter(), weight);
+        if head.len() < HEAD {
+            return Self::Ranked(head);
+        }
+        // `min_p` compares single weights, which only a walk does.
+        if thresholds.weight_min == 0.0 {
+            let histogram = Histogram::new(softmax, logits, mass);
+            // The last token that is kept is the first with which the others reach the threshold.
+            if let Some(last) = histogram.locate(logits, thresholds.mass_max) {
+                return Self::Until(Cut { last, histogram, thresholds });
+            }
+        }
+        Self::Ranked(thresholds.truncate(Ranking::new(logits), weight))
+    }
+}
+
+impl Cut {
+    /// The tokens that are kept, most likely first.
+    fn tokens(&self, softmax: Softmax, logits: &[f32]) -> Vec<TokenId> {
+        self.thresholds.truncate(Ranking::new(logits), |token| softmax.weight(logits, token))
+    }
+}
+
+/// Where a walk along the ranking has ended.
+struct Walked {
+    token: TokenId,
+    /// Whether the sum of the weights exceeds the target there.
+    exceeds: bool,
+}
+
 /// The token at which the running sum of weights first exceeds `target`. If rounding keeps the whole sum at or below `target`,
 /// it is the last token whose weight is not 0.
 fn first_above(
     target: f64,
     ranked: impl Iterator<Item = TokenId>,
     weight: impl Fn(TokenId) -> f64,
-) -> TokenId {
+) -> Walked {
     let mut reached = 0.0;
-    let mut drawn = 0;
+    let mut walked = Walked { token: 0, exceeds: false };
     for token in ranked {
         let weight = weight(token);
         if weight == 0.0 {
             break; // The tokens that follow weigh no more.
         }
         reached += weight;
-        drawn = token;
-        if reached > target {
+        walked = Walked { token, exceeds: reached > target };
+        if walked.exceeds {
             break;
         }
     }
-    drawn
+    walked
 }
 
 /// Where `top_p` and `min_p` truncate the ranking.
@@ -135,30 +217,6 @@ impl Thresholds {
     }
 }
 
-/// Softmax at a temperature, without the normalisation. The largest logit is subtracted first, so that no weight exceeds 1 and
-/// none overflows at any temperature.
-#[derive(Clone, Copy)]
-struct Softmax {
-    max: f32,
-    temperature: f32,
-}
-
-impl Softmax {
-    #[inline(always)]
-    fn scaled(&self, logit: f32) -> f32 {
-        (logit - self.max) / self.temperature
-    }
-
-    fn weight(&self, logits: &[f32], token: TokenId) -> f64 {
-        f64::from(math::exp(self.scaled(logits[token as usize])))
-    }
-
-    /// The sum of all weights.
-    fn mass(&self, logits: &[f32]) -> f64 {
-        reduce::sum(logits, |logit| math::exp(self.scaled(logit)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -174,6 +232,11 @@ mod tests {
     fn kept(spec: FilterSpec, logits: &[f32]) -> Vec<TokenId> {
         match Filtered::new(&filters(spec), logits).unwrap().support {
             Support::All => top_k(logits, logits.len()),
+            Support::Until(cut) => {
+                let mut tokens = top_k(logits, logits.len());
+                tokens.truncate(tokens.iter().position(|&token| token == cut.last.token).unwrap() + 1);
+                tokens
+            }
             Support::Ranked(tokens) => tokens,
         }
     }
@@ -192,9 +255,38 @@ mod tests {
             let mass = filtered.softmax.mass(&logits);
             let weight = |token| filtered.softmax.weight(&logits, token);
             for u in us {
-                let drawn = first_above(u * mass, sorted.iter().copied(), weight);
+                let drawn = first_above(u * mass, sorted.iter().copied(), weight).token;
                 prop_assert_eq!(filtered.quantile(&logits, u), drawn);
             }
+        }
+
+        /// Flat logits, of which a nucleus is most of the vocabulary.
+        #[test]
+        fn a_draw_from_a_wide_nucleus_equals_one_from_a_full_sort(
+            seed: u64,
+            vocab_size in 200..3000usize,
+            scale in 0.0..2.0f32,
+            top_p in 0.3..0.999f64,
+            us in prop::collection::vec(prop_oneof![0.0..1.0f64, Just(0.0), Just(1.0f64.next_down())], 8),
+        ) {
+            let logits = gaussian(seed, vocab_size, scale);
+            let spec = FilterSpec { top_p, ..Default::default() };
+            let filtered = Filtered::new(&filters(spec.clone()), &logits).unwrap();
+            let softmax = filtered.softmax;
+            let weight = |token| softmax.weight(&logits, token);
+            let thresholds = Thresholds::new(&filters(spec), softmax.mass(&logits));
+            let nucleus = thresholds.truncate(top_k(&logits, vocab_size).into_iter(), weight);
+            let mass: f64 = nucleus.iter().copied().map(weight).sum();
+            for u in us {
+                let drawn = first_above(u * mass, nucleus.iter().copied(), weight).token;
+                prop_assert_eq!(filtered.quantile(&logits, u), drawn);
+            }
+            let mut written = logits.clone();
+            filtered.write(&mut written);
+            let mut kept = nucleus;
+            kept.sort_unstable();
+            let shown = (0..vocab_size as TokenId).filter(|&token| written[token as usize] > f32::NEG_INFINITY);
+            prop_assert_eq!(kept, shown.collect::<Vec<_>>());
         }
 
         /// `top_p` and `min_p` walk the ranking lazily without `top_k`, and a sorted list with it.

@@ -79,7 +79,8 @@ impl NextQuery {
         NextAnswer {
             candidates: self.candidates.iter().map(|tokens| CandidateAnswer::first(view, tokens)).collect(),
             entropy: view.entropy(),
-            top_mass: distribution.iter().map(|ranked| libm::exp(ranked.logprob)).sum(),
+            // Not `sum`, which is -0 for an empty list.
+            top_mass: distribution.iter().fold(0.0, |mass, ranked| mass + libm::exp(ranked.logprob)),
             logsumexp: view.logsumexp(),
             logprobs: self.full.then(|| all.map(|token| view.logprob(token)).collect()),
             distribution,

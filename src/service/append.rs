@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::failure::WriteFailure;
-use super::input::check_not_empty;
+use super::input::{Use, check_not_empty};
 use super::score::{ScoredText, known};
 use super::work::end_of;
 use crate::api::append::{AppendRequest, AppendResponse};
@@ -20,7 +20,7 @@ impl Service {
         let AppendRequest { prompt, expected, token_logprobs, next, suggest } = request;
         let session = self.session_target(id, prompt.model.as_deref())?;
         let served = &session.served;
-        let prepared = self.prepare_prompt(served, prompt).await?;
+        let prepared = self.prepare_prompt(served, prompt, Use::listed_if(token_logprobs)).await?;
         check_not_empty(&prepared)?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;
@@ -54,7 +54,9 @@ impl Service {
             position,
             token_count: prepared.tokens.len(),
             unknown_count: prepared.unknown_count,
-            logprob: scored.as_ref().map(|scored| scored.logprobs.iter().flatten().sum()),
+            logprob: scored
+                .as_ref()
+                .map(|scored| scored.logprobs.iter().flatten().fold(0.0, |sum, logprob| sum + logprob)),
             token_logprobs: scored.map(|scored| scored.tokens(served, &before)),
             next,
             suggest,

@@ -1,6 +1,10 @@
 //! The bounds that the operator sets for a request's fields, and the one way of saying that a value exceeds its bound.
 
+use crate::api;
+use crate::config;
 use crate::error::{Error, Result};
+
+const _: () = assert!(config::ENTRIES_MAX == api::ENTRIES_MAX);
 
 /// The bound of a field.
 pub(super) struct Bound<'a> {

@@ -52,6 +52,7 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::StateMismatch => ErrorCode::StateMismatch,
         ErrorKind::SessionsFull => ErrorCode::SessionsFull,
         ErrorKind::QueueFull => ErrorCode::QueueFull,
+        ErrorKind::Overloaded => ErrorCode::Overloaded,
         ErrorKind::Draining => ErrorCode::Draining,
         ErrorKind::Timeout => ErrorCode::Timeout,
         ErrorKind::Cancelled => ErrorCode::Cancelled,

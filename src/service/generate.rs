@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Service;
 use super::bounds::Bound;
 use super::generating::{Generating, Pace};
-use super::input::Prepared;
+use super::input::{Prepared, Use};
 use super::target::{Target, check_context};
 use super::work::Work;
 use crate::api::generate::{GenerateRequest, SessionGenerateRequest, SessionPosition};
@@ -20,6 +20,8 @@ use crate::sampling::{Filters, Sampler};
 /// A request that was checked, apart from what depends on the state from which it starts.
 struct Checked {
     request: GenerateRequest,
+    max_tokens: usize,
+    stops: Vec<String>,
     begun: Instant,
     seed: u64,
     prepared: Prepared,
@@ -62,8 +64,8 @@ impl Service {
     async fn check_generation(&self, target: &Target, mut request: GenerateRequest) -> Result<Checked> {
         let begun = self.clock.now();
         let limits = &self.config.limits;
-        Bound { param: "max_tokens", max: limits.max_tokens, option: "--max-tokens" }
-            .number_above_0(request.max_tokens)?;
+        let max_tokens = request.max_tokens_or_default(limits.max_tokens);
+        Bound { param: "max_tokens", max: limits.max_tokens, option: "--max-tokens" }.number(max_tokens)?;
         Bound { param: "top_logprobs", max: limits.max_top_k, option: "--max-top-k" }
             .number(request.top_logprobs)?;
         let timeout = self.timeout(request.timeout_ms)?;
@@ -72,11 +74,19 @@ impl Service {
             let message = format!("`seed` is {seed}; the maximum is {}", GenerateRequest::SEED_MAX);
             return Err(Error::invalid("seed", message));
         }
-        self.check_stops(&request.stop)?;
+        if let Some(n) = request.n.filter(|n| *n != 1) {
+            return Err(Error::invalid(
+                "n",
+                format!("`n` is {n}; only 1 is accepted: a request has one continuation"),
+            ));
+        }
+        let stops = std::mem::take(&mut request.stop).into_vec();
+        self.check_stops(&stops)?;
         let filters = self.filters(target.served(), &request.sampling, "")?;
-        let prepared = self.prepare_prompt(target.served(), std::mem::take(&mut request.prompt)).await?;
+        let prepared =
+            self.prepare_prompt(target.served(), std::mem::take(&mut request.prompt), Use::Read).await?;
         target.check_context(prepared.tokens.len())?;
-        Ok(Checked { request, begun, seed, prepared, filters, timeout })
+        Ok(Checked { request, max_tokens, stops, begun, seed, prepared, filters, timeout })
     }
 
     fn check_stops(&self, stops: &[String]) -> Result<()> {
@@ -109,7 +119,7 @@ impl Service {
     }
 
     fn start_generation(&self, served: &Arc<Served>, start: Start, checked: Checked) -> Result<Generating> {
-        let Checked { request, begun, seed, prepared, filters, timeout } = checked;
+        let Checked { request, max_tokens, stops, begun, seed, prepared, filters, timeout } = checked;
         let at = start.snapshot();
         let lease = match &start {
             Start::Session(lease) => Some(lease),
@@ -130,9 +140,9 @@ impl Service {
             },
             filters,
             position,
-            tokens_max: request.max_tokens,
+            tokens_max: max_tokens,
             eos: tokenizer.eos().filter(|_| stop_at_eos),
-            stops: request.stop,
+            stops,
             decoder: tokenizer.decoder(&tail),
             reads_last_token: session.is_some(),
             alternatives: request.top_logprobs,

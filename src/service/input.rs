@@ -1,5 +1,6 @@
 //! What a request gives to read, tokenised and checked.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::Service;
@@ -7,7 +8,7 @@ use crate::api::prompt::{Prompt, TextOrIds};
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
-use crate::text::{Encoding, Joint, Tail};
+use crate::text::{Encoding, Joint, Tail, Wanted};
 
 /// An input that a model can read. The default is empty.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +25,22 @@ pub(super) struct Prepared {
 #[derive(Clone, Debug)]
 pub(super) struct SourceText {
     pub(super) text: String,
+    /// Without the tokens themselves, and with all spans only if they are to be listed.
     pub(super) encoding: Encoding,
+}
+
+/// An input of a request.
+pub(super) struct Input<'a> {
+    pub(super) value: TextOrIds,
+    /// Its path in the request.
+    pub(super) path: &'a str,
+    pub(super) purpose: Use,
+}
+
+/// Where an input stands, and what it is for.
+struct Place<'a> {
+    path: &'a str,
+    purpose: Use,
 }
 
 impl Prepared {
@@ -51,31 +67,48 @@ impl Prepared {
     }
 }
 
+/// What is to become of an input's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// They are read.
+    Read,
+    /// The answer lists them with their places in the text.
+    Listed,
+}
+
+impl Use {
+    /// Listed, if `lists`.
+    pub(super) fn listed_if(lists: bool) -> Self {
+        if lists { Self::Listed } else { Self::Read }
+    }
+}
+
 /// Longer texts are tokenised on a thread of their own, because they take milliseconds.
 const LONG_TEXT_BYTES: usize = 64 << 10;
 
 impl Service {
     /// Tokenises and checks what a request gives to read.
-    pub(super) async fn prepare_prompt(&self, served: &Arc<Served>, prompt: Prompt) -> Result<Prepared> {
+    pub(super) async fn prepare_prompt(
+        &self,
+        served: &Arc<Served>,
+        prompt: Prompt,
+        purpose: Use,
+    ) -> Result<Prepared> {
         match input_of(prompt)? {
             None => Ok(Prepared::default()),
             Some(input) => {
                 let path = field_of(&input);
-                self.prepare(served, input, path).await
+                self.prepare(served, Input { value: input, path, purpose }).await
             }
         }
     }
 
-    /// Tokenises and checks an input, whose path in the request is `path`.
-    pub(super) async fn prepare(
-        &self,
-        served: &Arc<Served>,
-        input: TextOrIds,
-        path: &str,
-    ) -> Result<Prepared> {
-        match input {
+    /// Tokenises and checks an input.
+    pub(super) async fn prepare(&self, served: &Arc<Served>, input: Input<'_>) -> Result<Prepared> {
+        let Input { value, path, purpose } = input;
+        match value {
             TextOrIds::Ids(tokens) => self.prepare_tokens(served, tokens, path),
-            TextOrIds::Text(text) => self.prepare_text(served, text, path).await,
+            TextOrIds::Text(text) => self.prepare_text(served, text, Place { path, purpose }).await,
         }
     }
 
@@ -90,53 +123,58 @@ impl Service {
         Ok(Prepared { tokens: tokens.into(), unknown_count, joint, source: None })
     }
 
-    /// As [`Self::prepare`], for a text.
-    pub(super) async fn prepare_text(
-        &self,
-        served: &Arc<Served>,
-        text: String,
-        param: &str,
-    ) -> Result<Prepared> {
+    async fn prepare_text(&self, served: &Arc<Served>, text: String, place: Place<'_>) -> Result<Prepared> {
+        let Place { path: param, purpose } = place;
         let text_max = self.config.limits.max_text;
         if text.len() > text_max.0 {
             let found = text.len();
             let message = format!("`{param}` has {found} bytes; the maximum is {text_max} (`--max-text`)");
             return Err(Error::new(ErrorKind::TextTooLong, message).at(param));
         }
-        let source = self.encode(served, text).await.map_err(|error| error.at(param))?;
+        let tokens_max = self.config.limits.max_prompt_tokens;
+        let wanted = Wanted { spans: purpose == Use::Listed, tokens_max };
+        let source = self.encode(served, text, wanted).await;
+        let mut source = source.map_err(|error| match error.kind {
+            ErrorKind::TextTooLong => self.too_long(format_args!("more than {tokens_max}"), param),
+            _ => error.at(param),
+        })?;
+        // Held once: a prompt may be large.
+        let tokens = std::mem::take(&mut source.encoding.tokens);
         let encoding = &source.encoding;
-        self.check_length(encoding.tokens.len(), param)?;
         self.metrics.model(&served.name).unknown_tokens(encoding.unknown_count());
         Ok(Prepared {
-            tokens: encoding.tokens.as_slice().into(),
+            tokens: tokens.into(),
             unknown_count: encoding.unknown_count(),
             joint: (encoding.char_count > 0).then_some(encoding.joint),
             source: Some(source),
         })
     }
 
-    async fn encode(&self, served: &Arc<Served>, text: String) -> Result<SourceText> {
+    async fn encode(&self, served: &Arc<Served>, text: String, wanted: Wanted) -> Result<SourceText> {
         if text.len() <= LONG_TEXT_BYTES {
-            let encoding = served.tokenizer.encode(&text)?;
+            let encoding = served.tokenizer.encode_wanted(&text, wanted)?;
             return Ok(SourceText { text, encoding });
         }
         let _permit = self.tokenizing.acquire().await.expect("bug: the semaphore is never closed");
         let tokenizer = served.tokenizer.clone();
         let encoded = tokio::task::spawn_blocking(move || {
-            let encoding = tokenizer.encode(&text)?;
+            let encoding = tokenizer.encode_wanted(&text, wanted)?;
             Ok(SourceText { text, encoding })
         });
         encoded.await.unwrap_or_else(|_| Err(Error::internal("internal error: the tokenizer panicked")))
     }
 
     fn check_length(&self, len: usize, param: &str) -> Result<()> {
-        let len_max = self.config.limits.max_prompt_tokens;
-        if len > len_max {
-            let message =
-                format!("`{param}` has {len} tokens; the maximum is {len_max} (`--max-prompt-tokens`)");
-            return Err(Error::new(ErrorKind::TextTooLong, message).at(param));
+        match len > self.config.limits.max_prompt_tokens {
+            true => Err(self.too_long(len, param)),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    fn too_long(&self, found: impl Display, param: &str) -> Error {
+        let max = self.config.limits.max_prompt_tokens;
+        let message = format!("`{param}` has {found} tokens; the maximum is {max} (`--max-prompt-tokens`)");
+        Error::new(ErrorKind::TextTooLong, message).at(param)
     }
 }
 

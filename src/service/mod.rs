@@ -16,6 +16,7 @@ mod next;
 mod observer;
 mod question;
 mod rewind;
+mod room;
 mod sampling;
 mod score;
 mod sessions;
@@ -32,6 +33,7 @@ use tokio::sync::Semaphore;
 pub use failure::{WriteFailure, detail};
 pub use generating::{Events, Generating};
 pub use models::onnx_graph;
+pub use room::Room;
 pub use score::{TextScorer, add_tally, figures, no_token};
 pub use sessions::check_session_id;
 
@@ -41,7 +43,7 @@ use crate::config::{Config, Evict};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::lm::LoadOptions;
+use crate::lm::{Backend, LoadOptions};
 use crate::session::{SessionLimits, Sessions};
 use crate::telemetry::Metrics;
 
@@ -56,6 +58,8 @@ pub struct Service {
     kernel: Kernel,
     /// Limits how many long texts are tokenised at once, each on a thread of its own.
     tokenizing: Arc<Semaphore>,
+    /// Limits the memory of answers that are being computed or sent.
+    rooms: Arc<Semaphore>,
 }
 
 /// How long the table remembers why a session no longer exists.
@@ -72,13 +76,23 @@ impl Service {
         kernel.make_current();
         let names = catalog.iter().map(|served| served.name.clone());
         let observer: Arc<dyn Observer> = Arc::new(observer::MetricsObserver::new(metrics.clone(), names));
-        let inbox_limits = InboxLimits { jobs_max: engine.queue_max, bytes_max: engine.queue_bytes_max.0 };
+        let inbox_limits = InboxLimits {
+            jobs_max: engine.queue_max,
+            bytes_max: engine.queue_bytes_max.0,
+            wait_max: engine.queue_wait,
+            rows_max: engine.max_batch,
+            state_bytes_max: engine.max_batch_state.0,
+            turn_steps: engine.turn_steps,
+        };
         let engine_limits = EngineLimits {
             rows_max: engine.max_batch,
             state_bytes_max: engine.max_batch_state.0,
             turn_steps: engine.turn_steps,
             turn_steps_idle: engine.turn_steps_idle,
             idle_after: engine.turn_idle_after,
+            turn_time: engine.turn_time,
+            place_wait: engine.place_wait,
+            running_max: engine.running_max,
             logits_bytes_max: engine.logits_buffer.0,
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
@@ -87,6 +101,7 @@ impl Service {
             sessions: Sessions::new(session_limits(config), clock.clone()),
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
+                runs_tract: catalog.iter().any(|served| served.model.info().backend == Backend::Tract),
                 inbox_limits,
                 limits: engine_limits,
                 clock: clock.clone(),
@@ -98,6 +113,7 @@ impl Service {
             metrics,
             kernel,
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
+            rooms: room::rooms(config.http.answers_max_bytes),
         })
     }
 
@@ -111,11 +127,11 @@ impl Service {
             models: config.models.clone(),
             default_model: config.default_model.clone(),
             strict: config.strict,
-            options: LoadOptions {
+            loading: config.loading(LoadOptions {
                 kernel,
                 weights: config.weights,
                 fold_bytes_max: config.engine.fold_bytes_max(),
-            },
+            }),
         })?;
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");

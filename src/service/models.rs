@@ -75,6 +75,7 @@ pub fn onnx_graph(understanding: &Understanding) -> OnnxGraph {
                 hidden_sizes: architecture.hidden_sizes.clone(),
                 tie_weights: network.tie_weights,
                 gru_linear_before_reset: architecture.gru_linear_before_reset(),
+                gate_activation: architecture.gate_activation_name(),
             }
         }),
         not_lowered: understanding.not_lowered.clone(),

@@ -5,13 +5,15 @@ use futures_util::future::join_all;
 use super::Service;
 use super::bounds::Bound;
 use super::failure::detail;
+use super::input::Use;
 use super::target::{Target, check_context};
 use crate::api::error::{ErrorBody, ErrorDetail};
+use crate::api::independent::Independent;
 use crate::api::next::{
     NextBatch, NextEntry, NextReply, NextRequest, NextResponse, NextResult, SessionNextRequest,
 };
 use crate::engine::jobs::ReadingPlan;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 impl Service {
     /// Answers a question from a model's start, or many questions.
@@ -41,36 +43,40 @@ impl Service {
     }
 
     /// Answers each question on its own: what is wrong with one does not touch the others.
-    async fn next_each(&self, entries: Vec<NextEntry>) -> Result<NextBatch> {
+    async fn next_each(&self, entries: Vec<Independent<NextEntry>>) -> Result<NextBatch> {
         let max = self.config.limits.max_requests;
         Bound { param: "requests", max, option: "--max-requests" }.entries(entries.len())?;
-        let results =
-            entries.into_iter().enumerate().map(async |(index, entry)| match self.next_entry(entry).await {
+        let results = entries.into_iter().enumerate().map(async |(index, entry)| {
+            let answer = match entry.into_result() {
+                Ok(entry) => self.next_entry(entry).await.map_err(detail),
+                Err(refused) => Err(refused),
+            };
+            match answer {
                 Ok(answer) => NextResult::Answer(Box::new(answer)),
-                Err(error) => NextResult::Failure(ErrorBody { error: failure_of_entry(error, index) }),
-            });
+                Err(detail) => NextResult::Failure(ErrorBody { error: of_entry(detail, index) }),
+            }
+        });
         Ok(NextBatch { responses: join_all(results).await })
     }
 
     async fn next_entry(&self, NextEntry { session, next }: NextEntry) -> Result<NextResponse> {
-        let model = next.prompt.model.as_deref();
-        let target = match session {
-            None => self.model_target(model)?,
-            Some(id) => {
-                let named = |error: Error| match error.param.as_deref() {
-                    Some("id") => error.at("session"),
-                    _ => error,
-                };
-                Target::Session(self.session_target(&id, model).map_err(named)?)
-            }
-        };
-        self.next_at(target, next).await
+        match session {
+            None => self.next_at(self.model_target(next.prompt.model.as_deref())?, next).await,
+            // Here the session is named by a field, not by the path.
+            Some(id) => self.session_next(&id, next).await.map_err(|error| match error.kind {
+                ErrorKind::SessionNotFound | ErrorKind::SessionExpired | ErrorKind::SessionEvicted => {
+                    error.at("session")
+                }
+                _ if error.param.as_deref() == Some("id") => error.at("session"),
+                _ => error,
+            }),
+        }
     }
 
     async fn next_at(&self, target: Target, request: SessionNextRequest) -> Result<NextResponse> {
         let SessionNextRequest { prompt, question } = request;
         let served = target.served();
-        let prepared = self.prepare_prompt(served, prompt).await?;
+        let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         target.check_context(prepared.tokens.len())?;
         let asked = self.check_question(served, question, "")?;
         let start = self.open(&target)?;
@@ -94,8 +100,7 @@ impl Service {
 }
 
 /// The failure of the entry `index`, which names its value by the path in the whole request.
-fn failure_of_entry(error: Error, index: usize) -> ErrorDetail {
-    let detail = detail(error);
+fn of_entry(detail: ErrorDetail, index: usize) -> ErrorDetail {
     let path = match &detail.param {
         Some(param) => format!("requests[{index}].{param}"),
         None => format!("requests[{index}]"),

@@ -29,7 +29,8 @@ impl Service {
         let limits = &self.config.limits;
         let at = |name: &str| format!("{path}{name}");
         let shown = &question.shown;
-        Bound { param: &at("top_k"), max: limits.max_top_k, option: "--max-top-k" }.number(shown.top_k)?;
+        let top_k = shown.top_k_or_default(limits.max_top_k);
+        Bound { param: &at("top_k"), max: limits.max_top_k, option: "--max-top-k" }.number(top_k)?;
         Bound { param: &at("candidates"), max: limits.max_candidates, option: "--max-candidates" }
             .entries(question.candidates.len())?;
         let tokens = |(index, word)| {
@@ -38,7 +39,7 @@ impl Service {
         let filters =
             question.sampling.as_ref().map(|sampling| self.filters(served, sampling, &at("sampling.")));
         let query = NextQuery {
-            top_k: shown.top_k.min(served.model.info().vocab_size),
+            top_k: top_k.min(served.model.info().vocab_size),
             hidden: if shown.special { Vec::new() } else { special_tokens(served) },
             candidates: question.candidates.iter().enumerate().map(tokens).collect::<Result<_>>()?,
             full: shown.full,
@@ -90,7 +91,9 @@ impl Asked {
         let candidates = question.candidates.into_iter().zip(query.candidates).zip(answer.candidates);
         Ok(Distribution {
             distribution: answer.distribution.into_iter().map(ranked_token).collect(),
-            candidates: candidates.map(|((word, tokens), answer)| candidate(word, &tokens, answer)).collect(),
+            candidates: candidates
+                .map(|((word, tokens), answer)| candidate(served, Weighed { word, tokens: &tokens, answer }))
+                .collect(),
             entropy: answer.entropy,
             top_mass: answer.top_mass,
             logsumexp: answer.logsumexp,
@@ -100,15 +103,26 @@ impl Asked {
     }
 }
 
-fn candidate(word: Word, tokens: &[TokenId], answer: CandidateAnswer) -> Candidate {
+/// A candidate and what the engine has found out about it.
+struct Weighed<'a> {
+    word: Word,
+    tokens: &'a [TokenId],
+    answer: CandidateAnswer,
+}
+
+fn candidate(served: &Served, Weighed { word, tokens, answer }: Weighed<'_>) -> Candidate {
     let (text, id) = match word {
         Word::Text(text) => (Some(text), None),
         Word::Id(id) => (None, Some(id)),
     };
+    let unk = served.tokenizer.unk();
+    let unknown_count = tokens.iter().filter(|&&token| Some(token) == unk).count();
     Candidate {
         text,
         id,
         tokens: tokens.to_vec(),
+        unknown: unknown_count > 0,
+        unknown_count,
         prob: libm::exp(answer.logprob),
         logprob: finite(answer.logprob),
         rank: answer.rank,

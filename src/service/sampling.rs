@@ -8,7 +8,7 @@ use crate::api::sampling::Sampling;
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
-use crate::sampling::{FilterSpec, Filters};
+use crate::sampling::{FilterSpec, Filters, NothingLeft};
 
 const _: () = assert!(Sampling::TEMPERATURE_MAX == Filters::TEMPERATURE_MAX);
 
@@ -26,10 +26,17 @@ impl Service {
         if !sampling.allow_unknown {
             ruled_out.extend(served.tokenizer.unk());
         }
+        let vocab_size = served.model.info().vocab_size;
+        // Found out now, because after the prompt its session would have moved.
+        ruled_out.sort_unstable();
+        ruled_out.dedup();
+        if ruled_out.len() >= vocab_size {
+            return Err(Error::from(NothingLeft).at(format!("{path}banned")));
+        }
         let filters = Filters::new(FilterSpec {
             ruled_out: ruled_out.into(),
             temperature: sampling.temperature,
-            top_k: sampling.top_k,
+            top_k: top_k(sampling.top_k, vocab_size, &format!("{path}top_k"))?,
             top_p: sampling.top_p,
             min_p: sampling.min_p,
         });
@@ -37,6 +44,21 @@ impl Service {
             let name = error.param.clone().unwrap_or_default();
             error.at(format!("{path}{name}"))
         })
+    }
+}
+
+/// The number of tokens that `top_k` keeps; `None` if it keeps all. Other servers write that 0 or -1.
+fn top_k(asked: Option<i64>, vocab_size: usize, param: &str) -> Result<Option<usize>> {
+    match asked {
+        None | Some(0 | -1) => Ok(None),
+        Some(found) => match usize::try_from(found) {
+            Ok(kept) => Ok(Some(kept).filter(|kept| *kept < vocab_size)),
+            Err(_) => {
+                let message =
+                    format!("`{param}` is {found}; the minimum is -1, which keeps all tokens as 0 does");
+                Err(Error::invalid(param, message))
+            }
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! Use case: how likely texts are.
 
 mod stream;
+mod stride;
 mod tally;
 
 use std::borrow::Cow;
@@ -11,7 +12,7 @@ pub use tally::{add_tally, figures};
 
 use super::Service;
 use super::bounds::Bound;
-use super::input::{Prepared, check_not_empty, field_of, input_of};
+use super::input::{Input, Prepared, Use, check_not_empty, field_of, input_of};
 use super::target::Target;
 use super::tokens::{input_tokens, token};
 use crate::api::prompt::TextOrIds;
@@ -70,11 +71,13 @@ impl Service {
             (None, Some(input)) => Texts { inputs: vec![input], list: None },
         };
         let context = match context {
-            Some(text) => self.prepare_text(served, text, "context").await?,
+            Some(input) => {
+                self.prepare(served, Input { value: input, path: "context", purpose: Use::Read }).await?
+            }
             None => Prepared::default(),
         };
         let manner = Manner { carries_state: carry_state, ..Manner::new(served, scoring)? };
-        let texts = self.prepare_texts(served, texts, manner.eos).await?;
+        let texts = self.prepare_texts(served, texts, &manner).await?;
         self.score_at(&target, Checked { context, texts, manner }).await
     }
 
@@ -89,7 +92,7 @@ impl Service {
         let required = || Error::invalid("continuations", "`continuations` is absent; it is required");
         let texts = self.several("continuations", continuations.ok_or_else(required)?)?;
         let manner = Manner::new(served, scoring)?;
-        let texts = self.prepare_texts(served, texts, manner.eos).await?;
+        let texts = self.prepare_texts(served, texts, &manner).await?;
         self.score_at(&target, Checked { context: Prepared::default(), texts, manner }).await
     }
 
@@ -107,7 +110,7 @@ impl Service {
         &self,
         served: &Arc<Served>,
         texts: Texts,
-        eos: Option<TokenId>,
+        manner: &Manner,
     ) -> Result<Vec<Prepared>> {
         let tokens_max = self.config.limits.max_prompt_tokens;
         let mut prepared = Vec::with_capacity(texts.inputs.len());
@@ -117,8 +120,9 @@ impl Service {
                 Some(list) => format!("{list}[{index}]"),
                 None => field_of(&input).to_owned(),
             };
-            let text = self.prepare(served, input, &path).await?;
-            if eos.is_none() {
+            let text =
+                self.prepare(served, Input { value: input, path: &path, purpose: manner.purpose() }).await?;
+            if manner.eos.is_none() {
                 check_not_empty(&text).map_err(|error| error.at(&path))?;
             }
             tokens += text.tokens.len();
@@ -184,6 +188,12 @@ impl Manner {
             carries_state: false,
             lists_tokens: scoring.token_logprobs,
         })
+    }
+}
+
+impl Manner {
+    fn purpose(&self) -> Use {
+        Use::listed_if(self.lists_tokens)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Service;
 use super::bounds::Bound;
+use super::input::Use;
 use super::target::start_of;
 use super::work::end_of;
 use crate::api::sessions::{
@@ -40,11 +41,11 @@ impl Service {
         let id = id.as_deref().map(SessionId::parse).transpose()?;
         let on_existing = if replace { OnExisting::Replace } else { OnExisting::Refuse };
         if let Some(id) = &id {
-            self.sessions.check_free(id, on_existing)?;
+            self.sessions.check_free(id, on_existing).map_err(or_replace)?;
         }
         let target = self.model_target(prompt.model.as_deref())?;
         let served = target.served();
-        let prepared = self.prepare_prompt(served, prompt).await?;
+        let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         let extra_words = self.extra_words(served, extra_words, "extra_words")?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
         if asked.is_some() {
@@ -62,7 +63,8 @@ impl Service {
         let snapshot = end_of(&mut result)?;
         let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose()?;
         let model = served.name.clone();
-        let session = self.add_session(NewSession { id, model, snapshot, ttl, extra_words, on_existing })?;
+        let session = self.add_session(NewSession { id, model, snapshot, ttl, extra_words, on_existing });
+        let session = session.map_err(or_replace)?;
         Ok(CreatedSession { session, unknown_count: prepared.unknown_count, next })
     }
 
@@ -76,11 +78,35 @@ impl Service {
         let max = self.config.sessions.sessions_page_max;
         let limit = query.limit.unwrap_or(ListSessionsQuery::LIMIT_DEFAULT.min(max));
         Bound { param: "limit", max, option: "--sessions-page-max" }.number_above_0(limit)?;
-        let mut sessions = self.sessions.list(after.as_ref(), limit + 1);
+        let model = query.model.as_deref().map(|name| self.named_model(Some(name))).transpose()?;
+        let mut sessions = self
+            .page_of_sessions(after, limit + 1, |info| model.is_none_or(|model| *model.name == *info.model));
         let has_more = sessions.len() > limit;
         sessions.truncate(limit);
+        let next_after = sessions.last().filter(|_| has_more).map(|last| last.id.to_string());
         let data = sessions.into_iter().map(described).collect();
-        Ok(SessionList { object: "list", data, has_more })
+        Ok(SessionList { object: "list", data, has_more, next_after })
+    }
+
+    /// At most `limit` sessions after `after` that are `wanted`. They are looked at in pages, so that the table is not locked for long.
+    fn page_of_sessions(
+        &self,
+        mut after: Option<SessionId>,
+        limit: usize,
+        wanted: impl Fn(&SessionInfo) -> bool,
+    ) -> Vec<SessionInfo> {
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let page = self.sessions.list(after.as_ref(), limit);
+            let is_last = page.len() < limit;
+            after = page.last().map(|last| last.id.clone());
+            found.extend(page.into_iter().filter(&wanted));
+            if is_last {
+                break;
+            }
+        }
+        found.truncate(limit);
+        found
     }
 
     /// The session `id`. Looking at it is no use of it.
@@ -106,8 +132,9 @@ impl Service {
     pub fn fork_session(&self, id: &str, request: &ForkRequest) -> Result<Session> {
         let id = SessionId::parse(id)?;
         let copy = request.id.as_deref().map(SessionId::parse).transpose()?;
-        let ttl = self.ttl(request.lifetime)?;
-        let Standing { model, snapshot, extra_words } = self.sessions.read(&id)?;
+        let given = self.ttl(request.lifetime)?;
+        let Standing { model, snapshot, ttl, extra_words } = self.sessions.read(&id)?;
+        let ttl = given.or(Some(ttl));
         let on_existing = OnExisting::Refuse;
         self.add_session(NewSession { id: copy, model, snapshot, ttl, extra_words, on_existing })
     }
@@ -147,6 +174,16 @@ impl Service {
                 Err(Error::invalid("ttl_seconds", message))
             }
         }
+    }
+}
+
+/// Says what a creation can do about an id that is taken, unlike a fork.
+fn or_replace(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::SessionExists => {
+            Error { message: format!("{}, or `replace` must be true", error.message), ..error }
+        }
+        _ => error,
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::Service;
 use super::bounds::Bound;
-use super::input::Prepared;
+use super::input::{Prepared, Use};
 use super::target::{SessionTarget, Target, check_context};
 use super::work::Work;
 use crate::api::suggest::{ExtraWord, Suggest, SuggestRequest, SuggestResponse, Suggestion, Suggestions};
@@ -70,7 +70,7 @@ impl Service {
             suggest.prefix = Some(half.typed.to_owned());
             text.truncate(half.finished.len());
         }
-        let read = self.prepare_prompt(served, prompt).await?;
+        let read = self.prepare_prompt(served, prompt, Use::Read).await?;
         target.check_context(read.tokens.len())?;
         let typing = self.check_suggest(served, suggest, "")?;
         let typing = match &target {
@@ -154,19 +154,15 @@ impl Service {
         let Completed { words, snapshot } = self.complete(place, typing).await?;
         let start =
             snapshot.ok_or_else(|| Error::internal("internal error: a completion led to no state"))?;
-        let phrases = words.into_iter().map(|word| self.phrase(served, &start, Phrase::new(word), typing));
+        let start = Place { served, start, read: Prepared::default() };
+        let phrases = words.into_iter().map(|word| self.phrase(&start, word, typing));
         let phrases = try_join_all(phrases).await?;
         Ok(Suggestions { suggestions: phrases.into_iter().map(Phrase::suggestion).collect() })
     }
 
-    /// Adds the most likely next words to a phrase that begins at `start`.
-    async fn phrase(
-        &self,
-        served: &Arc<Served>,
-        start: &Snapshot,
-        mut phrase: Phrase,
-        typing: &Typing,
-    ) -> Result<Phrase> {
+    /// A word that follows `start`, and the most likely next words.
+    async fn phrase(&self, start: &Place<'_>, word: Completion, typing: &Typing) -> Result<Phrase> {
+        let mut phrase = Phrase::new(word);
         let next = Typing {
             prefix: String::new(),
             words_max: 1,
@@ -176,7 +172,7 @@ impl Service {
         };
         for _ in 1..typing.phrase_len {
             let read = Prepared::of_tokens(phrase.tokens.as_slice().into());
-            let place = Place { served, start: start.clone(), read };
+            let place = Place { served: start.served, start: start.start.clone(), read };
             let Some(word) = self.complete(place, &next).await?.words.pop() else { break };
             phrase.push(word);
         }

@@ -55,7 +55,15 @@ impl Service {
     /// # Errors
     /// `ModelNotFound`.
     pub(super) fn model_target(&self, name: Option<&str>) -> Result<Target> {
-        Ok(Target::Model(self.catalog.get(name)?.clone()))
+        Ok(Target::Model(self.named_model(name)?.clone()))
+    }
+
+    /// The model that the field `model` names, or the default model.
+    ///
+    /// # Errors
+    /// `ModelNotFound`.
+    pub(super) fn named_model(&self, name: Option<&str>) -> Result<&Arc<Served>> {
+        self.catalog.get(name).map_err(|error| error.at("model"))
     }
 
     /// The session `id`, whose model must be `model` if that is given.

@@ -1,13 +1,13 @@
 //! Use case: texts to tokens and back, and what a client sees of a token.
 
 use super::Service;
-use super::input::Prepared;
+use super::input::{Input, Prepared, Use};
 use crate::api::prompt::TextOrIds;
 use crate::api::tokens::{
     DetokenizeRequest, DetokenizeResponse, InputToken, Token, TokenizeRequest, TokenizeResponse,
 };
 use crate::catalog::Served;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
 use crate::text::Tail;
 
@@ -17,13 +17,21 @@ impl Service {
     /// # Errors
     /// Unknown model; text too long; an unknown word where the model has no unknown token.
     pub async fn tokenize(&self, request: TokenizeRequest) -> Result<TokenizeResponse> {
-        let served = self.catalog.get(request.model.as_deref())?;
-        let prepared = self.prepare_text(served, request.text, "text").await?;
-        Ok(TokenizeResponse {
-            tokens: prepared.tokens.to_vec(),
-            pieces: input_tokens(served, &Tail::default(), &prepared),
-            unknown_count: prepared.unknown_count,
-        })
+        let served = self.named_model(request.model.as_deref())?;
+        let purpose = Use::listed_if(request.pieces);
+        let input = Input { value: TextOrIds::Text(request.text), path: "text", purpose };
+        let prepared = self.prepare(served, input).await?;
+        let tokens = prepared.tokens.to_vec();
+        let pieces_max = self.config.limits.max_pieces;
+        if request.pieces && tokens.len() > pieces_max {
+            let found = tokens.len();
+            let message = format!(
+                "`text` has {found} tokens; the maximum is {pieces_max} (`--max-pieces`) unless `pieces` is false"
+            );
+            return Err(Error::new(ErrorKind::TextTooLong, message).at("text"));
+        }
+        let pieces = request.pieces.then(|| input_tokens(served, &Tail::default(), &prepared));
+        Ok(TokenizeResponse { tokens, pieces, unknown_count: prepared.unknown_count })
     }
 
     /// The text of tokens.
@@ -31,8 +39,9 @@ impl Service {
     /// # Errors
     /// Unknown model; a token out of range; too many tokens.
     pub async fn detokenize(&self, request: DetokenizeRequest) -> Result<DetokenizeResponse> {
-        let served = self.catalog.get(request.model.as_deref())?;
-        let prepared = self.prepare(served, TextOrIds::Ids(request.tokens), "tokens").await?;
+        let served = self.named_model(request.model.as_deref())?;
+        let input = Input { value: TextOrIds::Ids(request.tokens), path: "tokens", purpose: Use::Read };
+        let prepared = self.prepare(served, input).await?;
         Ok(DetokenizeResponse { text: served.tokenizer.decode(&prepared.tokens) })
     }
 }

@@ -1,7 +1,7 @@
 //! How a checked request becomes a job of the engine, and the job's result comes back.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Service;
 use crate::catalog::Served;
@@ -28,8 +28,9 @@ impl Service {
     /// Hands a job to the engine.
     ///
     /// # Errors
-    /// A full queue; a server that is shutting down.
+    /// A full queue; too much to do for the time allowed; a server that is shutting down.
     pub(super) fn submit<T>(&self, work: Work<T>) -> Result<Reader<T>> {
+        let arrived = self.clock.now();
         let submission = Submission {
             name: work.served.name.clone(),
             identity: work.served.identity.clone(),
@@ -37,11 +38,13 @@ impl Service {
             start: work.start,
             plans: work.plans,
             job: work.job,
-            deadline: Some(self.deadline(work.timeout)),
+            arrived,
+            deadline: Some(arrived + work.timeout.unwrap_or(self.config.http.request_timeout)),
         };
         self.pool.submit(submission, work.reader).inspect_err(|error| match error.kind {
             ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),
             ErrorKind::QueueFull => self.metrics.rejected(Rejected::QueueFull),
+            ErrorKind::Overloaded => self.metrics.rejected(Rejected::Overloaded),
             _ => {}
         })
     }
@@ -70,11 +73,6 @@ impl Service {
         plan: ReadingPlan,
     ) -> Result<ReadingResult> {
         self.read(served, Start::Copy(snapshot), plan).await.map_err(|failure| failure.error)
-    }
-
-    /// When a request that starts now must be done.
-    fn deadline(&self, timeout: Option<Duration>) -> Instant {
-        self.clock.now() + timeout.unwrap_or(self.config.http.request_timeout)
     }
 }
 

@@ -34,11 +34,15 @@ impl Gone {
         }
     }
 
-    /// Forgets what is older than the limit.
-    pub(super) fn forget(&mut self, now: Instant) {
-        while self.order.front().is_some_and(|(until, _)| *until <= now) {
+    /// Forgets up to `count_max` of those that ended long ago. Returns whether there may be more.
+    pub(super) fn forget(&mut self, count_max: usize, now: Instant) -> bool {
+        for _ in 0..count_max {
+            if self.order.front().is_none_or(|(until, _)| *until > now) {
+                return false;
+            }
             self.pop();
         }
+        true
     }
 
     /// Forgets an id, which is in use again.
@@ -47,8 +51,8 @@ impl Gone {
     }
 
     /// The answer to a request for a session that is not there.
-    pub(super) fn error(&self, id: &SessionId) -> Error {
-        match self.why.get(id) {
+    pub(super) fn error(&self, id: &SessionId, now: Instant) -> Error {
+        match self.why.get(id).filter(|(_, until)| *until > now) {
             Some((Closed::Expired, _)) => Error::new(
                 ErrorKind::SessionExpired,
                 format!("session `{id}` expired: it was not used for its time to live"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// 1 to 128 characters of `[A-Za-z0-9._:-]`.
+/// 1 to 128 characters of `[A-Za-z0-9._:-]`, but not `.` or `..`: clients remove these from a path (RFC 3986, section 5.2.4), so
+/// that the session could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Arc<str>);
 
@@ -16,21 +17,26 @@ impl SessionId {
     /// Checks `id`.
     ///
     /// # Errors
-    /// `InvalidValue` when it is empty, too long, or holds another character.
+    /// `InvalidValue` when it is empty, too long, holds another character, or is `.` or `..`.
     pub fn parse(id: &str) -> Result<Self> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
         if let Some(found) = id.chars().find(|&c| !allowed(c)) {
             return Err(Error::invalid(
                 "id",
-                format!("session id holds {found:?}, expected only letters, digits and `._:-`"),
+                format!("the session id contains {found:?}; only letters, digits and `._:-` are accepted"),
             ));
         }
         if id.is_empty() || id.len() > Self::LEN_MAX {
             let found = id.len();
             return Err(Error::invalid(
                 "id",
-                format!("session id has {found} characters, expected 1 to {}", Self::LEN_MAX),
+                format!("the session id has {found} characters; 1 to {} are accepted", Self::LEN_MAX),
             ));
+        }
+        if matches!(id, "." | "..") {
+            let message =
+                format!("the session id is `{id}`, which clients remove from a path; another id is required");
+            return Err(Error::invalid("id", message));
         }
         Ok(Self(id.into()))
     }
@@ -58,10 +64,10 @@ mod tests {
 
     #[test]
     fn takes_what_the_contract_allows_and_nothing_else() {
-        for good in ["a", "A.z_:0-9", &"x".repeat(128)] {
+        for good in ["a", "A.z_:0-9", "...", ".a", &"x".repeat(128)] {
             assert_eq!(SessionId::parse(good).expect(good).as_str(), good);
         }
-        for bad in ["", &"x".repeat(129), "a b", "a/b", "ä", "a\n"] {
+        for bad in ["", &"x".repeat(129), "a b", "a/b", "ä", "a\n", ".", ".."] {
             assert!(SessionId::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -16,6 +16,7 @@ mod table;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use history::{History, Rewind};
 pub use id::SessionId;
@@ -42,13 +43,15 @@ pub struct Snapshot {
     pub history: Option<Arc<History>>,
 }
 
-/// A session at a moment: the name of its model, and where it stands.
+/// A session at a moment: the name of its model, where it stands, and how long it lives.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// The name of its model.
     pub model: Arc<str>,
     /// Where it stands.
     pub snapshot: Snapshot,
+    /// Its time to live after its last use.
+    pub ttl: Duration,
     /// Words that are suggested in it although its model does not know them.
     pub extra_words: Option<Arc<ExtraWords>>,
 }

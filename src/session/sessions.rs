@@ -103,6 +103,11 @@ pub struct SessionStats {
     pub closed: BTreeMap<Closed, u64>,
 }
 
+/// Expired sessions that a use of the table removes on the way.
+const EXPIRED_EACH: usize = 4;
+/// Expired sessions that [`Sessions::expire`] removes under one lock: some tenths of a millisecond.
+const EXPIRED_PIECE: usize = 256;
+
 impl Sessions {
     /// An empty table.
     pub fn new(limits: SessionLimits, clock: Clock) -> Arc<Self> {
@@ -114,8 +119,8 @@ impl Sessions {
     /// # Errors
     /// `SessionExists` or `SessionBusy` when the id is taken, `SessionsFull` when there is no room.
     pub fn create(&self, new: NewSession) -> Result<SessionInfo> {
-        let mut table = self.lock();
         let id = new.id.clone().unwrap_or_else(SessionId::random);
+        let mut table = self.lock_for(&id);
         table.check_free(&id, new.on_existing)?;
         let now = self.clock.now();
         let session = Session::new(new, self.limits.ttl, now);
@@ -130,7 +135,7 @@ impl Sessions {
     /// # Errors
     /// As `create`, except for `SessionsFull`.
     pub fn check_free(&self, id: &SessionId, on_existing: OnExisting) -> Result<()> {
-        self.lock().check_free(id, on_existing)
+        self.lock_for(id).check_free(id, on_existing)
     }
 
     /// Checks that a session can go back to `position`, without using it.
@@ -138,7 +143,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`] and [`Snapshot::check_rewind`].
     pub fn check_rewind(&self, id: &SessionId, position: u64) -> Result<()> {
-        self.lock().get(id)?.check_rewind(position)
+        self.lock_for(id).get(id, self.clock.now())?.check_rewind(position)
     }
 
     /// The extra words of a session, without using it.
@@ -146,7 +151,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`].
     pub fn extra_words(&self, id: &SessionId) -> Result<Option<Arc<ExtraWords>>> {
-        Ok(self.lock().get(id)?.extra_words())
+        Ok(self.lock_for(id).get(id, self.clock.now())?.extra_words())
     }
 
     /// Looks at a session without using it.
@@ -154,13 +159,15 @@ impl Sessions {
     /// # Errors
     /// `SessionNotFound`, `SessionExpired`, `SessionEvicted`.
     pub fn info(&self, id: &SessionId) -> Result<SessionInfo> {
-        Ok(self.lock().get(id)?.info(id, &self.clock))
+        Ok(self.lock_for(id).get(id, self.clock.now())?.info(id, &self.clock))
     }
 
     /// At most `limit` of the sessions whose ids come after `after`, in the order of their ids.
     pub fn list(&self, after: Option<&SessionId>, limit: usize) -> Vec<SessionInfo> {
-        let table = self.lock();
-        table.after(after).take(limit).map(|(id, session)| session.info(id, &self.clock)).collect()
+        let table = self.lock_whole();
+        let now = self.clock.now();
+        let live = table.after(after).filter(|(_, session)| !session.has_expired(now));
+        live.take(limit).map(|(id, session)| session.info(id, &self.clock)).collect()
     }
 
     /// How a session stands, without the effect of a write that is running. This counts as a use.
@@ -168,7 +175,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`].
     pub fn read(&self, id: &SessionId) -> Result<Standing> {
-        self.lock().read(id, self.clock.now())
+        self.lock_for(id).read(id, self.clock.now())
     }
 
     /// The right to advance a session.
@@ -177,7 +184,7 @@ impl Sessions {
     /// As [`Self::info`]; `SessionBusy` while another lease is out; `PositionMismatch` when the session does not
     /// stand at `expected_position`.
     pub fn lease(self: &Arc<Self>, id: &SessionId, expected_position: Option<u64>) -> Result<Lease> {
-        let lent = self.lock().lend(id, expected_position)?;
+        let lent = self.lock_for(id).lend(id, expected_position, self.clock.now())?;
         Ok(Lease::new(id.clone(), lent, self.clone()))
     }
 
@@ -202,21 +209,21 @@ impl Sessions {
     /// # Errors
     /// As [`Self::lease`].
     pub fn delete(&self, id: &SessionId, expected_position: Option<u64>) -> Result<()> {
-        let mut table = self.lock();
-        table.check_writable(id, expected_position)?;
+        let mut table = self.lock_for(id);
+        table.check_writable(id, expected_position, self.clock.now())?;
         table.close(id, Closed::Deleted);
         Ok(())
     }
 
-    /// The table in figures.
+    /// The table in figures, with the sessions that have expired and still take memory.
     pub fn stats(&self) -> SessionStats {
-        self.lock().stats()
+        self.lock_whole().stats()
     }
 
     /// The bytes of all sessions, added up one by one; the running account must equal this.
     #[cfg(test)]
     pub(super) fn counted_afresh(&self) -> usize {
-        self.lock().after(None).map(|(id, session)| session.bytes(id)).sum()
+        self.lock_whole().after(None).map(|(id, session)| session.bytes(id)).sum()
     }
 
     /// The bounds of this table.
@@ -230,10 +237,29 @@ impl Sessions {
         self.lock().put_back(id, snapshot, now);
     }
 
-    /// The table, rid of what has expired.
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        let mut table = self.table.lock().expect("bug: a panic under the lock of the sessions");
-        table.expire(self.clock.now(), &self.limits);
+    /// Frees the memory of some of the sessions that have expired. Returns whether there may be more.
+    ///
+    /// A session that has expired does not exist any more for clients, also while it still takes memory. Someone has to call this now and
+    /// then; it holds the lock for a piece of the work only.
+    pub fn expire(&self) -> bool {
+        self.lock_whole().expire(EXPIRED_PIECE, &self.limits, self.clock.now())
+    }
+
+    /// The table, rid of the session `id` if that has expired.
+    fn lock_for(&self, id: &SessionId) -> MutexGuard<'_, Table> {
+        let mut table = self.lock();
+        table.expire_one(id, &self.limits, self.clock.now());
         table
+    }
+
+    /// The table, rid of some of what has expired: little enough not to be felt.
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        let mut table = self.lock_whole();
+        table.expire(EXPIRED_EACH, &self.limits, self.clock.now());
+        table
+    }
+
+    fn lock_whole(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("bug: a panic under the lock of the sessions")
     }
 }

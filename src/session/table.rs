@@ -63,12 +63,18 @@ impl Session {
         Standing {
             model: self.model.clone(),
             snapshot: self.snapshot.clone(),
+            ttl: self.ttl,
             extra_words: self.extra_words.clone(),
         }
     }
 
     fn expires(&self) -> Instant {
         self.last_used + self.ttl
+    }
+
+    /// Whether it has not been used for its time to live. A busy session is in use.
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        self.busy == Busy::Idle && self.expires() <= now
     }
 
     /// Bytes that this session takes. Reading on does not change them.
@@ -99,8 +105,8 @@ impl Session {
 }
 
 impl Table {
-    pub(super) fn get(&self, id: &SessionId) -> Result<&Session> {
-        self.sessions.get(id).ok_or_else(|| self.gone.error(id))
+    pub(super) fn get(&self, id: &SessionId, now: Instant) -> Result<&Session> {
+        self.sessions.get(id).ok_or_else(|| self.gone.error(id, now))
     }
 
     pub(super) fn after(&self, id: Option<&SessionId>) -> impl Iterator<Item = (&SessionId, &Session)> {
@@ -110,12 +116,17 @@ impl Table {
 
     pub(super) fn read(&mut self, id: &SessionId, now: Instant) -> Result<Standing> {
         self.touch(id, now);
-        Ok(self.get(id)?.standing())
+        Ok(self.get(id, now)?.standing())
     }
 
     /// Marks a session as busy: from now on it neither expires nor is evicted.
-    pub(super) fn lend(&mut self, id: &SessionId, expected_position: Option<u64>) -> Result<Standing> {
-        self.check_writable(id, expected_position)?;
+    pub(super) fn lend(
+        &mut self,
+        id: &SessionId,
+        expected_position: Option<u64>,
+        now: Instant,
+    ) -> Result<Standing> {
+        self.check_writable(id, expected_position, now)?;
         self.unlist(id);
         self.busy += 1;
         let session = self.session_mut(id);
@@ -152,16 +163,19 @@ impl Table {
             Some(session) if session.busy == Busy::Leased => Err(busy(id)),
             Some(_) if on_existing == OnExisting::Replace => Ok(()),
             Some(_) => {
-                let message = format!(
-                    "session `{id}` exists already, expected an id that is free, or to create with `replace`"
-                );
+                let message = format!("session `{id}` already exists; the id of a new session must be free");
                 Err(Error::new(ErrorKind::SessionExists, message).at("id"))
             }
         }
     }
 
-    pub(super) fn check_writable(&self, id: &SessionId, expected_position: Option<u64>) -> Result<()> {
-        let session = self.get(id)?;
+    pub(super) fn check_writable(
+        &self,
+        id: &SessionId,
+        expected_position: Option<u64>,
+        now: Instant,
+    ) -> Result<()> {
+        let session = self.get(id, now)?;
         if session.busy == Busy::Leased {
             return Err(busy(id));
         }
@@ -193,6 +207,11 @@ impl Table {
         };
         // No session is evicted for one that would not fit into an empty table.
         let may_evict = limits.evict == Evict::Lru && bytes <= limits.bytes_max && limits.sessions_max > 0;
+        // The memory of sessions that have expired comes first.
+        let mut may_have_expired = true;
+        while may_have_expired && !fits(self) {
+            may_have_expired = self.expire(1, limits, now);
+        }
         while !fits(self) {
             let oldest = self.by_use.iter().map(|(_, idle)| idle).find(|idle| *idle != id).cloned();
             let Some(oldest) = oldest.filter(|_| may_evict) else { return Err(self.full(limits, bytes)) };
@@ -204,7 +223,7 @@ impl Table {
 
     fn full(&self, limits: &SessionLimits, bytes: usize) -> Error {
         let message = format!(
-            "no room for a session of {bytes} bytes: {} of {} sessions, {} of {} bytes, {} busy",
+            "no room for a session of {bytes} bytes: {} of {} sessions (`--sessions-max`), {} of {} bytes (`--sessions-max-bytes`), {} busy",
             self.sessions.len(),
             limits.sessions_max,
             self.bytes,
@@ -235,12 +254,28 @@ impl Table {
         *self.closed.entry(why).or_default() += 1;
     }
 
-    pub(super) fn expire(&mut self, now: Instant, limits: &SessionLimits) {
-        while let Some((_, id)) = self.by_expiry.first().filter(|(expires, _)| *expires <= now).cloned() {
-            self.gone.remember(GoneSession { id: id.clone(), why: Closed::Expired, at: now }, limits);
-            self.close(&id, Closed::Expired);
+    /// Removes up to `count_max` of the sessions that have expired, and forgets as many of those that ended long ago. Returns whether
+    /// there may be more of either.
+    pub(super) fn expire(&mut self, count_max: usize, limits: &SessionLimits, now: Instant) -> bool {
+        for _ in 0..count_max {
+            let Some((_, id)) = self.by_expiry.first().filter(|(expires, _)| *expires <= now).cloned() else {
+                return self.gone.forget(count_max, now);
+            };
+            self.close_expired(&id, limits, now);
         }
-        self.gone.forget(now);
+        true
+    }
+
+    /// Removes this session if it has expired.
+    pub(super) fn expire_one(&mut self, id: &SessionId, limits: &SessionLimits, now: Instant) {
+        if self.sessions.get(id).is_some_and(|session| session.has_expired(now)) {
+            self.close_expired(id, limits, now);
+        }
+    }
+
+    fn close_expired(&mut self, id: &SessionId, limits: &SessionLimits, now: Instant) {
+        self.gone.remember(GoneSession { id: id.clone(), why: Closed::Expired, at: now }, limits);
+        self.close(id, Closed::Expired);
     }
 
     fn touch(&mut self, id: &SessionId, now: Instant) {

@@ -104,13 +104,16 @@ proptest! {
             prop_assert!(stats.bytes <= 6000);
             let listed = sessions.list(None, usize::MAX);
             prop_assert!(listed.len() <= 4);
-            prop_assert_eq!(stats.by_model.values().sum::<usize>(), listed.len());
+            // Sessions that have expired take memory until they are removed, but do not exist for clients.
+            prop_assert!(listed.len() <= stats.by_model.values().sum::<usize>());
             for lease in &leases {
                 prop_assert!(sessions.info(lease.id()).is_ok_and(|info| info.busy), "a leased session stays");
             }
         }
         drop(leases);
         clock.advance(Duration::from_secs(61));
+        prop_assert_eq!(sessions.list(None, usize::MAX), []);
+        while sessions.expire() {}
         prop_assert_eq!((sessions.stats().bytes, sessions.stats().busy), (0, 0));
     }
 }
@@ -172,4 +175,60 @@ fn a_full_table_that_may_not_evict_refuses_and_keeps_what_it_has() {
     (0..4).for_each(|number| drop(sessions.create(new(number, 1)).unwrap()));
     assert_eq!(sessions.create(new(4, 1)).unwrap_err().kind, ErrorKind::SessionsFull);
     assert_eq!(sessions.list(None, 10).len(), 4);
+}
+
+/// A table of `count` sessions, all of which have expired.
+fn expired(count: usize) -> (Arc<Sessions>, Clock) {
+    let clock = Clock::manual();
+    let limits = SessionLimits {
+        sessions_max: count,
+        bytes_max: usize::MAX,
+        ttl: Duration::from_secs(60),
+        evict: Evict::None,
+        gone_ttl: Duration::from_secs(100),
+        gone_max: count,
+    };
+    let sessions = Sessions::new(limits, clock.clone());
+    for number in 0..count {
+        let id = SessionId::parse(&format!("s{number}")).unwrap();
+        sessions.create(NewSession { id: Some(id), ..new(0, 1) }).unwrap();
+    }
+    clock.advance(Duration::from_secs(60));
+    (sessions, clock)
+}
+
+fn held(sessions: &Sessions) -> usize {
+    sessions.stats().by_model.values().sum()
+}
+
+#[test]
+fn no_use_of_the_table_waits_for_all_that_has_expired() {
+    let (sessions, _clock) = expired(5000);
+    assert_eq!(sessions.info(&id(17)).unwrap_err().kind, ErrorKind::SessionExpired);
+    assert_eq!(sessions.list(None, 10), []);
+    assert!(held(&sessions) > 4900, "{} sessions were removed by three calls", 5000 - held(&sessions));
+    let mut pieces = 1;
+    while sessions.expire() {
+        pieces += 1;
+    }
+    assert_eq!((held(&sessions), sessions.stats().bytes), (0, 0));
+    assert!(pieces > 10, "{pieces} pieces");
+}
+
+#[test]
+fn an_expired_session_makes_room_and_its_id_is_free() {
+    let (sessions, _clock) = expired(100);
+    let full = held(&sessions);
+    sessions.create(new(99, 1)).unwrap();
+    sessions.create(new(100, 1)).unwrap();
+    assert!(held(&sessions) <= full);
+    assert_eq!(sessions.list(None, 10).len(), 2);
+}
+
+#[test]
+fn the_reason_of_an_end_is_forgotten_in_time_however_many_there_are() {
+    let (sessions, clock) = expired(1000);
+    while sessions.expire() {}
+    clock.advance(Duration::from_secs(100));
+    assert_eq!(sessions.info(&id(200)).unwrap_err().kind, ErrorKind::SessionNotFound);
 }

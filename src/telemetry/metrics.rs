@@ -31,6 +31,7 @@ pub struct Metrics {
     sessions_bytes: Gauge,
     sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
     closed: Family<ReasonLabel, Counter>,
+    log_lines_dropped: Counter,
 }
 
 impl Metrics {
@@ -55,8 +56,16 @@ impl Metrics {
             sessions_bytes: Gauge::default(),
             sessions_memory: Gauge::default(),
             closed: Family::default(),
+            log_lines_dropped: Counter::default(),
         };
         metrics.register();
+        // What has a known set of labels is there from the start, so that a rate can be taken of its first increase.
+        for reason in Rejected::ALL {
+            metrics.rejected.get_or_create(&ReasonLabel { reason: reason.name() }).inc_by(0);
+        }
+        for reason in CLOSED_REASONS {
+            metrics.sessions_closed(reason, 0);
+        }
         metrics
     }
 
@@ -119,6 +128,7 @@ impl Metrics {
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads.
     pub fn render(&self) -> String {
+        self.log_lines_dropped.inner().fetch_max(super::log_lines_dropped(), Ordering::Relaxed);
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("writing to a string cannot fail");
         page
@@ -165,6 +175,11 @@ impl Metrics {
             self.sessions_memory.clone(),
         );
         r.register("sessions_closed", "Sessions that have ended", self.closed.clone());
+        r.register(
+            "log_lines_dropped",
+            "Log lines that found no room in the buffer",
+            self.log_lines_dropped.clone(),
+        );
         r.register(
             "build",
             "The version of the program",
@@ -227,11 +242,18 @@ impl ModelMetrics {
     }
 }
 
+/// Why a session ends.
+const CLOSED_REASONS: [&str; 4] = ["deleted", "replaced", "expired", "evicted"];
+
 /// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejected {
     /// Too many jobs, or jobs with too many bytes of tokens, are waiting.
     QueueFull,
+    /// Answers that are being computed or sent take too much memory.
+    AnswersFull,
+    /// There is too much to do to finish the request in its time.
+    Overloaded,
     /// The table of sessions is full.
     SessionsFull,
     /// The service is still loading its models.
@@ -241,9 +263,20 @@ pub enum Rejected {
 }
 
 impl Rejected {
+    const ALL: [Self; 6] = [
+        Self::QueueFull,
+        Self::Overloaded,
+        Self::AnswersFull,
+        Self::SessionsFull,
+        Self::Loading,
+        Self::Draining,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
+            Self::AnswersFull => "answers_full",
+            Self::Overloaded => "overloaded",
             Self::SessionsFull => "sessions_full",
             Self::Loading => "loading",
             Self::Draining => "draining",
@@ -283,6 +316,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn metrics_with_known_labels_are_there_from_the_start() {
+        let page = Metrics::new().render();
+        for (metric, reasons) in [
+            (
+                "requests_rejected",
+                &["queue_full", "answers_full", "sessions_full", "loading", "draining"][..],
+            ),
+            ("sessions_closed", &["deleted", "replaced", "expired", "evicted"]),
+        ] {
+            for reason in reasons {
+                let line = format!("rnnlm_{metric}_total{{reason=\"{reason}\"}} 0");
+                assert!(page.lines().any(|found| found == line), "`{line}` is missing from\n{page}");
+            }
+        }
+    }
+
+    #[test]
     fn every_metric_is_exposed_under_its_documented_name() {
         let metrics = Metrics::new();
         let request = HttpRequest { route: "/v1/next".into(), method: "POST", status: 200 };
@@ -306,6 +356,8 @@ mod tests {
             "rnnlm_requests_running 2",
             "rnnlm_requests_waiting 4",
             r#"rnnlm_requests_rejected_total{reason="queue_full"} 1"#,
+            r#"rnnlm_requests_rejected_total{reason="overloaded"} 0"#,
+            r#"rnnlm_requests_rejected_total{reason="sessions_full"} 0"#,
             r#"rnnlm_tokens_total{model="m",kind="prompt"} 5"#,
             r#"rnnlm_tokens_total{model="m",kind="generated"} 0"#,
             r#"rnnlm_unknown_tokens_total{model="m"} 1"#,
@@ -317,6 +369,7 @@ mod tests {
             "rnnlm_sessions_bytes 50",
             "rnnlm_sessions_memory_ratio 0.25",
             r#"rnnlm_sessions_closed_total{reason="evicted"} 1"#,
+            "rnnlm_log_lines_dropped_total 0",
             concat!(r#"rnnlm_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(page.lines().any(|found| found == line), "`{line}` is missing from\n{page}");

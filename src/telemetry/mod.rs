@@ -1,12 +1,16 @@
 //! Log lines and metrics. Neither ever contains prompt text.
 
+mod log;
 mod metrics;
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, stderr};
+use std::sync::{Arc, OnceLock};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use log::Log;
+pub use log::LogGuard;
 pub use metrics::{HttpRequest, Metrics, ModelMetrics, Rejected};
 
 use crate::config::LogFormat;
@@ -14,14 +18,33 @@ use crate::config::LogFormat;
 /// The log filter used when `RUST_LOG` is not set.
 const DEFAULT_FILTER: &str = "info";
 
-/// Sends log lines to stderr from now on. A second call in the same process has no effect.
-pub fn init(format: LogFormat) {
+/// The log of this process, once it has one.
+static LOG: OnceLock<Arc<Log>> = OnceLock::new();
+
+/// Sends log lines to stderr from now on, as long as the guard lives. At most `bytes_max` of them wait to be written; beyond it, lines are
+/// dropped and counted. A second call in the same process has no effect.
+///
+/// # Errors
+/// If the operating system cannot start the thread that writes them.
+pub fn init(format: LogFormat, bytes_max: usize) -> io::Result<LogGuard> {
+    let (log, guard) = Log::start(stderr(), bytes_max)?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_span_events(FmtSpan::NONE);
-    // Only the first subscriber of a process is used; tests start several services in one process.
-    let _ = match format {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(log.clone())
+        .with_span_events(FmtSpan::NONE);
+    // Only the first subscriber of a process is used.
+    let started = match format {
         LogFormat::Pretty => lines.with_ansi(stderr().is_terminal()).with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
     };
+    if started.is_ok() {
+        let _ = LOG.set(log);
+    }
+    Ok(guard)
+}
+
+/// Log lines that found no room, since the start of the process.
+fn log_lines_dropped() -> u64 {
+    LOG.get().map_or(0, |log| log.dropped())
 }

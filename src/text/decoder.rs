@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::hugging_face::HuggingFace;
-use super::join::{Neighbour, WordJoiner};
+use super::join::{Joiner, Line, Word, Words};
 use super::tail::{Joint, Tail};
 use super::tokenizer::{Scheme, Tokenizer};
 use crate::lm::TokenId;
@@ -120,25 +120,34 @@ impl Tokenizer {
 
     /// The white space between the text so far and the entry of `token`.
     fn separator(&self, tail: &Tail, token: TokenId) -> &'static str {
-        let past = tail.tokens();
-        let last = past.iter().rposition(|&before| !self.adds_no_text(before));
-        let Some(at) = last.filter(|_| tail.joint == Joint::Closed) else { return "" };
-        let before = self.entry(past[at]);
-        let next = self.entry(token);
-        if Some(past[at]) == self.newline()
+        let words = match self.scheme() {
+            Scheme::Word(pattern) => Words::Pattern(pattern),
+            Scheme::Whitespace => Words::WhiteSpace,
+            Scheme::Char | Scheme::HuggingFace(_) => return "",
+        };
+        let line = self.line(tail);
+        let starts_text = line.words.is_empty() && !line.follows_line_end;
+        let before = line.words.last().map_or("", |word| word.entry);
+        let next = Word { token, entry: self.entry(token) };
+        if starts_text
+            || tail.joint == Joint::Open
             || before.ends_with(char::is_whitespace)
-            || next.starts_with(char::is_whitespace)
+            || next.entry.starts_with(char::is_whitespace)
         {
             return "";
         }
-        match self.scheme() {
-            Scheme::Char => "",
-            Scheme::Word(pattern) => {
-                let before = Neighbour::new(before, past[at], &past[..at], self.newline());
-                let next = Neighbour::new(next, token, past, self.newline());
-                WordJoiner { rules: self.rules(), pattern }.separator(before, next)
-            }
-            Scheme::Whitespace | Scheme::HuggingFace(_) => " ",
+        Joiner { rules: self.rules(), words }.separator(line, next)
+    }
+
+    /// The end of the text's last line, as far as `tail` reaches.
+    fn line(&self, tail: &Tail) -> Line<'_> {
+        let tokens = tail.tokens();
+        let end = tokens.iter().rposition(|&token| Some(token) == self.newline());
+        let tokens = &tokens[end.map_or(0, |end| end + 1)..];
+        let words = tokens.iter().filter(|&&token| !self.adds_no_text(token));
+        Line {
+            words: words.map(|&token| Word { token, entry: self.entry(token) }).collect(),
+            follows_line_end: end.is_some(),
         }
     }
 }

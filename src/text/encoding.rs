@@ -14,7 +14,7 @@ use crate::lm::TokenId;
 pub struct Encoding {
     /// The tokens' ids.
     pub tokens: Vec<TokenId>,
-    /// For each token, the range of characters of the given text that it stands for.
+    /// For each token, the range of characters of the given text that it stands for; only for the first if no more were wanted.
     pub spans: Vec<Range<usize>>,
     /// The indices, in rising order, of the tokens that are the unknown token: words that are not in the vocabulary, and the
     /// unknown token itself where the text contains its entry.
@@ -40,22 +40,38 @@ impl Encoding {
     }
 }
 
+/// What is wanted of an encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether the span of each token is wanted, which takes four times the memory of its id, or only that of the first.
+    pub spans: bool,
+    /// The maximum number of tokens: a text is refused as soon as it has more.
+    pub tokens_max: usize,
+}
+
+impl Wanted {
+    /// Everything, however long.
+    pub const ALL: Self = Self { spans: true, tokens_max: usize::MAX };
+}
+
 /// Builds an encoding from left to right. Each token is added with its byte range in the rewritten text.
 pub(super) struct EncodingBuilder<'a> {
     tokenizer: &'a Tokenizer,
     text: &'a str,
     starts: SourceOffsets<'a>,
     ends: SourceOffsets<'a>,
+    wanted: Wanted,
     encoding: Encoding,
 }
 
 impl<'a> EncodingBuilder<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer, rewritten: &'a Rewritten<'_>) -> Self {
+    pub(super) fn new(tokenizer: &'a Tokenizer, rewritten: &'a Rewritten<'_>, wanted: Wanted) -> Self {
         Self {
             tokenizer,
             text: rewritten.text(),
             starts: rewritten.source_offsets(),
             ends: rewritten.source_offsets(),
+            wanted,
             encoding: Encoding::default(),
         }
     }
@@ -63,23 +79,21 @@ impl<'a> EncodingBuilder<'a> {
     /// Adds the token of the word at `range`, or the unknown token.
     ///
     /// # Errors
-    /// `UnknownToken` if the vocabulary has neither.
+    /// `UnknownToken` if the vocabulary has neither; `TextTooLong`.
     pub(super) fn word(&mut self, range: Range<usize>) -> Result<()> {
         match self.tokenizer.id_of(&self.text[range.clone()]) {
             Some(token) => self.token(token, range),
-            None => self.unknown(range)?,
+            None => self.unknown(range),
         }
-        Ok(())
     }
 
     /// Adds the unknown token for the word at `range`.
     ///
     /// # Errors
-    /// `UnknownToken` if the vocabulary has no unknown token.
+    /// `UnknownToken` if the vocabulary has no unknown token; `TextTooLong`.
     pub(super) fn unknown(&mut self, range: Range<usize>) -> Result<()> {
         let Some(unk) = self.tokenizer.unk() else { return Err(self.unknown_word(range)) };
-        self.token(unk, range);
-        Ok(())
+        self.token(unk, range)
     }
 
     /// The error that there is no token for the word at `range`.
@@ -96,12 +110,22 @@ impl<'a> EncodingBuilder<'a> {
     }
 
     /// Adds `token` for the bytes at `range`.
-    pub(super) fn token(&mut self, token: TokenId, range: Range<usize>) {
+    ///
+    /// # Errors
+    /// `TextTooLong` if it is one token too many.
+    pub(super) fn token(&mut self, token: TokenId, range: Range<usize>) -> Result<()> {
+        if self.encoding.tokens.len() >= self.wanted.tokens_max {
+            let max = self.wanted.tokens_max;
+            return Err(Error::new(ErrorKind::TextTooLong, format!("the text has more than {max} tokens")));
+        }
         if Some(token) == self.tokenizer.unk() {
             self.encoding.unknown.push(self.encoding.tokens.len());
         }
         self.encoding.tokens.push(token);
-        self.encoding.spans.push(self.starts.start(range.start)..self.ends.end(range.end));
+        if self.wanted.spans || self.encoding.spans.is_empty() {
+            self.encoding.spans.push(self.starts.start(range.start)..self.ends.end(range.end));
+        }
+        Ok(())
     }
 
     pub(super) fn finish(self, joint: Joint, char_count: usize) -> Encoding {

@@ -3,24 +3,31 @@
 //! Where tokens are bytes, decoding token by token is our own, because the crate gives U+FFFD for a character that is not complete
 //! yet.
 
-use std::collections::HashSet;
+mod bounds;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::ops::Range;
 use std::panic::catch_unwind;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::models::ModelWrapper;
 use tokenizers::{NormalizedString, Normalizer};
 
 use super::decoder::Piece;
 use super::encoding::EncodingBuilder;
+use super::escape::escape_invisible;
 use super::split;
 use super::tail::Joint;
 use super::utf8::{incomplete_len, whole_chars};
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
+use bounds::check_rules;
+
+pub(super) use bounds::GROWTH_MAX;
 
 /// The tokenizer of a `tokenizer.json`.
 pub(super) struct HuggingFace {
@@ -43,10 +50,15 @@ struct WhiteSpace {
     drops_trailing: bool,
 }
 
-/// The part of the file that the crate does not expose: the unknown token of its model, by entry or by id.
+/// What is read of the file before the crate reads it: the unknown token of its model, by entry or by id, which the crate does not
+/// expose, and the rules that it may not survive.
 #[derive(Deserialize)]
-struct UnknownTokenOfFile {
+struct Head {
     model: UnknownTokenOfModel,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    decoder: Value,
 }
 
 #[derive(Deserialize)]
@@ -75,22 +87,26 @@ impl HuggingFace {
     /// `Load` if the crate cannot read the file or its vocabulary is empty.
     pub(super) fn parse(file: &[u8]) -> Result<(Self, Vocabulary)> {
         let refused = |error: &dyn Display| Error::load(format!("not a Hugging Face tokenizer: {error}"));
-        let unknown: UnknownTokenOfFile = serde_json::from_slice(file).map_err(|error| refused(&error))?;
+        let head: Head = serde_json::from_slice(file).map_err(|error| refused(&error))?;
+        check_rules("normalizer", &head.normalizer).map_err(|why| refused(&why))?;
+        check_rules("decoder", &head.decoder).map_err(|why| refused(&why))?;
         // The crate panics on some files that are JSON but not tokenizers.
         let read = catch_unwind(|| tokenizers::Tokenizer::from_bytes(file));
         let read = read.map_err(|_| refused(&"one of its parts has unexpected fields"))?;
         let mut inner = read.map_err(|error| refused(&error))?;
         disable_extras(&mut inner).map_err(|error| refused(&error))?;
-        let vocabulary = Vocabulary::sparse(inner.get_vocab(true));
+        let entries = inner.get_vocab(true);
+        check_ids(&entries, file.len()).map_err(|why| refused(&why))?;
+        let vocabulary = Vocabulary::sparse(entries);
         if vocabulary.len() == 0 {
             return Err(refused(&"its vocabulary is empty"));
         }
         let format = EntryFormat::new(inner.get_decoder(), &vocabulary);
         let added = inner.get_added_tokens_decoder();
         let special = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
-        let unk = match unknown.model.unk_token {
+        let unk = match head.model.unk_token {
             Some(entry) => vocabulary.id_of(&entry),
-            None => unknown.model.unk_id,
+            None => head.model.unk_id,
         };
         let may_drop_chars = unk.is_none() && !matches!(format, EntryFormat::ByteLevel(_));
         let known_chars = may_drop_chars.then(|| vocabulary.entries().flat_map(str::chars).collect());
@@ -131,7 +147,7 @@ impl HuggingFace {
             return Err(builder.unknown_word(dropped));
         }
         for (&token, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
-            builder.token(token, line.start + start..line.start + end);
+            builder.token(token, line.start + start..line.start + end)?;
         }
         Ok(())
     }
@@ -281,6 +297,18 @@ impl EntryFormat {
             }
             _ => EntryFormat::Text,
         }
+    }
+}
+
+/// Refuses ids that a file of `bytes` bytes has no room for: each entry of a dense vocabulary takes more than one byte.
+fn check_ids(entries: &HashMap<String, TokenId>, bytes: usize) -> Result<(), String> {
+    match entries.iter().max_by_key(|&(_, id)| id) {
+        Some((entry, &id)) if id as usize >= bytes => Err(format!(
+            "the entry `{}` has the id {id}; the maximum in a file of {bytes} bytes is {}",
+            escape_invisible(entry),
+            bytes - 1
+        )),
+        _ => Ok(()),
     }
 }
 

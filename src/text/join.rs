@@ -1,81 +1,180 @@
-//! How a word is joined to the text before it: with a space or without one.
+//! How a word is joined to the text before it, so that the text splits into the same words again.
 //!
-//! The decision depends only on the tail of the text, so the text does not depend on how it is divided into requests.
+//! Punctuation decides, unless the text would then split into other words: `.` after `..` would become `…` by a rule of `replace`, and
+//! `clock` after `o'` one word. Each choice looks at the few words before it whose joints could depend on each other. It depends
+//! only on the tail of the text, so the text does not depend on how it is divided into requests.
 
 use super::rules::Rules;
-use super::split::{Part, Pattern};
+use super::split::{Pattern, whitespace};
 use crate::lm::TokenId;
 
-/// Joins words to a text that splits into the same words again.
-pub(super) struct WordJoiner<'a> {
+/// Joins words to a line of text.
+pub(super) struct Joiner<'a> {
     pub(super) rules: &'a Rules,
-    pub(super) pattern: &'a Pattern,
+    pub(super) words: Words<'a>,
 }
 
-impl WordJoiner<'_> {
-    /// The separator between the words `before` and `next`: a space or nothing, as punctuation requires, unless only the other
-    /// choice gives the same two words when the text is split again.
-    ///
-    /// If neither choice gives the same words, because a `replace` rule changes them, punctuation decides.
-    pub(super) fn separator(&self, before: Neighbour<'_>, next: Neighbour<'_>) -> &'static str {
-        let [usual, other] =
-            if takes_no_space_after(before) || takes_no_space_before(next) { ["", " "] } else { [" ", ""] };
-        if usual == " " && !self.rules.replace_white_space() {
-            return usual;
-        }
-        let splits_back = |separator| self.splits_back(before.entry, separator, next.entry);
-        if !splits_back(usual) && splits_back(other) { other } else { usual }
-    }
-
-    /// Whether the joined text splits into the two words again, at the end of a text or before a letter. `'` and `s` without a space
-    /// do not, because they become `'s`; and the `'` of `d'ye` may be one word before a letter and another elsewhere.
-    fn splits_back(&self, before: &str, separator: &str, next: &str) -> bool {
-        let begins_with_both = |after: &str| {
-            let text = format!("{before}{separator}{next}{after}");
-            let rewritten = self.rules.apply(&text);
-            let mut words = self.pattern.split(rewritten.text()).map(|part| match part {
-                Part::Word(range) | Part::Unmatched(range) => &rewritten.text()[range],
-            });
-            words.next() == Some(before)
-                && words.next() == Some(next)
-                && (words.next().is_none() || !after.is_empty())
-        };
-        begins_with_both("") || begins_with_both("a")
-    }
-}
-
-/// A word on one side of a separator.
+/// How a line is split into words.
 #[derive(Clone, Copy)]
-pub(super) struct Neighbour<'a> {
-    pub(super) entry: &'a str,
-    /// Whether the word, if it is a straight quote, opens a quotation: since the last line end, as far as the tail reaches, an even
-    /// number of the same quotes precedes it.
-    pub(super) opens_if_quote: bool,
+pub(super) enum Words<'a> {
+    Pattern(&'a Pattern),
+    WhiteSpace,
 }
 
-impl<'a> Neighbour<'a> {
-    /// The word `entry`, which is the token `token` after the tokens `past`.
-    pub(super) fn new(entry: &'a str, token: TokenId, past: &[TokenId], newline: Option<TokenId>) -> Self {
-        let line = past.iter().rev().take_while(|&&other| Some(other) != newline);
-        let same = line.filter(|&&other| other == token).count();
-        Self { entry, opens_if_quote: same.is_multiple_of(2) }
+/// A word: a token that adds text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word<'a> {
+    pub(super) token: TokenId,
+    pub(super) entry: &'a str,
+}
+
+/// The end of a line of text.
+pub(super) struct Line<'a> {
+    /// Its last words, oldest first.
+    pub(super) words: Vec<Word<'a>>,
+    /// Whether these are all of its words, after a line end.
+    pub(super) follows_line_end: bool,
+}
+
+/// The number of words before a joint that are looked at. With [`QUOTES_MAX`] more for each of them, this is what a tail holds.
+const RUN_MAX: usize = 16;
+
+/// The number of words before a quote in which others like it are counted.
+const QUOTES_MAX: usize = super::Tail::TOKENS_MAX - RUN_MAX;
+
+/// What may stand between two words. The tab is the last resort: no rule that people write for spaces applies to it.
+type Separator = &'static str;
+
+impl Joiner<'_> {
+    /// What separates `next` from `line`. If with every separator the text splits into other words, because a rule changes them,
+    /// punctuation decides.
+    pub(super) fn separator<'w>(&self, mut line: Line<'w>, next: Word<'w>) -> Separator {
+        let next_at = line.words.len();
+        line.words.push(next);
+        if next_at > 0 && self.is_surely_a_space(&line.words, next_at) {
+            return " ";
+        }
+        let first =
+            (0..next_at).rev().take(RUN_MAX).find(|&at| at > 0 && self.is_surely_a_space(&line.words, at));
+        let first = first.unwrap_or(next_at.saturating_sub(RUN_MAX));
+        let at_line_end = line.follows_line_end && first == 0;
+        let mut run = Run { joiner: self, text: String::new(), words: Vec::new(), at_line_end };
+        if at_line_end {
+            run.text.push('\n');
+        }
+        let mut separator = "";
+        for at in first..=next_at {
+            let is_open = at == first && !at_line_end;
+            separator =
+                if is_open { "" } else { run.separator(self.usual(&line.words, at), line.words[at].entry) };
+            run.push(separator, line.words[at].entry);
+        }
+        separator
+    }
+
+    /// Whether the words at `at - 1` and `at` are joined by a space whatever else the text contains.
+    fn is_surely_a_space(&self, words: &[Word<'_>], at: usize) -> bool {
+        let before = words[at - 1].entry;
+        let next = words[at].entry;
+        self.usual(words, at) == " "
+            && !self.rules.may_replace_space_between(before, next)
+            && match self.words {
+                Words::WhiteSpace => true,
+                Words::Pattern(pattern) if pattern.stops_at_white_space() => true,
+                Words::Pattern(_) => self.split(&format!("{before} {next}")) == [before, next],
+            }
+    }
+
+    /// What usually separates the words at `at - 1` and `at`.
+    fn usual(&self, words: &[Word<'_>], at: usize) -> Separator {
+        let Some(before) = at.checked_sub(1) else { return "" };
+        match self.words {
+            Words::WhiteSpace => " ",
+            Words::Pattern(_) if takes_no_space_after(words, before) || takes_no_space_before(words, at) => {
+                ""
+            }
+            Words::Pattern(_) => " ",
+        }
+    }
+
+    fn split<'t>(&self, line: &'t str) -> Vec<&'t str> {
+        match self.words {
+            Words::Pattern(pattern) => pattern.split(line).map(|part| &line[part.into_range()]).collect(),
+            Words::WhiteSpace => whitespace(line).map(|range| &line[range]).collect(),
+        }
     }
 }
 
-fn takes_no_space_after(word: Neighbour<'_>) -> bool {
-    match word.entry {
+/// Words that were joined.
+struct Run<'r> {
+    joiner: &'r Joiner<'r>,
+    text: String,
+    words: Vec<&'r str>,
+    /// Whether the text begins with the line end before the first word.
+    at_line_end: bool,
+}
+
+impl<'r> Run<'r> {
+    /// What separates `next` from the run, if possible `usual`.
+    fn separator(&self, usual: Separator, next: &str) -> Separator {
+        let mut separators = vec![usual];
+        separators.extend(["", " ", "\t"].into_iter().filter(|other| *other != usual));
+        if matches!(self.joiner.words, Words::WhiteSpace) && !self.words.is_empty() {
+            separators.retain(|separator| !separator.is_empty());
+        }
+        // How a punctuation mark splits may depend on what follows, which is not known yet.
+        let follows: &[&str] = if next.ends_with(char::is_alphanumeric) { &[""] } else { &["", "a"] };
+        let splits_back = |separator: &Separator, follow: &&str| self.splits_back(separator, next, follow);
+        let surely =
+            separators.iter().find(|separator| follows.iter().all(|follow| splits_back(separator, follow)));
+        let perhaps = || {
+            separators.iter().find(|separator| follows.iter().any(|follow| splits_back(separator, follow)))
+        };
+        surely.or_else(perhaps).copied().unwrap_or(usual)
+    }
+
+    /// Whether the run with `next` splits into its words again, before `follow`.
+    fn splits_back(&self, separator: &str, next: &str, follow: &str) -> bool {
+        let text = [&self.text, separator, next, follow].concat();
+        let rewritten = self.joiner.rules.apply(&text);
+        let line = match self.at_line_end {
+            true => rewritten.text().strip_prefix('\n'),
+            false => Some(rewritten.text()),
+        };
+        let Some(words) = line.map(|line| self.joiner.split(line)) else { return false };
+        let expected = self.words.len() + 1;
+        words.len() == expected + usize::from(!follow.is_empty())
+            && words[..expected - 1] == self.words
+            && words[expected - 1] == next
+    }
+
+    fn push(&mut self, separator: &str, word: &'r str) {
+        self.text += separator;
+        self.text += word;
+        self.words.push(word);
+    }
+}
+
+fn takes_no_space_after(words: &[Word<'_>], at: usize) -> bool {
+    match words[at].entry {
         "(" | "[" | "{" | "“" | "‘" | "—" | "-" | "$" | "£" | "#" => true,
-        "\"" | "'" => word.opens_if_quote,
+        "\"" | "'" => opens_if_quote(words, at),
         _ => false,
     }
 }
 
-fn takes_no_space_before(word: Neighbour<'_>) -> bool {
-    match word.entry {
+fn takes_no_space_before(words: &[Word<'_>], at: usize) -> bool {
+    match words[at].entry {
         "." | "," | ";" | ":" | "!" | "?" | ")" | "]" | "}" | "”" | "’" | "%" | "…" | "—" | "-" => {
             true
         }
-        "\"" | "'" => !word.opens_if_quote,
+        "\"" | "'" => !opens_if_quote(words, at),
         entry => entry.strip_prefix('\'').is_some_and(|rest| rest.starts_with(char::is_alphabetic)),
     }
+}
+
+/// Whether a straight quote opens a quotation: an even number of the same quotes precedes it on its line.
+fn opens_if_quote(words: &[Word<'_>], at: usize) -> bool {
+    let before = &words[at.saturating_sub(QUOTES_MAX)..at];
+    before.iter().filter(|word| word.token == words[at].token).count().is_multiple_of(2)
 }

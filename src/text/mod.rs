@@ -23,7 +23,7 @@ pub use completion::{
     Beginning, Case, CompletedWord, Completions, ExtraWords, HalfTyped, Progress, Typed, WeightedWord,
 };
 pub use decoder::{Decoder, Piece};
-pub use encoding::Encoding;
+pub use encoding::{Encoding, Wanted};
 pub(crate) use escape::escape_invisible;
 pub use spec::{DEFAULT_PATTERN, TokenizerKind, TokenizerSpec};
 pub use stop::{Passed, StopStrings};

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use super::TokenizerSpec;
 use super::escape::escape_invisible;
+use super::hugging_face::GROWTH_MAX;
 use super::rewrite::{Rewriter, Rewritten};
 use crate::error::{Error, Result};
 
@@ -26,17 +27,49 @@ struct Replacements {
     values: HashMap<String, String>,
     /// The length of the longest key in bytes.
     longest_key: usize,
+    /// The neighbours of each space in a key.
+    spaces: Vec<Around>,
+}
+
+/// The characters on both sides of a space.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Around {
+    before: Option<char>,
+    after: Option<char>,
+}
+
+impl Around {
+    /// Whether a space in a key, with these neighbours, may match a space in a text with those; a key's end matches any.
+    fn allows(self, text: Self) -> bool {
+        self.before.is_none_or(|before| Some(before) == text.before)
+            && self.after.is_none_or(|after| Some(after) == text.after)
+    }
+
+    fn all(keys: &[&str]) -> Vec<Self> {
+        let mut all = Vec::new();
+        for key in keys {
+            for (at, _) in key.match_indices(' ') {
+                let around =
+                    Self { before: key[..at].chars().next_back(), after: key[at + 1..].chars().next() };
+                if !all.contains(&around) {
+                    all.push(around);
+                }
+            }
+        }
+        all
+    }
 }
 
 impl Rules {
-    /// The rules of `spec`.
+    /// The rules of `spec`, which leave `literal` as it is.
     ///
     /// # Errors
     /// `Load` if a key of `replace` is empty or occurs twice.
-    pub(super) fn new(spec: &TokenizerSpec) -> Result<Self> {
-        let replacements = match spec.replace.as_slice() {
-            [] => None,
-            pairs => Some(Replacements::new(pairs, |value| match spec.lowercase {
+    pub(super) fn new(spec: &TokenizerSpec, literal: Option<&str>) -> Result<Self> {
+        let literal = literal.filter(|_| spec.lowercase || !spec.replace.is_empty());
+        let replacements = match (spec.replace.as_slice(), literal) {
+            ([], None) => None,
+            (pairs, literal) => Some(Replacements::new(pairs, literal, |value| match spec.lowercase {
                 true => value.chars().flat_map(char::to_lowercase).collect(),
                 false => value.to_owned(),
             })?),
@@ -88,11 +121,10 @@ impl Rules {
         self.replacements.as_ref().and_then(|all| all.values.get(key)).map_or("", String::as_str)
     }
 
-    /// Whether a key of `replace` contains white space, so that the space between two joined words may be replaced.
-    pub(super) fn replace_white_space(&self) -> bool {
-        self.replacements
-            .as_ref()
-            .is_some_and(|all| all.values.keys().any(|key| key.contains(char::is_whitespace)))
+    /// Whether a key of `replace` may match the space between two words that are joined by one.
+    pub(super) fn may_replace_space_between(&self, before: &str, next: &str) -> bool {
+        let around = Around { before: before.chars().next_back(), after: next.chars().next() };
+        self.replacements.iter().flat_map(|all| &all.spaces).any(|key| key.allows(around))
     }
 
     /// Whether a text that begins with `text` may be cut at both ends of `range`, however it continues: no rule matches across
@@ -119,28 +151,43 @@ impl Rules {
 }
 
 impl Replacements {
-    /// Replaces each key of `pairs` by what `normalise` makes of its value.
+    /// Replaces each key of `pairs` by what `normalise` makes of its value, and `literal` by itself.
     ///
     /// # Errors
-    /// `Load` if a key is empty or occurs twice, or if the keys are too large for a regular expression.
-    fn new(pairs: &[(String, String)], normalise: impl Fn(&str) -> String) -> Result<Self> {
+    /// `Load` if a key is empty or occurs twice, if a value is too long for its key, or if the keys are too large for a regular expression.
+    fn new(
+        pairs: &[(String, String)],
+        literal: Option<&str>,
+        normalise: impl Fn(&str) -> String,
+    ) -> Result<Self> {
         let mut values = HashMap::new();
         for (key, value) in pairs {
             if key.is_empty() {
                 return Err(Error::load("`replace` has an empty key; expected the string that is replaced"));
             }
-            if values.insert(key.clone(), normalise(value)).is_some() {
+            let value = normalise(value);
+            if value.len() / key.len() > GROWTH_MAX {
+                return Err(Error::load(format!(
+                    "`replace` makes `{}` more than {GROWTH_MAX} times as long",
+                    escape_invisible(key)
+                )));
+            }
+            if values.insert(key.clone(), value).is_some() {
                 return Err(Error::load(format!("`replace` has the key `{}` twice", escape_invisible(key))));
             }
+        }
+        if let Some(literal) = literal {
+            values.entry(literal.to_owned()).or_insert_with(|| literal.to_owned());
         }
         let mut keys: Vec<&str> = values.keys().map(String::as_str).collect();
         keys.sort_by_key(|key| (std::cmp::Reverse(key.len()), *key));
         let longest_key = keys[0].len();
+        let spaces = Around::all(&keys);
         let pattern = keys.iter().map(|key| regex::escape(key)).collect::<Vec<_>>().join("|");
         let keys = Regex::new(&pattern).map_err(|error| {
             Error::load(format!("the keys of `replace` are too many or too long: {error}"))
         })?;
-        Ok(Self { keys, values, longest_key })
+        Ok(Self { keys, values, longest_key, spaces })
     }
 }
 
@@ -161,7 +208,7 @@ mod tests {
     fn rules(change: impl FnOnce(&mut TokenizerSpec)) -> Rules {
         let mut spec = TokenizerSpec::new(TokenizerKind::Char);
         change(&mut spec);
-        Rules::new(&spec).unwrap()
+        Rules::new(&spec, None).unwrap()
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -201,6 +248,25 @@ mod tests {
     }
 
     #[test]
+    fn a_literal_is_neither_replaced_nor_lowercased() {
+        let mut spec = TokenizerSpec::new(TokenizerKind::Word);
+        spec.lowercase = true;
+        assert_eq!(Rules::new(&spec, Some("<UNK>")).unwrap().apply("A<UNK>B").text(), "a<UNK>b");
+        spec.replace = pairs(&[("<", ""), ("K", "k"), ("UNK", "X")]);
+        assert_eq!(Rules::new(&spec, Some("<UNK>")).unwrap().apply("K<UNK><UN").text(), "k<UNK>un");
+    }
+
+    #[test]
+    fn only_a_key_with_a_space_between_the_same_characters_may_replace_the_space() {
+        let rules = rules(|spec| spec.replace = pairs(&[(" '", "x"), (". . .", "…"), ("a\tb", "c")]));
+        for (before, next, may) in
+            [("a", "'", true), (".", ".", true), (".", "a", false), ("a", ".", false), ("a", "b", false)]
+        {
+            assert_eq!(rules.may_replace_space_between(before, next), may, "{before} {next}");
+        }
+    }
+
+    #[test]
     fn a_key_may_match_across_a_dropped_carriage_return() {
         let rules = rules(|spec| {
             newline(spec);
@@ -215,8 +281,16 @@ mod tests {
             (&[("", "x")][..], "`replace` has an empty key; expected the string that is replaced"),
             (&[("\n", "x"), ("\n", "y")], r"`replace` has the key `\n` twice"),
         ] {
-            assert_eq!(Replacements::new(&pairs(keys), str::to_owned).err().unwrap().message, message);
+            assert_eq!(Replacements::new(&pairs(keys), None, str::to_owned).err().unwrap().message, message);
         }
+    }
+
+    #[test]
+    fn a_value_that_explodes_is_refused() {
+        let long = "x".repeat(2 * GROWTH_MAX);
+        assert!(Replacements::new(&pairs(&[("ab", &long)]), None, str::to_owned).is_ok());
+        let message = Replacements::new(&pairs(&[("a", &long)]), None, str::to_owned).err().unwrap().message;
+        assert_eq!(message, "`replace` makes `a` more than 256 times as long");
     }
 
     #[test]

@@ -16,6 +16,22 @@ pub(super) enum Part {
     Unmatched(Range<usize>),
 }
 
+impl Part {
+    pub(super) fn into_range(self) -> Range<usize> {
+        let (Self::Word(range) | Self::Unmatched(range)) = self;
+        range
+    }
+
+    /// The part, `offset` bytes further on.
+    fn moved(self, offset: usize) -> Self {
+        let moved = |range: Range<usize>| range.start + offset..range.end + offset;
+        match self {
+            Self::Word(range) => Self::Word(moved(range)),
+            Self::Unmatched(range) => Self::Unmatched(moved(range)),
+        }
+    }
+}
+
 /// The runs of characters that are not white space.
 pub(super) fn whitespace(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut rest = 0;
@@ -35,6 +51,8 @@ pub(super) fn chars(text: &str) -> impl Iterator<Item = Range<usize>> {
 /// The regular expression of a word tokenizer.
 pub(super) struct Pattern {
     regex: Regex,
+    /// A string that is a word wherever it occurs, although the regular expression would split it.
+    literal: Option<String>,
     /// Whether no match contains white space or depends on text beyond it.
     stops_at_white_space: bool,
 }
@@ -49,7 +67,19 @@ impl Pattern {
         let regex = Regex::new(source).map_err(|error| {
             Error::load(format!("`pattern` is `{source}`; expected a regular expression: {error}"))
         })?;
-        Ok(Self { regex, stops_at_white_space: source == DEFAULT_PATTERN })
+        Ok(Self { regex, literal: None, stops_at_white_space: source == DEFAULT_PATTERN })
+    }
+
+    /// The pattern by which `entry` is always a word.
+    pub(super) fn with_literal(mut self, entry: &str) -> Self {
+        let is_word = self.split(entry).eq([Part::Word(0..entry.len())]);
+        self.literal = Some(entry.to_owned()).filter(|_| !is_word && !entry.is_empty());
+        self
+    }
+
+    /// The string that is a word wherever it occurs, although the pattern as written would split it.
+    pub(super) fn literal(&self) -> Option<&str> {
+        self.literal.as_deref()
     }
 
     /// The pattern as written.
@@ -62,8 +92,23 @@ impl Pattern {
         self.stops_at_white_space
     }
 
-    /// All leftmost-first matches, and between them each run of other characters that are not white space.
+    /// All leftmost-first matches, and between them each run of other characters that are not white space. The text is first
+    /// divided at each occurrence of the literal.
     pub(super) fn split<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Part> {
+        let mut done = 0;
+        let found = self.literal().into_iter().flat_map(|literal| text.match_indices(literal));
+        let found = found.map(|(at, literal)| Some(at..at + literal.len())).chain([None]);
+        found.flat_map(move |literal| {
+            let start = done;
+            let end = literal.as_ref().map_or(text.len(), |range| range.start);
+            done = literal.as_ref().map_or(text.len(), |range| range.end);
+            let parts = self.split_between(&text[start..end]).map(move |part| part.moved(start));
+            parts.chain(literal.map(Part::Word))
+        })
+    }
+
+    /// The parts of a text without the literal.
+    fn split_between<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Part> {
         let mut done = 0;
         let matches = self.regex.find_iter(text).map(|found| found.range()).filter(|range| !range.is_empty());
         matches.map(Some).chain([None]).flat_map(move |found| {
@@ -115,6 +160,19 @@ mod tests {
             parts(None, "'tis 'twas dogs' cafe\u{301} 3rd 😀!"),
             ["'", "tis", "'", "twas", "dogs", "'", "cafe\u{301}", "3", "rd", "😀", "!"]
         );
+    }
+
+    #[test]
+    fn a_literal_is_a_word_wherever_it_occurs() {
+        let split = |literal: &str, text: &str| -> Vec<String> {
+            let pattern = Pattern::new(None).unwrap().with_literal(literal);
+            pattern.split(text).map(|part| text[part.into_range()].to_owned()).collect()
+        };
+        assert_eq!(
+            split("<unk>", "<unk>, a<unk><unk>s <unk"),
+            ["<unk>", ",", "a", "<unk>", "<unk>", "s", "<", "unk"]
+        );
+        assert_eq!(split("unk", "drunken unk"), ["drunken", "unk"], "a word needs no help");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::completion::Completions;
-use super::encoding::EncodingBuilder;
+use super::encoding::{EncodingBuilder, Wanted};
 use super::escape::escape_invisible;
 use super::hugging_face::HuggingFace;
 use super::rules::Rules;
@@ -49,12 +49,13 @@ impl Tokenizer {
                 "`pattern` is set although `kind` is `{kind}`; it is accepted only with `word`"
             )));
         }
-        let rules = Rules::new(spec)?;
         let (scheme, vocabulary, own_unk) = match spec.kind {
             TokenizerKind::Whitespace => (Scheme::Whitespace, Vocabulary::parse(file)?, None),
             TokenizerKind::Char => (Scheme::Char, Vocabulary::parse(file)?, None),
             TokenizerKind::Word => {
-                (Scheme::Word(Pattern::new(spec.pattern.as_deref())?), Vocabulary::parse(file)?, None)
+                let pattern = Pattern::new(spec.pattern.as_deref())?
+                    .with_literal(spec.unk.as_deref().unwrap_or_default());
+                (Scheme::Word(pattern), Vocabulary::parse(file)?, None)
             }
             TokenizerKind::HuggingFace => {
                 let (scheme, vocabulary) = HuggingFace::parse(file)?;
@@ -62,6 +63,11 @@ impl Tokenizer {
                 (Scheme::HuggingFace(Box::new(scheme)), vocabulary, own_unk)
             }
         };
+        let literal = match &scheme {
+            Scheme::Word(pattern) => pattern.literal(),
+            _ => None,
+        };
+        let rules = Rules::new(spec, literal)?;
         let special = |key: &str, entry: &Option<String>| match entry {
             None => Ok(None),
             Some(entry) => vocabulary.id_of(entry).map(Some).ok_or_else(|| {
@@ -130,14 +136,22 @@ impl Tokenizer {
     /// [`ErrorKind::UnknownToken`](crate::error::ErrorKind::UnknownToken), with the word and its offset in characters, if a word is not
     /// in the vocabulary and there is no unknown token.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
+        self.encode_wanted(text, Wanted::ALL)
+    }
+
+    /// As [`Self::encode`], but only what is wanted.
+    ///
+    /// # Errors
+    /// As [`Self::encode`]; `TextTooLong` if the text has too many tokens.
+    pub fn encode_wanted(&self, text: &str, wanted: Wanted) -> Result<Encoding> {
         let rewritten = self.rules.apply(text);
-        let mut builder = EncodingBuilder::new(self, &rewritten);
+        let mut builder = EncodingBuilder::new(self, &rewritten, wanted);
         let mut start = 0;
         if let Some(newline) = self.newline {
             for (at, end) in rewritten.text().match_indices('\n') {
                 self.encode_line(rewritten.text(), start..at, &mut builder)?;
                 start = at + end.len();
-                builder.token(newline, at..start);
+                builder.token(newline, at..start)?;
             }
         }
         self.encode_line(rewritten.text(), start..rewritten.text().len(), &mut builder)?;

@@ -9,6 +9,8 @@ mod cli;
 mod docs;
 mod engine;
 mod harness;
+#[cfg(feature = "tract")]
+mod hostile;
 mod http;
 #[cfg(feature = "onnx")]
 mod onnx;

@@ -22,7 +22,7 @@ fn the_perplexity_of_each_shipped_model_is_that_of_pytorch() {
     assert_eq!(named, shipped(), "every model that ships has a reference");
     for reference in &references {
         let name = reference["model"].as_str().unwrap();
-        let found = score(name, &text(reference));
+        let found = score(name, &text(reference), "as-stored");
         for count in ["scored_count", "unknown_count", "char_count"] {
             assert_eq!(found[count], reference[count], "{name}: {count}");
         }
@@ -38,11 +38,38 @@ fn the_perplexity_of_each_shipped_model_is_that_of_pytorch() {
     }
 }
 
+/// `benches/perplexity.py` prints the same for whole texts; docs/numbers.md has its table.
+#[test]
+fn other_types_of_weights_hardly_change_the_perplexity() {
+    for model in shipped().iter().filter(|model| has_safetensors(model)) {
+        let text =
+            if model.starts_with("shakespeare") { "shakespeare-test.txt" } else { "classics-test.txt" };
+        let text = first_lines(text, 40);
+        let perplexity = |weights| score(model, &text, weights)["perplexity"].as_f64().unwrap();
+        let exact = perplexity("f32");
+        for (weights, bound) in [("bf16", 0.0005), ("int8", 0.005)] {
+            let change = (perplexity(weights) / exact - 1.0).abs();
+            assert!(change < bound, "{model}: `{weights}` changes the perplexity by {change}");
+        }
+    }
+}
+
+fn has_safetensors(model: &str) -> bool {
+    root().join("models").join(model).join("model.safetensors").exists()
+}
+
 /// The text of a reference: a whole file, or its first `lines`.
 fn text(reference: &Value) -> PathBuf {
     let name = reference["text"].as_str().unwrap();
+    match reference["lines"].as_u64() {
+        Some(lines) => first_lines(name, lines),
+        None => root().join("tests/data").join(name),
+    }
+}
+
+/// A file with the first lines of a text in tests/data.
+fn first_lines(name: &str, lines: u64) -> PathBuf {
     let whole = root().join("tests/data").join(name);
-    let Some(lines) = reference["lines"].as_u64() else { return whole };
     let content = std::fs::read_to_string(whole).unwrap();
     let first: String = content.split_inclusive('\n').take(usize::try_from(lines).unwrap()).collect();
     let part = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("first-{lines}-lines-of-{name}"));
@@ -50,10 +77,14 @@ fn text(reference: &Value) -> PathBuf {
     part
 }
 
-fn score(model: &str, text: &Path) -> Value {
+fn score(model: &str, text: &Path, weights: &str) -> Value {
     let model = format!("models/{model}");
     let mut command = program();
-    command.current_dir(root()).args(["score", "--json", "--model", &model]).arg(text);
+    command
+        .env("RNNLM_WEIGHTS", weights)
+        .current_dir(root())
+        .args(["score", "--json", "--model", &model])
+        .arg(text);
     Ended::run(&mut command).json()["total"].take()
 }
 

@@ -108,11 +108,13 @@ def read_rule(path: pathlib.Path) -> Rule:
 
 
 class Rewriter:
-    """What is done to a text before it is split."""
+    """What is done to a text before it is split. `literal` is left as it is."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, literal: str | None = None) -> None:
         self.rule = rule
-        keys = sorted(rule.replace, key=len, reverse=True)
+        self._literal = literal
+        self._values = rule.replace if literal is None else {literal: literal, **rule.replace}
+        keys = sorted(self._values, key=len, reverse=True)
         self._replace = regex.compile("|".join(map(regex.escape, keys))) if keys else None
 
     def lines(self, text: str) -> list[str]:
@@ -120,11 +122,16 @@ class Rewriter:
         if self.rule.newline is not None:
             text = text.replace("\r", "")
         if self._replace is not None:
-            text = self._replace.sub(lambda match: self.rule.replace[match[0]], text)
+            text = self._replace.sub(lambda match: self._values[match[0]], text)
         if self.rule.lowercase:
-            # Character by character: on a whole string, `str.lower` makes the lower case of a sigma depend on its neighbours.
-            text = "".join(map(str.lower, text)).translate(LATE_CAPITALS)
+            parts = [text] if self._literal is None else text.split(self._literal)
+            text = (self._literal or "").join(map(lowercased, parts))
         return [text] if self.rule.newline is None else text.split("\n")
+
+
+def lowercased(text: str) -> str:
+    """Character by character: on a whole string, `str.lower` makes the lower case of a sigma depend on its neighbours."""
+    return "".join(map(str.lower, text)).translate(LATE_CAPITALS)
 
 
 class Splitter:
@@ -132,13 +139,14 @@ class Splitter:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._rewriter = Rewriter(rule)
         self._split = {"char": iter, "whitespace": self._split_whitespace, "word": self._split_word}[rule.kind]
         try:
             self._word = regex.compile(rule.pattern or DEFAULT_PATTERN)
         except regex.error as error:
             raise InputError(f"`pattern` {rule.pattern!r} is not a regular expression: {error}") from error
         self._solid = regex.compile(f"[^{WHITE_SPACE}]+")
+        self._literal = self._literal_of(rule)
+        self._rewriter = Rewriter(rule, self._literal)
 
     def split(self, text: str) -> Iterator[str | None]:
         """Yields an entry for each token; None stands for text that no token can match."""
@@ -150,7 +158,21 @@ class Splitter:
     def _split_whitespace(self, text: str) -> Iterator[str]:
         return iter(self._solid.findall(text))
 
+    def _literal_of(self, rule: Rule) -> str | None:
+        """The unknown token's entry, if the pattern as written would split it: it is a word wherever it occurs."""
+        if rule.kind != "word" or not rule.unk or list(self._split_between(rule.unk)) == [rule.unk]:
+            return None
+        return rule.unk
+
     def _split_word(self, text: str) -> Iterator[str | None]:
+        parts = [text] if self._literal is None else text.split(self._literal)
+        for number, part in enumerate(parts):
+            if number > 0:
+                yield self._literal
+            yield from self._split_between(part)
+
+    def _split_between(self, text: str) -> Iterator[str | None]:
+        """The words of a text without the literal."""
         end = 0
         for match in self._word.finditer(text):
             if match.start() > end:

@@ -4,10 +4,10 @@ use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
-use super::cell;
+use super::{cell, gate_activation};
 use crate::error::{Error, Result};
 use crate::lm::Cell;
-use crate::rnn::{self, GruForm};
+use crate::rnn::{self, GateActivation, GruForm};
 
 /// The keys of `architecture` that were found.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub struct KnownArchitecture {
     pub tie_weights: Option<bool>,
     /// Where the reset gate of a GRU acts.
     pub gru_linear_before_reset: Option<bool>,
+    /// The function of the gates of a GRU or an LSTM.
+    #[serde(default, deserialize_with = "gate_activation")]
+    pub gate_activation: Option<GateActivation>,
 }
 
 /// The network of a safetensors file.
@@ -52,6 +55,7 @@ impl KnownArchitecture {
             ("hidden_sizes", self.hidden_sizes.is_some()),
             ("tie_weights", self.tie_weights.is_some()),
             ("gru_linear_before_reset", self.gru_linear_before_reset.is_some()),
+            ("gate_activation", self.gate_activation.is_some()),
         ]
         .into_iter()
         .find_map(|(key, was_found)| was_found.then_some(key))
@@ -79,7 +83,9 @@ impl KnownArchitecture {
             None | Some(true) => GruForm::ResetAfter,
             Some(false) => GruForm::ResetBefore,
         };
-        let architecture = rnn::Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form };
+        let gate_activation = self.gate_activation.unwrap_or_default();
+        let architecture =
+            rnn::Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form, gate_activation };
         Ok(DeclaredNetwork { architecture, tie_weights })
     }
 }

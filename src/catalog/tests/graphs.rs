@@ -240,6 +240,25 @@ fn an_inspection_drafts_the_window_of_a_graph_that_lost_its_state() {
 }
 
 #[test]
+fn a_guess_stays_a_warning_when_the_manifest_was_drafted() {
+    let place = folder("checked/lstm-step-by-order.onnx", &manifest());
+    std::fs::remove_file(place.path().join("config.json")).unwrap();
+    let inspection = inspect(&place.path().join("model.onnx"), Kernel::Portable).unwrap();
+    inspection.draft.unwrap().write(place.path()).unwrap();
+    let warnings =
+        || load_folder(place.path(), Kernel::Portable).unwrap().understanding.unwrap().warnings.clone();
+    let guesses = warnings();
+    assert_eq!(guesses.len(), 2, "{guesses:?}");
+    assert!(guesses.iter().all(|guess| guess.contains("by their order alone")), "{guesses:?}");
+
+    let path = place.path().join("config.json");
+    let mut written: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    written["onnx"]["state"] = json!({"1": "3", "2": "4"});
+    std::fs::write(&path, written.to_string()).unwrap();
+    assert_eq!(warnings(), [""; 0], "the owner has said it");
+}
+
+#[test]
 fn a_graph_that_is_refused_is_understood_all_the_same() {
     let inspection = inspect(&Path::new(FILES).join("refusals/lstm-clip.onnx"), Kernel::Portable).unwrap();
     assert!(inspection.error.is_some_and(|error| error.message.contains("clip")));

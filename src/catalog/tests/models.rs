@@ -12,7 +12,7 @@ fn selection(models: &Path) -> Selection {
         models: models.to_owned(),
         default_model: None,
         strict: false,
-        options: Kernel::Portable.into(),
+        loading: Kernel::Portable.into(),
     }
 }
 

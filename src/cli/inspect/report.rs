@@ -6,15 +6,19 @@ use serde::Serialize;
 
 use crate::api::onnx::OnnxGraph;
 use crate::catalog::{Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, Served, TensorHead};
-use crate::lm::{Cell, WeightsType};
+use crate::lm::{Backend, Cell, WeightsType};
 use crate::onnx::WindowHint;
 use crate::service::onnx_graph;
 
 /// All that there is to say. What could not be read is absent.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    /// What was found, what runs it, whether its state is kept, and what to do next.
+    summary: String,
     /// Why the folder or the graph cannot be served.
     pub(super) error: Option<String>,
+    /// What runs the model.
+    backend: Option<&'static str>,
     model: Option<Model>,
     manifest: Option<ManifestSays>,
     /// How an ONNX graph was understood.
@@ -116,12 +120,14 @@ struct Tensor {
 }
 
 impl Report {
-    pub(super) fn new(inspection: Inspection) -> Self {
-        let Inspection { manifest, tensors, understanding, draft, served, error } = inspection;
+    pub(super) fn new(inspection: Inspection, summary: String) -> Self {
+        let Inspection { manifest, tensors, understanding, draft, served, backend, error } = inspection;
         let bare = manifest.is_none() && served.is_none() && error.is_none();
         let fitting = if bare { Fitting::of(&tensors).map(FittingArchitecture::from) } else { None };
         Self {
+            summary,
             error: error.map(|error| error.message),
+            backend: backend.map(Backend::name),
             model: served.as_ref().map(Model::from),
             manifest: manifest.map(ManifestSays::from),
             onnx: understanding.as_ref().map(onnx_graph),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::{At, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
+use crate::engine::{At, Draws, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
 use crate::error::{Error, Result};
 use crate::lm::{Distribution, Logits, TokenId};
 use crate::sampling::{Filters, Sampler};
@@ -20,7 +20,7 @@ pub struct GenerationPlan {
     pub filters: Filters,
     /// The position of the first token drawn, counted from the start of the model.
     pub position: u64,
-    /// Most tokens drawn; at least one.
+    /// Most tokens drawn. At 0 the prompt is read and nothing is drawn.
     pub tokens_max: usize,
     /// The token that ends the text, if one does.
     pub eos: Option<TokenId>,
@@ -117,10 +117,12 @@ impl Generation {
     /// The job, the plan of its row, and where its events will come out.
     pub fn new(mut plan: GenerationPlan) -> (Self, Vec<RowPlan>, Reader<GenerationEvent>) {
         let (outlet, reader) = outlet(plan.events_max);
-        let rows =
-            vec![RowPlan { tag: ROW, tokens: plan.prompt.clone(), joint: plan.joint, logits: Logits::Last }];
+        let draws = plan.tokens_max > 0;
+        let logits = if draws { Logits::Last } else { Logits::None };
+        let rows = vec![RowPlan { tag: ROW, tokens: plan.prompt.clone(), joint: plan.joint, logits }];
         let stops = StopStrings::new(std::mem::take(&mut plan.stops));
-        (Self { plan, stops, outlet, drawn: None, token_count: 0, logprob: 0.0, finish: None }, rows, reader)
+        let finish = if draws { None } else { Some(Finish::Length) };
+        (Self { plan, stops, outlet, drawn: None, token_count: 0, logprob: 0.0, finish }, rows, reader)
     }
 
     fn draw(&mut self, logits: &mut [f32]) -> Result<TokenEvent> {
@@ -200,6 +202,10 @@ impl Job for Generation {
 
     fn flow(&self) -> Flow {
         self.outlet.flow()
+    }
+
+    fn draws(&self) -> Draws {
+        Draws { drawn: self.token_count, left: self.plan.tokens_max - self.token_count }
     }
 }
 

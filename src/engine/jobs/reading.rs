@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::{At, Ending, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
+use crate::engine::{At, Ending, Flow, Job, Promise, Reader, RowPlan, Rows, Tag, promise};
 use crate::error::{Error, Result};
-use crate::lm::{Distribution, Logits, TokenId};
+use crate::lm::{Distribution, Extent, Logits, TokenId};
 use crate::sampling::{NextAnswer, NextQuery};
 use crate::session::Snapshot;
 use crate::text::Joint;
@@ -51,7 +51,7 @@ pub struct ReadingFailure {
 /// The job. Row 0 reads the plan's tokens; row `1 + i` branch `i`; the rows after those the candidates of several tokens.
 pub struct Reading {
     plan: ReadingPlan,
-    outlet: Outlet<Result<ReadingResult, ReadingFailure>>,
+    promise: Promise<Result<ReadingResult, ReadingFailure>>,
     result: ReadingResult,
 }
 
@@ -60,7 +60,7 @@ const MAIN: Tag = 0;
 impl Reading {
     /// The job, the plans of its first rows, and where its result will come out.
     pub fn new(plan: ReadingPlan) -> (Self, Vec<RowPlan>, Reader<Result<ReadingResult, ReadingFailure>>) {
-        let (outlet, reader) = outlet(1);
+        let (promise, reader) = promise();
         let logits = match plan.scored {
             true => Logits::Each,
             false if plan.next.is_some() => Logits::Last,
@@ -70,7 +70,7 @@ impl Reading {
         let branches = plan.branches.iter().map(|branch| Vec::with_capacity(branch.len())).collect();
         let result =
             ReadingResult { logprobs: Vec::new(), branches, next: None, snapshot: None, position: None };
-        (Self { plan, outlet, result }, rows, reader)
+        (Self { plan, promise, result }, rows, reader)
     }
 
     /// The rows that continue from row 0: the branches, and the candidates of several tokens.
@@ -151,15 +151,22 @@ impl Job for Reading {
     }
 
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
-        let Self { outlet, mut result, .. } = *self;
+        let Self { promise, mut result, .. } = *self;
         result.position = position;
-        outlet.close(match ending.into_error() {
+        promise.keep(match ending.into_error() {
             None => Ok(result),
             Some(error) => Err(ReadingFailure { error, position }),
         });
     }
 
     fn flow(&self) -> Flow {
-        self.outlet.flow()
+        self.promise.flow()
+    }
+
+    fn later(&self) -> Extent {
+        self.rows_after_main().iter().fold(Extent::default(), |extent, plan| {
+            let len = plan.tokens.len();
+            extent.and_row(len, plan.logits.positions(len).len())
+        })
     }
 }

@@ -60,6 +60,19 @@ fn write_field(field: Field<'_>, schema: &mut Value, config: &Config) {
     }
     if let Some(limit) = field.limit("Limit of each: `", config) {
         bound(&mut schema["items"], field.name, &limit);
+        // A single entry may stand for a list of one.
+        if is(schema, "string") {
+            schema["maxLength"] = schema["items"]["maxLength"].clone();
+        }
+    }
+}
+
+/// Whether values of this JSON type are accepted.
+fn is(schema: &Value, kind: &str) -> bool {
+    match &schema["type"] {
+        Value::String(found) => found == kind,
+        Value::Array(found) => found.iter().any(|found| found == kind),
+        _ => false,
     }
 }
 
@@ -78,18 +91,20 @@ fn bound(schema: &mut Value, name: &str, limit: &Limit) {
         Limit::Time(time) if name.ends_with("_ms") => json!(time.as_millis() as u64),
         Limit::Time(time) => json!(time.as_secs_f64()),
     };
-    let is = |kind: &str| match &schema["type"] {
-        Value::String(found) => found == kind,
-        Value::Array(found) => found.iter().any(|found| found == kind),
-        _ => false,
-    };
-    let keyword = if is("array") {
+    let keyword = if is(schema, "array") {
         "maxItems"
-    } else if is("string") {
+    } else if is(schema, "string") {
         "maxLength"
     } else {
         "maximum"
     };
+    // A default above the limit of this server is replaced by the limit.
+    if let (Some(default), Some(limit)) = (schema["default"].as_f64(), value.as_f64())
+        && keyword == "maximum"
+        && default > limit
+    {
+        schema["default"] = value.clone();
+    }
     schema[keyword] = value;
 }
 

@@ -50,10 +50,10 @@ fn resolved<'a>(schema: &'a Value, all: &'a Map<String, Value>) -> &'a Value {
     name.and_then(|name| all.get(name)).unwrap_or(schema)
 }
 
-/// The names of the components that the paths refer to, by way of others too.
+/// The names of the components that the paths and the shared responses refer to, by way of others too.
 fn reachable(document: &Value) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let mut open = vec![&document["paths"]];
+    let mut open = vec![&document["paths"], &document["components"]["responses"]];
     while let Some(value) = open.pop() {
         match value {
             Value::Object(fields) => {

@@ -56,9 +56,10 @@ fn every_operation_has_an_id_a_short_summary_a_tag_and_described_responses() {
         assert!((1..=6).contains(&summary.split_whitespace().count()), "{path}: {summary}");
         assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{path}");
         let responses = operation["responses"].as_object().unwrap();
-        assert!(responses.contains_key("4XX") && responses.contains_key("5XX"), "{path}");
         assert!(responses.keys().any(|status| status.starts_with('2')), "{path}");
         for response in responses.values() {
+            let reference = response["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+            let response = reference.map_or(response, |pointer| document.pointer(pointer).unwrap());
             assert!(is_text(&response["description"]), "{path}: {response}");
         }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -66,6 +67,87 @@ fn every_operation_has_an_id_a_short_summary_a_tag_and_described_responses() {
         }
     }
     assert!(ids.len() > 20, "only {} operations were found", ids.len());
+}
+
+#[test]
+fn every_status_has_its_number_and_is_answered_by_operations_that_can_fail_so() {
+    let document = document(&Config::default());
+    let statuses = |path: &str, method: &str| {
+        let responses = document["paths"][path][method]["responses"].as_object().unwrap();
+        responses.keys().map(|status| status.parse::<u16>().unwrap()).collect::<HashSet<_>>()
+    };
+    let everywhere = [400, 408, 415, 429, 431, 500];
+    assert_eq!(statuses("/livez", "get"), HashSet::from_iter([200].into_iter().chain(everywhere)));
+    for (path, method, has, lacks) in [
+        ("/readyz", "get", &[503][..], &[404, 422, 504][..]),
+        ("/v1/models/{model}", "get", &[404, 422], &[409, 410]),
+        ("/v1/next", "get", &[404, 422, 503, 504], &[409, 410, 413]),
+        ("/v1/next", "post", &[404, 413, 422, 503, 504], &[409, 410]),
+        ("/v1/sessions", "post", &[201, 404, 409, 504], &[200, 410, 412]),
+        ("/v1/sessions/{id}", "get", &[404, 410], &[409, 412, 413]),
+        ("/v1/sessions/{id}", "delete", &[204, 404, 409, 410, 412], &[200, 504]),
+        ("/v1/sessions/{id}/fork", "post", &[201, 404, 409, 410, 413], &[412, 504]),
+        ("/v1/sessions/{id}/append", "post", &[404, 409, 410, 412, 504], &[201]),
+        ("/v1/sessions/{id}/next", "post", &[404, 410, 504], &[409, 412]),
+    ] {
+        let found = statuses(path, method);
+        assert!(has.iter().all(|status| found.contains(status)), "{method} {path}: {found:?}");
+        assert!(!lacks.iter().any(|status| found.contains(status)), "{method} {path}: {found:?}");
+    }
+}
+
+#[test]
+fn a_body_is_required_only_if_something_in_it_is() {
+    let document = document(&Config::default());
+    for (path, required) in
+        [("/v1/next", false), ("/v1/sessions/{id}/reset", false), ("/v1/sessions/{id}/score", true)]
+    {
+        assert_eq!(document["paths"][path]["post"]["requestBody"]["required"], json!(required), "{path}");
+    }
+}
+
+#[test]
+fn ids_in_paths_have_the_bounds_of_ids_in_bodies() {
+    let document = document(&Config::default());
+    let parameters = document["paths"]["/v1/sessions/{id}/next"]["post"]["parameters"].as_array().unwrap();
+    let id = parameters.iter().find(|parameter| parameter["name"] == "id").unwrap();
+    assert_eq!((&id["schema"]["type"], &id["schema"]["maxLength"]), (&json!("string"), &json!(128)));
+    assert!(is_text(&id["schema"]["pattern"]));
+}
+
+#[test]
+fn fields_of_requests_may_be_null_unless_they_are_required() {
+    let document = document(&Config::default());
+    assert_eq!(property(&document, "GenerateRequest", "token_logprobs")["type"], json!(["boolean", "null"]));
+    assert_eq!(property(&document, "GenerateRequest", "max_tokens")["type"], json!(["integer", "null"]));
+    assert_eq!(property(&document, "GenerateResponse", "seed")["type"], json!("integer"));
+}
+
+#[test]
+fn numbers_without_a_sign_have_their_own_format() {
+    let document = document(&Config::default());
+    assert_eq!(property(&document, "Expectation", "expected_position")["format"], json!("uint64"));
+    assert_eq!(property(&document, "DetokenizeRequest", "tokens")["items"]["format"], json!("uint32"));
+}
+
+#[test]
+fn a_stream_is_described_by_its_events() {
+    let document = document(&Config::default());
+    let responses = &document["paths"]["/v1/generate"]["post"]["responses"]["200"]["content"];
+    let event = &responses["text/event-stream"]["schema"]["properties"];
+    assert_eq!(event["data"]["contentSchema"]["$ref"], json!("#/components/schemas/StreamEvent"));
+    assert_eq!(event["event"]["enum"], json!(["start", "token", "done", "error"]));
+}
+
+#[test]
+fn headers_of_responses_are_described() {
+    let document = document(&Config::default());
+    let of_next = &document["paths"]["/v1/next"]["post"]["responses"]["200"]["headers"];
+    for header in ["x-request-id", "x-position", "x-vocab-size", "x-unknown-count"] {
+        assert!(is_text(&of_next[header]["description"]), "{header}");
+    }
+    let full = &document["components"]["responses"]["Error429"]["headers"];
+    assert!(is_text(&full["retry-after"]["description"]) && is_text(&full["x-request-id"]["description"]));
 }
 
 #[test]
@@ -156,11 +238,13 @@ fn configured_limits_are_those_of_this_server() {
     let next = |name| property(&document, "NextRequest", name);
     assert_eq!((&next("top_k")["maximum"], &next("candidates")["maxItems"]), (&json!(7), &json!(8)));
     assert_eq!(next("text")["maxLength"], json!(1234));
+    assert_eq!(next("top_k")["default"], json!(7), "a default is not above the limit");
     let generate = |name| property(&document, "GenerateRequest", name);
     assert_eq!(
         (&generate("stop")["maxItems"], &generate("stop")["items"]["maxLength"]),
         (&json!(3), &json!(9))
     );
+    assert_eq!(generate("stop")["maxLength"], json!(9), "a single string is a list of one");
     assert_eq!(generate("timeout_ms")["maximum"], json!(5000));
     assert_eq!(property(&document, "CreateSessionRequest", "ttl_seconds")["maximum"], json!(1.5));
     let parameters = document["paths"]["/v1/sessions"]["get"]["parameters"].as_array().unwrap();

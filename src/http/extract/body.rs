@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 use tokio::time::timeout;
 
-use super::reading::refused;
+use crate::api::complaint::{complaint, refused};
 use crate::api::error::ErrorCode;
 use crate::config::Bytes as ByteCount;
 use crate::http::app::App;
+use crate::http::arrival;
 use crate::http::error::{ApiError, ApiResult};
 
 /// The body read as `T`; an empty one is `{}`.
 ///
-/// Fails with 415 for a type other than JSON, 413 over `--max-body`, 504 if the body does not arrive within
+/// Fails with 415 for a type other than JSON, 413 over `--max-body`, 408 if the body does not arrive within
 /// `--request-timeout`, 400 for what is not JSON and 422, naming the field, for what `T` does not accept.
 pub struct Body<T>(pub T);
 
@@ -28,16 +28,25 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> ApiResult<Self> {
         check_type(request.headers())?;
+        let max = app.config.http.max_body;
+        // Refused before the first read, which would invite a client that waits for `100 Continue` to send.
+        if request.body().size_hint().lower() > max.0 as u64 {
+            return Err(too_large(max));
+        }
         let limit = app.config.http.request_timeout;
         let bytes = timeout(limit, Bytes::from_request(request, app)).await.map_err(|_| {
             let limit = humantime::format_duration(limit);
             let message = format!("the whole body did not arrive within {limit} (`--request-timeout`)");
-            ApiError::new(ErrorCode::Timeout, message)
+            ApiError::new(ErrorCode::RequestTimeout, message)
         })?;
-        let bytes = bytes.map_err(|rejection| unreadable(&rejection, app.config.http.max_body))?;
-        parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
+        let bytes = bytes.map_err(|rejection| unreadable(&rejection, max))?;
+        // Some editors and shells begin a file with a byte order mark.
+        let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        parse(if json.is_empty() { b"{}" } else { json }).map(Self)
     }
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A web page can send a form to any origin without asking first, but not JSON. So a browser, which names its `Origin`, must
 /// declare JSON, while `curl -d` need not.
@@ -57,31 +66,43 @@ fn check_type(headers: &HeaderMap) -> ApiResult<()> {
     }
 }
 
-fn unreadable(rejection: &BytesRejection, limit: ByteCount) -> ApiError {
-    match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            let message = format!("the body is too large; the maximum is {limit} (`--max-body`)");
-            ApiError::new(ErrorCode::BodyTooLarge, message)
-        }
-        _ => ApiError::new(ErrorCode::InvalidJson, "the connection was closed before the end of the body"),
+/// A page can send a text to any origin without asking first, too, and work is work: the page's origin must be listed.
+pub(in crate::http) fn check_origin_of_text(headers: &HeaderMap, allowed: &[String]) -> ApiResult<()> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let is_allowed = |allowed: &String| allowed == "*" || origin.as_bytes() == allowed.as_bytes();
+    if allowed.iter().any(is_allowed) {
+        return Ok(());
     }
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    let message = format!(
+        "`content-type` is `text/plain` and `origin` is `{origin}`; from a web page, it must be `application/json`, unless `--cors-origins` lists the page's origin"
+    );
+    Err(ApiError::new(ErrorCode::UnsupportedMediaType, message))
+}
+
+fn unreadable(rejection: &BytesRejection, max: ByteCount) -> ApiError {
+    match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => too_large(max),
+        _ => arrival::failure(rejection),
+    }
+}
+
+fn too_large(max: ByteCount) -> ApiError {
+    let message = format!("the body is too large; the maximum is {max} (`--max-body`)");
+    ApiError::new(ErrorCode::BodyTooLarge, message)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| classify(&error.path().clone(), &error.into_inner()))?;
-    reader.end().map_err(|error| classify(&".", &error))?;
+        .map_err(|error| classify(&error.path().to_string(), &error.into_inner()))?;
+    reader.end().map_err(|error| classify(".", &error))?;
     Ok(value)
 }
 
-fn classify(path: &impl std::fmt::Display, error: &serde_json::Error) -> ApiError {
-    let position = format!(" at line {} column {}", error.line(), error.column());
-    let complaint = error.to_string();
-    let complaint = complaint.strip_suffix(&position).unwrap_or(&complaint);
-    // A literal like 1e999 is JSON by its grammar: it is the value that nothing can hold.
-    if error.classify() == Category::Data || complaint == "number out of range" {
-        return refused(path, complaint);
+fn classify(path: &str, error: &serde_json::Error) -> ApiError {
+    match complaint(error) {
+        Some(complaint) => refused(path, &complaint).into(),
+        None => ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {error}")),
     }
-    ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {complaint}{position}"))
 }

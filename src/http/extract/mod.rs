@@ -4,7 +4,6 @@ mod accept;
 mod body;
 mod path;
 mod query;
-mod reading;
 
 use std::sync::Arc;
 
@@ -12,7 +11,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 pub use accept::accepts;
+pub(super) use accept::quality;
 pub use body::Body;
+pub(super) use body::check_origin_of_text;
 pub use path::Path;
 pub use query::Query;
 

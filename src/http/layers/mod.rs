@@ -1,7 +1,9 @@
 //! What happens to every request, as one list.
 
+mod accepted;
 mod admission;
 mod cors;
+mod encoding;
 mod observe;
 mod panic;
 mod request_id;
@@ -10,29 +12,35 @@ mod session_id;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::decompression::RequestDecompressionLayer;
 
+pub(super) use accepted::{Accepted, accepted, refuse_query};
 pub(super) use admission::admission;
 pub(super) use session_id::session_id;
 
 use super::app::App;
+use super::arrival::{Pace, paced};
 
 /// The router in its layers. A request passes them from top to bottom, its response from bottom to top.
 pub(super) fn wrap(router: Router, app: &Arc<App>) -> Router {
+    let pace = Pace::from(&app.config.http);
+    let at_pace = move |request: Request| async move { request.map(|body| paced(body, pace)) };
     router.layer(
         ServiceBuilder::new()
-            .layer(map_request(request_id::drop_unfit))
-            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(PropagateRequestIdLayer::x_request_id())
-            .layer(from_fn(request_id::span))
+            .layer(from_fn(request_id::identify))
             .layer(from_fn_with_state(app.clone(), observe::observe))
             .option_layer(cors::cors(&app.config.http.cors_origins))
+            .layer(from_fn(encoding::check))
+            .layer(encoding::compress())
             .layer(CatchPanicLayer::custom(panic::answer))
-            // Not tower-http's limit, which would bound a text streamed to `/v1/score` too: this one binds extractors only.
+            .layer(map_request(at_pace))
+            .layer(RequestDecompressionLayer::new())
+            // Behind the layer that decodes, so that the limit applies to what comes out. Not tower-http's limit, which would bound a
+            // text streamed to `/v1/score` too: this one binds extractors only.
             .layer(DefaultBodyLimit::max(app.config.http.max_body.0)),
     )
 }

@@ -1,7 +1,10 @@
-//! The request's id: the client's own if it is fit for a log line, else a random one.
+//! The request's id: the client's own if it is fit for a log line, else a new one.
 //!
-//! tower-http makes and echoes ids, but takes over whatever the client sends. So what is unfit is dropped before, and the id goes
-//! into the span, and with it into every log line, behind.
+//! One layer, because every layer costs each request an allocation: tower-http's layers would be two, and a third would have to check
+//! what the client sends.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
@@ -14,21 +17,28 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken over: it ends up in every log line.
 const LENGTH_MAX: usize = 128;
 
-/// Drops an id that is unfit for a log line.
-pub(super) async fn drop_unfit(mut request: Request) -> Request {
-    if request.headers().get(&REQUEST_ID).is_some_and(|id| !is_fit(id)) {
-        request.headers_mut().remove(&REQUEST_ID);
-    }
-    request
-}
-
-/// Runs the request in a span that names it.
-pub(super) async fn span(request: Request, next: Next) -> Response {
-    let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+/// Runs the request in a span that names it, and echoes the id.
+pub(super) async fn identify(request: Request, next: Next) -> Response {
+    let given = request.headers().get(&REQUEST_ID).filter(|id| is_fit(id));
+    let id = given.cloned().unwrap_or_else(created);
     // The route as registered, not the path: that may hold prompt text.
     let route = request.extensions().get().map_or("unmatched", MatchedPath::as_str);
-    let span = info_span!("request", request_id = id, method = %request.method(), route);
-    next.run(request).instrument(span).await
+    let shown = id.to_str().unwrap_or_default();
+    let span = info_span!("request", request_id = shown, method = %request.method(), route);
+    let mut response = next.run(request).instrument(span).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// A new id of 32 hexadecimal digits: a random number of this process, and a count. Nobody has to guess it, so no request waits for the
+/// system's random source.
+fn created() -> HeaderValue {
+    static PROCESS: LazyLock<u64> =
+        LazyLock::new(|| getrandom::u64().expect("the operating system has a random source"));
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    HeaderValue::try_from(format!("{:016x}{count:016x}", *PROCESS)).expect("digits are fit for a header")
 }
 
 fn is_fit(id: &HeaderValue) -> bool {

@@ -1,12 +1,18 @@
-//! Echoes the session id in a request's path, so that load balancers can hash on it.
+//! Names the session of an answer, if a session can have that id, so that load balancers can hash on it, and where the session stands.
+
+use std::sync::Arc;
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request};
+use axum::extract::{RawPathParams, Request, State};
 use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::Response;
 
+use crate::http::app::App;
+use crate::http::error::SESSION_POSITION;
 use crate::http::sessions::SESSION_ID;
+use crate::service::check_session_id;
 
 /// The name of the session id in the path of every session route.
 const PARAM: &str = "id";
@@ -14,9 +20,15 @@ const PARAM: &str = "id";
 /// The handler refuses a path that cannot be read.
 type Params = Result<RawPathParams, RawPathParamsRejection>;
 
-pub(in crate::http) async fn session_id(params: Params, request: Request, next: Next) -> Response {
+pub(in crate::http) async fn session_id(
+    State(app): State<Arc<App>>,
+    params: Params,
+    request: Request,
+    next: Next,
+) -> Response {
     let id = params.ok().and_then(|params| {
         let (_, id) = params.iter().find(|(name, _)| *name == PARAM)?;
+        check_session_id(id).ok()?;
         HeaderValue::from_str(id).ok()
     });
     let mut response = next.run(request).await;
@@ -24,5 +36,18 @@ pub(in crate::http) async fn session_id(params: Params, request: Request, next: 
         // The response to a fork already names the new session.
         response.headers_mut().entry(SESSION_ID).or_insert(id);
     }
+    if let Some(position) = position(&app, &response) {
+        // A write that failed on the way says itself where it has stopped.
+        response.headers_mut().entry(SESSION_POSITION).or_insert(position.into());
+    }
     response
+}
+
+/// Where the session of an answer stands; not while a stream moves it, which says so in its events.
+fn position(app: &App, response: &Response) -> Option<u64> {
+    if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
+        return None;
+    }
+    let id = response.headers().get(SESSION_ID)?.to_str().ok()?;
+    Some(app.service().ok()?.session(id).ok()?.position)
 }

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use crate::api::error::ErrorCode;
 use crate::api::score::ScoreResponse;
 use crate::config::{Bytes as ByteCount, Config};
+use crate::http::arrival;
 use crate::http::error::{ApiError, ApiResult};
 use crate::service::TextScorer;
 
@@ -37,15 +38,12 @@ async fn read(pieces: &mut BodyDataStream, config: &Config) -> ApiResult<Option<
     let limit = config.http.request_timeout;
     match timeout(limit, pieces.next()).await {
         Ok(Some(Ok(piece))) => Ok(Some(piece)),
-        Ok(Some(Err(_))) => Err(ApiError::new(
-            ErrorCode::InvalidValue,
-            "the connection was closed before the end of the text",
-        )),
+        Ok(Some(Err(error))) => Err(arrival::failure(&error)),
         Ok(None) => Ok(None),
         Err(_) => {
             let limit = humantime::format_duration(limit);
             let message = format!("no more of the text arrived within {limit} (`--request-timeout`)");
-            Err(ApiError::new(ErrorCode::Timeout, message))
+            Err(ApiError::new(ErrorCode::RequestTimeout, message))
         }
     }
 }

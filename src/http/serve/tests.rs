@@ -2,23 +2,28 @@
 
 use std::net::SocketAddr;
 
+use axum::body::Body;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::api::sessions::CreateSessionRequest;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::routes::assemble;
-use crate::http::tests::app_with;
+use crate::http::tests::{app_with, service_at};
 use crate::http::{layers, sse};
+use crate::session::Closed;
 
 /// How long a test waits for what must happen at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running server with one route that never ends. It leaves nobody time for last words.
+/// A running server with two routes that never end.
 struct Running {
     address: SocketAddr,
     app: Arc<App>,
@@ -28,18 +33,23 @@ struct Running {
 
 impl Running {
     async fn start(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(Duration::ZERO, change).await
+    }
+
+    async fn start_with(last_words: Duration, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let app = app_with(config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, shutdown) = mpsc::channel(2);
-        let endless = Router::new().route("/endless", get(endless));
+        let endless = Router::new().route("/endless", get(endless)).route("/flood", get(flood));
         let admission = from_fn_with_state(app.clone(), layers::admission);
-        let routes =
-            Router::new().route("/readyz", get(crate::http::ops::readyz)).merge(endless.layer(admission));
-        let routes = assemble(routes, &app);
-        let server = Server { listener, routes, app: app.clone(), last_words: Duration::ZERO };
+        let uncounted = Router::new()
+            .route("/readyz", get(crate::http::ops::readyz))
+            .route("/uncounted", get(self::endless));
+        let routes = assemble(uncounted.merge(endless.layer(admission)), &app);
+        let server = Server { listener, routes, app: app.clone(), last_words };
         let served = tokio::spawn(server.run(shutdown));
         Self { address, app, stop, served }
     }
@@ -53,6 +63,11 @@ impl Running {
 async fn endless() -> Response {
     let events = futures_util::StreamExt::chain(stream::iter([("start", ())]), stream::pending());
     sse::answer(events, Duration::from_secs(3600))
+}
+
+/// An endless answer, as fast as the client reads it.
+async fn flood() -> Body {
+    Body::from_stream(stream::repeat(Ok::<_, Infallible>(vec![b'x'; 64 << 10])))
 }
 
 async fn send(stream: &mut TcpStream, path: &str) {
@@ -74,6 +89,32 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
 /// Returns when the server has closed the connection; one that was cut off may end in a reset.
 async fn until_closed(stream: &mut TcpStream) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+/// No request is made that could remove them on the way.
+#[tokio::test]
+async fn expired_sessions_are_removed_in_the_background() {
+    const SESSIONS: usize = 1000;
+    let clock = Clock::manual();
+    let service = service_at(clock.clone());
+    let sessions = service.sessions().clone();
+    for _ in 0..SESSIONS {
+        let created = service.create_session(CreateSessionRequest::default()).await;
+        assert!(created.is_ok());
+    }
+    clock.advance(sessions.limits().ttl);
+    let app = App::new(Config::default(), clock);
+    app.ready(service);
+    let removed = async {
+        while sessions.stats().closed.get(&Closed::Expired).is_none_or(|&count| count < SESSIONS as u64) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        never = sweep(&app) => match never {},
+        () = removed => {}
+    }
+    assert_eq!(sessions.stats().bytes, 0);
 }
 
 #[tokio::test]
@@ -112,6 +153,25 @@ async fn during_a_drain_open_streams_go_on_probes_say_so_and_work_is_refused() {
 }
 
 #[tokio::test]
+async fn who_connects_after_the_drain_is_told_while_the_last_connections_end() {
+    let server = Running::start_with(PATIENCE, |_| {}).await;
+    let mut last = server.connect().await;
+    send(&mut last, "/uncounted").await;
+    read_until(&mut last, "event: start").await;
+    server.stop.send(()).await.unwrap();
+    // No request is counted as open, so the drain is over as soon as it has begun.
+    let mut phase = server.app.phase_watch();
+    phase.wait_for(|phase| *phase == crate::http::Phase::Draining).await.unwrap();
+    let mut late = server.connect().await;
+    send(&mut late, "/endless").await;
+    let answer = read_until(&mut late, "draining").await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close"), "{answer}");
+    until_closed(&mut late).await;
+    drop(last);
+    timeout(PATIENCE, server.served).await.expect("the last connection has ended").unwrap();
+}
+
+#[tokio::test]
 async fn the_grace_is_a_deadline_even_for_a_stream_that_never_ends() {
     let server = Running::start(|config| config.http.shutdown_grace = Duration::ZERO).await;
     let mut open = server.connect().await;
@@ -135,28 +195,87 @@ async fn a_second_signal_cuts_the_grace_short() {
 }
 
 #[tokio::test]
-async fn headers_over_the_limit_are_431() {
+async fn what_is_not_http_is_refused_in_the_form_of_every_error() {
     let server = Running::start(|config| config.http.max_header = crate::config::Bytes(8 << 10)).await;
-    let mut stream = server.connect().await;
-    let head = format!("GET /readyz HTTP/1.1\r\nhost: test\r\nx-long: {}\r\n\r\n", "a".repeat(9 << 10));
-    stream.write_all(head.as_bytes()).await.unwrap();
-    assert!(read_until(&mut stream, "\r\n\r\n").await.starts_with("HTTP/1.1 431"));
+    let too_long = format!("GET /readyz HTTP/1.1\r\nhost: test\r\nx-long: {}\r\n\r\n", "a".repeat(9 << 10));
+    for (head, status, code) in [
+        (too_long.as_str(), 431, "headers_too_large"),
+        ("nonsense\r\n\r\n", 400, "invalid_request"),
+        ("GET /readyz HTTP/1.1\r\nno colon\r\n\r\n", 400, "invalid_request"),
+    ] {
+        let mut stream = server.connect().await;
+        // It is refused after a request that was not, too.
+        send(&mut stream, "/readyz").await;
+        read_until(&mut stream, r#""ok"}"#).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "}}").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains(&format!(r#""code":"{code}""#)), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        for header in ["x-request-id: ", "content-type: application/json\r\n", "connection: close\r\n"] {
+            assert!(answer.contains(header), "{answer}");
+        }
+        until_closed(&mut stream).await;
+        let counted = format!(r#"{{route="unmatched",method="OTHER",status="{status}"}}"#);
+        assert!(server.app.metrics.render().contains(&counted), "{counted}");
+    }
 }
 
 #[tokio::test]
-async fn headers_that_do_not_come_close_the_connection() {
+async fn headers_that_do_not_come_are_408_and_close_the_connection() {
     let server = Running::start(|config| config.http.header_timeout = Duration::from_millis(1)).await;
     let mut slow = server.connect().await;
     slow.write_all(b"GET /readyz HTTP/1.1\r\nhost: te").await.unwrap();
+    let answer = read_until(&mut slow, "}}").await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("--header-timeout"), "{answer}");
     timeout(PATIENCE, until_closed(&mut slow)).await.expect("the connection is closed");
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_waits_for_another_to_end() {
-    let server = Running::start(|config| config.http.max_connections = 1).await;
+async fn an_idle_connection_is_closed_without_a_word_and_one_that_is_served_is_not() {
+    let server = Running::start(|config| config.http.idle_timeout = Duration::from_millis(1)).await;
+    let mut open = server.connect().await;
+    send(&mut open, "/endless").await;
+    read_until(&mut open, "event: start").await;
+    let mut idle = server.connect().await;
+    let mut read = Vec::new();
+    timeout(PATIENCE, idle.read_to_end(&mut read)).await.expect("the connection is closed").unwrap();
+    assert!(read.is_empty());
+    assert_eq!(server.app.open(), 1);
+}
+
+#[tokio::test]
+async fn requests_that_are_sent_at_once_are_answered_in_order() {
+    let server = Running::start(|_| {}).await;
+    let mut stream = server.connect().await;
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    let all = [request("/readyz"), request("/second"), request("/third")].concat();
+    stream.write_all(all.as_bytes()).await.unwrap();
+    let answers = read_until(&mut stream, "`/third`").await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+    assert!(answers.find(r#""ok"}"#) < answers.find("`/second`"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+    let server = Running::start(|config| config.http.write_timeout = Duration::from_millis(1)).await;
+    let mut stream = server.connect().await;
+    send(&mut stream, "/flood").await;
+    let mut byte = [0; 1];
+    stream.read_exact(&mut byte).await.unwrap();
+    timeout(PATIENCE, server.app.idle()).await.expect("the request has ended");
+}
+
+#[tokio::test]
+async fn when_all_connections_are_served_a_new_one_waits_for_one_to_end() {
+    let server = Running::start(|config| {
+        config.http.max_connections = 1;
+        config.http.peer_connections_max = Some(2);
+    })
+    .await;
     let mut first = server.connect().await;
-    send(&mut first, "/readyz").await;
-    read_until(&mut first, r#""ok"}"#).await;
+    send(&mut first, "/endless").await;
+    read_until(&mut first, "event: start").await;
     let mut second = server.connect().await;
     send(&mut second, "/readyz").await;
     let mut byte = [0; 1];
@@ -164,4 +283,60 @@ async fn a_connection_over_the_limit_waits_for_another_to_end() {
     assert_eq!(early, Err(std::io::ErrorKind::WouldBlock));
     drop(first);
     read_until(&mut second, r#""ok"}"#).await;
+}
+
+#[tokio::test]
+async fn connections_without_a_whole_request_make_room_for_new_ones() {
+    let server = Running::start(|config| {
+        config.http.max_connections = 2;
+        config.http.peer_connections_max = Some(2);
+    })
+    .await;
+    let mut open = server.connect().await;
+    send(&mut open, "/endless").await;
+    read_until(&mut open, "event: start").await;
+    let mut last = server.connect().await;
+    for begun in ["", "GET", "GET /readyz HTTP/1.1\r\nhost: te"] {
+        last.write_all(begun.as_bytes()).await.unwrap();
+        let mut next = server.connect().await;
+        send(&mut next, "/readyz").await;
+        read_until(&mut next, r#""ok"}"#).await;
+        timeout(PATIENCE, until_closed(&mut last)).await.expect("the connection is closed");
+        last = next;
+    }
+    assert_eq!(server.app.open(), 1);
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_connections_is_told_so() {
+    let server = Running::start(|config| config.http.peer_connections_max = Some(1)).await;
+    let mut first = server.connect().await;
+    send(&mut first, "/endless").await;
+    read_until(&mut first, "event: start").await;
+    let mut second = server.connect().await;
+    let answer = read_until(&mut second, "}}").await;
+    assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("--peer-connections-max"), "{answer}");
+    assert!(answer.contains(r#""code":"too_many_connections""#), "{answer}");
+    drop(first);
+}
+
+#[tokio::test]
+async fn probes_and_metrics_have_a_listener_of_their_own() {
+    let server = Running::start(|config| {
+        config.http.max_connections = 1;
+        config.http.peer_connections_max = Some(2);
+    })
+    .await;
+    let mut open = server.connect().await;
+    send(&mut open, "/endless").await;
+    read_until(&mut open, "event: start").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve_probes(listener, server.app.clone()));
+    let mut probe = TcpStream::connect(address).await.unwrap();
+    for (path, status) in [("/readyz", 200), ("/livez", 200), ("/metrics", 200), ("/v1/models", 404)] {
+        send(&mut probe, path).await;
+        let end = if path == "/metrics" { "# EOF\n" } else { "}" };
+        assert!(read_until(&mut probe, end).await.starts_with(&format!("HTTP/1.1 {status} ")), "{path}");
+    }
 }

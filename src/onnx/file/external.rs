@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 /// The folder of a model, and what was read from it.
 pub(super) struct External {
     folder: PathBuf,
+    /// Bytes that one file may have.
+    bytes_max: u64,
     /// Files that tensors lie in, with the bytes that may still be read of each.
     files: BTreeMap<PathBuf, Budget>,
     /// The same files, as tensors name them.
@@ -23,9 +25,9 @@ struct Budget {
 }
 
 impl External {
-    /// For a model in `folder`.
-    pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), files: BTreeMap::new(), locations: BTreeSet::new() }
+    /// For a model in `folder`, whose files have at most `bytes_max` bytes each.
+    pub(super) fn new(folder: &Path, bytes_max: u64) -> Self {
+        Self { folder: folder.to_owned(), bytes_max, files: BTreeMap::new(), locations: BTreeSet::new() }
     }
 
     /// The files that were read, as tensors name them, by rising name.
@@ -84,6 +86,11 @@ impl External {
                 return Err(Error::load("it is not a regular file"));
             }
             let bytes = metadata.len();
+            let max = self.bytes_max;
+            if bytes > max {
+                let found = format!("it has {bytes} bytes; the maximum is {max} (`--max-weights`)");
+                return Err(Error::load(found));
+            }
             self.files.insert(path.to_owned(), Budget { bytes, left: bytes.saturating_mul(2) });
         }
         let budget = self.files.get_mut(path).expect("inserted above");

@@ -14,34 +14,39 @@ use std::sync::Arc;
 
 use prost::Message;
 
-use super::graph::{Attribute, Dim, Element, Function, Graph, Node, Port};
+use super::graph::{Attribute, Dim, Element, Function, Graph, Nested, Node, Port};
 use crate::error::{Error, Result};
+use crate::foreign::kind_of;
 use external::External;
 use order::in_order;
 use schema::{
-    AttributeProto, AttributeType, Dimension, FunctionProto, ModelProto, NodeProto, ValueInfoProto,
+    AttributeProto, AttributeType, Dimension, FunctionProto, GraphProto, ModelProto, NodeProto,
+    ValueInfoProto,
 };
 
 #[cfg(all(test, feature = "tract"))]
 pub(in crate::onnx) use cost::MessageKind;
 
-/// Reads the ONNX file `path`. Weights kept in other files are read from its folder only.
+/// Reads the ONNX file `path`. Weights kept in other files, of at most `bytes_max` bytes each, are read from its folder only.
 ///
 /// # Errors
 /// `Load` naming the tensor or the node at fault, what was found and what was expected.
-pub(in crate::onnx) fn read_graph(path: &Path) -> Result<Graph> {
+pub(in crate::onnx) fn read_graph(path: &Path, bytes_max: u64) -> Result<Graph> {
     let file = read_file(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    decode(file, folder.unwrap_or(Path::new(".")))
+    decode(file, folder.unwrap_or(Path::new(".")), bytes_max)
 }
 
 /// The graph in the bytes of a `file` in `folder`.
-pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path) -> Result<Graph> {
+pub(in crate::onnx) fn decode(file: Vec<u8>, folder: &Path, bytes_max: u64) -> Result<Graph> {
+    if let Some(kind) = kind_of(&file) {
+        return Err(Error::load(format!("not an ONNX file: {kind}")));
+    }
     cost::check(&file)?;
     let model = ModelProto::decode(&*file)
         .map_err(|error| Error::load(format!("not an ONNX file, or a part of one: {error}")))?;
     drop(file);
-    graph_of(model, folder)
+    graph_of(model, External::new(folder, bytes_max))
 }
 
 /// The bytes of a regular file of a size that protobuf can write.
@@ -64,11 +69,10 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The checked graph of a decoded `model` in `folder`.
-fn graph_of(model: ModelProto, folder: &Path) -> Result<Graph> {
+fn graph_of(model: ModelProto, mut external: External) -> Result<Graph> {
     let Some(graph) = model.graph else {
         return Err(Error::load("not an ONNX file, or a part of one: found no graph"));
     };
-    let mut external = External::new(folder);
     let mut constants = BTreeMap::new();
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |values| &values.name);
@@ -139,6 +143,20 @@ impl NodeReader {
         Ok(Function { domain: proto.domain, name: proto.name, nodes: self.nodes(proto.node)? })
     }
 
+    fn nested(&mut self, proto: GraphProto) -> Result<Nested> {
+        let mut constants = BTreeMap::new();
+        for proto in proto.initializer {
+            let name = proto.name.clone();
+            constants.insert(name, Arc::new(tensor::read(proto, &mut self.external)?));
+        }
+        Ok(Nested {
+            inputs: proto.input.into_iter().map(port).collect(),
+            outputs: proto.output.into_iter().map(|output| output.name).collect(),
+            nodes: self.nodes(proto.node)?,
+            constants,
+        })
+    }
+
     fn node(&mut self, index: usize, proto: NodeProto) -> Result<Node> {
         let first_output = proto.output.iter().find(|name| !name.is_empty());
         let name = match (proto.name.is_empty(), first_output) {
@@ -182,7 +200,7 @@ impl NodeReader {
             },
             AttributeType::Graph | AttributeType::Graphs => {
                 let graphs = proto.g.map(|graph| *graph).into_iter().chain(proto.graphs);
-                Attribute::Graphs(graphs.map(|graph| self.nodes(graph.node)).collect::<Result<_>>()?)
+                Attribute::Graphs(graphs.map(|graph| self.nested(graph)).collect::<Result<_>>()?)
             }
             AttributeType::Undefined => Attribute::Other,
         })

@@ -24,11 +24,12 @@ pub(super) fn shape(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
     common_shape(a, b).ok_or_else(|| format!("{a:?} and {b:?} do not fit"))
 }
 
-/// `Add`, `Sub`, `Mul`, `Div` and `Equal`.
+/// `Add`, `Sub`, `Mul`, `Div`, and what is true or false: `Equal`, `Less`, `Greater` and `And`.
 pub(super) fn binary(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, Why> {
     let a = from.tensor(0)?;
     let b = from.tensor(1)?;
     let op = from.node.op.as_str();
+    let is_truth = matches!(op, "Equal" | "Less" | "Greater" | "And");
     let pairs = |tensor: &Tensor| View::broadcast(&tensor.shape, &shape).ok_or("its shapes do not fit");
     let view_a = pairs(a)?;
     let view_b = pairs(b)?;
@@ -39,8 +40,8 @@ pub(super) fn binary(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, 
     let data = match (&a.data, &b.data) {
         (Data::Floats(a), Data::Floats(b)) => {
             let pairs = view_a.take(a).into_iter().zip(view_b.take(b));
-            if op == "Equal" {
-                Data::Ints(pairs.map(|(a, b)| i64::from(a == b)).collect())
+            if is_truth {
+                Data::Ints(pairs.map(|(a, b)| i64::from(holds(op, &a, &b))).collect())
             } else {
                 Data::Floats(rounded(pairs.map(|(a, b)| float(op, a, b)).collect(), element))
             }
@@ -49,7 +50,7 @@ pub(super) fn binary(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, 
             let pairs = view_a.take(a).into_iter().zip(view_b.take(b));
             let values = pairs.map(|(a, b)| integer(op, a, b)).collect::<Option<Vec<i64>>>();
             let values = values.ok_or("its integers overflow")?;
-            let range = super::integer_range(element).filter(|_| op != "Equal");
+            let range = super::integer_range(element).filter(|_| !is_truth);
             if range.is_some_and(|range| values.iter().any(|value| !range.contains(value))) {
                 return Err("its integers overflow".into());
             }
@@ -57,7 +58,7 @@ pub(super) fn binary(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, 
         }
         _ => return Err(format!("its inputs are {element}")),
     };
-    let element = if op == "Equal" { Element::Bool } else { element };
+    let element = if is_truth { Element::Bool } else { element };
     Ok(Tensor { shape, element, stored: element, data })
 }
 
@@ -70,12 +71,21 @@ fn float(op: &str, a: f32, b: f32) -> f32 {
     }
 }
 
+fn holds<T: PartialOrd>(op: &str, a: &T, b: &T) -> bool {
+    match op {
+        "Less" => a < b,
+        "Greater" => a > b,
+        _ => a == b,
+    }
+}
+
 fn integer(op: &str, a: i64, b: i64) -> Option<i64> {
     match op {
         "Add" => a.checked_add(b),
         "Sub" => a.checked_sub(b),
         "Mul" => a.checked_mul(b),
-        "Equal" => Some(i64::from(a == b)),
+        "And" => Some(i64::from(a != 0 && b != 0)),
+        "Equal" | "Less" | "Greater" => Some(i64::from(holds(op, &a, &b))),
         _ => a.checked_div(b),
     }
 }

@@ -169,7 +169,7 @@ impl Folder {
                 self.room(arithmetic::range_len(from)?)?;
                 arithmetic::range(from)?
             }
-            "Add" | "Sub" | "Mul" | "Div" | "Equal" => {
+            "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Less" | "Greater" | "And" => {
                 let shape = arithmetic::shape(from)?;
                 self.room(product(&shape)?)?;
                 arithmetic::binary(from, shape)?

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Known;
-use super::axes::{Along, Axis, Part};
+use super::axes::{Along, Axis, Part, Size};
 use super::tokens::along_features;
 use super::value::{Content, Flow, Head, Value};
+use super::{Known, dense};
 use crate::onnx::fold::Why;
 use crate::onnx::graph::Attribute;
 use crate::onnx::scores::Scores;
@@ -21,7 +21,7 @@ pub(super) enum Matrix {
 
 impl Matrix {
     /// `[in, out]`.
-    fn sizes(&self) -> Result<[usize; 2], Why> {
+    pub(super) fn sizes(&self) -> Result<[usize; 2], Why> {
         let (tensor, is_transposed) = match self {
             Matrix::InOut(tensor) => (tensor, false),
             Matrix::OutIn(tensor) => (tensor, true),
@@ -43,7 +43,7 @@ impl Matrix {
         }
     }
 
-    fn out_in(self, columns: usize) -> Result<Arc<Tensor>, Why> {
+    pub(super) fn out_in(self, columns: usize) -> Result<Arc<Tensor>, Why> {
         match self {
             Matrix::InOut(tensor) => transposed(&tensor, columns).map(Arc::new),
             Matrix::OutIn(tensor) => Ok(tensor),
@@ -67,12 +67,21 @@ pub(super) fn transposed(matrix: &Tensor, columns: usize) -> Result<Tensor, Why>
 pub(super) fn product(flow: &Flow, matrix: Matrix) -> Result<Flow, Why> {
     let [depth, columns] = matrix.sizes()?;
     let Some((last, positions)) = flow.axes.split_last() else { return Err("its input has no axis".into()) };
-    if !matches!(last.as_slice(), [Part { along: Along::Features, size: Some(size) }] if *size == depth) {
+    // Also the features of all embeddings in a window, side by side.
+    let features =
+        Size::of(last).number().filter(|_| last.last().is_some_and(|part| part.along == Along::Features));
+    if features != Some(depth as i64) {
         return Err(format!("it does not multiply the {depth} features of one position"));
     }
     let content = match &flow.content {
-        Content::OneHot => Content::Row(matrix.in_out(columns)?),
-        Content::Hidden(layer) => {
+        Content::OneHot if last.len() == 1 => Content::Row(matrix.in_out(columns)?),
+        Content::Row(table) => dense::product(table, last, matrix)?,
+        Content::Dense(dense) if last.len() == 1 => dense.times(matrix.out_in(columns)?)?,
+        Content::Output(head, Scores::Logits) if last.len() == 1 => {
+            let head = composed(head, &*matrix.out_in(columns)?)?;
+            Content::Output(Arc::new(head), Scores::Logits)
+        }
+        Content::Hidden(layer) if last.len() == 1 => {
             let head = Head { layer: *layer, weights: matrix.out_in(columns)?, bias: None };
             Content::Output(Arc::new(head), Scores::Logits)
         }
@@ -80,6 +89,52 @@ pub(super) fn product(flow: &Flow, matrix: Matrix) -> Result<Flow, Why> {
     };
     let axes: Vec<Axis> = positions.iter().cloned().chain([vec![along_features(columns)]]).collect();
     Ok(Flow { axes, content, position: flow.position })
+}
+
+/// Two affine layers as one: `weights` `[out, in]` after `head`.
+fn composed(head: &Head, weights: &Tensor) -> Result<Head, Why> {
+    let refused = || format!("its matrix is {:?} after one of {:?}", weights.shape, head.weights.shape);
+    let (&[rows, depth], &[inner, columns]) = (weights.shape.as_slice(), head.weights.shape.as_slice())
+    else {
+        return Err(refused());
+    };
+    let (Some(outer), Some(inner_values)) = (weights.as_floats(), head.weights.as_floats()) else {
+        return Err(refused());
+    };
+    if depth != inner {
+        return Err(refused());
+    }
+    let mut product = vec![0.0f32; rows * columns];
+    for (row, sums) in outer.chunks_exact(depth).zip(product.chunks_exact_mut(columns)) {
+        for (weight, values) in row.iter().zip(inner_values.chunks_exact(columns)) {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
+        }
+    }
+    let dot = |row: &[f32], bias: &[f32]| {
+        row.iter().zip(bias).fold(0.0, |sum, (weight, value)| sum + weight * value)
+    };
+    let bias = head.bias.as_ref().map(|bias| outer.chunks_exact(depth).map(|row| dot(row, bias)).collect());
+    Ok(Head { layer: head.layer, weights: Arc::new(Tensor::floats(vec![rows, columns], product)), bias })
+}
+
+/// Room for a product of matrices that is taken once, when a file is read: its elements, and a share for its multiply-adds, so that
+/// time is bounded like memory.
+pub(super) fn product_room([rows, depth, columns]: [usize; 3]) -> usize {
+    const STEPS_PER_ELEMENT: usize = 256;
+
+    let elements = rows.saturating_mul(columns);
+    elements.saturating_add(elements.saturating_mul(depth) / STEPS_PER_ELEMENT)
+}
+
+/// Room for composing what makes `value` with the constant `matrix`, if it is an output layer.
+pub(super) fn composed_room(value: &Value, matrix: &Value) -> usize {
+    match (value, matrix) {
+        (Value::Flow(Flow { content: Content::Output(head, _), .. }), Value::Constant(matrix)) => {
+            let &[depth, columns] = head.weights.shape.as_slice() else { return 0 };
+            product_room([matrix.len() / depth.max(1), depth, columns])
+        }
+        _ => 0,
+    }
 }
 
 /// `MatMul` by a constant.
@@ -253,6 +308,7 @@ pub(super) fn shifted(flow: &Flow, constant: &Tensor, sign: impl Fn(f32) -> f32)
             let head = Head { layer: head.layer, weights: head.weights.clone(), bias: Some(bias) };
             Content::Output(Arc::new(head), Scores::Logits)
         }
+        Content::Dense(dense) => dense.plus(&shift)?,
         other => return Err(format!("it adds to {}, which a known network does not", other.describe())),
     };
     Ok(Flow { content, ..flow.clone() })

@@ -12,6 +12,8 @@ pub(super) enum Along {
     Input { input: usize, axis: usize },
     /// The features of one position: an embedding, a layer's h, logits.
     Features,
+    /// No axis: the number of a loop's current step, as a size.
+    Step,
 }
 
 /// A part of an axis.
@@ -61,6 +63,11 @@ impl Size {
     /// The number, where no caller chooses it.
     pub(super) fn number(&self) -> Option<i64> {
         if self.symbols.is_empty() { self.fixed.checked_add(self.plus) } else { None }
+    }
+
+    /// Whether it is made of the sizes of inputs alone.
+    pub(super) fn is_of_inputs(&self) -> bool {
+        self.symbols.iter().all(|symbol| matches!(symbol, Along::Input { .. }))
     }
 
     pub(super) fn times(&self, other: &Self) -> Option<Self> {

@@ -246,7 +246,9 @@ impl Range {
         let start = self.start.as_ref().and_then(Size::number);
         let end = &self.end;
         let is_single = size.number() == Some(1);
-        (start == Some(0) || (is_single && start == Some(-1))) && (reaches(end.as_ref(), size))
+        // An open end is that of an index of -1.
+        let is_open = is_single && start == Some(-1) && end.is_none();
+        is_open || ((start == Some(0) || (is_single && start == Some(-1))) && reaches(end.as_ref(), size))
     }
 
     fn is_first(&self) -> bool {
@@ -305,7 +307,7 @@ fn cast_flow(flow: &Flow, to: Element) -> Result<Flow, Why> {
 }
 
 /// The axes that an operator names; before opset 13 as an attribute.
-fn named_axes(known: &Known<'_>) -> Result<Option<Vec<i64>>, Why> {
+pub(super) fn named_axes(known: &Known<'_>) -> Result<Option<Vec<i64>>, Why> {
     match known.optional(1) {
         None => known.node.ints("axes"),
         Some(Value::Constant(axes)) => Ok(Some(axes.as_ints().ok_or("`axes` is no integer")?.to_vec())),

@@ -7,14 +7,27 @@
 
 mod affine;
 mod axes;
+mod body;
+mod cell;
+mod declared;
+mod dense;
+mod facts;
+mod feed_forward;
+mod fixed_scales;
 mod glue;
+mod heads;
+mod looped;
 mod negative_ids;
 mod network;
 mod quantised;
 mod recurrent;
 mod sizes;
 mod softmax;
+mod stacked;
+mod steps;
+mod term;
 mod tokens;
+mod truth;
 mod usage;
 mod value;
 mod weight_shapes;
@@ -28,9 +41,15 @@ use super::graph::{Dim, Graph, Node};
 use super::scores::Scores;
 use super::tensor::RANK_MAX;
 use crate::error::{Error, Result};
+use crate::rnn::Activation;
 use axes::{Along, Part};
+use facts::Table;
+use looped::Looping;
+use stacked::Stack;
 use value::{Carried, Content, Flow, Form, MovedInput, Position, Value, exact_below};
 
+pub(super) use dense::Dense;
+pub(super) use facts::Facts;
 pub(super) use network::{FoundLayer, FoundNetwork, LayerInput};
 pub(super) use usage::Usage;
 
@@ -46,11 +65,17 @@ pub(super) struct Found<'g> {
     starts: Vec<Start>,
     /// The input with the tokens, once an embedding was found.
     tokens: Option<usize>,
+    /// What they are looked up in.
+    tables: Vec<Table>,
     /// The axis of that input along the vocabulary, where its tokens are one-hot vectors.
     one_hot: Option<Along>,
     /// The refusal of a node that no runtime here computes correctly.
     refused: Option<Error>,
     quantised_count: usize,
+    /// The loop whose body is followed.
+    looping: Option<Looping>,
+    /// Joined states by name.
+    stacks: HashMap<String, Stack>,
 }
 
 /// An input, and the vector of a layer that starts from it.
@@ -82,7 +107,8 @@ impl Known<'_> {
 /// # Errors
 /// `Load` for a graph that is to be refused: a `sequence_lens` that may end a row before its last token.
 pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
-    let elements = graph.constants.values().map(|tensor| tensor.len()).sum();
+    let nested = graph.nodes.iter().flat_map(Node::graphs).flat_map(|nested| nested.constants.values());
+    let elements = graph.constants.values().chain(nested).map(|tensor| tensor.len()).sum();
     let mut found = Found {
         graph,
         values: HashMap::new(),
@@ -91,9 +117,12 @@ pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
         time: None,
         starts: Vec::new(),
         tokens: None,
+        tables: Vec::new(),
         one_hot: None,
         refused: None,
         quantised_count: 0,
+        looping: None,
+        stacks: HashMap::new(),
     };
     for (name, tensor) in &graph.constants {
         found.values.insert(name, Value::Constant(Arc::clone(tensor)));
@@ -153,7 +182,11 @@ fn tables(known: &Known<'_>) -> usize {
         | "Cast"
         | "MatMulInteger"
         | "DynamicQuantizeMatMul"
-        | "MatMulIntegerToFloat" => known.inputs.iter().flatten().map(Value::table_len).sum(),
+        | "MatMulIntegerToFloat"
+        | "QLinearMatMul"
+        | "QGemm"
+        | "Split"
+        | "Slice" => known.inputs.iter().flatten().map(Value::table_len).sum(),
         _ => 0,
     }
 }
@@ -173,25 +206,29 @@ impl<'g> Found<'g> {
         if outputs.len() < node.outputs.len() {
             outputs.resize(node.outputs.len(), because("its further outputs are not known"));
         }
-        for (name, value) in node.outputs.iter().zip(outputs) {
+        let written = node.outputs.iter().zip(outputs).filter(|(name, _)| !name.is_empty());
+        for (name, value) in written {
             self.values.insert(name, value);
         }
     }
 
-    fn outputs(&mut self, known: &Known<'_>) -> Result<Vec<Value>, Why> {
+    fn outputs(&mut self, known: &Known<'g>) -> Result<Vec<Value>, Why> {
         let node = known.node;
         if let Some(kind) = Recurrent::of(node) {
+            if self.looping.is_some() {
+                return Err("it is within a loop".into());
+            }
             return self.recurrent(known, kind);
         }
         if glue::keeps_zeros(known) {
             return Ok(vec![Value::Zeros; node.outputs.len()]);
         }
-        if node.nested().next().is_some() {
-            return Err("it runs a nested graph, which is no part of a known network".into());
-        }
         let unknown = known.inputs.iter().flatten().find(|value| matches!(value, Value::Unknown(_)));
         if let Some(unknown) = unknown {
             return Ok(vec![unknown.clone(); node.outputs.len()]);
+        }
+        if node.graphs().next().is_some() {
+            return self.nested(known);
         }
         let constants = known.inputs.iter().map(|value| match value {
             None => Some(None),
@@ -203,16 +240,39 @@ impl<'g> Found<'g> {
             return Ok(folded.into_iter().map(Value::Constant).collect());
         }
         self.folder.room(tables(known))?;
+        if let (Some(value), Some(matrix)) = (known.optional(0), known.optional(1)) {
+            self.folder.room(affine::composed_room(value, matrix))?;
+        }
+        if let Some(value) = self.static_quantised(known)? {
+            return Ok(vec![value]);
+        }
         if let Some(values) = self.quantised(known)? {
             return Ok(values);
         }
         if !node.is_standard() {
             return Err(format!("`{}.{}` is not known", node.domain, node.op));
         }
-        if let Some(value) = sizes::sizes(known)? {
+        self.note_stack(known)?;
+        if let Some(value) = self.read_at_step(known)?.or(self.unstacked(known)?) {
             return Ok(vec![value]);
         }
-        self.standard(known)
+        let truth = truth::truth(known, self.looping.as_ref()).map(Ok);
+        if let Some(value) = truth.or_else(|| sizes::sizes(known).transpose()).transpose()? {
+            return Ok(vec![value]);
+        }
+        match steps::step(known)? {
+            Some(values) => Ok(values),
+            None => self.standard(known),
+        }
+    }
+
+    /// A node that runs another graph.
+    fn nested(&mut self, known: &Known<'g>) -> Result<Vec<Value>, Why> {
+        match known.node.op.as_str() {
+            "Loop" if known.node.is_standard() => self.looped(known),
+            "Scan" if known.node.is_standard() => self.scanned(known),
+            _ => Err("it runs a nested graph, which is no part of a known network".into()),
+        }
     }
 
     /// A standard operator with an input that is no constant.
@@ -228,10 +288,13 @@ impl<'g> Found<'g> {
             "Einsum" => one(affine::einsum(known)?),
             "Gemm" => one(affine::gemm(known)?),
             "Add" | "Sub" | "Mul" | "Div" => one(affine::elementwise(known)?),
-            "DequantizeLinear" => one(quantised::rows(known)?),
             "Softmax" => one(softmax::softmax(known, self.graph.opset, Scores::Probabilities)?),
             "LogSoftmax" => one(softmax::softmax(known, self.graph.opset, Scores::LogProbabilities)?),
             "Log" => one(softmax::log(known)?),
+            "ReduceMean" => one(dense::mean(known)?),
+            "Tanh" => one(dense::activated(known, Activation::Tanh)?),
+            "Relu" => one(dense::activated(known, Activation::Relu)?),
+            "Sigmoid" => one(dense::activated(known, Activation::Sigmoid)?),
             _ => self.glue(known)?,
         })
     }

@@ -1,6 +1,8 @@
-//! Negative ids, which count from the end: Keras writes `where(ids < 0, ids + vocab, ids)` before every embedding.
+//! What exporters do to ids that may be outside the vocabulary: Keras writes `where(ids < 0, ids + vocab, ids)` before every embedding,
+//! and others bound them, or replace what is too large.
 //!
-//! Ids are never negative here, so comparisons with 0 are decided, and what they choose is the ids themselves.
+//! Ids are never negative here, and below the size of the vocabulary, so comparisons with 0 are decided, and what they choose is the ids
+//! themselves. Comparisons with a larger number and bounds are decided for the ids below it, which is held against the vocabulary later.
 
 use super::Known;
 use super::value::{Content, Flow, Form, MovedInput, Value};
@@ -52,7 +54,13 @@ pub(super) fn decided(known: &Known<'_>) -> Result<Option<Value>, Why> {
         Form::Truth(holds) => Some(holds),
         Form::Raw | Form::Ids | Form::Shifted => None,
     });
+    if let Some(value) = raw.and_then(|ids| compared(known, ids)) {
+        return Ok(Some(value));
+    }
     Ok(match (known.node.op.as_str(), first, second) {
+        ("Clip", Some(ids), _) => bounded(known, ids, [Some(1), Some(2)]),
+        ("Min", Some(ids), None) if known.inputs.len() == 2 => bounded(known, ids, [None, Some(1)]),
+        ("Max", Some(ids), None) if known.inputs.len() == 2 => bounded(known, ids, [Some(1), None]),
         ("Less", ..) if is_zero(1) => raw.map(|ids| ids.as_form(Form::Truth(false))),
         ("GreaterOrEqual", ..) if is_zero(1) => raw.map(|ids| ids.as_form(Form::Truth(true))),
         ("Not", Some(ids), _) => truth.map(|holds| ids.as_form(Form::Truth(!holds))),
@@ -67,6 +75,50 @@ pub(super) fn decided(known: &Known<'_>) -> Result<Option<Value>, Why> {
         },
         _ => None,
     })
+}
+
+/// What comparing `ids` with a larger number gives, for the ids below that number; `None` for any other node.
+fn compared(known: &Known<'_>, ids: Ids<'_>) -> Option<Value> {
+    let number = whole_number(known, 1)?;
+    let (bound, holds) = match known.node.op.as_str() {
+        "Less" => (number, true),
+        "LessOrEqual" => (number.checked_add(1)?, true),
+        "GreaterOrEqual" => (number, false),
+        "Greater" => (number.checked_add(1)?, false),
+        _ => return None,
+    };
+    let exact_below = ids.input.exact_below.min(bound);
+    (bound > 0).then(|| ids.with(MovedInput { exact_below, form: Form::Truth(holds), ..ids.input }))
+}
+
+/// The whole number that input `index` is.
+fn whole_number(known: &Known<'_>, index: usize) -> Option<i64> {
+    const WHOLE_MAX: f32 = 1e6;
+
+    let Some(Value::Constant(tensor)) = known.optional(index) else { return None };
+    match (tensor.as_ints(), tensor.as_floats()) {
+        _ if !tensor.shape.is_empty() => None,
+        (Some(&[number]), _) => Some(number),
+        (_, Some(&[number])) => (number.fract() == 0.0 && number.abs() <= WHOLE_MAX).then_some(number as i64),
+        _ => None,
+    }
+}
+
+/// Ids between two bounds, by their places among the inputs: those below the upper one. `None` where the bounds change ids.
+fn bounded(known: &Known<'_>, ids: Ids<'_>, places: [Option<usize>; 2]) -> Option<Value> {
+    // What is absent, or no input of the operator, bounds nothing.
+    let bound = |place: Option<usize>| match place.filter(|&place| known.optional(place).is_some()) {
+        None => Some(None),
+        Some(place) => whole_number(known, place).map(Some),
+    };
+    let [low, high] = [bound(places[0])?, bound(places[1])?];
+    let is_attribute = ["min", "max"].iter().any(|name| known.node.attribute(name).is_some());
+    let is_ids = matches!(ids.input.form, Form::Raw | Form::Ids);
+    if is_attribute || !is_ids || low.is_some_and(|low| low > 0) {
+        return None;
+    }
+    let exact_below = ids.input.exact_below.min(high.map_or(i64::MAX, |high| high.saturating_add(1)));
+    Some(ids.with(MovedInput { exact_below, form: Form::Ids, ..ids.input }))
 }
 
 /// Whether input `index` is one number that leaves ids finite when it is added.
@@ -124,6 +176,14 @@ fn chosen(known: &Known<'_>, side: usize) -> Result<Value, Why> {
         [Some(condition), Some(taken), Some(other)]
             if condition.flow.axes == taken.flow.axes
                 && condition.flow.axes == other.flow.axes
+                && condition.input.index == taken.input.index =>
+        {
+            Ok(taken.chosen_over(condition.input))
+        }
+        // What replaces ids that are too large is never taken.
+        [Some(condition), Some(taken), None]
+            if matches!(other, Value::Constant(constant) if constant.shape.is_empty())
+                && condition.flow.axes == taken.flow.axes
                 && condition.input.index == taken.input.index =>
         {
             Ok(taken.chosen_over(condition.input))

@@ -5,23 +5,28 @@ use std::sync::Arc;
 
 use super::Found;
 use super::axes::{Along, Axis};
+use super::heads::Chosen;
 use super::usage::Usage;
-use super::value::{Carried, Content, Flow, Head, Position, Value, Vector};
+use super::value::{Carried, Content, Flow, Position, Value, Vector};
 use crate::lm::Cell;
 use crate::onnx::fold::Why;
 use crate::onnx::graph::Port;
 use crate::onnx::tensor::Tensor;
 use crate::onnx::understanding::PortUse;
-use crate::rnn::GruForm;
+use crate::rnn::{GateActivation, GruForm};
 
 /// A recurrent layer with its weights as the operator has them.
 #[derive(Clone, Debug)]
 pub(in crate::onnx) struct FoundLayer {
     /// The node.
     pub(in crate::onnx) node: String,
+    /// Its operator.
+    pub(in crate::onnx) op: String,
     pub(in crate::onnx) cell: Cell,
     /// Nothing to cells other than the GRU.
     pub(in crate::onnx) gru_form: GruForm,
+    /// Nothing to an RNN.
+    pub(in crate::onnx) gate_activation: GateActivation,
     pub(in crate::onnx) hidden_size: usize,
     pub(in crate::onnx) input_size: usize,
     pub(in crate::onnx) source: LayerInput,
@@ -60,18 +65,18 @@ pub(in crate::onnx) struct FoundNetwork {
 }
 
 impl Found<'_> {
-    /// The network whose logits, or what softmax makes of them, an output has: the output `logits` where it is named.
+    /// The network whose logits, or what softmax makes of them, the output `logits` has.
     ///
     /// # Errors
     /// The node or output that is not understood.
-    pub(in crate::onnx) fn network(&self, logits: Option<&str>) -> Result<FoundNetwork, Why> {
+    pub(in crate::onnx) fn network(&self, logits: &Chosen) -> Result<FoundNetwork, Why> {
         const OPSET_MIN: i64 = 7;
 
         if self.graph.opset < OPSET_MIN {
             let found = self.graph.opset;
             return Err(format!("its operators are of opset {found}, expected {OPSET_MIN} or later"));
         }
-        let head = self.head(logits)?;
+        let head = &logits.head;
         if let Some(start) = self.starts.iter().find(|start| self.tokens == Some(start.input)) {
             let (name, layer) =
                 (&self.graph.inputs[start.input].name, &self.layers[start.carried.layer].node);
@@ -96,40 +101,13 @@ impl Found<'_> {
         })
     }
 
-    fn head(&self, logits: Option<&str>) -> Result<Arc<Head>, Why> {
-        let outputs = &self.graph.outputs;
-        if let Some(name) = logits.filter(|&name| !outputs.iter().any(|output| output.name == name)) {
-            return Err(format!("there is no output `{name}`"));
-        }
-        let candidates = || outputs.iter().filter(|output| logits.is_none_or(|name| output.name == name));
-        let head = candidates().find_map(|output| match self.value(output) {
-            Value::Flow(Flow { content: Content::Output(head, _), .. }) => Some(head.clone()),
-            _ => None,
-        });
-        head.ok_or_else(|| {
-            let unknown = candidates().find_map(|output| match self.value(output) {
-                Value::Unknown(why) => Some(why.to_string()),
-                _ => None,
-            });
-            let found = || {
-                let found = candidates()
-                    .map(|output| format!("`{}` is {}", output.name, self.value(output).describe()));
-                format!("no output has logits: {}", found.collect::<Vec<_>>().join(", "))
-            };
-            unknown.unwrap_or_else(found)
-        })
-    }
-
-    fn value(&self, output: &Port) -> &Value {
+    pub(super) fn value(&self, output: &Port) -> &Value {
         &self.values[output.name.as_str()]
     }
 
     /// What each input is taken for, where `window` ids are read at once.
     pub(in crate::onnx) fn inputs(&self, window: Option<usize>) -> Vec<PortUse> {
-        let mut started: BTreeMap<usize, BTreeSet<Carried>> = BTreeMap::new();
-        for start in &self.starts {
-            started.entry(start.input).or_default().insert(start.carried);
-        }
+        let started = self.started();
         let outputs = self.graph.outputs.iter().rev();
         let ends: BTreeMap<BTreeSet<Carried>, &str> =
             outputs.map(|output| (self.carried_by(output), output.name.as_str())).collect();
@@ -169,19 +147,29 @@ impl Found<'_> {
         self.graph.outputs.iter().map(|port| PortUse { port: port.clone(), role: role(port) }).collect()
     }
 
+    /// The states that start from each input.
+    pub(super) fn started(&self) -> BTreeMap<usize, BTreeSet<Carried>> {
+        let mut started: BTreeMap<usize, BTreeSet<Carried>> = BTreeMap::new();
+        for start in &self.starts {
+            started.entry(start.input).or_default().insert(start.carried);
+        }
+        started
+    }
+
     /// The states of an output.
     pub(super) fn carried_by(&self, output: &Port) -> BTreeSet<Carried> {
         self.as_final(self.value(output)).unwrap_or_default()
     }
 
-    /// Axes in letters: T along which layers recur, B rows, V the features.
+    /// Axes in letters: N along a window, T along which layers recur, B rows, V the features.
     fn shape(&self, value: &Value) -> String {
         let Value::Flow(flow) = value else { return String::new() };
         let part = |along: Along| match along {
             Along::Features => "V",
             along if self.one_hot == Some(along) => "V",
+            along if self.is_window(along) => "N",
             along if self.time == Some(Some(along)) => "T",
-            Along::Input { .. } => "B",
+            Along::Input { .. } | Along::Step => "B",
         };
         let axis = |axis: &Axis| {
             let parts: Vec<&str> = axis.iter().map(|axis| part(axis.along)).collect();

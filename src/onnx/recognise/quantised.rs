@@ -71,7 +71,7 @@ fn integer_to_float(known: &Known<'_>) -> Result<Value, Why> {
 }
 
 /// A bias, where the operator has one as its last input.
-fn biased(flow: Flow, bias: Option<&Value>) -> Result<Value, Why> {
+pub(super) fn biased(flow: Flow, bias: Option<&Value>) -> Result<Value, Why> {
     match bias {
         None => Ok(Value::Flow(flow)),
         Some(Value::Constant(bias)) => super::affine::shifted(&flow, bias, |bias| bias).map(Value::Flow),

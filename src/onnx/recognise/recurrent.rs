@@ -10,23 +10,23 @@ use super::value::{Carried, Content, Flow, Position, Sizes, Value, Vector};
 use super::weight_shapes::consistent;
 use super::{Found, Known, Start};
 use crate::lm::Cell;
-use crate::onnx::allow::{Activation, Recurrent, input, refusal};
+use crate::onnx::allow::{Activation, Recurrent, gates, input, refusal};
 use crate::onnx::fold::{Why, dequantise};
 use crate::onnx::graph::some;
 use crate::onnx::tensor::Tensor;
-use crate::rnn::GruForm;
+use crate::rnn::{GateActivation, GruForm};
 
 /// Where `DynamicQuantizeLSTM` has scales and zero points.
 const W_SCALE: usize = 8;
 const R_SCALE: usize = 10;
 
 /// What runs along the input of a recurrent node `[T, B, features]`, or `[B, T, features]`.
-struct Inputs<'f> {
-    flow: &'f Flow,
-    time: Axis,
-    rows: Axis,
-    features: usize,
-    is_batch_first: bool,
+pub(super) struct Inputs<'f> {
+    pub(super) flow: &'f Flow,
+    pub(super) time: Axis,
+    pub(super) rows: Axis,
+    pub(super) features: usize,
+    pub(super) is_batch_first: bool,
 }
 
 impl Found<'_> {
@@ -65,15 +65,24 @@ impl Found<'_> {
         Ok(values)
     }
 
+    /// What a layer reads that is fed with vectors of this content.
+    pub(super) fn layer_input(&mut self, content: &Content, features: usize) -> Result<LayerInput, Why> {
+        match content {
+            Content::OneHot => Ok(LayerInput::OneHot { vocab_size: features }),
+            Content::Row(table) => Ok(LayerInput::Table(table.clone())),
+            Content::Dense(dense) => {
+                self.folder.room(dense.folded_room())?;
+                Ok(LayerInput::Table(Arc::new(dense.folded()?)))
+            }
+            Content::Hidden(layer) => Ok(LayerInput::Layer(*layer)),
+            other => Err(format!("it reads {}, expected an embedding or a layer", other.describe())),
+        }
+    }
+
     /// The layer with its weights.
     fn layer(&mut self, known: &Known<'_>, kind: Recurrent, inputs: &Inputs<'_>) -> Result<FoundLayer, Why> {
         let node = known.node;
-        let source = match &inputs.flow.content {
-            Content::OneHot => LayerInput::OneHot { vocab_size: inputs.features },
-            Content::Row(table) => LayerInput::Table(table.clone()),
-            Content::Hidden(layer) => LayerInput::Layer(*layer),
-            other => return Err(format!("it reads {}, expected an embedding or a layer", other.describe())),
-        };
+        let source = self.layer_input(&inputs.flow.content, inputs.features)?;
         let cell = match kind {
             Recurrent::Rnn => match Activation::of(node) {
                 Some(Activation::Tanh) => Cell::RnnTanh,
@@ -87,6 +96,10 @@ impl Found<'_> {
         let gru_form = match node.int("linear_before_reset")? {
             Some(1) => GruForm::ResetAfter,
             _ => GruForm::ResetBefore,
+        };
+        let gate_activation = match kind {
+            Recurrent::Rnn => GateActivation::default(),
+            _ => gates(node).ok_or("its gates have a function that the engine lacks")?,
         };
         let is_quantised = kind == Recurrent::QuantisedLstm;
         let (w, r) = match is_quantised {
@@ -105,8 +118,10 @@ impl Found<'_> {
         self.folder.room(w.len() + r.len())?;
         Ok(FoundLayer {
             node: node.name.clone(),
+            op: node.op.clone(),
             cell,
             gru_form,
+            gate_activation,
             hidden_size: hidden,
             input_size: inputs.features,
             source,
@@ -139,7 +154,7 @@ impl Found<'_> {
     }
 
     /// All layers recur along the same axis.
-    fn set_time(&mut self, inputs: &Inputs<'_>) -> Result<(), Why> {
+    pub(super) fn set_time(&mut self, inputs: &Inputs<'_>) -> Result<(), Why> {
         let along = match inputs.time.as_slice() {
             [] => None,
             [part] if part.along != Along::Features => Some(part.along),
@@ -158,7 +173,7 @@ impl Found<'_> {
     }
 
     /// Checks that a vector of a layer starts from zeros or from what callers feed.
-    fn start(&mut self, value: Option<&Value>, carried: Carried) -> Result<(), Why> {
+    pub(super) fn start(&mut self, value: Option<&Value>, carried: Carried) -> Result<(), Why> {
         let Some(value) = value else { return Ok(()) };
         if value.is_zeros() {
             return Ok(());

@@ -8,10 +8,13 @@ use crate::onnx::scores::Scores;
 
 /// `Softmax` or `LogSoftmax`, which make `scores` of logits.
 pub(super) fn softmax(known: &Known<'_>, opset: i64, scores: Scores) -> Result<Value, Why> {
-    let Value::Flow(Flow { axes, content: Content::Output(head, Scores::Logits), position }) =
-        known.value(0)?
-    else {
+    let Value::Flow(Flow { axes, content, position }) = known.value(0)? else {
         return Err(format!("it is of {}, expected logits", known.value(0)?.describe()));
+    };
+    let content = match content {
+        Content::Output(head, Scores::Logits) => Content::Output(head.clone(), scores),
+        Content::Dense(dense) => dense.scored(scores)?,
+        other => return Err(format!("it is of {}, expected logits", other.describe())),
     };
     // Before opset 13 it runs over `axis` and all after it, as one.
     let is_flat = opset < 13;
@@ -22,7 +25,6 @@ pub(super) fn softmax(known: &Known<'_>, opset: i64, scores: Scores) -> Result<V
     if !matches!(parts.as_slice(), [part] if part.along == super::Along::Features) {
         return Err(format!("it runs over axis {axis}, which is not the vocabulary's"));
     }
-    let content = Content::Output(head.clone(), scores);
     Ok(Value::Flow(Flow { axes: axes.clone(), content, position: *position }))
 }
 

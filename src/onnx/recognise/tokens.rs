@@ -1,6 +1,7 @@
 //! Token ids and what they select: a row of a table, or a place in a one-hot vector; or an input of one-hot vectors.
 
 use super::axes::{Along, Part};
+use super::facts::Table;
 use super::value::{Content, Flow, Form, MovedInput, Position, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, axis_of};
@@ -19,7 +20,7 @@ impl Found<'_> {
         if axis_of(known.node.int("axis")?.unwrap_or(0), 2)? != 0 {
             return Err("it selects columns of its table, expected rows".into());
         }
-        self.take_ids(ids, vocab)?;
+        self.take_ids(ids, Table { node: known.node.name.clone(), entries: vocab })?;
         let axes = [ids.axes.as_slice(), &[vec![along_features(features)]]].concat();
         Ok(Value::Flow(Flow { axes, content: Content::Row(table.clone()), position: ids.position }))
     }
@@ -47,7 +48,7 @@ impl Found<'_> {
         if axis != ids.axes.len() {
             return Err(format!("its new axis is {axis}, expected the last"));
         }
-        self.take_ids(ids, vocab)?;
+        self.take_ids(ids, Table { node: known.node.name.clone(), entries: vocab })?;
         let axes = [ids.axes.as_slice(), &[vec![along_features(vocab)]]].concat();
         Ok(Value::Flow(Flow { axes, content: Content::OneHot, position: ids.position }))
     }
@@ -69,6 +70,11 @@ impl Found<'_> {
                 | "DynamicQuantizeLSTM"
         );
         let Some(Some(Value::Flow(flow))) = known.inputs.first_mut().filter(|_| multiplies) else { return };
+        self.vectors(flow);
+    }
+
+    /// Makes one-hot vectors of what is an input of vectors.
+    pub(super) fn vectors(&mut self, flow: &mut Flow) {
         let Content::Input(MovedInput { index, form: Form::Raw, .. }) = flow.content else { return };
         let Some(&[Part { along: along @ Along::Input { input, .. }, size: Some(vocab) }]) =
             flow.axes.last().map(Vec::as_slice)
@@ -86,8 +92,8 @@ impl Found<'_> {
         }
     }
 
-    /// Checks that `ids` are one input, whole, in types that have every id below `vocab`.
-    fn take_ids(&mut self, ids: &Flow, vocab: usize) -> Result<(), Why> {
+    /// Checks that `ids` are one input, whole, in types that have every id of `table`.
+    fn take_ids(&mut self, ids: &Flow, table: Table) -> Result<(), Why> {
         let Content::Input(MovedInput { index, exact_below, form: Form::Raw | Form::Ids, .. }) = ids.content
         else {
             return Err(format!("it selects by {}, expected token ids", ids.content.describe()));
@@ -100,10 +106,11 @@ impl Found<'_> {
         if self.one_hot.is_some() {
             return Err(format!("it selects by `{name}`, which another node takes for one-hot vectors"));
         }
-        if vocab as i64 > exact_below {
-            return Err(format!("`{name}` is cast to a type without all ids below {vocab}"));
+        if table.entries as i64 > exact_below {
+            return Err(format!("`{name}` is cast to a type without all ids below {}", table.entries));
         }
         self.tokens = Some(index);
+        self.tables.push(table);
         Ok(())
     }
 }

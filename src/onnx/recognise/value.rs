@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::axes::{Axis, Size};
+use super::dense::Dense;
+use super::fixed_scales::Scaling;
+use super::term::Term;
 use crate::onnx::graph::Element;
 use crate::onnx::scores::Scores;
 use crate::onnx::tensor::{Data, Tensor};
@@ -76,6 +79,10 @@ pub(super) enum Content {
     Row(Arc<Tensor>),
     /// The h of a layer.
     Hidden(usize),
+    /// What affine layers make of the token's row, or of a window of them.
+    Dense(Arc<Dense>),
+    /// What a step of a loop computes.
+    Cell(Arc<Term>),
     /// What the output layer makes.
     Output(Arc<Head>, Scores),
 }
@@ -116,6 +123,11 @@ pub(super) struct Head {
 /// The parts of a product in integers (operators `DynamicQuantizeLinear` and `MatMulInteger`); `id` tells which quantised tensor.
 #[derive(Clone, Debug)]
 pub(super) enum Quantised {
+    /// `flow` in integers, by a scale of the file.
+    Fixed {
+        flow: Flow,
+        scaling: Scaling,
+    },
     Values {
         id: usize,
         flow: Flow,
@@ -156,6 +168,8 @@ impl Value {
             Value::Flow(flow) => match &flow.content {
                 Content::Row(table) => table.len(),
                 Content::Output(head, _) => head.weights.len(),
+                Content::Dense(dense) => dense.table_len(),
+                Content::Cell(term) => term.table_len(),
                 Content::Input(_) | Content::OneHot | Content::Hidden(_) => 0,
             },
             Value::Quantised(Quantised::Product { weights, .. }) => weights.len(),
@@ -202,6 +216,8 @@ impl Content {
             Content::OneHot => "one-hot token ids".into(),
             Content::Row(_) => "the embedding".into(),
             Content::Hidden(layer) => format!("h of layer {layer}"),
+            Content::Dense(dense) => dense.describe(),
+            Content::Cell(_) => "a vector of a step".into(),
             Content::Output(_, scores) => scores.name().into(),
         }
     }

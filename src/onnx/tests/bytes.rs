@@ -13,9 +13,10 @@ use crate::onnx::recognise::recognise;
 
 /// All that is done to a file before anything runs.
 fn understand(bytes: Vec<u8>) {
-    if let Ok(graph) = decode(bytes, Path::new("/nowhere")) {
+    if let Ok(graph) = decode(bytes, Path::new("/nowhere"), u64::MAX) {
         let _ = crate::onnx::allow::check(&graph);
-        let _ = recognise(&graph).map(|found| found.network(None).is_ok());
+        let _ = recognise(&graph)
+            .map(|found| found.logits(None).and_then(|logits| found.network(&logits)).is_ok());
     }
 }
 
@@ -74,7 +75,7 @@ fn decoding_is_counted_before_it_is_done() {
     file.push(0x3a);
     prost::encode_length_delimiter(nodes.len(), &mut file).unwrap();
     file.extend(nodes);
-    refused(decode(file, Path::new("/nowhere")), "bytes of memory");
+    refused(decode(file, Path::new("/nowhere"), u64::MAX), "bytes of memory");
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn external_data_stays_in_the_folder() {
     let path = folder.join("model.onnx");
     let read = |location: &str, length: usize| {
         fs::write(&path, external(location, length)).unwrap();
-        read_graph(&path)
+        read_graph(&path, 1000)
     };
     let len = expected.len() * 4;
     let graph = read("./data.bin", len).unwrap();
@@ -142,6 +143,9 @@ fn external_data_stays_in_the_folder() {
     refused(read("missing.bin", len), "`missing.bin`");
     fs::write(folder.join("data.bin"), &bytes[..len]).unwrap();
     refused(read("data.bin", len), "found 84 bytes, expected 84 from byte 4 on");
+    // A sparse file takes no disk, and all memory.
+    fs::File::create(folder.join("sparse.bin")).unwrap().set_len(1 << 40).unwrap();
+    refused(read("sparse.bin", len), "it has 1099511627776 bytes; the maximum is 1000 (`--max-weights`)");
     fs::create_dir(folder.join("folder")).unwrap();
     refused(read("folder", len), "not a regular file");
     #[cfg(unix)]
@@ -162,6 +166,6 @@ fn external_data_is_not_multiplied() {
     for (copy, is_read) in [("one", true), ("two", true), ("three", false)] {
         model.constant(copy, all.clone());
         fs::write(&path, model.bytes()).unwrap();
-        assert_eq!(read_graph(&path).is_ok(), is_read, "{copy}");
+        assert_eq!(read_graph(&path, 400).is_ok(), is_read, "{copy}");
     }
 }

@@ -148,3 +148,18 @@ fn one_hot_inputs_are_an_identity_table() {
         vec![0.1, 0.9];
     says(model.lowered(), &["`hot`", "not 0 and 1"]);
 }
+
+/// An output that no node reads has no name, and so has an input that is absent: the one must not be taken for the other.
+#[test]
+fn an_absent_input_is_not_an_unread_output() {
+    let mut model = headless("GRU", &[]);
+    model.graph().node.last_mut().expect("the layer").output[1].clear();
+    model.node("Squeeze", "Y -> x1", &[int_list("axes", &[1])]);
+    model.constant("W1", counted(&[1, 3 * HIDDEN, HIDDEN], 600));
+    model.node("GRU", "x1 W1 R - - - -> Y1", &[]);
+    model
+        .node("Squeeze", "Y1 -> h", &[int_list("axes", &[1])])
+        .node("MatMul", "h decoder -> y", &[])
+        .output("y");
+    assert_eq!(model.lowered().unwrap().architecture.hidden_sizes, [2, 2]);
+}

@@ -1,5 +1,6 @@
 //! Small graphs, built from protobuf messages, and what becomes of them.
 
+mod advice;
 mod allow;
 mod bytes;
 mod folding;
@@ -66,7 +67,7 @@ impl Model {
     }
 
     fn read(&self) -> Result<Graph> {
-        file::decode(self.bytes(), Path::new("/nowhere"))
+        file::decode(self.bytes(), Path::new("/nowhere"), u64::MAX)
     }
 
     /// The network, as the engine takes it; else why it is refused or not lowered.
@@ -74,7 +75,7 @@ impl Model {
         let graph = self.read().map_err(|error| error.message)?;
         allowlist::check(&graph).map_err(|error| error.message)?;
         let found = recognise(&graph).map_err(|error| error.message)?;
-        lower(&found.network(None)?, &Hints::default())
+        lower(&found.network(&found.logits(None)?)?, &Hints::default())
     }
 }
 

@@ -3,34 +3,81 @@
 use crate::error::{Error, Result};
 use crate::onnx::graph::{Dim, Element, Port};
 use crate::onnx::names::is_batch;
-use crate::onnx::{Hints, WindowHint};
+use crate::onnx::{Candidate, Hints, WindowHint};
 
 /// How token ids are fed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Feeding {
-    /// One at a time, the state carried; `fixed` is the number that the file asks for where it is not free.
-    Steps { fixed: Option<usize> },
+    /// One at a time, the state carried.
+    Steps(Length),
     /// The last `len` at once, along the dimension `axis` of the input.
     Window { axis: usize, len: usize },
+}
+
+/// How many ids a graph with a state takes at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    One,
+    /// So many, along the dimension `axis`.
+    Fixed {
+        axis: usize,
+        len: usize,
+    },
+    /// Any number, along one of these dimensions, the likeliest first.
+    Free {
+        axes: Vec<usize>,
+    },
 }
 
 /// Bounds the window of a graph: its ids are a session's state.
 const WINDOW_MAX: usize = 1 << 16;
 
 impl Feeding {
-    /// For a graph with a state and the input `port` for ids.
-    pub(super) fn steps(port: &Port, hints: &Hints) -> Result<Self> {
-        let fixed = fixed(port, shape(port)?)?.map(|(_, size)| size);
-        match hints.window {
-            None | Some(WindowHint::Unlimited) => Ok(Feeding::Steps { fixed }),
-            Some(WindowHint::Len(len)) => Err(Error::load(format!(
-                "`onnx.window` is {len}, but the graph takes its state as an input; a window is for a graph without a state"
-            ))),
+    /// For a graph with the input `tokens` for ids and the inputs `states`.
+    ///
+    /// # Errors
+    /// `Load` when the ids cannot be fed, or the manifest asks for what the graph cannot do.
+    pub(super) fn choose(candidate: &Candidate<'_>, tokens: usize, states: &[usize]) -> Result<Self> {
+        let Candidate { graph, hints, ref facts, .. } = *candidate;
+        let port = &graph.inputs[tokens];
+        if states.is_empty() {
+            return Self::window(port, hints);
         }
+        if let Some(WindowHint::Len(len)) = hints.window {
+            return Err(Error::load(format!(
+                "`onnx.window` is {len}, but the graph takes its state as an input; a window is for a graph without a state"
+            )));
+        }
+        let shape = shape(port)?;
+        if let Some((axis, len)) = fixed(port, shape)? {
+            let is_batch = facts.tokens == Some(tokens) && facts.time_axis.is_some_and(|time| time != axis);
+            if is_batch {
+                return Err(Error::load(format!(
+                    "the file fixes the batch of `{port}` to {len} sequences, expected 1, or a free number"
+                )));
+            }
+            return Ok(Feeding::Steps(Length::Fixed { axis, len }));
+        }
+        let is_in_a_state = |name: &String| {
+            let shapes = states.iter().filter_map(|&state| graph.inputs[state].shape.as_ref());
+            shapes.flatten().any(|dim| matches!(dim, Dim::Symbol(other) if other == name))
+        };
+        // States have rows and no positions.
+        let is_rows = |dim: &Dim| matches!(dim, Dim::Symbol(name) if is_batch(name) || is_in_a_state(name));
+        let axes: Vec<usize> = match facts.time_axis.filter(|_| facts.tokens == Some(tokens)) {
+            Some(axis) if shape.get(axis) != Some(&Dim::Fixed(1)) => vec![axis],
+            Some(_) => Vec::new(),
+            None => {
+                let axes = 0..shape.len();
+                // Exporters that name no dimension put the rows first.
+                axes.rev().filter(|&axis| shape[axis] != Dim::Fixed(1) && !is_rows(&shape[axis])).collect()
+            }
+        };
+        Ok(Feeding::Steps(if axes.is_empty() { Length::One } else { Length::Free { axes } }))
     }
 
     /// For a graph without a state and with the input `port` for ids.
-    pub(super) fn window(port: &Port, hints: &Hints) -> Result<Self> {
+    fn window(port: &Port, hints: &Hints) -> Result<Self> {
         let shape = shape(port)?;
         let window = match hints.window {
             None => None,

@@ -9,13 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan::{self, SimpleState};
 use tract_onnx::tract_hir::infer::Factoid;
 
 use super::guard::{guarded, said};
 use super::interface::Interface;
+use super::sizes;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use crate::onnx::graph::{Dim, Element, Graph, Port};
+use crate::probe;
 
 /// A graph whose sizes are all known. It holds no state: no run sees what another leaves behind.
 pub(super) struct Program {
@@ -23,6 +26,8 @@ pub(super) struct Program {
     /// In the graph's order.
     feeds: Vec<Feed>,
     logits_shape: Vec<usize>,
+    /// The tensors that it gives beside its logits and its state.
+    traced: Vec<String>,
 }
 
 /// What a run gives.
@@ -31,6 +36,15 @@ pub(super) struct Outputs {
     pub(super) logits: Vec<f32>,
     /// `[state_len]`.
     pub(super) state: Vec<f32>,
+    /// Those of [`Source::traced`] that are floats.
+    pub(super) traced: Vec<Traced>,
+}
+
+/// A tensor inside a graph.
+pub(super) struct Traced {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
 }
 
 /// What an input is fed.
@@ -53,6 +67,8 @@ pub(super) struct Source<'a> {
     pub(super) interface: &'a Interface,
     /// The shape of the ids.
     pub(super) tokens: &'a [usize],
+    /// Tensors that are wanted beside the logits and the state.
+    pub(super) traced: &'a [&'a str],
 }
 
 /// Bounds a state, in values.
@@ -69,12 +85,12 @@ impl Program {
     /// # Errors
     /// `Load` with what tract says.
     pub(super) fn compile(source: &Source<'_>) -> Result<Self> {
-        let Source { path, graph, interface, .. } = *source;
+        let Source { path, interface, traced, .. } = *source;
         let feeds = feeds(source)?;
         let shapes: Vec<_> = feeds.iter().map(|feed| (feed.datum, feed.shape.clone())).collect();
         let outputs: Vec<usize> =
             [interface.logits].into_iter().chain(interface.states.iter().map(|pair| pair.output)).collect();
-        let runnable = guarded(|| {
+        let compiled = guarded(|| {
             let mut model = tract_onnx::onnx()
                 .with_ignore_output_shapes(true)
                 .with_ignore_value_info(true)
@@ -82,17 +98,32 @@ impl Program {
             for (index, (datum, shape)) in shapes.into_iter().enumerate() {
                 model.set_input_fact(index, InferenceFact::dt_shape(datum, shape))?;
             }
-            model.analyse(false)?;
+            sizes::analyse(&mut model)?;
             check_weights(&model)?;
             let outlets = model.output_outlets()?.to_vec();
-            let outlets: Vec<OutletId> = outputs.iter().map(|&output| outlets[output]).collect();
+            let mut outlets: Vec<OutletId> = outputs.iter().map(|&output| outlets[output]).collect();
+            let traced: Vec<(&str, OutletId)> =
+                traced.iter().filter_map(|&name| Some((name, float_outlet(&model, name)?))).collect();
+            outlets.extend(traced.iter().map(|(_, outlet)| outlet));
             model.select_output_outlets(&outlets)?;
-            model.into_optimized()?.into_runnable()
+            let names: Vec<String> = traced.iter().map(|&(name, _)| name.to_owned()).collect();
+            probe::at(|| "the optimisation of the graph");
+            Ok((model.into_optimized()?.into_runnable()?, names))
         });
-        let runnable = runnable.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
+        let (runnable, traced) =
+            compiled.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
+        sizes::check_known(&runnable)?;
+        let program = Self { logits_shape: concrete(&runnable, 0)?, runnable, feeds, traced };
+        program.check_states(source)?;
+        Ok(program)
+    }
+
+    /// Checks that every state comes out as it goes in.
+    fn check_states(&self, source: &Source<'_>) -> Result<()> {
+        let Source { graph, interface, .. } = *source;
         for (index, pair) in interface.states.iter().enumerate() {
-            let found = concrete(&runnable, index + 1)?;
-            let expected = &feeds[pair.input].shape;
+            let found = concrete(&self.runnable, index + 1)?;
+            let expected = &self.feeds[pair.input].shape;
             if found != *expected {
                 let output = &graph.outputs[pair.output].name;
                 let state = &graph.inputs[pair.input].name;
@@ -101,7 +132,7 @@ impl Program {
                 )));
             }
         }
-        Ok(Self { logits_shape: concrete(&runnable, 0)?, runnable, feeds })
+        Ok(())
     }
 
     /// Values of a state.
@@ -125,12 +156,17 @@ impl Program {
     pub(super) fn run(&self, ids: &[TokenId], state: &[f32]) -> Result<Outputs, String> {
         guarded(|| {
             let inputs = self.feeds.iter().map(|feed| feed.value(ids, state));
-            let outputs = self.runnable.run(inputs.collect::<TractResult<_>>()?)?;
+            let outputs = run_each(&self.runnable, inputs.collect::<TractResult<_>>()?)?;
+            let (states, others) = outputs[1..].split_at(outputs.len() - 1 - self.traced.len());
             let mut next = Vec::with_capacity(state.len());
-            for output in &outputs[1..] {
+            for output in states {
                 next.extend(floats(output)?);
             }
-            Ok(Outputs { logits: floats(&outputs[0])?, state: next })
+            let traced = self.traced.iter().zip(others).map(|(name, value)| {
+                Ok(Traced { name: name.clone(), shape: value.shape().to_vec(), values: floats(value)? })
+            });
+            let traced = traced.collect::<TractResult<_>>()?;
+            Ok(Outputs { logits: floats(&outputs[0])?, state: next, traced })
         })
     }
 }
@@ -154,6 +190,14 @@ impl Feed {
         };
         Ok(tensor.into_tvalue())
     }
+}
+
+/// A run in a fresh state, which says what it runs if this process is a child that tries the graph.
+fn run_each(runnable: &Arc<TypedRunnableModel>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    SimpleState::new(runnable)?.run_plan_with_eval(inputs, |context, state, node, inputs| {
+        probe::at(|| sizes::named(&node.name, &node.op.name()));
+        plan::eval(context, state, node, inputs)
+    })
 }
 
 /// What each input is fed. The values of states follow each other in the order of the inputs.
@@ -210,6 +254,13 @@ fn concrete(runnable: &Arc<TypedRunnableModel>, output: usize) -> Result<Vec<usi
     fact.shape.as_concrete().map(<[usize]>::to_vec).ok_or_else(|| {
         Error::load(format!("the shape of an output is not known before it runs, found {:?}", fact.shape))
     })
+}
+
+/// The outlet of the tensor `name`, if it holds floats.
+fn float_outlet(model: &InferenceModel, name: &str) -> Option<OutletId> {
+    let outlet = model.find_outlet_label(name)?;
+    let datum = model.outlet_fact(outlet).ok()?.datum_type.concretize()?;
+    matches!(datum, DatumType::F16 | DatumType::F32 | DatumType::F64).then_some(outlet)
 }
 
 fn floats(value: &TValue) -> TractResult<Vec<f32>> {

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::sizes::ELEMENTS_MAX;
 use crate::error::{Error, Result};
-use crate::onnx::allow::{Activation, Recurrent};
+use crate::onnx::allow::{Activation, Recurrent, has_usual_gates};
 use crate::onnx::graph::{Graph, Node};
 
 /// Bounds what tract has to go over again and again: unrolled networks have a few thousand nodes.
@@ -35,8 +36,6 @@ pub(super) fn check_safe(graph: &Graph, operators: &BTreeSet<String>) -> Result<
 }
 
 fn check_node(graph: &Graph, node: &Node) -> Result<()> {
-    const ELEMENTS_MAX: i64 = 1 << 28;
-
     let Node { name, op, .. } = node;
     let declared = node.int("hidden_size").ok().flatten();
     let hidden = || graph.constants.get(node.input(2)?)?.shape.last().copied();
@@ -55,9 +54,13 @@ fn check_node(graph: &Graph, node: &Node) -> Result<()> {
         "RNN" if Activation::of(node) != Some(Activation::Tanh) => Err(Error::load(format!(
             "node `{name}` (RNN) has an activation other than Tanh, which tract ignores; only a graph that is a known network may have it"
         ))),
+        "GRU" | "LSTM" if !has_usual_gates(node) => Err(Error::load(format!(
+            "node `{name}` ({op}) has gates other than Sigmoid, which tract ignores; only a graph that is a known network may have them"
+        ))),
         "ConstantOfShape" | "Expand" | "Tile" | "Range" => {
             let shape = node.inputs.iter().filter_map(|input| graph.constants.get(input)?.as_ints());
-            let size = shape.flatten().try_fold(1i64, |size, &dim| size.checked_mul(dim.max(1)));
+            let mut sizes = shape.flatten().map(|&size| usize::try_from(size).unwrap_or(1));
+            let size = sizes.try_fold(1usize, |elements, size| elements.checked_mul(size.max(1)));
             match size.is_some_and(|size| size <= ELEMENTS_MAX) {
                 true => Ok(()),
                 false => Err(Error::load(format!(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::stride::Stride;
 use super::tally::Counter;
 use super::{Manner, ScoredText, figures, known};
 use crate::api::prompt::TextOrIds;
@@ -10,8 +11,9 @@ use crate::api::tokens::ScoredToken;
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lm::TokenId;
 use crate::service::Service;
-use crate::service::input::field_of;
+use crate::service::input::{Input, field_of};
 use crate::service::work::end_of;
 use crate::session::Snapshot;
 use crate::text::Joint;
@@ -33,6 +35,7 @@ pub struct TextScorer {
     /// The number of characters of the text before the buffer: the offset of the tokens in the next piece.
     chars_read: usize,
     counter: Counter,
+    stride: Stride,
     /// Tokens that were not taken yet.
     tokens: Vec<ScoredToken>,
 }
@@ -62,6 +65,7 @@ impl TextScorer {
             bytes_read: 0,
             chars_read: 0,
             counter: Counter::default(),
+            stride: Stride::new(service.config.http.request_timeout),
             tokens: Vec::new(),
         })
     }
@@ -141,21 +145,13 @@ impl TextScorer {
     async fn read(&mut self, input: TextOrIds) -> Result<()> {
         let served = self.served.clone();
         let path = field_of(&input);
-        let prepared = self.service.prepare(&served, input, path).await;
+        let prepared =
+            self.service.prepare(&served, Input { value: input, path, purpose: self.manner.purpose() }).await;
         let prepared = prepared.map_err(|error| self.placed(error))?;
-        let start = self.snapshot.clone();
-        let tail = start.tail.clone();
-        let tokens_before = start.position;
-        let plan = ReadingPlan {
-            tokens: prepared.tokens.clone(),
-            // The text continues: white space at the end of a piece does not end it.
-            joint: if prepared.is_empty() { tail.joint } else { Joint::Closed },
-            scored: true,
-            ..Default::default()
-        };
-        let mut result = self.service.read_copy(&served, start, plan).await?;
-        self.snapshot = end_of(&mut result)?;
-        let scored = ScoredText { text: &prepared, logprobs: known(&served, tokens_before, result.logprobs) };
+        let tail = self.snapshot.tail.clone();
+        let tokens_before = self.snapshot.position;
+        let logprobs = self.read_tokens(&prepared.tokens).await?;
+        let scored = ScoredText { text: &prepared, logprobs: known(&served, tokens_before, logprobs) };
         self.counter.tokens(&scored.logprobs);
         self.counter.unknown(prepared.unknown_count);
         if prepared.source.is_some() {
@@ -171,6 +167,30 @@ impl TextScorer {
             }));
         }
         Ok(())
+    }
+
+    /// The log-probabilities of `tokens`, read by one job after another.
+    async fn read_tokens(&mut self, tokens: &[TokenId]) -> Result<Vec<f64>> {
+        let mut logprobs = Vec::with_capacity(tokens.len());
+        while logprobs.len() < tokens.len() {
+            let rest = &tokens[logprobs.len()..];
+            let plan = ReadingPlan {
+                tokens: rest[..rest.len().min(self.stride.tokens())].into(),
+                // The text continues: white space at the end of a piece does not end it.
+                joint: Joint::Closed,
+                scored: true,
+                ..Default::default()
+            };
+            let is_whole = plan.tokens.len() == self.stride.tokens();
+            let begun = self.service.clock.now();
+            let mut result = self.service.read_copy(&self.served, self.snapshot.clone(), plan).await?;
+            if is_whole {
+                self.stride.took(self.service.clock.now().saturating_duration_since(begun));
+            }
+            self.snapshot = end_of(&mut result)?;
+            logprobs.append(&mut result.logprobs);
+        }
+        Ok(logprobs)
     }
 
     /// The error of a piece as an error of the text, which is not a field of the request.

@@ -72,7 +72,8 @@ impl Tokenizer {
             _ => (rewritten.text().to_owned(), rewritten.text().chars().count()),
         };
         let typed = Typed::new(&text, case);
-        let progress = Progress::start(&typed, self.is_apart(tail));
+        let place = if self.is_apart(tail) { Progress::BeforeWord } else { Progress::AfterWord };
+        let progress = Progress::start(&typed, place);
         Beginning { typed, progress, tail: tail.clone(), typed_chars, has_space }
     }
 

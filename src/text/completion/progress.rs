@@ -62,13 +62,9 @@ impl Typed {
 }
 
 impl Progress {
-    /// Where a word begins of which something was typed, or nothing: then `is_apart` says whether white space precedes it.
-    pub fn start(typed: &Typed, is_apart: bool) -> Self {
-        match (typed.text.is_empty(), is_apart) {
-            (false, _) => Self::Typing(0),
-            (true, true) => Self::BeforeWord,
-            (true, false) => Self::AfterWord,
-        }
+    /// Where a word begins of which something was typed; where nothing was, it begins at `place`.
+    pub fn start(typed: &Typed, place: Self) -> Self {
+        if typed.text.is_empty() { place } else { Self::Typing(0) }
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::text::{Joint, Tail};
+use crate::text::{Joint, Tail, Wanted};
 
 const SEA: &[&str] = &["<unk>", "<eos>", "the", "old", "sea", "straße", "é"];
 
@@ -187,6 +187,21 @@ fn the_hash_covers_the_file_and_every_rule() {
         hash(None, &[("c", "d"), ("a", "b")]),
         "the order of keys does not matter"
     );
+}
+
+#[test]
+fn only_what_is_wanted_is_kept_and_a_text_of_too_many_tokens_is_refused_at_once() {
+    let words = tokenizer(TokenizerKind::Whitespace, SEA, words_and_lines);
+    let all = words.encode("the old sea").unwrap();
+    let few = words.encode_wanted("the old sea", Wanted { spans: false, tokens_max: 3 }).unwrap();
+    assert_eq!((few.tokens, few.spans), (all.tokens, vec![0..3]));
+    for text in ["the old sea\n", "the old sea sea", "a b c d"] {
+        let error = words.encode_wanted(text, Wanted { spans: true, tokens_max: 3 }).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TextTooLong, "{text:?}");
+    }
+    let bytes = hugging_face(BYTE_LEVEL, |_| ());
+    let error = bytes.encode_wanted("the old sea", Wanted { spans: true, tokens_max: 1 }).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TextTooLong);
 }
 
 proptest! {

@@ -194,3 +194,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_that_asks_for_more_than_it_has_room_for_is_refused() {
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut file: serde_json::Value = serde_json::from_str(WORDPIECE).unwrap();
+        change(&mut file);
+        let spec = TokenizerSpec::new(TokenizerKind::HuggingFace);
+        Tokenizer::new(&spec, file.to_string().as_bytes()).err().expect("a hostile file").message
+    };
+    let message = refused(&|file| file["model"]["vocab"]["far"] = u32::MAX.into());
+    assert!(message.contains("the entry `far` has the id 4294967295; the maximum in a file of"), "{message}");
+    let twice = serde_json::json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"});
+    let message = refused(&|file| {
+        file["normalizer"] = serde_json::json!({"type": "Sequence", "normalizers": vec![twice.clone(); 40]});
+    });
+    assert!(
+        message.contains("`normalizer`: its rules may make a text more than 256 times as long"),
+        "{message}"
+    );
+    let message = refused(&|file| {
+        file["normalizer"] = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "/////w=="});
+    });
+    assert!(message.contains("claims a trie of 4294967295 bytes"), "{message}");
+}

@@ -5,6 +5,7 @@ mod cutting;
 mod decoding;
 mod encoding;
 mod hugging_face;
+mod inverse;
 mod training;
 
 use std::sync::Arc;

@@ -14,8 +14,9 @@ struct Cases {
     ids: Vec<Vec<TokenId>>,
 }
 
+/// A tokenizer's rule, as a manifest gives it too.
 #[derive(Clone, Deserialize)]
-struct Rule {
+pub(super) struct Rule {
     kind: String,
     unk: Option<String>,
     eos: Option<String>,
@@ -27,6 +28,25 @@ struct Rule {
     pattern: Option<String>,
 }
 
+impl Rule {
+    pub(super) fn spec(&self) -> TokenizerSpec {
+        let kind = TokenizerKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == self.kind)
+            .expect("the kind of a case is known");
+        let text = |value: &Value| value.as_str().expect("a replacement is a string").to_owned();
+        TokenizerSpec {
+            unk: self.unk.clone(),
+            eos: self.eos.clone(),
+            newline: self.newline.clone(),
+            lowercase: self.lowercase,
+            replace: self.replace.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
+            pattern: self.pattern.clone(),
+            ..TokenizerSpec::new(kind)
+        }
+    }
+}
+
 impl Cases {
     fn all() -> Vec<Self> {
         serde_json::from_str(include_str!("../../../tests/data/tokenizer-cases.json"))
@@ -34,21 +54,9 @@ impl Cases {
     }
 
     fn tokenizer(&self) -> Arc<Tokenizer> {
-        let kind = TokenizerKind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == self.rule.kind)
-            .expect("the kind of a case is known");
-        let Rule { unk, eos, newline, lowercase, replace, pattern, .. } = &self.rule;
-        let text = |value: &Value| value.as_str().expect("a replacement is a string").to_owned();
         let entries: Vec<&str> = self.vocabulary.iter().map(String::as_str).collect();
-        tokenizer(kind, &entries, |spec| {
-            spec.unk.clone_from(unk);
-            spec.eos.clone_from(eos);
-            spec.newline.clone_from(newline);
-            spec.lowercase = *lowercase;
-            spec.replace = replace.iter().map(|(key, value)| (key.clone(), text(value))).collect();
-            spec.pattern.clone_from(pattern);
-        })
+        let tokenizer = Tokenizer::new(&self.rule.spec(), vocabulary(&entries).as_bytes());
+        Arc::new(tokenizer.expect("the vocabulary of a case is valid"))
     }
 }
 

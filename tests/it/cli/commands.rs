@@ -162,6 +162,7 @@ fn inspect_writes_a_manifest_from_which_a_graph_is_served() {
     folders.file("bare.onnx", graph("by_hand/lstm-1-layout0-tb.onnx"));
     let page = folders.run(["inspect", "bare.onnx"]).succeeded();
     for part in [
+        "summary       a network with 1 lstm layer and 11 tokens, run by the native engine; its state is kept from token to token; next: put its vocabulary beside it",
         "run by        the native engine",
         "cell          lstm",
         "sizes         11 tokens, embedding 4, hidden 5",
@@ -171,9 +172,14 @@ fn inspect_writes_a_manifest_from_which_a_graph_is_served() {
         assert!(page.contains(part), "`{part}` is missing from\n{page}");
     }
     let ended = folders.run(["inspect", "bare.onnx", "--write-manifest"]);
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), "wrote `config.json`\n"));
+    assert!(ended.stderr.starts_with("wrote `./config.json`\n"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("cannot read `vocab.txt`"),
+        "what is still missing is said at once: {ended:?}"
+    );
+    assert_eq!(ended.code, Some(1));
     let message = folders.run(["inspect", "bare.onnx", "--write-manifest"]).failed(1);
-    assert!(message.contains("cannot write `config.json`"), "{message}");
+    assert!(message.contains("cannot write `./config.json`"), "{message}");
 
     let words: Vec<String> =
         ["<unk>", "<eos>"].map(String::from).into_iter().chain((0..9).map(|k| format!("word{k}"))).collect();
@@ -182,7 +188,15 @@ fn inspect_writes_a_manifest_from_which_a_graph_is_served() {
     let message = folders.run(["next", "--model", "graph", "word1"]).failed(1);
     assert!(message.contains("rnnlm-server inspect graph/residual.onnx --write-manifest"), "{message}");
     folders.run(["inspect", "graph", "--write-manifest"]).succeeded();
-    let report = folders.run(["inspect", "graph", "--json"]).json();
+    let report = folders.run(["inspect", "graph/residual.onnx", "--json"]).json();
+    let summary = report["summary"].as_str().unwrap();
+    for part in [
+        "not a network of the native engine, run by tract",
+        "its state is kept",
+        "rnnlm-server serve --models",
+    ] {
+        assert!(summary.contains(part), "{summary}");
+    }
     assert_eq!(report["model"]["backend"], "tract");
     assert_eq!(report["manifest"]["onnx"]["state"], json!([["h0_in", "h0_out"], ["c0_in", "c0_out"]]));
     assert_eq!(report["manifest"]["tokenizer"]["newline"], "<eos>");
@@ -192,7 +206,74 @@ fn inspect_writes_a_manifest_from_which_a_graph_is_served() {
     folders.file("refused.onnx", graph("refusals/lstm-clip.onnx"));
     let refused = folders.run(["inspect", "refused.onnx"]);
     assert!(refused.stdout.contains("layer         LSTM, 5 units"), "{refused:?}");
+    assert!(refused.stdout.contains("which cannot be served as it is; next: mend what the error names"));
     assert!(refused.failed(1).contains("clip"));
+    let message = folders.run(["inspect", "refused.onnx", "--write-manifest"]).failed(1);
+    assert!(message.contains("no manifest would make `refused.onnx` load: "), "{message}");
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn inspect_drafts_a_manifest_for_a_graph_that_only_lacks_one() {
+    let folders = Folders::new();
+    let graph = |name: &str| std::fs::read(crate::harness::onnx_files().join(name)).unwrap();
+    folders.file("lost/keras.onnx", graph("padded/keras-lstm-10-unsaid.onnx"));
+    let page = folders.run(["inspect", "lost/keras.onnx"]).succeeded();
+    assert!(page.contains("it keeps no state and reads the last 10 tokens at every position"), "{page}");
+    assert_eq!(
+        folders.run(["inspect", "lost/keras.onnx", "--write-manifest"]).code,
+        Some(1),
+        "no vocabulary"
+    );
+    let written = std::fs::read_to_string(folders.path().join("lost/config.json")).unwrap();
+    assert!(written.contains("\"window\": 10"), "{written}");
+}
+
+#[cfg(feature = "tract")]
+#[test]
+fn inspect_drafts_what_it_knows_of_a_graph_whose_window_only_its_owner_knows() {
+    let folders = Folders::new();
+    let graph = std::fs::read(crate::harness::onnx_files().join("checked/convolution-of-any-length.onnx"));
+    folders.file("free/convolution.onnx", graph.unwrap());
+    let ended = folders.run(["inspect", "free/convolution.onnx"]);
+    assert!(ended.stdout.contains("to complete as the error says"), "{ended:?}");
+    assert!(ended.failed(1).contains("`onnx.window`"));
+    folders.file(
+        "mixes.onnx",
+        std::fs::read(crate::harness::onnx_files().join("checked/lstm-attention.onnx")).unwrap(),
+    );
+    let message = folders.run(["inspect", "mixes.onnx", "--write-manifest"]).failed(1);
+    assert!(message.contains("no manifest would make `mixes.onnx` load: "), "{message}");
+    assert_eq!(folders.run(["inspect", "free/convolution.onnx", "--write-manifest"]).code, Some(1));
+    let written = std::fs::read_to_string(folders.path().join("free/config.json")).unwrap();
+    assert!(written.contains("\"tokens\": \"x\""), "{written}");
+}
+
+#[test]
+fn inspect_names_files_that_are_no_models() {
+    let folders = Folders::new();
+    for (name, content, part) in [
+        ("model.safetensors", &b"version https://git-lfs.github.com/spec/v1\n"[..], "`git lfs pull`"),
+        ("model.ort", b"\x08\0\0\0ORTM", "`.ort`"),
+        ("model.pt", b"PK\x03\x04\0\0\0\0archive/data.pkl", "training/convert.py"),
+    ] {
+        folders.file(name, content);
+        let message = folders.run(["inspect", name]).failed(1);
+        assert!(message.contains(name) && message.contains(part), "{message}");
+    }
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn inspect_names_files_that_are_no_graphs() {
+    let folders = Folders::new();
+    for (content, part) in
+        [(&b"<!DOCTYPE html>"[..], "an HTML page"), (b"\x1f\x8b\x08\0", "gzip"), (b"", "empty")]
+    {
+        folders.file("model.onnx", content);
+        let message = folders.run(["inspect", "model.onnx"]).failed(1);
+        assert!(message.contains("not an ONNX file: ") && message.contains(part), "{message}");
+    }
 }
 
 #[test]
@@ -202,6 +283,36 @@ fn inspect_shows_the_readable_part_of_an_invalid_folder() {
     let report = folders.run(["inspect", "words"]);
     assert!(report.stdout.contains("cell          lstm") && report.stdout.contains("[20, 5]"), "{report:?}");
     assert!(report.failed(1).contains("has 2 entries, expected 12"));
+}
+
+#[test]
+fn bench_measures_every_type_of_weights_once() {
+    let folders = Folders::new();
+    let args = ["bench", "--model", "words", "--batch", "1,3", "--prompt-tokens", "5", "--time", "1us"];
+    let table = folders.run(args);
+    assert_eq!(table.stderr, "`f32` holds this model as `as-stored` does: measured once\n");
+    let table = table.succeeded();
+    let rows: Vec<Vec<&str>> = table.lines().skip(3).map(|line| line.split_whitespace().collect()).collect();
+    let cases: Vec<_> = rows.iter().map(|row| row[..5].join(" ")).collect();
+    let of = |weights: &str| {
+        ["step 1 1", "step 3 1", "prompt 1 5", "prompt 3 5"].map(|case| format!("{weights} {case}"))
+    };
+    assert_eq!(cases, [of("as-stored f32"), of("bf16 bf16"), of("int8 int8")].concat(), "{table}");
+
+    let report = folders.run(args.iter().chain(&["--weights", "int8", "--json"])).json();
+    assert_eq!(report["model"], "words");
+    let measurements = report["measurements"].as_array().unwrap();
+    assert_eq!(measurements.len(), 4, "{report}");
+    for measurement in measurements {
+        assert_eq!(measurement["weights_dtype"], "int8");
+        let time = |key: &str| measurement[key].as_f64().unwrap();
+        let [p10, median, p90] = ["p10_us", "median_us", "p90_us"].map(time);
+        assert!(0.0 < p10 && p10 <= median && median <= p90, "{measurement}");
+        assert!(measurement["runs"].as_u64().unwrap() >= 5, "{measurement}");
+        let tokens = (measurement["rows"].as_f64().unwrap()) * measurement["tokens"].as_f64().unwrap();
+        let rate = measurement["tokens_per_second"].as_f64().unwrap();
+        assert!((rate / (tokens / median * 1e6) - 1.0).abs() < 1e-9, "{measurement}");
+    }
 }
 
 #[test]
@@ -220,9 +331,12 @@ fn a_failure_is_reported_in_one_line() {
         (1, &["tokenize", "--model", "words", "latin-1"], "line 1 is not UTF-8 at byte 1"),
         (1, &["score", "--model", "words", "missing"], "missing"),
         (1, &["inspect", "model.onnx"], "`model.onnx`"),
+        (1, &["bench", "--model", "."], "config.json"),
+        (64, &["bench", "--model", "words", "--weights", "f64"], "f64"),
+        (64, &["bench", "--model", "words", "--batch", "0"], "--batch"),
         (64, &["next", "--model", ".", "a"], "`letters`, `words`"),
         (64, &["generate", "--model", "words", "--temperature", "-1"], "`temperature` is -1"),
-        (64, &["generate", "--model", "words", "--max-tokens", "0"], "`max_tokens` is 0"),
+        (64, &["generate", "--model", "words", "--top-p", "0"], "`top_p` is 0"),
         (64, &["score", "--model", "letters", "dragon", "--add-eos"], "add_eos"),
     ] {
         let message = folders.run(args).failed(code);

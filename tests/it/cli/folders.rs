@@ -65,7 +65,7 @@ impl Folders {
         command.spawn().expect("the binary was built for this test")
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }

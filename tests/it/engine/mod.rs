@@ -3,9 +3,11 @@
 
 mod beam;
 mod cancel;
+mod fairness;
 mod fragile;
 mod given;
 mod joint;
+mod overload;
 mod panics;
 mod schedules;
 mod shares;

@@ -9,7 +9,7 @@ use rnnlm_server::engine::jobs::{GenerationEvent, ReadingPlan};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Cell, LoadOptions, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm};
 use rnnlm_server::sampling::NextQuery;
 use rnnlm_server::session::Snapshot;
 
@@ -98,14 +98,26 @@ fn limits() -> impl Strategy<Value = Limits> {
     let logits_bytes = prop_oneof![Just(0), Just(200), Just(1 << 20)];
     // A state of the scripted model has 12 bytes, one of the network up to 120.
     let state_bytes = prop_oneof![0..500usize, Just(1 << 20)];
-    (1..7usize, state_bytes, 1..9usize, 0..3u64, logits_bytes, 1..4usize).prop_map(
-        |(rows_max, state_bytes_max, turn_steps, idle_after, logits_bytes_max, parked_max)| Limits {
+    // A turn of the scripted model costs at least 2 ns before it is measured.
+    let times = (0..3u64, prop_oneof![1..40u64, Just(1 << 30)], 0..3u64);
+    (1..7usize, state_bytes, 1..9usize, times, logits_bytes, 1..4usize).prop_map(
+        |(
+            rows_max,
+            state_bytes_max,
+            turn_steps,
+            (idle_after, turn_time, place_wait),
+            logits_bytes_max,
+            parked_max,
+        )| Limits {
             rows_max,
             state_bytes_max,
             turn_steps,
             idle_after: Duration::from_secs(idle_after),
+            turn_time: Duration::from_nanos(turn_time),
+            place_wait: Duration::from_secs(place_wait),
             logits_bytes_max,
             parked_max,
+            ..Limits::default()
         },
     )
 }
@@ -241,6 +253,7 @@ proptest! {
             embedding_size: 5,
             hidden_sizes: vec![9, 6],
             gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
         };
         let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
         let kernel = Kernel::choose(None).expect("every processor runs some kernel");

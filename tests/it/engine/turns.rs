@@ -89,7 +89,7 @@ fn a_short_prompt_is_read_in_one_turn_and_a_long_one_uses_the_rest() {
     let _long = watched.next(1000);
     let mut short = watched.next(5);
     // The short prompt costs 11 of the 24.
-    assert_eq!(watched.turn(), [6, 5]);
+    assert_eq!(watched.turn(), [5, 6], "the short job is admitted first");
     assert!(short.try_next().is_some_and(|result| result.is_ok()));
     assert_eq!(watched.turn(), [24]);
 }

@@ -8,7 +8,7 @@ use rnnlm_server::engine::jobs::{
     Generation, GenerationEvent, GenerationPlan, Reading, ReadingFailure, ReadingPlan, ReadingResult,
 };
 use rnnlm_server::engine::{
-    Engine, EngineLimits, Inbox, InboxLimits, Reader, RowPlan, Start, Submission, Turn,
+    Engine, EngineLimits, Inbox, InboxLimits, Reader, Refusal, RowPlan, Start, Submission, Turn,
 };
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::{Model, TokenId};
@@ -19,6 +19,8 @@ use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
 use super::beam::{Beam, Found, Search};
 
 pub(crate) struct World {
+    /// The name under which jobs are submitted.
+    pub(crate) name: Arc<str>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) ids: Vec<SessionId>,
@@ -35,6 +37,9 @@ pub(crate) struct Limits {
     pub(crate) state_bytes_max: usize,
     pub(crate) turn_steps: usize,
     pub(crate) idle_after: Duration,
+    pub(crate) turn_time: Duration,
+    pub(crate) place_wait: Duration,
+    pub(crate) wait_max: Duration,
     pub(crate) logits_bytes_max: usize,
     pub(crate) parked_max: usize,
 }
@@ -46,6 +51,9 @@ impl Default for Limits {
             state_bytes_max: 1 << 20,
             turn_steps: 8,
             idle_after: Duration::ZERO,
+            turn_time: Duration::from_millis(50),
+            place_wait: Duration::from_secs(1 << 20),
+            wait_max: Duration::from_secs(1 << 20),
             logits_bytes_max: 1 << 20,
             parked_max: 8,
         }
@@ -73,14 +81,28 @@ pub(crate) const STALL: Duration = Duration::from_secs(5);
 impl World {
     /// A world with `sessions_count` sessions at the start of `model`.
     pub(crate) fn new(model: Arc<dyn Model>, sessions_count: usize, limits: &Limits) -> Self {
-        let clock = Clock::manual();
-        let inbox = Arc::new(Inbox::new(InboxLimits { jobs_max: 1000, bytes_max: 1 << 20 }));
+        Self::at(Clock::manual(), model, sessions_count, limits)
+    }
+
+    /// The same at the time of `clock`, which a model may advance while it runs.
+    pub(crate) fn at(clock: Clock, model: Arc<dyn Model>, sessions_count: usize, limits: &Limits) -> Self {
+        let inbox = Arc::new(Inbox::new(InboxLimits {
+            jobs_max: 1000,
+            bytes_max: 1 << 20,
+            wait_max: limits.wait_max,
+            rows_max: limits.rows_max,
+            state_bytes_max: limits.state_bytes_max,
+            turn_steps: limits.turn_steps,
+        }));
         let engine_limits = EngineLimits {
             rows_max: limits.rows_max,
             state_bytes_max: limits.state_bytes_max,
             turn_steps: limits.turn_steps,
             turn_steps_idle: 2 * limits.turn_steps,
             idle_after: limits.idle_after,
+            turn_time: limits.turn_time,
+            place_wait: limits.place_wait,
+            running_max: 1000,
             logits_bytes_max: limits.logits_bytes_max,
             parked_max: limits.parked_max,
             stall_timeout: STALL,
@@ -118,7 +140,8 @@ impl World {
         let tokenizer =
             Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes());
         let tokenizer = Arc::new(tokenizer.expect("the words are distinct"));
-        Self { model, sessions, ids, clock, inbox, engine, tokenizer }
+        let name = "model".into();
+        Self { name, model, sessions, ids, clock, inbox, engine, tokenizer }
     }
 
     /// Leases the session with this number: a start for a job, and the session's snapshot. `None` if the session is busy.
@@ -143,6 +166,14 @@ impl World {
     }
 
     pub(crate) fn generate(&self, start: Start, draws: &Draws) -> Reader<GenerationEvent> {
+        self.try_generate(start, draws).unwrap_or_else(|refusal| panic!("refused: {refusal:?}"))
+    }
+
+    pub(crate) fn try_generate(
+        &self,
+        start: Start,
+        draws: &Draws,
+    ) -> Result<Reader<GenerationEvent>, Refusal> {
         let reads_last_token = matches!(start, Start::Session(_));
         let position = match &start {
             Start::Session(lease) => lease.snapshot.position,
@@ -163,7 +194,9 @@ impl World {
             events_max: draws.events_max,
         });
         let deadline = draws.deadline.map(|after| self.clock.now() + after);
-        self.submit(Submission { job: Box::new(job), deadline, ..self.submission(start, plans) }, reader)
+        let submission = Submission { job: Box::new(job), deadline, ..self.submission(start, plans) };
+        self.inbox.push(submission).map_err(|refused| refused.why)?;
+        Ok(reader.telling(self.inbox.clone()))
     }
 
     pub(crate) fn search(&self, start: Start, search: Search) -> Reader<Result<Found>> {
@@ -186,12 +219,13 @@ impl World {
         // This job only fills the field.
         let (job, _, _) = Reading::new(ReadingPlan::default());
         Submission {
-            name: "model".into(),
+            name: self.name.clone(),
             identity: "weights".into(),
             model: self.model.clone(),
             start,
             plans,
             job: Box::new(job),
+            arrived: self.clock.now(),
             deadline: None,
         }
     }

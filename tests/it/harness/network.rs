@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rnnlm_server::lm::{Cell, LoadOptions, TokenId, WeightsType};
-use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Rnn, Values, Weights};
 
 /// What a network is made of.
 #[derive(Clone, Debug)]
@@ -78,12 +78,22 @@ pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
     let size = || prop_oneof![1usize..20, 60usize..70, 125usize..140];
     let biases = prop_oneof![Just(Biases::Both), Just(Biases::InputOnly), Just(Biases::None)];
     let layers = (size(), prop::collection::vec(size(), 1..4));
-    (prop::sample::select(&CELLS[..]), 1usize..150, layers, any::<bool>(), biases, any::<u64>()).prop_map(
-        |((cell, gru_form), vocab_size, (embedding_size, mut hidden_sizes), tied_output, biases, seed)| {
+    let gates = prop::sample::select(&GateActivation::ALL[..]);
+    let cells = (prop::sample::select(&CELLS[..]), gates);
+    (cells, 1usize..150, layers, any::<bool>(), biases, any::<u64>()).prop_map(
+        |(
+            ((cell, gru_form), gate_activation),
+            vocab_size,
+            (embedding_size, mut hidden_sizes),
+            tied_output,
+            biases,
+            seed,
+        )| {
             if tied_output {
                 *hidden_sizes.last_mut().expect("at least one layer") = embedding_size;
             }
-            let architecture = Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form };
+            let architecture =
+                Architecture { cell, vocab_size, embedding_size, hidden_sizes, gru_form, gate_activation };
             Shape { architecture, tied_output, biases, seed }
         },
     )

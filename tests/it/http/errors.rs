@@ -55,15 +55,19 @@ async fn a_value_of_the_wrong_type_or_out_of_range_is_refused_and_named() {
         ("/v1/next", json!({"top_k": 1001}), "top_k"),
         ("/v1/next", json!({"candidates": [1.5]}), "candidates[0]"),
         ("/v1/next", json!({"sampling": [1]}), "sampling"),
-        ("/v1/next", json!({"requests": [["s"]]}), "requests[0]"),
+        ("/v1/next", json!({"requests": {}}), "requests"),
         ("/v1/next", json!({"sampling": {"temperature": -1}}), "sampling.temperature"),
         ("/v1/next", json!({"sampling": {"top_p": 0}}), "sampling.top_p"),
         ("/v1/next", json!({"sampling": {"top_p": 1.5}}), "sampling.top_p"),
         ("/v1/next", json!({"sampling": {"min_p": -0.1}}), "sampling.min_p"),
-        ("/v1/next", json!({"sampling": {"top_k": 0}}), "sampling.top_k"),
+        ("/v1/next", json!({"sampling": {"top_k": -2}}), "sampling.top_k"),
+        ("/v1/next", json!({"sampling": {"top_k": 1u64 << 63}}), "sampling.top_k"),
         ("/v1/next", json!({"sampling": {"banned": ["submarine"]}}), "sampling.banned[0]"),
         ("/v1/sessions", json!({"id": "a b"}), "id"),
         ("/v1/sessions", json!({"id": ""}), "id"),
+        ("/v1/sessions", json!({"id": "."}), "id"),
+        ("/v1/sessions", json!({"id": ".."}), "id"),
+        ("/v1/sessions/s/fork", json!({"id": ".."}), "id"),
         ("/v1/sessions", json!({"ttl_seconds": -1}), "ttl_seconds"),
         ("/v1/sessions", json!({"ttl_seconds": 0}), "ttl_seconds"),
         ("/v1/sessions", json!({"ttl_seconds": 1e30}), "ttl_seconds"),
@@ -312,4 +316,55 @@ async fn a_draining_server_answers_open_requests_and_refuses_new_ones() {
     let (answered, ()) = tokio::join!(open, drain);
     answered.expect(200);
     server.stopped().await;
+}
+
+#[tokio::test]
+async fn what_a_route_does_not_take_is_refused_and_not_ignored() {
+    let server = Server::start().await;
+    server.post("/v1/sessions", json!({"id": "s", "text": "the sea"})).await.expect(201);
+    for (method, target, param) in [
+        ("POST", "/v1/generate?max_tokens=2", "max_tokens"),
+        ("POST", "/v1/score?add_eos=true", "add_eos"),
+        ("POST", "/v1/sessions/s/reset?expected_position=7", "expected_position"),
+        ("POST", "/v1/sessions/s/append?&text=a", "text"),
+        ("GET", "/v1/models?name", "name"),
+        ("GET", "/v1/sessions/s?full=1", "full"),
+    ] {
+        let mut request = Request::new(method, target);
+        if method == "POST" {
+            request = request.json(&json!({"text": "the"}));
+        }
+        let answer = server.send(request).await;
+        assert_eq!(answer.refused(422, "unknown_field").0, param, "{target}");
+    }
+    for (method, target) in [("DELETE", "/v1/sessions/s"), ("GET", "/v1/sessions/s"), ("GET", "/v1/next")] {
+        let guarded = Request::new(method, target).json(&json!({"expected_position": 7}));
+        let (param, message) = server.send(guarded).await.refused(422, "invalid_value");
+        assert_eq!(param, Value::Null);
+        assert!(message.contains(&format!("{method} takes no body")), "{message}");
+    }
+    assert_eq!(server.get("/v1/sessions/s?").await.expect(200)["position"], 2);
+    server.delete("/v1/sessions/s?expected_position=7").await.refused(412, "position_mismatch");
+    server.delete("/v1/sessions/s?expected_position=2").await.expect(204);
+}
+
+#[tokio::test]
+async fn only_a_creation_is_told_to_replace_a_session() {
+    let server = Server::start().await;
+    server.post("/v1/sessions", json!({"id": "s"})).await.expect(201);
+    let (_, message) = server.post("/v1/sessions", json!({"id": "s"})).await.refused(409, "session_exists");
+    assert!(message.contains("`replace`"), "{message}");
+    let (_, message) =
+        server.post("/v1/sessions/s/fork", json!({"id": "s"})).await.refused(409, "session_exists");
+    assert!(message.contains("must be free") && !message.contains("replace"), "{message}");
+}
+
+#[tokio::test]
+async fn the_model_at_fault_is_named_by_its_field() {
+    let server = Server::start().await;
+    for target in ["/v1/next", "/v1/generate", "/v1/tokenize", "/v1/score", "/v1/sessions"] {
+        let answer = server.post(target, json!({"model": "nobody"})).await;
+        assert_eq!(answer.refused(404, "model_not_found").0, "model", "{target}");
+    }
+    assert_eq!(server.get("/v1/models/nobody").await.refused(404, "model_not_found").0, Value::Null);
 }

@@ -208,7 +208,8 @@ async fn an_invalid_request_is_refused_before_any_stream_begins() {
     let server = Server::start().await;
     for (body, code, param) in [
         (json!({"txet": "a"}), "unknown_field", json!("txet")),
-        (json!({"n": 2}), "unknown_field", json!("n")),
+        (json!({"n": 2}), "invalid_value", json!("n")),
+        (json!({"n": 0}), "invalid_value", json!("n")),
         (json!({"beam": {"width": 2}}), "unknown_field", json!("beam")),
         (json!({"echo": true}), "unknown_field", json!("echo")),
         (json!({"logit_bias": {"1": 2}}), "unknown_field", json!("logit_bias")),
@@ -218,18 +219,19 @@ async fn an_invalid_request_is_refused_before_any_stream_begins() {
         (json!({"text": "a", "tokens": [2]}), "invalid_value", json!("tokens")),
         (json!({"tokens": [2, 12]}), "token_out_of_range", json!("tokens[1]")),
         (json!({"tokens": [2, -1]}), "invalid_value", json!("tokens[1]")),
-        (json!({"max_tokens": 0}), "invalid_value", json!("max_tokens")),
+        (json!({"max_tokens": -1}), "invalid_value", json!("max_tokens")),
         (json!({"max_tokens": 4097}), "invalid_value", json!("max_tokens")),
         (json!({"seed": 1u64 << 53}), "invalid_value", json!("seed")),
         (json!({"seed": -1}), "invalid_value", json!("seed")),
         (json!({"temperature": -0.1}), "invalid_value", json!("temperature")),
-        (json!({"top_k": 0}), "invalid_value", json!("top_k")),
+        (json!({"top_k": -2}), "invalid_value", json!("top_k")),
         (json!({"top_p": 1.5}), "invalid_value", json!("top_p")),
         (json!({"min_p": -1}), "invalid_value", json!("min_p")),
         (json!({"top_logprobs": 1001}), "invalid_value", json!("top_logprobs")),
         (json!({"timeout_ms": 0}), "invalid_value", json!("timeout_ms")),
         (json!({"timeout_ms": 60_001}), "invalid_value", json!("timeout_ms")),
-        (json!({"stop": "a"}), "invalid_value", json!("stop")),
+        (json!({"stop": 1}), "invalid_value", json!("stop")),
+        (json!({"stop": ""}), "invalid_value", json!("stop[0]")),
         (json!({"stop": ["a", ""]}), "invalid_value", json!("stop[1]")),
         (json!({"banned": ["the", 12]}), "invalid_value", json!("banned[1]")),
         (json!({"banned": [true]}), "invalid_value", json!("banned[0]")),
@@ -303,4 +305,71 @@ async fn a_timeout_after_the_first_token_is_an_answer_and_before_it_an_error() {
     let answer = answer.expect(200);
     assert_eq!(choice(&answer)["finish_reason"], "timeout");
     assert_eq!((ids(choice(&answer)).len(), &answer["session"]["position"]), (2, &json!(2 + 1 + 2)));
+}
+
+#[tokio::test]
+async fn what_users_of_other_servers_write_is_understood() {
+    let server = Server::start().await;
+    let generate = async |body: Value| server.post(GENERATE, body).await.expect(200);
+    let plain = generate(json!({"text": "the", "max_tokens": 20, "seed": 3, "stop": ["sea"]})).await;
+    for top_k in [json!(0), json!(-1), json!(1u64 << 62), json!(12.0)] {
+        let body =
+            json!({"text": "the", "max_tokens": 20.0, "seed": 3, "stop": "sea", "n": 1, "top_k": top_k});
+        assert_eq!(generate(body).await, plain, "top_k {top_k}");
+    }
+    for (field, meant) in [("prompt", "text"), ("n_predict", "max_tokens"), ("max_new_tokens", "max_tokens")]
+    {
+        let (param, message) = server.post(GENERATE, json!({field: 1})).await.refused(422, "unknown_field");
+        assert_eq!(param, field);
+        assert!(message.contains(&format!("did you mean `{meant}`?")), "{message}");
+    }
+    let (_, message) =
+        server.post("/v1/tokenize", json!({"n_predict": 1})).await.refused(422, "unknown_field");
+    assert!(
+        !message.contains("did you mean"),
+        "a field that the route does not have is not proposed: {message}"
+    );
+}
+
+#[tokio::test]
+async fn with_max_tokens_0_the_prompt_is_read_and_nothing_is_drawn() {
+    let server = Server::start().await;
+    let answer =
+        server.post(GENERATE, json!({"text": "the sea", "max_tokens": 0, "seed": 1})).await.expect(200);
+    let choice = &answer["choices"][0];
+    assert_eq!(
+        (&choice["text"], &choice["tokens"], &choice["finish_reason"]),
+        (&json!(""), &json!([]), &json!("length"))
+    );
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 2, "completion_tokens": 0, "total_tokens": 2}));
+    server.post("/v1/sessions", json!({"id": "s", "text": "the"})).await.expect(201);
+    for (body, position) in [(json!({"text": "sea", "max_tokens": 0}), 2), (json!({"max_tokens": 0}), 2)] {
+        let moved = server.post("/v1/sessions/s/generate", body).await.expect(200);
+        assert_eq!(moved["session"], json!({"id": "s", "position": position}));
+    }
+    let stream = json!({"text": "sea", "max_tokens": 0, "stream": true});
+    let stream = server.post(GENERATE, stream).await;
+    assert_eq!(stream.status, 200);
+    let events: Vec<String> =
+        stream.text().lines().filter_map(|line| Some(line.strip_prefix("event: ")?.to_owned())).collect();
+    assert_eq!(events, ["start", "done"]);
+}
+
+#[tokio::test]
+async fn a_default_is_not_above_the_limit() {
+    let setup = Setup::configured(|config| {
+        config.limits.max_tokens = 5;
+        config.limits.max_top_k = 3;
+    });
+    let server = setup.start().await;
+    let answer = server.post(GENERATE, json!({"text": "the", "stop_at_eos": false})).await.expect(200);
+    assert_eq!(answer["usage"]["completion_tokens"], 5);
+    let next = server.post("/v1/next", json!({"text": "the"})).await.expect(200);
+    assert_eq!(next["distribution"].as_array().unwrap().len(), 3);
+    server.post(GENERATE, json!({"max_tokens": 6})).await.refused(422, "invalid_value");
+    server.post("/v1/next", json!({"top_k": 4})).await.refused(422, "invalid_value");
+    let document = server.get("/openapi.json").await.expect(200);
+    let fields = |schema: &str| document["components"]["schemas"][schema]["properties"].clone();
+    assert_eq!(fields("GenerateRequest")["max_tokens"]["default"], 5);
+    assert_eq!(fields("NextRequest")["top_k"]["default"], 3);
 }

@@ -3,6 +3,7 @@
 
 mod errors;
 mod events;
+mod extremes;
 mod gate;
 mod generate;
 mod next;

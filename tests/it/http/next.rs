@@ -176,10 +176,15 @@ async fn the_questions_of_a_batch_are_answered_in_order_and_each_as_if_alone() {
         {"tokens": [2, 99]},
         {"model": "letters", "text": "ab"},
         {"session": "not an id"},
+        {"txet": "a"},
+        {"text": "a", "tokens": [1, true]},
+        {"model": "nobody", "text": "a"},
+        {"session": "s", "sampling": {"topk": 1}},
+        7,
     ]);
     let answer = next(&server, json!({"requests": entries})).await;
     let responses = answer["responses"].as_array().unwrap();
-    assert_eq!(responses.len(), 7);
+    assert_eq!(responses.len(), 12);
     assert_eq!(responses[0], next(&server, json!({"text": "the sea"})).await);
     assert_eq!(
         responses[2],
@@ -188,9 +193,14 @@ async fn the_questions_of_a_batch_are_answered_in_order_and_each_as_if_alone() {
     assert_eq!(responses[5], next(&server, json!({"model": "letters", "text": "ab"})).await);
     for (index, code, param) in [
         (1, "invalid_value", json!("requests[1].tokens")),
-        (3, "session_not_found", json!("requests[3]")),
+        (3, "session_not_found", json!("requests[3].session")),
         (4, "token_out_of_range", json!("requests[4].tokens[1]")),
         (6, "invalid_value", json!("requests[6].session")),
+        (7, "unknown_field", json!("requests[7].txet")),
+        (8, "invalid_value", json!("requests[8].tokens[1]")),
+        (9, "model_not_found", json!("requests[9].model")),
+        (10, "unknown_field", json!("requests[10].sampling.topk")),
+        (11, "invalid_value", json!("requests[11]")),
     ] {
         let error = &responses[index]["error"];
         assert_eq!((error["code"].as_str(), &error["param"]), (Some(code), &param), "{error}");
@@ -224,8 +234,12 @@ async fn a_batch_has_a_limit_and_excludes_other_fields() {
     assert!(message.contains("the maximum is 2"), "{message}");
     let mixed = json!({"requests": [], "text": "a"});
     assert_eq!(server.post("/v1/next", mixed).await.refused(422, "invalid_value").0, "requests");
-    let misspelt = json!({"requests": [{}, {"txet": "a"}]});
-    assert_eq!(server.post("/v1/next", misspelt).await.refused(422, "unknown_field").0, "requests[1].txet");
+    // Far above the limit, entries are counted while they are read.
+    let endless = format!(r#"{{"requests": [{{}}{}]}}"#, ",{}".repeat(1 << 16));
+    let (param, message) =
+        server.send(Request::new("POST", "/v1/next").body(endless)).await.refused(422, "invalid_value");
+    assert_eq!(param, "requests");
+    assert!(message.contains("more than 65536 entries"), "{message}");
 }
 
 #[tokio::test]
@@ -239,4 +253,37 @@ async fn a_question_does_not_move_its_session() {
     assert_eq!(here, next(&server, json!({"text": "the old"})).await);
     assert_eq!(server.post("/v1/sessions/s/next", json!({})).await.expect(200), here);
     assert_eq!(server.get("/v1/sessions/s").await.expect(200)["position"], 2);
+}
+
+#[tokio::test]
+async fn a_candidate_outside_the_vocabulary_is_marked() {
+    let server = Server::start().await;
+    let answer = next(
+        &server,
+        json!({"text": "the", "top_k": 0, "candidates": ["sea", "submarine", "old submarine of Nemo", 0]}),
+    )
+    .await;
+    let marks = |field: &str| -> Vec<Value> {
+        answer["candidates"].as_array().unwrap().iter().map(|candidate| candidate[field].clone()).collect()
+    };
+    assert_eq!(marks("unknown"), [json!(false), json!(true), json!(true), json!(true)]);
+    assert_eq!(marks("unknown_count"), [json!(0), json!(1), json!(2), json!(1)]);
+    assert_eq!(answer["top_mass"].to_string(), "0.0", "without a sign");
+}
+
+#[tokio::test]
+async fn whole_numbers_may_be_written_with_a_fraction_of_zero() {
+    let server = Server::start().await;
+    let plain = next(&server, json!({"tokens": [2, 3], "top_k": 2, "candidates": [4]})).await;
+    let body = r#"{"tokens": [2.0, 3e0], "top_k": 2.0, "candidates": [4.0]}"#;
+    assert_eq!(server.send(Request::new("POST", "/v1/next").body(body)).await.expect(200), plain);
+    for (body, param) in [
+        (r#"{"top_k": 2.5}"#, "top_k"),
+        (r#"{"top_k": 1e17}"#, "top_k"),
+        (r#"{"top_k": -2.0}"#, "top_k"),
+        (r#"{"tokens": [4294967296.0]}"#, "tokens[0]"),
+    ] {
+        let answer = server.send(Request::new("POST", "/v1/next").body(body)).await;
+        assert_eq!(answer.refused(422, "invalid_value").0, param, "{body}");
+    }
 }

@@ -54,8 +54,8 @@ async fn the_description_of_a_model_says_how_its_graph_was_understood() {
     assert_eq!(stateful["state_bytes"], json!((2 * 10 + 1) * 4));
 
     let windowed = model(WINDOWED).await;
-    assert_eq!((&windowed["backend"], &windowed["state_bytes"]), (&json!("tract"), &json!(5 * 4)));
-    assert_eq!(role(&windowed["onnx"]["inputs"], "x"), "the last 5 token ids");
+    assert_eq!((&windowed["backend"], &windowed["state_bytes"]), (&json!("native"), &json!(5 * 4)));
+    assert_eq!(role(&windowed["onnx"]["inputs"], "x"), "the last 5 token ids, [B, N]");
 }
 
 #[tokio::test]

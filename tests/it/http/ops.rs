@@ -144,3 +144,24 @@ async fn the_openapi_document_lists_every_route_and_every_route_answers() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_pieces_of_a_text_have_a_limit_and_can_be_left_out() {
+    let server = Setup::configured(|config| {
+        config.limits.max_pieces = 3;
+        config.limits.max_prompt_tokens = 5;
+    });
+    let server = server.start().await;
+    let ids = json!([2, 3, 4, 5]);
+    let without =
+        server.post("/v1/tokenize", json!({"text": "the sea a ship", "pieces": false})).await.expect(200);
+    assert_eq!(without, json!({"tokens": ids, "unknown_count": 0}));
+    let (param, message) =
+        server.post("/v1/tokenize", json!({"text": "the sea a ship"})).await.refused(422, "text_too_long");
+    assert_eq!(param, "text");
+    assert!(message.contains("4 tokens") && message.contains("`--max-pieces`"), "{message}");
+    let long = json!({"text": "the sea a ship the sea", "pieces": false});
+    let (param, message) = server.post("/v1/tokenize", long).await.refused(422, "text_too_long");
+    assert_eq!(param, "text");
+    assert!(message.contains("more than 5 tokens") && message.contains("`--max-prompt-tokens`"), "{message}");
+}

@@ -1,5 +1,8 @@
 //! Scoring: texts in JSON, a text as the request's body, and continuations of a session.
 
+use std::time::Duration;
+
+use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Bytes;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -7,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::generate::{keys, session, standing};
 use crate::harness::client::{Answer, Request};
-use crate::harness::models::{letters, words};
+use crate::harness::models::{letters, scripted, words};
 use crate::harness::server::{Server, Setup};
 
 const SCORE: &str = "/v1/score";
@@ -354,4 +357,35 @@ async fn a_body_that_is_not_a_text_is_refused() {
     post_text(&server, "/v1/score?model=none", Chunked { text: b"a", chunk_len: 1 })
         .await
         .refused(404, "model_not_found");
+}
+
+#[tokio::test]
+async fn a_text_may_take_longer_than_the_timeout_as_long_as_it_makes_progress() {
+    let clock = Clock::manual();
+    let model_clock = clock.clone();
+    let slow = scripted(move |fake| {
+        fake.before_run(move |lens| {
+            let tokens: usize = lens.iter().sum();
+            model_clock.advance(Duration::from_millis(100) * tokens as u32);
+        })
+    });
+    let mut setup = Setup { clock, ..Setup::over(vec![slow]) };
+    setup.config.http.request_timeout = Duration::from_secs(10);
+    let server = setup.start().await;
+    let text = "b c ".repeat(300);
+    let answer =
+        post_text(&server, SCORE, Chunked { text: text.as_bytes(), chunk_len: 4096 }).await.expect(200);
+    assert_eq!(answer["total"]["token_count"], 600);
+    server.post(SCORE, json!({"text": text})).await.refused(504, "timeout");
+}
+
+#[tokio::test]
+async fn a_context_may_be_token_ids() {
+    let server = Server::start().await;
+    let of = async |context: Value| {
+        server.post(SCORE, json!({"context": context, "texts": ["man", "sea"]})).await.expect(200)
+    };
+    assert_eq!(of(json!([2, 8])).await, of(json!("the old")).await);
+    let refused = server.post(SCORE, json!({"context": [2, 12], "text": "man"})).await;
+    assert_eq!(refused.refused(422, "token_out_of_range").0, "context[1]");
 }

@@ -102,7 +102,10 @@ async fn sessions_are_listed_in_pages() {
         assert_eq!(page["object"], "list");
         let ids: String =
             page["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
-        (ids, page["has_more"].as_bool().unwrap())
+        let last = page["data"].as_array().unwrap().last().map(|last| last["id"].clone());
+        let has_more = page["has_more"].as_bool().unwrap();
+        assert_eq!(page.get("next_after").cloned(), last.filter(|_| has_more));
+        (ids, has_more)
     };
     assert_eq!(page("").await, ("abc".into(), true));
     assert_eq!(page("?limit=2").await, ("ab".into(), true));
@@ -113,6 +116,13 @@ async fn sessions_are_listed_in_pages() {
         let refused = server.get(&format!("/v1/sessions?{query}")).await;
         assert_eq!(refused.refused(422, "invalid_value").0, "limit");
     }
+    for id in ["bx", "f", "x"] {
+        create(&server, json!({"id": id, "model": "letters"})).await;
+    }
+    assert_eq!(page("?model=letters&limit=2").await, ("bxf".into(), true));
+    assert_eq!(page("?model=letters&limit=2&after=f").await, ("x".into(), false));
+    assert_eq!(page("?model=letters").await, ("bxfx".into(), false));
+    assert_eq!(server.get("/v1/sessions?model=nobody").await.refused(404, "model_not_found").0, "model");
     assert_eq!(server.get("/v1/sessions?after=a%20b").await.refused(422, "invalid_value").0, "after");
 }
 
@@ -282,7 +292,9 @@ async fn a_request_that_is_refused_does_not_extend_the_life_of_its_session() {
         ("append", json!({"text": "sea", "model": "letters"})),
         ("append", json!({"text": "sea", "next": {"top_k": 9999}})),
         ("append", json!({"text": "sea", "next": {"candidates": [99]}})),
-        ("generate", json!({"max_tokens": 0})),
+        ("generate", json!({"text": "sea", "max_tokens": 99999})),
+        ("generate", json!({"text": "the sea", "banned": (0..12).collect::<Vec<u32>>()})),
+        ("append", json!({"text": "sea", "next": {"sampling": {"banned": (0..12).collect::<Vec<u32>>()}}})),
         ("generate", json!({"temperature": -1})),
         ("generate", json!({"banned": ["submarine"]})),
         ("generate", json!({"tokens": [99]})),
@@ -318,4 +330,53 @@ async fn a_write_that_will_be_refused_does_not_stand_in_the_way_of_another() {
     };
     let (refused, ()) = tokio::join!(refused, others);
     refused.refused(422, "unknown_token");
+}
+
+#[tokio::test]
+async fn every_answer_of_a_session_says_where_it_stands() {
+    let server = Server::start().await;
+    let position = async |target: &str, body: Value| {
+        let answer = server.post(target, body).await;
+        answer.header("x-session-position").to_owned()
+    };
+    assert_eq!(position("/v1/sessions", json!({"id": "s", "text": "the old"})).await, "2");
+    for (target, body, expected) in [
+        ("append", json!({"text": "man"}), "3"),
+        ("append", json!({"text": "man", "expected_position": 9}), "3"),
+        ("append", json!({}), "3"),
+        ("next", json!({"text": "and"}), "3"),
+        ("score", json!({"continuations": ["and"]}), "3"),
+        ("generate", json!({"max_tokens": 4, "stop_at_eos": false}), "7"),
+        ("fork", json!({"id": "copy"}), "7"),
+        ("reset", json!({}), "0"),
+    ] {
+        assert_eq!(position(&format!("/v1/sessions/s/{target}"), body).await, expected, "{target}");
+    }
+    assert_eq!(server.get("/v1/sessions/copy").await.header("x-session-position"), "7");
+    let refused = server.delete("/v1/sessions/copy?expected_position=1").await;
+    refused.refused(412, "position_mismatch");
+    assert_eq!(refused.header("x-session-position"), "7");
+    assert_eq!(server.delete("/v1/sessions/copy").await.header("x-session-position"), "");
+    assert_eq!(position("/v1/sessions/copy/append", json!({"text": "a"})).await, "");
+    assert_eq!(position("/v1/sessions/s/generate", json!({"max_tokens": 1, "stream": true})).await, "");
+}
+
+#[tokio::test]
+async fn a_fork_lives_as_long_as_its_parent_unless_it_says_otherwise_and_takes_its_id_from_the_header() {
+    let server = Setup { clock: Clock::manual(), ..Setup::default() }.start().await;
+    server.post("/v1/sessions", json!({"id": "s", "ttl_seconds": 60})).await.expect(201);
+    let fork = |id: &str, body: Value| {
+        server.send(Request::new("POST", "/v1/sessions/s/fork").header("x-session-id", id).json(&body))
+    };
+    let inherits = fork("inherits", json!({})).await;
+    assert_eq!(
+        (&inherits.expect(201)["id"], inherits.header("x-session-id")),
+        (&json!("inherits"), "inherits")
+    );
+    fork("longer", json!({"ttl_seconds": 120})).await.expect(201);
+    fork("a b", json!({})).await.refused(422, "invalid_value");
+    fork("other", json!({"id": "another"})).await.refused(422, "invalid_value");
+    server.advance(Duration::from_secs(61));
+    server.get("/v1/sessions/inherits").await.refused(410, "session_expired");
+    server.get("/v1/sessions/longer").await.expect(200);
 }

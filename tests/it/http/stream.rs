@@ -274,6 +274,8 @@ async fn a_shutdown_ends_open_streams_with_a_last_event() {
     let mut setup = Setup::over(vec![model]);
     setup.config.http.shutdown_grace = Duration::ZERO;
     setup.config.limits.max_tokens = 100_000_000;
+    // Otherwise the second one, which could not end in time beside the first, would be refused.
+    setup.config.http.request_timeout = Duration::from_secs(1 << 30);
     let server = setup.start().await;
     let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     let target = format!("{path}/generate");

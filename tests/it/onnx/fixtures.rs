@@ -22,6 +22,8 @@ pub(crate) enum Outcome {
     Warned,
     /// The native engine runs it on the last N ids.
     LoweredWindowed,
+    /// The native engine runs a feed-forward network on the last N ids.
+    FeedForward,
     /// tract runs it.
     Tract,
     /// tract runs it on a window of the last N ids.
@@ -124,7 +126,10 @@ impl Case {
 
     /// Whether the native engine runs it.
     pub(crate) fn is_lowered(&self) -> bool {
-        matches!(self.outcome, Outcome::Lowered | Outcome::Warned | Outcome::LoweredWindowed)
+        matches!(
+            self.outcome,
+            Outcome::Lowered | Outcome::Warned | Outcome::LoweredWindowed | Outcome::FeedForward
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rnnlm_server::error::{Error, ErrorKind};
 use rnnlm_server::lm::Backend;
-use rnnlm_server::onnx::{Loaded, WindowHint};
+use rnnlm_server::onnx::{Loaded, Understanding, WindowHint};
 
 use super::fixtures::{Case, Outcome, WITHOUT_TRACT, cases, each, kernel};
 
@@ -11,7 +11,8 @@ fn every_outcome_has_files_and_every_served_file_has_numbers() {
     let cases = cases();
     let files = cases.iter().filter(|case| !case.path.components().any(|part| part.as_os_str() == "hostile"));
     assert!(files.count() >= 120, "there are fewer files than the matrix needs");
-    let native = [Outcome::Lowered, Outcome::Warned, Outcome::LoweredWindowed, Outcome::Refused];
+    let native =
+        [Outcome::Lowered, Outcome::Warned, Outcome::LoweredWindowed, Outcome::FeedForward, Outcome::Refused];
     let by_tract: &[Outcome] =
         if cfg!(feature = "tract") { &[Outcome::Tract, Outcome::Windowed] } else { &[] };
     for &outcome in native.iter().chain(by_tract) {
@@ -37,6 +38,7 @@ fn every_file_has_the_expected_outcome() {
             (Outcome::Lowered | Outcome::Warned | Outcome::LoweredWindowed, Ok(loaded)) => {
                 lowered(case, &loaded)
             }
+            (Outcome::FeedForward, Ok(loaded)) => feed_forward(case, &loaded),
             (Outcome::Tract | Outcome::Windowed, Ok(loaded)) => not_lowered(&loaded),
         },
     );
@@ -78,6 +80,22 @@ fn lowered(case: &Case, loaded: &Loaded) -> Result<(), String> {
         _ => warnings.is_empty(),
     };
     expected.then_some(()).ok_or_else(|| format!("warnings {warnings:?}, expected `{}`", case.says))
+}
+
+fn feed_forward(case: &Case, loaded: &Loaded) -> Result<(), String> {
+    let info = loaded.model.info();
+    let Understanding { not_lowered, warnings, inputs, .. } = &loaded.understanding;
+    if info.backend != Backend::Native || info.cell.is_some() || not_lowered.is_some() || !warnings.is_empty()
+    {
+        return Err(format!("found {info:?}, {not_lowered:?}, {warnings:?}"));
+    }
+    let len = info.state_len;
+    let role = format!("the last {len} token ids");
+    let is_window = matches!(case.hints().window, None | Some(WindowHint::Len(_)));
+    match is_window && inputs.iter().any(|input| input.role.starts_with(&role)) {
+        true => Ok(()),
+        false => Err(format!("a state of {len}, and inputs {inputs:?}")),
+    }
 }
 
 fn not_lowered(loaded: &Loaded) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use rnnlm_server::error::ErrorKind;
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, RowError, State};
-use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Rnn, Values, Weights};
 
 use crate::harness::network::{Biases, Shape};
 use crate::harness::rows::{Answer, Ask, run};
@@ -16,6 +16,7 @@ fn one_unit(cell: Cell, layer: LayerWeights, x: f32) -> Rnn {
         embedding_size: 1,
         hidden_sizes: vec![1],
         gru_form: GruForm::ResetAfter,
+        gate_activation: GateActivation::Sigmoid,
     };
     let weights = Weights {
         embedding: vec![0.0, x].into(),
@@ -128,6 +129,7 @@ fn weights_of_the_wrong_size_or_value_are_refused_and_named() {
         embedding_size: 3,
         hidden_sizes: vec![4, 5],
         gru_form: GruForm::ResetAfter,
+        gate_activation: GateActivation::Sigmoid,
     };
     let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 1 };
     let refusal = |spoil: Spoil<'_>| {

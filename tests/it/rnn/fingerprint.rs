@@ -5,7 +5,7 @@
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, Rnn};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, Rnn};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use sha2::{Digest, Sha256};
 
@@ -31,8 +31,14 @@ fn logits_states_and_draws_equal_the_committed_fingerprints() {
 }
 
 fn shape(cell: Cell, gru_form: GruForm) -> Shape {
-    let architecture =
-        Architecture { cell, vocab_size: 300, embedding_size: 40, hidden_sizes: vec![70, 33], gru_form };
+    let architecture = Architecture {
+        cell,
+        vocab_size: 300,
+        embedding_size: 40,
+        hidden_sizes: vec![70, 33],
+        gru_form,
+        gate_activation: GateActivation::Sigmoid,
+    };
     Shape { architecture, tied_output: false, biases: Biases::Both, seed: 2026 }
 }
 

@@ -2,7 +2,7 @@
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, TokenId};
-use rnnlm_server::rnn::{Architecture, GruForm, LayerWeights, Rnn, Values, Weights};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Rnn, Values, Weights};
 use safetensors::SafeTensors;
 
 use crate::harness::root;
@@ -68,6 +68,7 @@ impl Fixture {
                 embedding_size: embedding_shape[1],
                 hidden_sizes: (0..depth).map(|k| shape(&format!("rnn.weight_hh_l{k}"))[1]).collect(),
                 gru_form,
+                gate_activation: GateActivation::Sigmoid,
             },
             weights: Weights {
                 embedding: f32s("encoder.weight").expect("an embedding"),

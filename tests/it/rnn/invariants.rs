@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{LoadOptions, Logits, Model, Scratch, TokenId, WeightsType};
-use rnnlm_server::rnn::Architecture;
+use rnnlm_server::rnn::{Architecture, GateActivation};
 
 use crate::harness::network::{Biases, CELLS, Shape, shapes, weights_types};
 use crate::harness::rows::{Answer, Ask, kernels, run, run_in};
@@ -87,8 +87,14 @@ proptest! {
 #[test]
 fn a_long_prompt_gives_the_same_bits_as_single_steps() {
     for ((cell, gru_form), weights) in CELLS.into_iter().zip(WeightsType::ALL.into_iter().cycle()) {
-        let architecture =
-            Architecture { cell, vocab_size: 5, embedding_size: 2, hidden_sizes: vec![3, 2], gru_form };
+        let architecture = Architecture {
+            cell,
+            vocab_size: 5,
+            embedding_size: 2,
+            hidden_sizes: vec![3, 2],
+            gru_form,
+            gate_activation: GateActivation::HardSigmoid,
+        };
         let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
         let kernel = Kernel::choose(None).expect("a kernel for every processor");
         let model = shape.build(held(kernel, weights));

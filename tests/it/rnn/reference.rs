@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::math::{sigmoid, tanh};
 use rnnlm_server::lm::{Cell, LoadOptions, Logits, TokenId, WeightsType};
-use rnnlm_server::rnn::{Architecture, GruForm, Values};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, Values};
 
 use crate::harness::network::{Shape, shapes};
 use crate::harness::rows::{Ask, kernels, run};
@@ -112,6 +112,11 @@ impl Reference {
             |column: usize, sum: f32, h: &[f32]| (self.chain)(sum, row(&layer.w_hh, column, size), h);
         let bias = |column: usize| layer.b_ih[column] + layer.b_hh[column];
         let gate = |column: usize| recurrent(column, input(column, bias(column)), &before);
+        let open = |sum: f32| match self.architecture.gate_activation {
+            GateActivation::Sigmoid => sigmoid(sum),
+            GateActivation::HardSigmoid => (0.2 * sum + 0.5).clamp(0.0, 1.0),
+            GateActivation::HardSigmoidSixth => (1.0 / 6.0 * sum + 0.5).clamp(0.0, 1.0),
+        };
         match (self.architecture.cell, self.architecture.gru_form) {
             (Cell::RnnTanh, _) => (0..size).for_each(|j| h[j] = tanh(gate(j))),
             (Cell::RnnRelu, _) => (0..size).for_each(|j| h[j] = gate(j).max(0.0)),
@@ -119,19 +124,19 @@ impl Reference {
             (Cell::Lstm, _) => {
                 for j in 0..size {
                     let [i, f, g, o] = std::array::from_fn(|k| gate(k * size + j));
-                    c[j] = sigmoid(f) * c[j] + sigmoid(i) * tanh(g);
-                    h[j] = sigmoid(o) * tanh(c[j]);
+                    c[j] = open(f) * c[j] + open(i) * tanh(g);
+                    h[j] = open(o) * tanh(c[j]);
                 }
             }
             (Cell::Gru, form) => {
-                let reset: Vec<f32> = (0..size).map(|j| sigmoid(gate(j)) * before[j]).collect();
+                let reset: Vec<f32> = (0..size).map(|j| open(gate(j)) * before[j]).collect();
                 for j in 0..size {
-                    let z = sigmoid(gate(size + j));
+                    let z = open(gate(size + j));
                     let column = 2 * size + j;
                     let n = match form {
                         GruForm::ResetAfter => {
                             let share = recurrent(column, layer.b_hh[column], &before);
-                            input(column, layer.b_ih[column]) + sigmoid(gate(j)) * share
+                            input(column, layer.b_ih[column]) + open(gate(j)) * share
                         }
                         GruForm::ResetBefore => recurrent(column, input(column, bias(column)), &reset),
                     };

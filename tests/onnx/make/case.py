@@ -63,7 +63,7 @@ class Case:
     source: onnx.ModelProto | bytes | Callable[[], onnx.ModelProto]
     """The file, or a function that makes it, because exporters are slow."""
     outcome: str
-    """`lowered`, `warned` (lowered, with a warning), `lowered_windowed`, `tract`, `windowed` (by tract) or `refused`."""
+    """`lowered`, `warned` (lowered, with a warning), `lowered_windowed`, `feed_forward`, `tract`, `windowed` (by tract) or `refused`."""
     network: Network | None = None
     """What the file computes. If given, the file's own numbers must agree with this network."""
     ports: Ports = field(default_factory=Ports)

@@ -1,6 +1,6 @@
 """Keras 3 through tf2onnx: the files that people get when they export a model trained with Keras.
 
-Needs requirements-keras.txt. Of the recurrent layers, only the LSTM is exported as a node; the others become a Loop.
+Needs requirements-keras.txt. Of the recurrent layers, only the LSTM is exported as a node, and not always; the others become a Loop.
 """
 
 from __future__ import annotations
@@ -39,18 +39,19 @@ def cases() -> Iterator[Case]:
     yield exported("keras-lstm-states", LSTM, states=True)
     yield exported("keras-lstm-2-states-softmax", LSTM_2, states=True, softmax=True)
     # With every size fixed it is exported as a Loop.
-    yield exported("keras-lstm-states-t1-b1", LSTM, states=True, frozen=(1, 1), refused="Loop")
+    yield exported("keras-lstm-states-t1-b1", LSTM, states=True, frozen=(1, 1))
     # Fixed windows and the distribution of the last position: the usual tutorial on text generation.
     yield exported("keras-lstm-windowed", LSTM, frozen=(6, None), last=True, softmax=True)
     yield exported("keras-lstm-2-windowed", LSTM_2, frozen=(6, None), last=True, softmax=True)
     yield exported("keras-lstm-last", LSTM, last=True)
     for cell in ("gru", "rnn_tanh"):
         network = Network(cell, bias="both" if cell == "gru" else "input")
-        yield exported(f"keras-{cell}-loop", network, refused="Loop")
+        yield exported(f"keras-{cell}-loop", network)
         options = {"states": True, "frozen": (1, 1), "options": {"unroll": True}}
         yield exported(f"keras-{cell}-unrolled", network, outcome="tract", oracle="steps", **options)
-    yield exported("keras-lstm-stateful", LSTM, frozen=(None, 1), options={"stateful": True}, refused="Loop")
-    yield exported("keras-lstm-hard-sigmoid", LSTM, options={"recurrent_activation": "hard_sigmoid"}, refused="Loop")
+    yield exported("keras-lstm-stateful", LSTM, frozen=(None, 1), options={"stateful": True})
+    hard = Network("lstm", bias="input", gates="hard_sigmoid_sixth")
+    yield exported("keras-lstm-hard-sigmoid", hard, options={"recurrent_activation": "hard_sigmoid"})
     yield windowed("keras-cbow", layers.GlobalAveragePooling1D())
     yield windowed("keras-feed-forward", layers.Flatten(), layers.Dense(6, activation="tanh"))
 
@@ -135,4 +136,4 @@ def windowed(name: str, *middle: layers.Layer) -> Case:
     model.set_weights([random.uniform(-0.8, 0.8, tensor.shape) for tensor in model.get_weights()])
     file = convert(model, [x])
     ports = Ports("x", file.graph.output[0].name, False, np.int32, "probabilities", "last")
-    return Case(name, file, "windowed", ports=ports, oracle="window", window=4, hints={"pad": 0})
+    return Case(name, file, "feed_forward", ports=ports, oracle="window", window=4, hints={"pad": 0})

@@ -27,7 +27,8 @@ from oracle import Oracle, agree, oracle
 
 FILES = Path(__file__).parents[1] / "files"
 
-FAMILIES = ["by_hand", "glue", "vectors", "pytorch", "families", "quantised", "padded", "windows", "refusals", "unrecognised", "hostile"]
+FAMILIES = ["by_hand", "glue", "vectors", "gates", "loops", "layers", "pytorch", "families", "quantised", "scales", "padded", "windows"]
+FAMILIES += ["refusals", "unrecognised", "checked", "hostile"]
 
 
 def main() -> None:

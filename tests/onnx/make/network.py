@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Network:
     """`both`, `input` (Keras, which has one) or `none`."""
     output_bias: bool = True
     tied: bool = False
+    gates: str = "sigmoid"
+    """The function of the gates: `sigmoid`, `hard_sigmoid` or `hard_sigmoid_sixth`."""
     one_hot: bool = False
     """Whether the first layer reads one-hot vectors: the embedding is an identity."""
     dtype: str = "f32"
@@ -40,8 +42,14 @@ class Network:
         parts += ["plain-output"] if not self.output_bias else []
         parts += ["tied"] if self.tied else []
         parts += ["one-hot"] if self.one_hot else []
+        parts += [self.gates.replace("_", "-")] if self.gates != "sigmoid" else []
         parts += [self.dtype] if self.dtype != "f32" else []
         return "-".join(parts)
+
+    @property
+    def slope(self) -> float:
+        """That of a hard sigmoid."""
+        return {"hard_sigmoid": 0.2, "hard_sigmoid_sixth": 1 / 6}[self.gates]
 
     @property
     def layers(self) -> int:
@@ -53,7 +61,8 @@ class Network:
         return ("h", "c") if self.cell == "lstm" else ("h",)
 
     def weights(self) -> Weights:
-        random = np.random.default_rng(zlib.crc32(self.name.encode()))
+        # The function of the gates changes no weight.
+        random = np.random.default_rng(zlib.crc32(replace(self, gates="sigmoid").name.encode()))
 
         def uniform(bound: float, *shape: int) -> np.ndarray:
             return rounded(random.uniform(-bound, bound, shape).astype(np.float32), self.dtype)
@@ -88,6 +97,8 @@ class Network:
         }
         if self.cell == "gru":
             architecture["gru_linear_before_reset"] = self.reset_after
+        if self.gates != "sigmoid":
+            architecture["gate_activation"] = self.gates
         tokenizer = {"kind": "char", "file": "vocab.txt"}
         return {"format_version": 1, "weights": "model.safetensors", "architecture": architecture, "tokenizer": tokenizer}
 

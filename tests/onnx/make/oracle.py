@@ -111,11 +111,16 @@ def row_state(state: dict | None, b: int) -> dict | None:
 def windowed(case: Case) -> Oracle:
     """Reads the last N ids at a time, filled up with `pad` where there are fewer."""
     runner, window, pad = Runner(case, case.model), case.window, case.hints.get("pad", 0)
+    copies = case.frozen[1] or 1
     answers = []
     for tokens in tokens_for(vocab_size(case)):
         padded = np.concatenate([np.full((len(tokens), window), pad), tokens], axis=1)
         rows = [
-            [runner.run(row[None, t + 1 : t + 1 + window]).logprobs[:, -1] for t in range(tokens.shape[1])] for row in padded
+            [
+                runner.run(np.repeat(row[None, t + 1 : t + 1 + window], copies, axis=0)).logprobs[:1, -1]
+                for t in range(tokens.shape[1])
+            ]
+            for row in padded
         ]
         answers.append(Answer(None, np.array(rows)[:, :, 0], {}))
     return gathered(case, answers)

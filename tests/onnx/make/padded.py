@@ -26,6 +26,7 @@ def cases() -> Iterator[Case]:
     one_hot = Network("lstm", bias="input", embedding_size=11, one_hot=True)
     form = Form(frozen=(10, None), embedding="none", ids="float", **KERAS)
     yield padded("keras-lstm-vectors-10", one_hot, form, 10)
+    yield padded("keras-lstm-10-b32", keras_lstm, Form(frozen=(10, 32), ids="float", **KERAS), 10)
     # A free length: only the manifest can say how the model is called.
     yield padded("keras-lstm-free", keras_lstm, Form(**KERAS), 10)
     yield padded("rnn_relu-free", Network("rnn_relu"), Form(state="lost", values="log"), 5, pad=10)
@@ -38,7 +39,7 @@ def cases() -> Iterator[Case]:
 def padded(name: str, network: Network, form: Form, window: int, pad: int = 0) -> Case:
     hints = {"window": window, "pad": pad}
     ports = form.ports(network)
-    return Case(name, build(network, form), "lowered_windowed", ports=ports, oracle="window", hints=hints, window=window)
+    return Case(name, build(network, form), "lowered_windowed", ports=ports, oracle="window", hints=hints, window=window, frozen=form.frozen)
 
 
 def refused() -> Iterator[Case]:

@@ -164,6 +164,9 @@ class Builder:
             attributes["activations"] = [network.cell.removeprefix("rnn_").capitalize()]
         if network.cell == "gru" and network.reset_after:
             attributes["linear_before_reset"] = 1
+        if network.gates != "sigmoid":
+            attributes["activations"] = ["HardSigmoid", *["Tanh"] * (2 if network.cell == "lstm" else 1)]
+            attributes |= {"activation_alpha": [network.slope], "activation_beta": [0.5]}
         attributes |= dict(form.attributes)
         outputs = [f"Y{k}"] + [f"Y_{kind}{k}" for kind in network.kinds]
         graph.ops(OPS[network.cell], *inputs, name=f"layer{k}", to=outputs, **attributes)

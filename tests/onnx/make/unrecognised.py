@@ -55,6 +55,8 @@ class Net:
         linear_before_reset: int = 1,
         names: Callable[[str, int], tuple[str, str]] | None = None,
         frozen: tuple[int | None, int | None] = (None, None),
+        vocab: int = VOCAB,
+        finish: Callable[[Net, Name], Name] | None = None,
     ) -> None:
         self.op, self.layers, self.time_major, self.states = op, layers, time_major, states
         self.graph = graph = Graph(opset)
@@ -76,9 +78,10 @@ class Net:
             h = around(self, k, h, lambda value: self.recur(k, value, pending, attributes))
         if not time_major:
             h = graph.op("Transpose", h, perm=[1, 0, 2])
-        y = graph.op("Add", graph.op("MatMul", h, self.weight("decoder", HIDDEN, VOCAB)), self.weight("bias", VOCAB))
+        y = graph.op("Add", graph.op("MatMul", h, self.weight("decoder", HIDDEN, vocab)), self.weight("bias", vocab))
         y = graph.op(values, y, axis=2 if opset < 11 else -1) if values else y
-        graph.output(y, "y", [*order, VOCAB])
+        y = finish(self, y) if finish else y
+        graph.output(y, "y", [*order, vocab])
         for name, to in pending:
             graph.output(name, to, [self.batch, HIDDEN] if states == "BH" else [1, self.batch, HIDDEN])
         kinds = {None: "logits", "LogSoftmax": "log", "Softmax": "probabilities"}

@@ -1,4 +1,4 @@
-"""Graphs without a state that compute logits from the last N ids, like feed-forward and CBOW language models."""
+"""Graphs without a state that compute logits from the last N ids: feed-forward and CBOW language models, and what is neither."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from case import Case, Ports
 from graph import Graph, Name
@@ -30,13 +30,19 @@ def cases() -> Iterator[Case]:
     yield case("feed-forward-4-int32-frozen-b", feed_forward(4, batch=1, ids=TensorProto.INT32), 4, pad, ids=np.int32)
     yield case("feed-forward-3-opset9", feed_forward(3, opset=9), 3, pad)
     yield case("feed-forward-1", feed_forward(1), 1, {})
-    yield case("convolution-6", convolution(6), 6, pad)
-    yield case("convolution-5-every-position", convolution(5, last=False), 5, pad, form="steps")
+    yield case("feed-forward-tied-3-f16", tied(3), 3, pad)
+    yield case("feed-forward-layers-4-log", layers(4, "LogSoftmax"), 4, pad, values="log")
+    yield case("cbow-layers-4-nb", layers(4, mean=True, time_major=True), 4, {"pad": 3}, time_major=True)
+    yield Case("cbow-5-carried", cbow(5), "refused", says='`onnx.window` is "none"', hints={"window": "none"}, oracle="none")
+    yield Case("cbow-5-of-4", cbow(5), "refused", says="reads 5 token ids", hints={"window": 4, "pad": 0}, oracle="none")
+    yield case("cbow-5-b32", cbow(5, batch=32), 5, pad, frozen=(5, 32))
+    yield case("convolution-6", convolution(6), 6, pad, outcome="windowed")
+    yield case("convolution-5-every-position", convolution(5, last=False), 5, pad, outcome="windowed", form="steps")
 
 
-def case(name: str, model: onnx.ModelProto, window: int, hints: dict, **ports) -> Case:
+def case(name: str, model: onnx.ModelProto, window: int, hints: dict, outcome: str = "feed_forward", frozen: tuple[int | None, int | None] = (None, None), **ports) -> Case:
     ports = Ports(**{"time_major": False, "form": "last"} | ports)
-    return Case(name, model, "windowed", ports=ports, oracle="window", hints=hints, window=window)
+    return Case(name, model, outcome, ports=ports, oracle="window", hints=hints, window=window, frozen=frozen)
 
 
 class Weights:
@@ -73,6 +79,41 @@ def feed_forward(window: int, batch: int | str = "B", ids: int = TensorProto.INT
     hidden = graph.op("Tanh", graph.op("Gemm", side_by_side, weight("hidden", window * WIDTH, 6), weight("hidden_bias", 6)))
     y = graph.op("Gemm", hidden, weight("decoder", 6, VOCAB), weight("bias", VOCAB))
     return finished(graph, y, [batch, VOCAB])
+
+
+def tied(window: int) -> onnx.ModelProto:
+    """A hidden layer as wide as the embedding, which is the output layer too, stored as f16."""
+    graph = Graph()
+    weight = Weights(graph, 4)
+    x = graph.input("x", ["B", window], TensorProto.INT64)
+
+    def half(name: Name, *shape: int) -> Name:
+        values = weight.random.uniform(-0.8, 0.8, shape).astype(np.float16)
+        graph.nodes.append(helper.make_node("Cast", [graph.constant(values, name)], [f"{name}_f32"], to=TensorProto.FLOAT))
+        return f"{name}_f32"
+
+    table = half("embedding", VOCAB, WIDTH)
+    side_by_side = graph.op("Flatten", graph.op("Gather", table, x), axis=1)
+    sums = graph.op("Gemm", side_by_side, half("hidden", WIDTH, window * WIDTH), half("hidden_bias", WIDTH), transB=1)
+    y = graph.op("Gemm", graph.op("Tanh", sums), table, half("bias", VOCAB), transB=1)
+    return finished(graph, y, ["B", VOCAB])
+
+
+def layers(window: int, values: str | None = None, mean: bool = False, time_major: bool = False) -> onnx.ModelProto:
+    """Layers with ReLU, with sigmoid, and with nothing between two products."""
+    graph = Graph()
+    weight = Weights(graph, 5)
+    x = graph.input("x", [window, "B"] if time_major else ["B", window], TensorProto.INT64)
+    embedded = graph.op("Gather", weight("embedding", VOCAB, WIDTH), x)
+    if mean:
+        h, width = graph.reduce("ReduceMean", embedded, (0 if time_major else 1,)), WIDTH
+    else:
+        h, width = graph.op("Reshape", embedded, graph.constant([0, window * WIDTH], dtype=np.int64)), window * WIDTH
+    for k, (size, activation) in enumerate([(7, "Relu"), (5, None), (6, "Sigmoid")]):
+        h = graph.op("Add", graph.op("MatMul", h, weight(f"w{k}", width, size)), weight(f"b{k}", size))
+        h, width = graph.op(activation, h) if activation else h, size
+    y = graph.op("MatMul", h, weight("decoder", width, VOCAB))
+    return finished(graph, y, ["B", VOCAB], values)
 
 
 def convolution(window: int, last: bool = True) -> onnx.ModelProto:

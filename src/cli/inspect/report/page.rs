@@ -12,6 +12,7 @@ const OWN: &str = "weights of its own";
 /// A page for people.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, "summary", &self.summary)?;
         if let Some(model) = &self.model {
             write!(f, "{model}")?;
         }
@@ -20,6 +21,11 @@ impl fmt::Display for Report {
         }
         if let Some(onnx) = &self.onnx {
             write_graph(f, onnx)?;
+            // A refused file is run by nothing, and a model has said it.
+            if let Some(backend) = self.backend.filter(|_| self.model.is_none()) {
+                line(f, "run by", if backend == "native" { "the native engine" } else { backend })?;
+            }
+            onnx.warnings.iter().try_for_each(|warning| line(f, "warning", warning))?;
         }
         if let Some(draft) = &self.draft {
             write!(
@@ -116,13 +122,7 @@ fn write_graph(f: &mut fmt::Formatter<'_>, graph: &OnnxGraph) -> fmt::Result {
         line(f, "sizes", sizes(vocab_size, embedding_size, hidden_sizes))?;
         line(f, "output", if network.tie_weights { TIED } else { OWN })?;
     }
-    match &graph.not_lowered {
-        Some(why) => line(f, "not native", why)?,
-        None if graph.network.is_some() => line(f, "run by", "the native engine")?,
-        // A refused file is run by nothing.
-        None => {}
-    }
-    graph.warnings.iter().try_for_each(|warning| line(f, "warning", warning))
+    graph.not_lowered.iter().try_for_each(|why| line(f, "not native", why))
 }
 
 fn reset(f: &mut fmt::Formatter<'_>, gru_linear_before_reset: Option<bool>) -> fmt::Result {

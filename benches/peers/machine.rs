@@ -1,0 +1,167 @@
+//! What one core can do at most: bytes read from memory, multiply-adds of `f32`, and multiply-adds of bytes.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::runs::{percentile, times};
+
+/// Independent chains, so that the latency of an instruction does not matter.
+const CHAINS: usize = 12;
+/// Instructions of each chain in one measured run.
+const ROUNDS: usize = 100_000;
+/// More than any cache.
+const READ_BYTES: usize = 512 << 20;
+
+/// Rates of a second. A peak is taken from the fastest tenth of the runs: what the machine can do, not what it did between interrupts.
+pub(crate) fn measure(time: Duration) -> Value {
+    json!({
+        "read_bytes_per_second": read(time),
+        "fma_flops": peak(time, fma()),
+        "int8_ops": int8().map(|int8| peak(time, int8)),
+        "features": rnnlm_server::kernels::Kernel::cpu_features(),
+    })
+}
+
+fn read(time: Duration) -> f64 {
+    // Ones, because zeros might be one page that is mapped everywhere.
+    let values = vec![1u64; READ_BYTES / size_of::<u64>()];
+    let times = times(time, || {
+        black_box(sum(black_box(&values)));
+    });
+    READ_BYTES as f64 / (percentile(&times, 50) / 1e6)
+}
+
+fn sum(values: &[u64]) -> [u64; 16] {
+    let (chunks, _) = values.as_chunks::<16>();
+    let mut sums = [0u64; 16];
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum = sum.wrapping_add(*value);
+        }
+    }
+    sums
+}
+
+/// A loop of [`ROUNDS`] rounds over [`CHAINS`] chains.
+struct Loop {
+    run: fn(),
+    /// Operations of an instruction, or of the instructions that stand for it: a multiplication and an addition in each lane.
+    ops: usize,
+}
+
+fn peak(time: Duration, work: Loop) -> f64 {
+    let times = times(time, work.run);
+    (ROUNDS * CHAINS * work.ops) as f64 / (percentile(&times, 10) / 1e6)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+    use std::hint::black_box;
+
+    use super::{CHAINS, ROUNDS};
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn fma_avx512() {
+        let [x, y] = [black_box(_mm512_set1_ps(0.5)), black_box(_mm512_set1_ps(1.0))];
+        let mut sums = [y; CHAINS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, x, y);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn fma_avx2() {
+        let [x, y] = [black_box(_mm256_set1_ps(0.5)), black_box(_mm256_set1_ps(1.0))];
+        let mut sums = [y; CHAINS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, x, y);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    pub(super) fn int8_vnni() {
+        let [x, y] = [black_box(_mm512_set1_epi8(3)), black_box(_mm512_set1_epi8(5))];
+        let mut sums = [_mm512_setzero_si512(); CHAINS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = _mm512_dpbusd_epi32(*sum, x, y);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn int8_avx2() {
+        let [x, y] = [black_box(_mm256_set1_epi8(3)), black_box(_mm256_set1_epi8(5))];
+        let mut sums = [_mm256_setzero_si256(); CHAINS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                // Sums of the loop before must not be known, or the products would leave the loop.
+                let pairs = _mm256_maddubs_epi16(black_box(x), y);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+            }
+        }
+        black_box(sums);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn fma() -> Loop {
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        Loop { run: || unsafe { x86::fma_avx512() }, ops: 2 * 16 }
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the processor has AVX2 and FMA.
+        Loop { run: || unsafe { x86::fma_avx2() }, ops: 2 * 8 }
+    } else {
+        portable()
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn int8() -> Option<Loop> {
+    let has_vnni = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni");
+    if has_vnni {
+        // SAFETY: the processor has these instructions.
+        Some(Loop { run: || unsafe { x86::int8_vnni() }, ops: 2 * 64 })
+    } else if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        Some(Loop { run: || unsafe { x86::int8_avx2() }, ops: 2 * 32 })
+    } else {
+        None
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fma() -> Loop {
+    portable()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn int8() -> Option<Loop> {
+    None
+}
+
+/// Four lanes that the compiler may put into one register.
+fn portable() -> Loop {
+    fn run() {
+        let [x, y] = black_box([0.5f32, 1.0]);
+        let mut sums = [[y; 4]; CHAINS];
+        for _ in 0..ROUNDS {
+            sums.iter_mut().flatten().for_each(|sum| *sum = *sum * x + y);
+        }
+        black_box(sums);
+    }
+    Loop { run, ops: 2 * 4 }
+}

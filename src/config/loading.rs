@@ -1,0 +1,24 @@
+//! The options of loading: how large files may be, and the child process that tries them first.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{Bytes, bytes, duration};
+
+/// The limits of a model's files.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Loading models")]
+pub struct LoadingOptions {
+    /// Maximum bytes of a file of weights; a larger one is refused
+    #[arg(long, value_name = "BYTES", default_value = "8GiB", value_parser = bytes)]
+    pub max_weights: Bytes,
+
+    /// Maximum memory of the child process that tries a model's files first: an ONNX file that tract is to run, a `tokenizer.json`; a file that needs more is refused
+    #[arg(long, value_name = "BYTES", default_value = "2GiB", value_parser = bytes)]
+    pub onnx_probe_memory: Bytes,
+
+    /// Maximum time that such a child process takes for one file; a file that needs longer is refused
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub onnx_probe_timeout: Duration,
+}

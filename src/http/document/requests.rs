@@ -1,0 +1,69 @@
+//! What a request may leave out, which ids it can name, and what every response carries: what utoipa cannot know, because it describes a
+//! handler by its types.
+
+use serde_json::{Map, Value, json};
+
+/// Makes a body optional if nothing in it is required, because an empty body is read as `{}`; gives ids in paths and headers the schema
+/// of ids in bodies; lets fields be null; and documents the header of every response.
+pub(super) fn complete(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    let id = id(&schemas["CreateSessionRequest"]["properties"]["id"]);
+    for operation in values(&mut document["paths"]).flat_map(values) {
+        if may_be_empty(&operation["requestBody"], &schemas) {
+            operation["requestBody"]["required"] = json!(false);
+        }
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+        let ids = parameters.into_iter().flatten().filter(|parameter| names_a_session(parameter));
+        ids.for_each(|parameter| parameter["schema"] = id.clone());
+        values(&mut operation["responses"]).for_each(add_request_id);
+    }
+    values(&mut document["components"]["responses"]).for_each(add_request_id);
+    values(&mut document["components"]["schemas"]).for_each(allow_null);
+}
+
+fn values(object: &mut Value) -> impl Iterator<Item = &mut Value> {
+    object.as_object_mut().into_iter().flat_map(Map::values_mut)
+}
+
+/// The schema of an id that must be given.
+fn id(of_body: &Value) -> Value {
+    let mut id = of_body.clone();
+    id["type"] = json!("string");
+    if let Some(id) = id.as_object_mut() {
+        id.retain(|key, _| ["type", "minLength", "maxLength", "pattern"].contains(&key.as_str()));
+    }
+    id
+}
+
+fn names_a_session(parameter: &Value) -> bool {
+    parameter["name"] == "x-session-id" || parameter["name"] == "id" && parameter["in"] == "path"
+}
+
+/// Whether `body` is described, and `{}` is one.
+fn may_be_empty(body: &Value, schemas: &Value) -> bool {
+    let reference = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
+    let schema = reference.rsplit('/').next().map_or(&Value::Null, |name| &schemas[name]);
+    schema.is_object() && schema["required"].as_array().is_none_or(Vec::is_empty)
+}
+
+/// In a request, a field that is null counts as absent.
+fn allow_null(schema: &mut Value) {
+    if schema["additionalProperties"] != json!(false) {
+        return;
+    }
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+        if let Some(Value::String(kind)) = field.get("type")
+            && !required.contains(&json!(name))
+        {
+            field["type"] = json!([kind, "null"]);
+        }
+    }
+}
+
+/// A response that is described elsewhere has the header there.
+fn add_request_id(response: &mut Value) {
+    if response.get("$ref").is_none() {
+        response["headers"]["x-request-id"] = json!({"description": "The request's own id, or one that was created for it", "schema": {"type": "string"}});
+    }
+}

@@ -1,0 +1,121 @@
+//! The failures of each operation, each status by its number. What an operation can answer follows from what it takes: a body, a query
+//! string, the id of a session, work for the engine.
+
+use serde_json::{Map, Value, json};
+
+use crate::api::error::ErrorCode;
+use crate::http::error::status;
+
+/// What an operation has that can fail.
+struct Traits<'a> {
+    id: &'a str,
+    path: &'a str,
+    has_body: bool,
+    has_parameters: bool,
+}
+
+/// Operations that answer in every phase of the server's life.
+const ALWAYS: [&str; 3] = ["getLiveness", "getMetrics", "getOpenApi"];
+
+/// Operations that move or remove a session.
+const WRITES: [&str; 4] = ["appendToSession", "deleteSession", "generateInSession", "resetSession"];
+
+/// Operations that create a session.
+const CREATES: [&str; 2] = ["createSession", "forkSession"];
+
+/// Operations that wait for no engine and for no thread that splits texts.
+const IMMEDIATE: [&str; 2] = ["forkSession", "resetSession"];
+
+impl Traits<'_> {
+    /// The failures of the operation.
+    fn codes(&self) -> Vec<ErrorCode> {
+        use ErrorCode as C;
+        // Whatever the operation: the connection, the headers, the encoding of a body, a bug.
+        let mut codes = vec![
+            C::InvalidRequest,
+            C::RequestTimeout,
+            C::UnsupportedMediaType,
+            C::TooManyConnections,
+            C::HeadersTooLarge,
+            C::Internal,
+        ];
+        let mut add = |applies: bool, more: &[ErrorCode]| {
+            if applies {
+                codes.extend(more);
+            }
+        };
+        let is_of_a_session = self.path.contains("{id}");
+        add(self.has_body, &[C::InvalidJson, C::BodyTooLarge, C::InvalidValue, C::ModelNotFound]);
+        add(self.has_parameters, &[C::InvalidValue]);
+        add(self.has_parameters && self.path == "/v1/next", &[C::ModelNotFound]);
+        add(self.path.contains("{model}"), &[C::ModelNotFound]);
+        add(is_of_a_session, &[C::SessionNotFound, C::SessionExpired, C::SessionEvicted]);
+        add(WRITES.contains(&self.id), &[C::SessionBusy, C::PositionMismatch]);
+        add(CREATES.contains(&self.id), &[C::SessionExists, C::SessionsFull]);
+        let computes = (self.has_body || self.path == "/v1/next") && !IMMEDIATE.contains(&self.id);
+        add(computes, &[C::QueueFull, C::Timeout]);
+        add(!ALWAYS.contains(&self.id), &[C::Loading]);
+        codes
+    }
+}
+
+/// Writes the failures of every operation, and describes each status once.
+pub(super) fn write(document: &mut Value) {
+    let mut used = Map::new();
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
+        for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            for code in codes_of(path, operation) {
+                let status = status(code);
+                let name = format!("Error{}", status.as_u16());
+                operation["responses"][status.as_str()] =
+                    json!({"$ref": format!("#/components/responses/{name}")});
+                used.entry(name).or_insert_with(|| response(code));
+            }
+        }
+    }
+    document["components"]["responses"] = Value::Object(used);
+}
+
+fn codes_of(path: &str, operation: &Value) -> Vec<ErrorCode> {
+    let parameters = operation["parameters"].as_array();
+    let traits = Traits {
+        id: operation["operationId"].as_str().unwrap_or_default(),
+        path,
+        has_body: operation["requestBody"].is_object(),
+        has_parameters: parameters.is_some_and(|parameters| !parameters.is_empty()),
+    };
+    traits.codes()
+}
+
+/// Every failure has the same form.
+fn response(code: ErrorCode) -> Value {
+    let status = status(code);
+    let description = match status.as_u16() {
+        400 => "The request is not valid HTTP, its body is not JSON, or its query string is not UTF-8",
+        404 => "The session or the model does not exist",
+        408 => "The request did not arrive in time",
+        409 => "The session exists already, or another write is running on it",
+        410 => "The session has expired or was evicted",
+        412 => "The session does not stand at `expected_position`",
+        413 => "The body is too large",
+        415 => "The body is not of a type or an encoding that is accepted",
+        422 => "A value is not accepted; `error.param` names it",
+        429 => "Too many requests are waiting, or too many connections are open",
+        431 => "The request's line and headers are too large",
+        500 => "Internal error",
+        503 => "The server is loading or shutting down, or has no room for another session",
+        504 => "The time limit passed",
+        other => unreachable!("bug: the status {other} is not described"),
+    };
+    let mut response = json!({
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
+    });
+    if [429, 503].contains(&status.as_u16()) {
+        response["headers"] = json!({"retry-after": {
+            "description": "Seconds after which the request may be sent again",
+            "schema": {"type": "integer"},
+        }});
+    }
+    response
+}

@@ -1,0 +1,134 @@
+//! A feed-forward network of a graph, as the engine's: how it reads its tokens, and its weights.
+
+use std::sync::Arc;
+
+use super::finite::check_finite;
+use super::fold::Why;
+use super::graph::Graph;
+use super::hints::WindowHint;
+use super::lower::{floats, same_bits, stored};
+use super::recognise::{Dense, Found};
+use super::{Examined, Hints, Reads, Understanding};
+use crate::error::{Error, Result};
+use crate::lm::{LoadOptions, Model, TokenId, Window};
+use crate::rnn::{
+    DenseWeights, FeedForward, FeedForwardArchitecture, FeedForwardWeights, Values, WindowInput,
+};
+
+/// What a feed-forward network was found in, and how it is to be loaded.
+pub(super) struct Given<'a> {
+    pub(super) found: &'a Found<'a>,
+    pub(super) graph: &'a Graph,
+    pub(super) hints: &'a Hints,
+    pub(super) options: LoadOptions,
+}
+
+/// The network as a model; `understanding` gets how it reads its tokens.
+pub(super) fn examine(dense: &Dense, given: &Given<'_>, mut understanding: Understanding) -> Examined {
+    let &Given { found, graph, hints, options } = given;
+    let window = found.check_hints(hints).and_then(|()| window(dense, hints));
+    let len = window.as_ref().ok().map(|window| window.len);
+    understanding.inputs = found.inputs(len);
+    understanding.outputs = found.dense_outputs_used();
+    understanding.interface = len.map(Hints::windowed);
+    understanding.reads = len.map(Reads::Window);
+    let model = window.and_then(|window| {
+        // The engine has names of its own for the weights.
+        model(dense, window, options).map_err(|error| check_finite(graph).err().unwrap_or(error))
+    });
+    Examined { model, understanding }
+}
+
+/// The window that `dense` reads, by the graph and by the manifest.
+///
+/// # Errors
+/// `Load` where they contradict each other, or leave open what stands before the first token.
+fn window(dense: &Dense, hints: &Hints) -> Result<Window> {
+    let fixed = match &dense.window {
+        None => Some(1),
+        Some(window) => window.len,
+    };
+    let len = match (fixed, hints.window) {
+        (Some(fixed), None) => fixed,
+        (None, Some(WindowHint::Len(len))) => len,
+        (Some(fixed), Some(WindowHint::Len(len))) if len == fixed => len,
+        (Some(fixed), Some(WindowHint::Len(len))) => {
+            return Err(Error::load(format!(
+                "`onnx.window` is {len}, but the graph reads {fixed} token ids at once"
+            )));
+        }
+        (_, Some(WindowHint::Unlimited)) => {
+            return Err(Error::load(
+                "`onnx.window` is \"none\", but the graph has no recurrent layer: it reads a window of token ids",
+            ));
+        }
+        (None, None) => {
+            return Err(Error::load(
+                "the graph reads any number of token ids at once: `onnx.window` in the manifest says how many",
+            ));
+        }
+    };
+    if !(1..=Window::LEN_MAX).contains(&len) {
+        return Err(Error::load(format!("`onnx.window` is {len}, expected 1 to {}", Window::LEN_MAX)));
+    }
+    Ok(Window { len, pad: pad(len, hints, dense.table.shape[0])? })
+}
+
+/// What stands in a window of `len` ids before the first token.
+fn pad(len: usize, hints: &Hints, vocab_size: usize) -> Result<TokenId> {
+    // A window of one id is full after the first token, and before it there is nothing to predict from.
+    match hints.pad.or((len == 1).then_some(0)) {
+        None => Err(Error::load(format!(
+            "the graph reads the last {len} token ids: `onnx.pad` in the manifest names the entry that stands before the first"
+        ))),
+        Some(pad) if pad as usize >= vocab_size => {
+            Err(Error::load(format!("`onnx.pad` is the id {pad}, expected one below {vocab_size}")))
+        }
+        Some(pad) => Ok(pad),
+    }
+}
+
+/// Packs the network that reads `window`.
+///
+/// # Errors
+/// `Load` when its weights cannot be served.
+fn model(dense: &Dense, window: Window, options: LoadOptions) -> Result<Arc<dyn Model>> {
+    let refused = |why: Why| Error::load(why);
+    let (&[vocab_size, embedding_size], Some(table)) =
+        (dense.table.shape.as_slice(), dense.table.as_floats())
+    else {
+        return Err(refused("its embedding is no table of floats".into()));
+    };
+    let Some((last, hidden)) = dense.layers.split_last() else {
+        return Err(refused("it has no output layer".into()));
+    };
+    if last.weights.shape[0] != vocab_size {
+        let found = last.weights.shape[0];
+        return Err(refused(format!("its embedding has {vocab_size} tokens, and its output {found}")));
+    }
+    let input = dense.window.as_ref().map_or(WindowInput::Concatenated, |window| window.input);
+    let architecture = FeedForwardArchitecture {
+        vocab_size,
+        embedding_size,
+        window,
+        input,
+        hidden_sizes: hidden.iter().map(|layer| layer.weights.shape[0]).collect(),
+    };
+    let output = floats(&last.weights);
+    // Weights that are the same numbers twice were tied before they were exported.
+    let is_tied = last.weights.shape[1] == embedding_size && same_bits(output, table);
+    let weights = FeedForwardWeights {
+        embedding: stored(table.to_vec(), dense.table.stored),
+        hidden: hidden
+            .iter()
+            .map(|layer| DenseWeights {
+                weights: stored(floats(&layer.weights).to_vec(), layer.weights.stored),
+                bias: layer.bias.clone().map(Values::from),
+                activation: layer.activation,
+            })
+            .collect(),
+        output: (!is_tied).then(|| stored(output.to_vec(), last.weights.stored)),
+        output_bias: last.bias.clone().map(Values::from),
+    };
+    Ok(Arc::new(FeedForward::new(&architecture, weights, options)?))
+}

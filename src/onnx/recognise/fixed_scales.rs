@@ -1,0 +1,213 @@
+//! Static quantisation, undone: tensors that are rounded to integers by scales of the file and back, products between such tensors, and
+//! weights of a few bits.
+//!
+//! The engine multiplies the numbers themselves, so its results are those of the graph in floats with the dequantised weights. The
+//! file's scales of activations are not used.
+
+use std::sync::Arc;
+
+use super::affine::{Matrix, product, shifted, times};
+use super::quantised::{biased, rows};
+use super::value::{Flow, Quantised, Value};
+use super::{Found, Known};
+use crate::onnx::fold::{Why, dequantise};
+use crate::onnx::tensor::Tensor;
+
+/// The scale and zero point of a tensor in integers.
+#[derive(Clone, Debug)]
+pub(super) struct Scaling {
+    scale: Arc<Tensor>,
+    zero: Option<Arc<Tensor>>,
+}
+
+impl Scaling {
+    fn is(&self, other: &Self) -> bool {
+        let zero = |scaling: &Self| {
+            let zero = scaling.zero.as_ref().and_then(|zero| zero.as_ints().map(<[i64]>::to_vec));
+            zero.filter(|zero| zero.iter().any(|&value| value != 0))
+        };
+        self.scale.data == other.scale.data && zero(self) == zero(other)
+    }
+}
+
+impl Found<'_> {
+    /// What a node makes that works with scales of the file; `None` for any other node.
+    pub(super) fn static_quantised(&mut self, known: &Known<'_>) -> Result<Option<Value>, Why> {
+        Ok(Some(match (known.node.domain.as_str(), known.node.op.as_str()) {
+            ("" | "ai.onnx" | "com.microsoft", "QuantizeLinear") => quantised(known)?,
+            ("" | "ai.onnx" | "com.microsoft", "DequantizeLinear") => floats(known)?,
+            ("" | "ai.onnx" | "com.microsoft", "QLinearMatMul") => linear_product(known)?,
+            ("com.microsoft", "QLinearAdd") => linear_sum(known)?,
+            ("com.microsoft", "QGemm") => linear_gemm(known)?,
+            ("com.microsoft", "MatMulNBits") => self.few_bits(known)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// `MatMulNBits`: `A`, `B` `[columns, blocks, bytes]`, scales, zero points, an order of the features, bias.
+    fn few_bits(&mut self, known: &Known<'_>) -> Result<Value, Why> {
+        let Value::Flow(flow) = known.value(0)? else {
+            return Err(format!("it multiplies {}", known.value(0)?.describe()));
+        };
+        if known.optional(4).is_some() {
+            return Err("its features are in an order of their own".into());
+        }
+        let size = |name: &str| -> Result<usize, Why> {
+            let found = known.node.int(name)?.and_then(|size| usize::try_from(size).ok());
+            found.filter(|&size| size > 0).ok_or_else(|| format!("attribute `{name}` is missing"))
+        };
+        let blocks = Blocks {
+            depth: size("K")?,
+            columns: size("N")?,
+            block: size("block_size")?,
+            bits: size("bits")?,
+        };
+        let zero = known.optional(3).map(|_| constant(known, 3)).transpose()?;
+        self.folder.room(blocks.depth.saturating_mul(blocks.columns))?;
+        let weights = blocks.floats(&*constant(known, 1)?, &*constant(known, 2)?, zero.as_deref())?;
+        biased(product(flow, Matrix::OutIn(Arc::new(weights)))?, known.optional(5))
+    }
+}
+
+/// The form of weights of a few bits.
+struct Blocks {
+    depth: usize,
+    columns: usize,
+    /// Features that share a scale.
+    block: usize,
+    bits: usize,
+}
+
+impl Blocks {
+    /// `[columns, depth]`.
+    fn floats(&self, packed: &Tensor, scales: &Tensor, zeros: Option<&Tensor>) -> Result<Tensor, Why> {
+        let &Self { depth, columns, block, bits } = self;
+        if !matches!(bits, 4 | 8) || !block.is_power_of_two() || block < 16 {
+            return Err(format!(
+                "its weights have {bits} bits in blocks of {block}, expected 4 or 8 bits in blocks of 16 or more"
+            ));
+        }
+        let refused = || format!("its weights are {:?}, and its scales {:?}", packed.shape, scales.shape);
+        let blocks = depth.div_ceil(block);
+        let row_bytes = blocks * block * bits / 8;
+        let zero_bytes = (blocks * bits).div_ceil(8);
+        let bytes =
+            packed.as_ints().filter(|bytes| bytes.len() == columns * row_bytes).ok_or_else(refused)?;
+        let scales =
+            scales.as_floats().filter(|scales| scales.len() == columns * blocks).ok_or_else(refused)?;
+        let zeros = match zeros {
+            Some(zeros) => Some(
+                zeros.as_ints().filter(|zeros| zeros.len() == columns * zero_bytes).ok_or_else(refused)?,
+            ),
+            None => None,
+        };
+        // The first of two numbers in a byte is the lower half.
+        let number = |bytes: &[i64], at: usize| match bits {
+            4 => (bytes[at / 2] >> (4 * (at % 2))) & 0xf,
+            _ => bytes[at],
+        };
+        let middle = 1i64 << (bits - 1);
+        let mut values = Vec::with_capacity(columns * depth);
+        for column in 0..columns {
+            let bytes = &bytes[column * row_bytes..][..row_bytes];
+            for at in 0..depth {
+                let zero = zeros
+                    .map_or(middle, |zeros| number(&zeros[column * zero_bytes..][..zero_bytes], at / block));
+                let scale = scales[column * blocks + at / block];
+                values.push((number(bytes, at) - zero) as f32 * scale);
+            }
+        }
+        Ok(Tensor::floats(vec![columns, depth], values))
+    }
+}
+
+/// `QuantizeLinear` of what is on the way to the logits.
+fn quantised(known: &Known<'_>) -> Result<Value, Why> {
+    match known.value(0)? {
+        Value::Flow(flow) => Ok(fixed(flow.clone(), scaling(known, 1)?)),
+        other => Err(format!("it quantises {}", other.describe())),
+    }
+}
+
+/// `DequantizeLinear` by the scale that the integers were made with, or of rows of a table of integers.
+fn floats(known: &Known<'_>) -> Result<Value, Why> {
+    match known.value(0)? {
+        Value::Quantised(Quantised::Fixed { flow, scaling: by }) if by.is(&scaling(known, 1)?) => {
+            Ok(Value::Flow(flow.clone()))
+        }
+        Value::Quantised(_) => Err("its scale is not that of its input".into()),
+        _ => rows(known),
+    }
+}
+
+/// `QLinearMatMul`: `A`, its scale and zero point, `B`, its own, and those of the result.
+fn linear_product(known: &Known<'_>) -> Result<Value, Why> {
+    let flow = input(known)?;
+    let weights = dequantised(known, 3, -1)?;
+    Ok(fixed(product(flow, Matrix::InOut(weights))?, scaling(known, 6)?))
+}
+
+/// `QLinearAdd` with a constant, in the order of `QLinearMatMul`'s inputs.
+fn linear_sum(known: &Known<'_>) -> Result<Value, Why> {
+    let flow = input(known)?;
+    let bias = dequantised(known, 3, -1)?;
+    Ok(fixed(shifted(flow, &bias, |bias| bias)?, scaling(known, 6)?))
+}
+
+/// `QGemm`: `A`, its scale and zero point, `B`, its own, a bias in the integers of the sum, and the result's, if it is in integers.
+fn linear_gemm(known: &Known<'_>) -> Result<Value, Why> {
+    let node = known.node;
+    let flow = input(known)?;
+    if node.int("transA")?.unwrap_or(0) != 0 {
+        return Err("attribute `transA` is set".into());
+    }
+    let is_transposed = node.int("transB")?.unwrap_or(0) != 0;
+    let weights = dequantised(known, 3, if is_transposed { 0 } else { 1 })?;
+    let matrix = if is_transposed { Matrix::OutIn(weights) } else { Matrix::InOut(weights) };
+    let alpha = node.float("alpha")?.unwrap_or(1.0);
+    let mut sum = times(&product(flow, matrix)?, alpha)?;
+    if known.optional(6).is_some() {
+        let [a, b] = [constant(known, 1)?, constant(known, 4)?];
+        let (Some(&[a]), Some(scales)) = (a.as_floats(), b.as_floats()) else {
+            return Err("its scales are no floats".into());
+        };
+        let scales = Tensor::floats(vec![scales.len()], scales.iter().map(|b| alpha * a * b).collect());
+        let bias = dequantise(&*constant(known, 6)?, &scales, None, -1)?;
+        sum = shifted(&sum, &bias, |bias| bias)?;
+    }
+    match known.optional(7) {
+        None => Ok(Value::Flow(sum)),
+        Some(_) => Ok(fixed(sum, scaling(known, 7)?)),
+    }
+}
+
+fn fixed(flow: Flow, scaling: Scaling) -> Value {
+    Value::Quantised(Quantised::Fixed { flow, scaling })
+}
+
+/// The first input, quantised by the scale that the node says.
+fn input<'k>(known: &'k Known<'_>) -> Result<&'k Flow, Why> {
+    match known.value(0)? {
+        Value::Quantised(Quantised::Fixed { flow, scaling: by }) if by.is(&scaling(known, 1)?) => Ok(flow),
+        other => Err(format!("it computes with {}, expected integers by its own scale", other.describe())),
+    }
+}
+
+/// The constants of a scale and of the zero point behind it.
+fn scaling(known: &Known<'_>, at: usize) -> Result<Scaling, Why> {
+    let zero = known.optional(at + 1).map(|_| constant(known, at + 1)).transpose()?;
+    Ok(Scaling { scale: constant(known, at)?, zero })
+}
+
+/// The floats that a constant stands for whose scale and zero point are behind it.
+fn dequantised(known: &Known<'_>, at: usize, axis: i64) -> Result<Arc<Tensor>, Why> {
+    let Scaling { scale, zero } = scaling(known, at + 1)?;
+    dequantise(&*constant(known, at)?, &scale, zero.as_deref(), axis).map(Arc::new)
+}
+
+fn constant(known: &Known<'_>, index: usize) -> Result<Arc<Tensor>, Why> {
+    match known.value(index)? {
+        Value::Constant(tensor) => Ok(tensor.clone()),
+        other => Err(format!("its input {index} is {}, expected a constant", other.describe())),
+    }
+}

@@ -1,0 +1,140 @@
+//! The memory of answers: each has a limit, and so have all together, until they have been sent.
+//!
+//! What an answer takes is estimated from what its request asks for, before any work is done for it. So a request that is refused has
+//! moved no session, and nothing is computed that could not be sent.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Service;
+use crate::api::generate::GenerateRequest;
+use crate::api::independent::Independent;
+use crate::api::next::{NextRequest, SessionNextRequest};
+use crate::api::question::Question;
+use crate::config::Bytes;
+use crate::error::{Error, ErrorKind, Result};
+use crate::session::SessionId;
+use crate::telemetry::Rejected;
+
+/// A number of a list, as JSON: a sign, up to 20 digits and characters between, and a comma.
+const NUMBER_BYTES: usize = 24;
+
+/// A token of a list, as JSON: its id, its text in two forms, its probabilities and the names of all these fields.
+const TOKEN_BYTES: usize = 160;
+
+/// Bytes are counted in pieces, because a semaphore hands out at most `u32::MAX` permits at once.
+const PIECE_BYTES: usize = 1 << 10;
+
+/// Room for one answer. It is held until the answer has been sent.
+#[derive(Debug)]
+pub struct Room(#[allow(dead_code, reason = "it is only held")] OwnedSemaphorePermit);
+
+/// What an answer lists.
+struct Listed<'a> {
+    numbers: usize,
+    tokens: usize,
+    /// The field of the request that makes the answer large.
+    param: &'a str,
+}
+
+/// The room for all answers.
+pub(super) fn rooms(bytes_max: Bytes) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(bytes_max.0.div_ceil(PIECE_BYTES).min(Semaphore::MAX_PERMITS)))
+}
+
+impl Service {
+    /// Room for the answer to `request`.
+    ///
+    /// # Errors
+    /// `InvalidValue` over `--max-answer`; `QueueFull` over `--answers-max-bytes`.
+    pub fn room_for_next(&self, request: &NextRequest) -> Result<Room> {
+        let of_entry = |next: &SessionNextRequest, session: Option<&str>| {
+            self.listed(&next.question, self.vocab_size(session, next.prompt.model.as_deref()))
+        };
+        let Some(entries) = &request.requests else { return self.room(&of_entry(&request.next, None)) };
+        let mut all = Listed { numbers: 0, tokens: 0, param: "requests" };
+        // More entries are refused later.
+        for entry in entries.iter().take(self.config.limits.max_requests) {
+            // What is refused is answered with a short error.
+            let Independent::Read(entry) = entry else { continue };
+            let Listed { numbers, tokens, .. } = of_entry(&entry.next, entry.session.as_deref());
+            all.numbers += numbers;
+            all.tokens += tokens;
+        }
+        self.room(&all)
+    }
+
+    /// Room for the answer to `request` to the session `id`.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub fn room_for_session_next(&self, id: &str, request: &SessionNextRequest) -> Result<Room> {
+        self.room(&self.listed(&request.question, self.vocab_size(Some(id), None)))
+    }
+
+    /// Room for the answer to `request`, if it comes in one piece.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub fn room_for_generation(&self, request: &GenerateRequest) -> Result<Room> {
+        let limits = &self.config.limits;
+        let listed_each = request.top_logprobs.min(limits.max_top_k);
+        let max_tokens = request.max_tokens_or_default(limits.max_tokens).min(limits.max_tokens);
+        let tokens = max_tokens.saturating_mul(listed_each + 1);
+        let param = if listed_each == 0 { "max_tokens" } else { "top_logprobs" };
+        self.room(&Listed { numbers: 0, tokens, param })
+    }
+
+    fn listed(&self, question: &Question, vocab_size: usize) -> Listed<'static> {
+        let shown = &question.shown;
+        let limits = &self.config.limits;
+        let top_k = shown.top_k_or_default(limits.max_top_k).min(vocab_size);
+        let candidates = question.candidates.len().min(limits.max_candidates);
+        let param = match top_k {
+            _ if shown.full => "full",
+            listed if listed < candidates => "candidates",
+            _ => "top_k",
+        };
+        Listed { numbers: if shown.full { vocab_size } else { 0 }, tokens: top_k + candidates, param }
+    }
+
+    /// The size of the vocabulary that a request is about. 0 for a model or a session that does not exist, which is refused later.
+    fn vocab_size(&self, session: Option<&str>, model: Option<&str>) -> usize {
+        let id = session.map(SessionId::parse);
+        let of_session = id.map(|id| id.and_then(|id| self.sessions.info(&id)).map(|info| info.model));
+        let served = match &of_session {
+            Some(Ok(name)) => self.catalog.get(Some(&**name)),
+            Some(Err(_)) => return 0,
+            None => self.catalog.get(model),
+        };
+        served.map_or(0, |served| served.model.info().vocab_size)
+    }
+
+    fn room(&self, listed: &Listed<'_>) -> Result<Room> {
+        let bytes = listed.bytes();
+        let max = self.config.limits.max_answer;
+        if bytes > max.0 {
+            let param = listed.param;
+            let found = Bytes(bytes);
+            let message =
+                format!("the answer would have about {found}; the maximum is {max} (`--max-answer`)");
+            return Err(Error::invalid(param, message));
+        }
+        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
+        self.rooms.clone().try_acquire_many_owned(pieces).map(Room).map_err(|_| {
+            self.metrics.rejected(Rejected::AnswersFull);
+            let max = self.config.http.answers_max_bytes;
+            let message = format!(
+                "the answers that are being computed and sent take all of {max} (`--answers-max-bytes`)"
+            );
+            Error::new(ErrorKind::QueueFull, message)
+        })
+    }
+}
+
+impl Listed<'_> {
+    fn bytes(&self) -> usize {
+        (self.numbers.saturating_mul(NUMBER_BYTES)).saturating_add(self.tokens.saturating_mul(TOKEN_BYTES))
+    }
+}
