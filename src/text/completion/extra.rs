@@ -48,11 +48,6 @@ impl ExtraWords {
         }
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-    }
-
     /// The words that begin with what was typed, and the logarithms of their shares, the largest first.
     pub fn beginning_with(&self, typed: &Typed, count: usize) -> Vec<(&str, f64)> {
         let numbers = self.index.beginning_with(typed.text(), typed.case());
