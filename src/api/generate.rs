@@ -10,7 +10,7 @@ use super::sessions::Expectation;
 use super::tokens::Token;
 
 /// A text to continue: where it starts, how tokens are drawn, and when it ends.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(example = json!({"text": "the old man", "max_tokens": 20, "temperature": 0.8, "seed": 7}))]
 pub struct GenerateRequest {
@@ -64,24 +64,6 @@ impl GenerateRequest {
     /// The number of tokens to generate, where at most `maximum` are allowed.
     pub fn max_tokens_or_default(&self, maximum: usize) -> usize {
         self.max_tokens.unwrap_or(Self::MAX_TOKENS_DEFAULT.min(maximum))
-    }
-}
-
-impl Default for GenerateRequest {
-    fn default() -> Self {
-        Self {
-            prompt: Prompt::default(),
-            sampling: Sampling::default(),
-            max_tokens: None,
-            stream: None,
-            seed: None,
-            stop: Strings::default(),
-            n: None,
-            stop_at_eos: None,
-            token_logprobs: false,
-            top_logprobs: 0,
-            timeout_ms: None,
-        }
     }
 }
 

@@ -20,7 +20,8 @@ impl Service {
         let AppendRequest { prompt, expected, token_logprobs, next, suggest } = request;
         let session = self.session_target(id, prompt.model.as_deref())?;
         let served = &session.served;
-        let prepared = self.prepare_prompt(served, prompt, Use::listed_if(token_logprobs)).await?;
+        let purpose = if token_logprobs { Use::Listed } else { Use::Read };
+        let prepared = self.prepare_prompt(served, prompt, purpose).await?;
         check_not_empty(&prepared)?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;

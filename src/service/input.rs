@@ -76,13 +76,6 @@ pub(super) enum Use {
     Listed,
 }
 
-impl Use {
-    /// Listed, if `lists`.
-    pub(super) fn listed_if(lists: bool) -> Self {
-        if lists { Self::Listed } else { Self::Read }
-    }
-}
-
 /// Longer texts are tokenised on a thread of their own, because they take milliseconds.
 const LONG_TEXT_BYTES: usize = 64 << 10;
 

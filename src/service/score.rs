@@ -193,7 +193,7 @@ impl Manner {
 
 impl Manner {
     fn purpose(&self) -> Use {
-        Use::listed_if(self.lists_tokens)
+        if self.lists_tokens { Use::Listed } else { Use::Read }
     }
 }
 

@@ -18,7 +18,7 @@ impl Service {
     /// Unknown model; text too long; an unknown word where the model has no unknown token.
     pub async fn tokenize(&self, request: TokenizeRequest) -> Result<TokenizeResponse> {
         let served = self.named_model(request.model.as_deref())?;
-        let purpose = Use::listed_if(request.pieces);
+        let purpose = if request.pieces { Use::Listed } else { Use::Read };
         let input = Input { value: TextOrIds::Text(request.text), path: "text", purpose };
         let prepared = self.prepare(served, input).await?;
         let tokens = prepared.tokens.to_vec();

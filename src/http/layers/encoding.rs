@@ -122,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_limit_of_a_body_applies_to_what_comes_out() {
-        let body = gzip(&[b' '; 100_000]).await;
+        let body = gzip(&vec![b' '; 100_000]).await;
         assert!(body.len() < 2000, "{} bytes were compressed to {}", 100_000, body.len());
         let mut config = Config::default();
         config.http.max_body = Bytes(99_999);

@@ -279,7 +279,7 @@ impl LoopLayer {
 
     /// h after each step, along a new first axis.
     fn all(&self, axes: &[Axis]) -> Value {
-        let axes = [&[self.time.clone()], axes].concat();
+        let axes = [std::slice::from_ref(&self.time), axes].concat();
         Value::Flow(Flow { axes, content: Content::Hidden(self.at), position: Position::All })
     }
 }
