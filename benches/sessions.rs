@@ -106,6 +106,7 @@ impl Bench {
             model: self.shared.clone(),
             snapshot,
             ttl: None,
+            extra_words: None,
             on_existing: OnExisting::Refuse,
         };
         self.sessions.create(new).expect("there is room, or a session to evict");

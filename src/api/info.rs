@@ -64,6 +64,8 @@ pub struct LimitsInfo {
     pub max_suggestions: usize,
     /// `--max-next-words`
     pub max_next_words: usize,
+    /// `--max-extra-words`
+    pub max_extra_words: usize,
     /// `--max-prefix-length`
     pub max_prefix_length_bytes: usize,
     /// `--max-answer`

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::fields;
 use super::prompt::Prompt;
 use super::question::{Distribution, Question};
+use super::suggest::ExtraWord;
 
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -55,11 +56,14 @@ pub struct CreateSessionRequest {
     /// The number of tokens that the session can go back. What it keeps for this counts in its memory.
     /// Limit: `--rewind-max`.
     pub rewind_tokens: usize,
+    /// Words that are suggested in the session although the model does not know them. They count in its memory.
+    /// Limit: `--max-extra-words`.
+    pub extra_words: Vec<ExtraWord>,
     /// A question about the session's next token.
     pub next: Option<Question>,
 }
 
-fields!(CreateSessionRequest { id, replace, rewind_tokens, next } + prompt: Prompt + lifetime: Lifetime);
+fields!(CreateSessionRequest { id, replace, rewind_tokens, extra_words, next } + prompt: Prompt + lifetime: Lifetime);
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]

@@ -1,5 +1,7 @@
 //! Suggestions: whole words for a half-typed one, after a text or in a session.
 
+use std::ops::Not;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -39,13 +41,37 @@ pub struct Suggest {
     /// Limit: `--max-next-words`.
     #[schema(minimum = 1)]
     pub next_words: usize,
+    /// Words that are suggested although the model does not know them. In a session, they take the place of the session's own. Words of the vocabulary
+    /// are left out: they keep their own probability.
+    /// Limit: `--max-extra-words`.
+    pub extra_words: Vec<ExtraWord>,
 }
 
-fields!(Suggest { prefix, top_k, ignore_case, next_words });
+fields!(Suggest { prefix, top_k, ignore_case, next_words, extra_words });
+
+/// A word that the model does not know. All of them share the probability of the unknown token.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"text": "Zaphod", "weight": 2}))]
+pub struct ExtraWord {
+    /// The word, without white space.
+    pub text: String,
+    /// The word's share, in relation to the other words.
+    #[schema(exclusive_minimum = 0)]
+    pub weight: f64,
+}
+
+fields!(ExtraWord { text, weight });
+
+impl Default for ExtraWord {
+    fn default() -> Self {
+        Self { text: String::new(), weight: 1.0 }
+    }
+}
 
 impl Default for Suggest {
     fn default() -> Self {
-        Self { prefix: None, top_k: 3, ignore_case: true, next_words: 1 }
+        Self { prefix: None, top_k: 3, ignore_case: true, next_words: 1, extra_words: Vec::new() }
     }
 }
 
@@ -85,4 +111,8 @@ pub struct Suggestion {
     pub prob: f64,
     /// The natural logarithm of `prob`.
     pub logprob: f64,
+    /// Whether the first word is one of the extra words; absent if not.
+    #[serde(skip_serializing_if = "Not::not")]
+    #[schema(required = false)]
+    pub unknown: bool,
 }

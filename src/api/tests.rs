@@ -13,7 +13,7 @@ use super::rewind::RewindRequest;
 use super::sampling::Sampling;
 use super::score::{ScoreRequest, ScoreTextQuery, SessionScoreRequest};
 use super::sessions::{CreateSessionRequest, Expectation, ForkRequest, ListSessionsQuery};
-use super::suggest::{Suggest, SuggestRequest};
+use super::suggest::{ExtraWord, Suggest, SuggestRequest};
 use super::tokens::{DetokenizeRequest, TokenizeRequest};
 
 fn read<T: DeserializeOwned>(json: &str) -> T {
@@ -59,6 +59,7 @@ fn a_field_that_is_null_keeps_its_default() {
     null_is_absent::<ListSessionsQuery>();
     null_is_absent::<Expectation>();
     null_is_absent::<SuggestRequest>();
+    null_is_absent::<ExtraWord>();
     null_is_absent::<TokenizeRequest>();
     null_is_absent::<DetokenizeRequest>();
 }
@@ -73,7 +74,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((generate.generate.max_tokens, generate.generate.sampling.temperature), (None, 1.0));
     assert_eq!((generate.generate.sampling.top_p, generate.generate.sampling.min_p), (1.0, 0.0));
     assert!(!generate.generate.sampling.allow_unknown);
-    let suggest = Suggest { prefix: None, top_k: 3, ignore_case: true, next_words: 1 };
+    let suggest =
+        Suggest { prefix: None, top_k: 3, ignore_case: true, next_words: 1, extra_words: Vec::new() };
     assert_eq!(SuggestRequest::default().suggest, suggest);
 }
 

@@ -46,6 +46,7 @@ pub(super) fn run(args: &SuggestArgs) -> Outcome {
             top_k: args.top_k,
             ignore_case: !args.match_case,
             next_words: args.next_words,
+            extra_words: Vec::new(),
         },
     };
     let response = local.block_on(local.service.suggest(request))?;

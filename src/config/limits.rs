@@ -64,6 +64,10 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "8", value_parser = count())]
     pub max_next_words: usize,
 
+    /// Maximum number of extra words of a session or a suggestion
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = count())]
+    pub max_extra_words: usize,
+
     /// Maximum bytes of the half-typed word of a suggestion, in UTF-8
     #[arg(long, value_name = "BYTES", default_value = "256B", value_parser = bytes)]
     pub max_prefix_length: Bytes,

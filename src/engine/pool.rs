@@ -204,6 +204,7 @@ mod tests {
             model: "model".into(),
             snapshot,
             ttl: None,
+            extra_words: None,
             on_existing: OnExisting::Refuse,
         };
         sessions.create(new).unwrap().id

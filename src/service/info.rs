@@ -39,6 +39,7 @@ fn limits(config: &Config) -> LimitsInfo {
         max_banned: limits.max_banned,
         max_suggestions: limits.max_suggestions,
         max_next_words: limits.max_next_words,
+        max_extra_words: limits.max_extra_words,
         max_prefix_length_bytes: limits.max_prefix_length.0,
         max_answer_bytes: limits.max_answer.0,
         answers_max_bytes: http.answers_max_bytes.0,

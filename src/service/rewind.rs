@@ -22,7 +22,8 @@ impl Service {
         let position = position
             .ok_or_else(|| Error::invalid("position", "`position` is missing; a position is required"))?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
-        let typing = suggest.map(|suggest| self.check_suggest(suggest, "suggest.")).transpose()?;
+        let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;
+        let typing = typing.map(|typing| typing.in_session(&session));
         if asked.is_some() || typing.is_some() {
             check_context(served, position)?;
         }

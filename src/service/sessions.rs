@@ -33,7 +33,8 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; an id that is taken; no room; a full queue.
     pub async fn create_session(&self, request: CreateSessionRequest) -> Result<CreatedSession> {
-        let CreateSessionRequest { id, prompt, lifetime, replace, rewind_tokens, next } = request;
+        let CreateSessionRequest { id, prompt, lifetime, replace, rewind_tokens, extra_words, next } =
+            request;
         let ttl = self.ttl(lifetime)?;
         Bound { param: "rewind_tokens", max: self.config.sessions.rewind_max, option: "--rewind-max" }
             .number(rewind_tokens)?;
@@ -45,6 +46,7 @@ impl Service {
         let target = self.model_target(prompt.model.as_deref())?;
         let served = target.served();
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
+        let extra_words = self.extra_words(served, extra_words, "extra_words")?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
         if asked.is_some() {
             target.check_context(prepared.tokens.len())?;
@@ -60,8 +62,8 @@ impl Service {
         let mut result = self.read_copy(served, start, plan).await?;
         let snapshot = end_of(&mut result)?;
         let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose()?;
-        let session =
-            self.add_session(NewSession { id, model: served.name.clone(), snapshot, ttl, on_existing });
+        let model = served.name.clone();
+        let session = self.add_session(NewSession { id, model, snapshot, ttl, extra_words, on_existing });
         let session = session.map_err(or_replace)?;
         Ok(CreatedSession { session, unknown_count: prepared.unknown_count, next })
     }
@@ -131,9 +133,10 @@ impl Service {
         let id = SessionId::parse(id)?;
         let copy = request.id.as_deref().map(SessionId::parse).transpose()?;
         let given = self.ttl(request.lifetime)?;
-        let Standing { model, snapshot, ttl } = self.sessions.read(&id)?;
+        let Standing { model, snapshot, ttl, extra_words } = self.sessions.read(&id)?;
         let ttl = given.or(Some(ttl));
-        self.add_session(NewSession { id: copy, model, snapshot, ttl, on_existing: OnExisting::Refuse })
+        let on_existing = OnExisting::Refuse;
+        self.add_session(NewSession { id: copy, model, snapshot, ttl, extra_words, on_existing })
     }
 
     /// Sets a session back to its model's start.

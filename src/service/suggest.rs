@@ -7,15 +7,16 @@ use futures_util::future::try_join_all;
 use super::Service;
 use super::bounds::Bound;
 use super::input::{Prepared, Use};
-use super::target::{Target, check_context};
+use super::target::{SessionTarget, Target, check_context};
 use super::work::Work;
-use crate::api::suggest::{Suggest, SuggestRequest, SuggestResponse, Suggestion, Suggestions};
+use crate::api::suggest::{ExtraWord, Suggest, SuggestRequest, SuggestResponse, Suggestion, Suggestions};
 use crate::catalog::Served;
+use crate::config::Bytes;
 use crate::engine::Start;
 use crate::engine::jobs::{Completed, Completing, Completion, CompletionPlan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Snapshot;
-use crate::text::Case;
+use crate::text::{Case, CompletedWord, ExtraWords, WeightedWord};
 
 /// What is asked for, checked.
 #[derive(Clone, Debug)]
@@ -24,6 +25,15 @@ pub(super) struct Typing {
     case: Case,
     words_max: usize,
     phrase_len: usize,
+    /// `None` if the request has none.
+    extra_words: Option<Arc<ExtraWords>>,
+}
+
+impl Typing {
+    /// The same, with the extra words of a session unless the request has its own.
+    pub(super) fn in_session(self, session: &SessionTarget) -> Self {
+        Self { extra_words: self.extra_words.or_else(|| session.extra_words.clone()), ..self }
+    }
 }
 
 /// Where a word begins.
@@ -62,7 +72,11 @@ impl Service {
         }
         let read = self.prepare_prompt(served, prompt, Use::Read).await?;
         target.check_context(read.tokens.len())?;
-        let typing = self.check_suggest(suggest, "")?;
+        let typing = self.check_suggest(served, suggest, "")?;
+        let typing = match &target {
+            Target::Session(session) => typing.in_session(session),
+            Target::Model(_) => typing,
+        };
         let start = self.open(&target)?;
         let position = start.position + read.tokens.len() as u64;
         check_context(served, position)?;
@@ -72,10 +86,10 @@ impl Service {
     }
 
     /// Checks what is asked for; `path` is its path in the request, with a final dot.
-    pub(super) fn check_suggest(&self, suggest: Suggest, path: &str) -> Result<Typing> {
+    pub(super) fn check_suggest(&self, served: &Served, suggest: Suggest, path: &str) -> Result<Typing> {
         let limits = &self.config.limits;
         let at = |name: &str| format!("{path}{name}");
-        let Suggest { prefix, top_k, ignore_case, next_words } = suggest;
+        let Suggest { prefix, top_k, ignore_case, next_words, extra_words } = suggest;
         let prefix = prefix.unwrap_or_default();
         let length_max = limits.max_prefix_length;
         if prefix.len() > length_max.0 {
@@ -90,7 +104,39 @@ impl Service {
         Bound { param: &at("next_words"), max: limits.max_next_words, option: "--max-next-words" }
             .number_above_0(next_words)?;
         let case = if ignore_case { Case::Ignored } else { Case::Kept };
-        Ok(Typing { prefix, case, words_max: top_k, phrase_len: next_words })
+        let extra_words = self.extra_words(served, extra_words, &at("extra_words"))?;
+        Ok(Typing { prefix, case, words_max: top_k, phrase_len: next_words, extra_words })
+    }
+
+    /// Checks words that the model does not know; `path` is their path in the request. `None` if there are none.
+    pub(super) fn extra_words(
+        &self,
+        served: &Served,
+        words: Vec<ExtraWord>,
+        path: &str,
+    ) -> Result<Option<Arc<ExtraWords>>> {
+        if words.is_empty() {
+            return Ok(None);
+        }
+        let limits = &self.config.limits;
+        Bound { param: path, max: limits.max_extra_words, option: "--max-extra-words" }
+            .entries(words.len())?;
+        let tokenizer = &served.tokenizer;
+        if tokenizer.unk().is_none() || !tokenizer.completions().words_are_tokens() {
+            let message = format!(
+                "`{path}` is given, but the tokens of model `{}` are not words, or none of them stands for unknown words",
+                served.name
+            );
+            return Err(Error::invalid(path, message));
+        }
+        for (index, word) in words.iter().enumerate() {
+            check_extra_word(word, limits.max_prefix_length).map_err(|error| {
+                let field = error.param.clone().unwrap_or_default();
+                error.at(format!("{path}[{index}].{field}"))
+            })?;
+        }
+        let weighted = words.into_iter().map(|ExtraWord { text, weight }| WeightedWord { text, weight });
+        Ok(Some(Arc::new(ExtraWords::new(tokenizer, &weighted.collect::<Vec<_>>()))))
     }
 
     /// Suggestions for a word that begins at `snapshot`.
@@ -117,7 +163,13 @@ impl Service {
     /// A word that follows `start`, and the most likely next words.
     async fn phrase(&self, start: &Place<'_>, word: Completion, typing: &Typing) -> Result<Phrase> {
         let mut phrase = Phrase::new(word);
-        let next = Typing { prefix: String::new(), words_max: 1, phrase_len: 1, ..typing.clone() };
+        let next = Typing {
+            prefix: String::new(),
+            words_max: 1,
+            phrase_len: 1,
+            extra_words: None,
+            ..typing.clone()
+        };
         for _ in 1..typing.phrase_len {
             let read = Prepared::of_tokens(phrase.tokens.as_slice().into());
             let place = Place { served: start.served, start: start.start.clone(), read };
@@ -136,6 +188,7 @@ impl Service {
             joint: tail.joint,
             beginning: served.tokenizer.beginning(&tail, &typing.prefix, typing.case),
             tokenizer: served.tokenizer.clone(),
+            extra_words: typing.extra_words.clone().unwrap_or_default(),
             words_max: typing.words_max,
             steps_max: self.config.limits.suggest_steps,
         });
@@ -149,6 +202,25 @@ impl Service {
     }
 }
 
+/// Checks a word that the model does not know. An error names the word's field.
+fn check_extra_word(word: &ExtraWord, length_max: Bytes) -> Result<()> {
+    let ExtraWord { text, weight } = word;
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        let message = format!("`text` is {text:?}; a word without white space is required");
+        return Err(Error::invalid("text", message));
+    }
+    if text.len() > length_max.0 {
+        let found = text.len();
+        let message =
+            format!("`text` has {found} bytes; the maximum is {length_max} (`--max-prefix-length`)");
+        return Err(Error::invalid("text", message));
+    }
+    if !weight.is_finite() || *weight <= 0.0 {
+        return Err(Error::invalid("weight", format!("`weight` is {weight}; it must be above 0")));
+    }
+    Ok(())
+}
+
 /// A suggestion that grows word by word.
 struct Phrase {
     text: String,
@@ -158,12 +230,15 @@ struct Phrase {
     logprob: f64,
     /// The logprob that the last word ends after them.
     end_logprob: f64,
+    /// Whether the first word is an extra word.
+    unknown: bool,
 }
 
 impl Phrase {
     fn new(first: Completion) -> Self {
-        let Completion { word, tokens, logprob, end_logprob } = first;
-        Self { text: word.text, append: word.append, tokens, logprob, end_logprob }
+        let Completion { word, tokens, logprob, end_logprob, is_extra } = first;
+        let CompletedWord { text, append } = word;
+        Self { text, append, tokens, logprob, end_logprob, unknown: is_extra }
     }
 
     fn push(&mut self, next: Completion) {
@@ -175,8 +250,8 @@ impl Phrase {
     }
 
     fn suggestion(self) -> Suggestion {
-        let Self { text, append, tokens, logprob, end_logprob } = self;
+        let Self { text, append, tokens, logprob, end_logprob, unknown } = self;
         let logprob = logprob + end_logprob;
-        Suggestion { text, append, tokens, prob: libm::exp(logprob), logprob }
+        Suggestion { text, append, tokens, prob: libm::exp(logprob), logprob, unknown }
     }
 }

@@ -11,6 +11,7 @@ use crate::api::sessions::Expectation;
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::{Lease, SessionId, Snapshot};
+use crate::text::ExtraWords;
 
 /// Where a request starts, as it was when the request looked at it.
 pub(super) enum Target {
@@ -25,6 +26,8 @@ pub(super) struct SessionTarget {
     pub(super) id: SessionId,
     /// The session's model.
     pub(super) served: Arc<Served>,
+    /// Words that are suggested in it although its model does not know them.
+    pub(super) extra_words: Option<Arc<ExtraWords>>,
     position: u64,
 }
 
@@ -76,7 +79,8 @@ impl Service {
             return Err(Error::invalid("model", message));
         }
         let served = self.catalog.get(Some(found))?.clone();
-        Ok(SessionTarget { id, served, position: info.position })
+        let extra_words = self.sessions.extra_words(&id)?;
+        Ok(SessionTarget { id, served, extra_words, position: info.position })
     }
 
     /// The state at `target`: a copy, which moves no session and has no history. This counts as a use of the session.

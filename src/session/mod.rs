@@ -26,7 +26,7 @@ pub use sessions::{Closed, NewSession, OnExisting, SessionInfo, SessionStats, Se
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{State, TokenId};
-use crate::text::{Joint, Tail};
+use crate::text::{ExtraWords, Joint, Tail};
 
 /// A point in a sequence: the state, the weights that computed it, the number of tokens read, and the last of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,8 @@ pub struct Standing {
     pub snapshot: Snapshot,
     /// Its time to live after its last use.
     pub ttl: Duration,
+    /// Words that are suggested in it although its model does not know them.
+    pub extra_words: Option<Arc<ExtraWords>>,
 }
 
 impl Snapshot {

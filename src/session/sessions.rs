@@ -8,6 +8,7 @@ use super::table::{Newcomer, Session, Table};
 use super::{Lease, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::text::ExtraWords;
 
 /// All sessions of the server.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct NewSession {
     pub snapshot: Snapshot,
     /// How long it lives after its last use; the default of the server when absent.
     pub ttl: Option<Duration>,
+    /// Words that are suggested in it although its model does not know them.
+    pub extra_words: Option<Arc<ExtraWords>>,
     /// What happens to an idle session of the same id.
     pub on_existing: OnExisting,
 }
@@ -141,6 +144,14 @@ impl Sessions {
     /// As [`Self::info`] and [`Snapshot::check_rewind`].
     pub fn check_rewind(&self, id: &SessionId, position: u64) -> Result<()> {
         self.lock_for(id).get(id, self.clock.now())?.check_rewind(position)
+    }
+
+    /// The extra words of a session, without using it.
+    ///
+    /// # Errors
+    /// As [`Self::info`].
+    pub fn extra_words(&self, id: &SessionId) -> Result<Option<Arc<ExtraWords>>> {
+        Ok(self.lock_for(id).get(id, self.clock.now())?.extra_words())
     }
 
     /// Looks at a session without using it.

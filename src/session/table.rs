@@ -13,6 +13,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::ExtraWords;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -32,6 +33,7 @@ pub(super) struct Table {
 pub(super) struct Session {
     model: Arc<str>,
     snapshot: Snapshot,
+    extra_words: Option<Arc<ExtraWords>>,
     created: Instant,
     last_used: Instant,
     ttl: Duration,
@@ -53,11 +55,17 @@ enum Busy {
 impl Session {
     pub(super) fn new(new: NewSession, ttl_default: Duration, now: Instant) -> Self {
         let ttl = new.ttl.unwrap_or(ttl_default);
-        Self { model: new.model, snapshot: new.snapshot, created: now, last_used: now, ttl, busy: Busy::Idle }
+        let NewSession { model, snapshot, extra_words, .. } = new;
+        Self { model, snapshot, extra_words, created: now, last_used: now, ttl, busy: Busy::Idle }
     }
 
     fn standing(&self) -> Standing {
-        Standing { model: self.model.clone(), snapshot: self.snapshot.clone(), ttl: self.ttl }
+        Standing {
+            model: self.model.clone(),
+            snapshot: self.snapshot.clone(),
+            ttl: self.ttl,
+            extra_words: self.extra_words.clone(),
+        }
     }
 
     fn expires(&self) -> Instant {
@@ -71,7 +79,11 @@ impl Session {
 
     /// Bytes that this session takes. Reading on does not change them.
     pub(super) fn bytes(&self, id: &SessionId) -> usize {
-        session_bytes(id, &self.snapshot)
+        session_bytes(id, &self.snapshot) + self.extra_words.as_ref().map_or(0, |words| words.bytes())
+    }
+
+    pub(super) fn extra_words(&self) -> Option<Arc<ExtraWords>> {
+        self.extra_words.clone()
     }
 
     pub(super) fn check_rewind(&self, position: u64) -> Result<()> {

@@ -53,6 +53,7 @@ fn new(number: u8, state_len: usize) -> NewSession {
             history: None,
         },
         ttl: None,
+        extra_words: None,
         on_existing: OnExisting::Refuse,
     }
 }

@@ -19,7 +19,9 @@ mod tokenizer;
 mod utf8;
 mod vocabulary;
 
-pub use completion::{Beginning, Case, CompletedWord, Completions, HalfTyped, Progress, Typed};
+pub use completion::{
+    Beginning, Case, CompletedWord, Completions, ExtraWords, HalfTyped, Progress, Typed, WeightedWord,
+};
 pub use decoder::{Decoder, Piece};
 pub use encoding::{Encoding, Wanted};
 pub(crate) use escape::escape_invisible;

@@ -13,7 +13,7 @@ use crate::engine::{At, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, 
 use crate::error::{Error, Result};
 use crate::lm::{Distribution, Logits, TokenId};
 use crate::session::Snapshot;
-use crate::text::{Beginning, CompletedWord, Joint, Progress, Tokenizer};
+use crate::text::{Beginning, CompletedWord, ExtraWords, Joint, Progress, Tokenizer};
 
 /// What to complete.
 pub struct CompletionPlan {
@@ -25,6 +25,8 @@ pub struct CompletionPlan {
     pub beginning: Beginning,
     /// Knows what tokens add to a word.
     pub tokenizer: Arc<Tokenizer>,
+    /// Words that share the probability of the unknown token, where each token is a word.
+    pub extra_words: Arc<ExtraWords>,
     /// Number of words wanted; at least one.
     pub words_max: usize,
     /// Most steps of the search, and therefore most tokens of a word.
@@ -51,6 +53,8 @@ pub struct Completion {
     pub logprob: f64,
     /// The logprob that it ends after them; 0 where each token is a word.
     pub end_logprob: f64,
+    /// Whether it is an extra word, which is the unknown token to the model.
+    pub is_extra: bool,
 }
 
 impl Completion {
@@ -121,6 +125,17 @@ impl Completing {
             let logprob = model.logprob(token);
             self.find(Prefix { from: ROOT, tokens: vec![token], logprob, progress: Progress::InWord }, 0.0);
         }
+        let CompletionPlan { tokenizer, beginning, extra_words, words_max, .. } = &self.plan;
+        let Some(unk) = tokenizer.unk() else { return };
+        for (text, log_share) in extra_words.beginning_with(&beginning.typed, *words_max) {
+            self.found.push(Completion {
+                word: tokenizer.completed_by_extra(beginning, text, unk),
+                tokens: vec![unk],
+                logprob: model.logprob(unk) + log_share,
+                end_logprob: 0.0,
+                is_extra: true,
+            });
+        }
     }
 
     /// Extends a prefix by each of its likely continuations, and ends it if a word may end there.
@@ -149,7 +164,7 @@ impl Completing {
         let Prefix { tokens, logprob, .. } = prefix;
         if end_logprob > f64::NEG_INFINITY {
             let word = self.plan.tokenizer.completed(&self.plan.beginning, &tokens);
-            self.found.push(Completion { word, tokens, logprob, end_logprob });
+            self.found.push(Completion { word, tokens, logprob, end_logprob, is_extra: false });
         }
     }
 

@@ -123,6 +123,7 @@ fn of_option(config: &Config, option: &str) -> Limit {
         "--max-stop-length" => limits.max_stop_length.0,
         "--max-banned" => limits.max_banned,
         "--max-suggestions" => limits.max_suggestions,
+        "--max-extra-words" => limits.max_extra_words,
         "--max-next-words" => limits.max_next_words,
         "--max-prefix-length" => limits.max_prefix_length.0,
         "--rewind-max" => sessions.rewind_max,

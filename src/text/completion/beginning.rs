@@ -93,10 +93,22 @@ impl Tokenizer {
             text += &self.piece(&tail, token).text;
             tail.extend(&[token]);
         }
+        self.shown(beginning, &text)
+    }
+
+    /// The extra word `word`, which is the unknown token `unk` to the model.
+    pub fn completed_by_extra(&self, beginning: &Beginning, word: &str, unk: TokenId) -> CompletedWord {
+        let piece = self.piece(&beginning.tail, unk).text;
+        let separator = piece.strip_suffix(self.entry(unk)).unwrap_or_default();
+        self.shown(beginning, &format!("{separator}{word}"))
+    }
+
+    /// What is shown of `text`, which follows the text before the word.
+    fn shown(&self, beginning: &Beginning, text: &str) -> CompletedWord {
         let word = text.trim_start();
         let words_are_tokens = matches!(self.scheme(), Scheme::Whitespace | Scheme::Word(_));
         let is_begun = beginning.has_space || beginning.typed_chars > 0;
-        let after = if words_are_tokens && is_begun { word } else { &text };
+        let after = if words_are_tokens && is_begun { word } else { text };
         CompletedWord { append: after.chars().skip(beginning.typed_chars).collect(), text: word.to_owned() }
     }
 }

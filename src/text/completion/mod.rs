@@ -4,10 +4,12 @@
 //! from tokens: [`Progress`] says how far it has come, and which tokens continue or end it. Nothing here knows a model.
 
 mod beginning;
+mod extra;
 mod index;
 mod progress;
 
 pub use beginning::{Beginning, CompletedWord, HalfTyped};
+pub use extra::{ExtraWords, WeightedWord};
 use index::PrefixIndex;
 pub use progress::{Case, Progress, Typed};
 

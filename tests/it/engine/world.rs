@@ -130,6 +130,7 @@ impl World {
                 model: "model".into(),
                 snapshot: snapshot.clone(),
                 ttl: None,
+                extra_words: None,
                 on_existing: OnExisting::Refuse,
             };
             sessions.create(new).expect("there is room").id

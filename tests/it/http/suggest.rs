@@ -220,6 +220,69 @@ async fn one_call_moves_a_session_and_suggests() {
 }
 
 #[tokio::test]
+async fn extra_words_share_the_probability_of_the_unknown_token() {
+    let server = Server::start().await;
+    let extra = json!([{"text": "Saskia", "weight": 3}, {"text": "Sven"}, {"text": "sea", "weight": 100}]);
+    let unk = logprobs(&server, json!({"text": "the old"}), &["<unk>".to_owned()]).await[0];
+    let is_right = |found: &[Value]| {
+        let find = |text: &str| found.iter().find(|one| one["text"] == text).unwrap();
+        for (text, share) in [("Saskia", 0.75f64), ("Sven", 0.25)] {
+            let one = find(text);
+            assert!((one["logprob"].as_f64().unwrap() - unk - libm::log(share)).abs() < 1e-9, "{one}");
+            assert_eq!(
+                (&one["unknown"], &one["append"], &one["tokens"]),
+                (&json!(true), &json!(text[1..]), &json!([0]))
+            );
+        }
+        assert_eq!(find("sea").get("unknown"), None, "a word of the vocabulary keeps its own probability");
+        let probs: Vec<f64> = found.iter().map(|one| one["prob"].as_f64().unwrap()).collect();
+        assert!(probs.is_sorted_by(|a, b| a >= b), "{probs:?}");
+        assert_eq!(found.len(), 6);
+    };
+    is_right(&suggest(&server, json!({"text": "the old s", "top_k": 9, "extra_words": extra})).await);
+
+    // Those of a session, of its fork, and of a request instead.
+    server
+        .post("/v1/sessions", json!({"id": "s", "text": "the old", "extra_words": extra}))
+        .await
+        .expect(201);
+    server.post("/v1/sessions/s/fork", json!({"id": "f"})).await.expect(201);
+    for id in ["s", "f"] {
+        let path = format!("/v1/sessions/{id}/suggest");
+        let answer = server.post(&path, json!({"prefix": " s", "top_k": 9})).await.expect(200);
+        is_right(answer["suggestions"].as_array().unwrap());
+        let other = json!({"prefix": " sv", "extra_words": [{"text": "svelte"}]});
+        let answer = server.post(&path, other).await.expect(200);
+        assert_eq!(texts(answer["suggestions"].as_array().unwrap()), ["svelte"]);
+    }
+    let next = server.post("/v1/sessions/s/suggest", json!({"top_k": 100})).await.expect(200);
+    let sven =
+        next["suggestions"].as_array().unwrap().iter().find(|one| one["text"] == "Sven").unwrap().clone();
+    assert_eq!(sven["append"], " Sven");
+}
+
+#[tokio::test]
+async fn wrong_extra_words_are_refused() {
+    let server = Setup::configured(|config| config.limits.max_extra_words = 2).start().await;
+    let word = |text: &str, weight: f64| json!({"text": text, "weight": weight});
+    for (extra, param) in [
+        (json!([word("a b", 1.0)]), "extra_words[0].text"),
+        (json!([word("x", 1.0), word("", 1.0)]), "extra_words[1].text"),
+        (json!([word("x", 0.0)]), "extra_words[0].weight"),
+        (json!([word("x", -1.0)]), "extra_words[0].weight"),
+        (json!([word(&"x".repeat(257), 1.0)]), "extra_words[0].text"),
+        (json!([word("x", 1.0), word("y", 1.0), word("z", 1.0)]), "extra_words"),
+    ] {
+        for target in ["/v1/suggest", "/v1/sessions"] {
+            let refused = server.post(target, json!({"text": "the", "extra_words": extra})).await;
+            assert_eq!(refused.refused(422, "invalid_value").0, param, "{target} {extra}");
+        }
+    }
+    let body = json!({"model": "letters", "text": "a b", "extra_words": [word("x", 1.0)]});
+    assert_eq!(server.post("/v1/suggest", body).await.refused(422, "invalid_value").0, "extra_words");
+}
+
+#[tokio::test]
 async fn a_wrong_request_is_refused_by_the_name_of_its_field() {
     let server = Setup::configured(|config| {
         config.limits.max_suggestions = 9;

@@ -7,7 +7,7 @@ use allocation_counter::{AllocationInfo, measure};
 use rnnlm_server::clock::Clock;
 use rnnlm_server::lm::State;
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
-use rnnlm_server::text::Tail;
+use rnnlm_server::text::{ExtraWords, Tail, Tokenizer, TokenizerKind, TokenizerSpec, WeightedWord};
 
 use crate::harness::network::Counter;
 
@@ -49,7 +49,14 @@ fn new(id: SessionId, kind: Kind, shared: &Arc<str>) -> NewSession {
         snapshot.state.replace(&zeros);
         snapshot.advance(&[token]);
     }
-    NewSession { id: Some(id), model: shared.clone(), snapshot, ttl: None, on_existing: OnExisting::Refuse }
+    NewSession {
+        id: Some(id),
+        model: shared.clone(),
+        snapshot,
+        ttl: None,
+        extra_words: None,
+        on_existing: OnExisting::Refuse,
+    }
 }
 
 /// Random ids, as clients generate them, or rising ids from a counter.
@@ -127,4 +134,17 @@ fn check(sessions: &Sessions, taken: i64, what: &str) {
     let ratio = counted / taken as f64;
     println!("{what}: {counted} bytes counted, {taken} taken, {ratio:.3}");
     assert!((1.0..1.2).contains(&ratio), "{what}: {counted} bytes counted, {taken} taken");
+}
+
+#[test]
+fn the_bytes_counted_for_extra_words_are_at_least_those_taken() {
+    let tokenizer = Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), b"a").unwrap();
+    for len in [3, 20, 100] {
+        let words: Vec<WeightedWord> =
+            (0..1000).map(|number| WeightedWord { text: format!("{number:0len$}"), weight: 1.0 }).collect();
+        let mut extra = ExtraWords::default();
+        let taken = taken(&measure(|| extra = ExtraWords::new(&tokenizer, &words)));
+        let ratio = extra.bytes() as f64 / taken as f64;
+        assert!((1.0..1.6).contains(&ratio), "{} bytes counted, {taken} taken", extra.bytes());
+    }
 }
