@@ -26,12 +26,13 @@ pub(super) struct Given<'a> {
 /// The network as a model; `understanding` gets how it reads its tokens.
 pub(super) fn examine(dense: &Dense, given: &Given<'_>, mut understanding: Understanding) -> Examined {
     let &Given { found, graph, hints, options } = given;
-    let window = found.check_hints(hints).and_then(|()| window(dense, hints));
-    let len = window.as_ref().ok().map(|window| window.len);
+    let len = found.check_hints(hints).and_then(|()| len(dense, hints));
+    let window = len.clone().and_then(|len| Ok(Window { len, pad: pad(len, hints, dense.table.shape[0])? }));
+    let len = len.ok();
     understanding.inputs = found.inputs(len);
     understanding.outputs = found.dense_outputs_used();
     understanding.interface = len.map(Hints::windowed);
-    understanding.reads = len.map(Reads::Window);
+    understanding.reads = window.as_ref().ok().map(|window| Reads::Window(window.len));
     let model = window.and_then(|window| {
         // The engine has names of its own for the weights.
         model(dense, window, options).map_err(|error| check_finite(graph).err().unwrap_or(error))
@@ -39,11 +40,11 @@ pub(super) fn examine(dense: &Dense, given: &Given<'_>, mut understanding: Under
     Examined { model, understanding }
 }
 
-/// The window that `dense` reads, by the graph and by the manifest.
+/// The number of ids that `dense` reads, by the graph and by the manifest.
 ///
 /// # Errors
-/// `Load` where they contradict each other, or leave open what stands before the first token.
-fn window(dense: &Dense, hints: &Hints) -> Result<Window> {
+/// `Load` where they contradict each other, or leave it open.
+fn len(dense: &Dense, hints: &Hints) -> Result<usize> {
     let fixed = match &dense.window {
         None => Some(1),
         Some(window) => window.len,
@@ -71,7 +72,7 @@ fn window(dense: &Dense, hints: &Hints) -> Result<Window> {
     if !(1..=Window::LEN_MAX).contains(&len) {
         return Err(Error::load(format!("`onnx.window` is {len}, expected 1 to {}", Window::LEN_MAX)));
     }
-    Ok(Window { len, pad: pad(len, hints, dense.table.shape[0])? })
+    Ok(len)
 }
 
 /// What stands in a window of `len` ids before the first token.
