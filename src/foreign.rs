@@ -37,6 +37,7 @@ pub(crate) fn kind_of(file: &[u8]) -> Option<&'static str> {
 }
 
 /// The same where a graph is expected, which safetensors is none of either.
+#[cfg(any(feature = "onnx", test))]
 pub(crate) fn kind_of_no_graph(file: &[u8]) -> Option<&'static str> {
     let is_safetensors =
         file.get(8) == Some(&b'{') && file.first_chunk::<8>().is_some_and(|len| len[4..] == [0; 4]);

@@ -10,10 +10,8 @@ use crate::onnx::names::is_batch;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::onnx) struct Facts {
     /// The input that has them.
-    #[cfg_attr(not(feature = "tract"), expect(dead_code, reason = "only the runtime looks at it"))]
     pub(in crate::onnx) tokens: Option<usize>,
     /// The dimension of that input that its layers recur along.
-    #[cfg_attr(not(feature = "tract"), expect(dead_code, reason = "only the runtime looks at it"))]
     pub(in crate::onnx) time_axis: Option<usize>,
     /// What they are looked up in.
     pub(in crate::onnx) tables: Vec<Table>,

@@ -70,9 +70,8 @@ impl ExtraWords {
 fn bytes(texts: &[Box<str>]) -> usize {
     const BLOCK: usize = 32;
     let copies: usize = texts.iter().map(|text| 3 * (text.len() + BLOCK)).sum();
-    // The lists of the index may have room for twice as many.
-    let listed = 2 * 2 * (size_of::<Box<str>>() + size_of::<u32>());
-    let entry = size_of::<f64>() + size_of::<Box<str>>() + listed;
+    let in_both_lists_of_the_index = 2 * (size_of::<Box<str>>() + size_of::<u32>());
+    let entry = size_of::<f64>() + size_of::<Box<str>>() + in_both_lists_of_the_index;
     size_of::<ExtraWords>() + copies + texts.len() * entry + 6 * BLOCK
 }
 
