@@ -68,7 +68,8 @@ pub struct Distribution {
     pub entropy: f64,
     /// The joint probability of the listed tokens.
     pub top_mass: f64,
-    /// The logarithm of the sum of the exponentials of all logits.
+    /// The logarithm of the sum of the exponentials of all logits; in the sampled view, of those that are kept, divided by the
+    /// temperature.
     pub logsumexp: f64,
     /// Which distribution this is.
     pub view: View,

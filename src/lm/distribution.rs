@@ -11,22 +11,29 @@ use super::{LogSumExp, TokenId};
 pub struct Distribution<'a> {
     logits: &'a [f32],
     normaliser: LogSumExp,
+    /// What was subtracted from all logits, so that the largest is 0.
+    shift: f64,
 }
 
 impl<'a> Distribution<'a> {
     /// Sums once over `logits`, which must be finite or `-inf` (a token that is ruled out), and not all `-inf`.
     pub fn new(logits: &'a [f32]) -> Self {
-        Self { logits, normaliser: LogSumExp::new(logits) }
+        Self::shifted(logits, 0.0)
     }
 
-    /// The logits, `[vocab_size]`.
+    /// The same for logits from which `shift` was subtracted, which changes no probability.
+    pub(crate) fn shifted(logits: &'a [f32], shift: f64) -> Self {
+        Self { logits, normaliser: LogSumExp::new(logits), shift }
+    }
+
+    /// The logits, `[vocab_size]`, as they were given.
     pub fn logits(&self) -> &'a [f32] {
         self.logits
     }
 
-    /// `ln sum exp(logits)`, nats.
+    /// `ln sum exp(logits)`, nats, of the logits before any shift.
     pub fn logsumexp(&self) -> f64 {
-        self.normaliser.value()
+        self.normaliser.value() + self.shift
     }
 
     /// `ln P(token)`; `-inf` for a token that is ruled out.

@@ -101,6 +101,11 @@ impl Filtered {
         first_above(u * mass, tokens.iter().copied(), weight).token
     }
 
+    /// What [`Self::write`] subtracts from each logit, after it was divided by the temperature.
+    pub(super) fn shift(&self) -> f64 {
+        f64::from(self.softmax.max) / f64::from(self.softmax.temperature)
+    }
+
     /// Overwrites the logits given to [`Self::new`] with those of this distribution: shifted so that the largest is 0 and divided
     /// by the temperature, or `-inf` for a token that is not in the support.
     pub(super) fn write(&self, logits: &mut [f32]) {

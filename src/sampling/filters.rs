@@ -71,8 +71,9 @@ impl Filters {
     /// Tokens that were filtered out have the logit `-inf`; the probabilities of the others sum to 1.
     pub fn apply<'a>(&self, logits: &'a mut [f32]) -> Result<Distribution<'a>, NothingLeft> {
         self.rule_out(logits);
-        Filtered::new(self, logits)?.write(logits);
-        Ok(Distribution::new(logits))
+        let filtered = Filtered::new(self, logits)?;
+        filtered.write(logits);
+        Ok(Distribution::shifted(logits, filtered.shift()))
     }
 
     /// Sets the logits of the tokens that are ruled out to `-inf`. Ids outside the vocabulary are ignored.
@@ -183,6 +184,9 @@ mod tests {
         assert!((kept - 1.0).abs() < 1e-7);
         assert_eq!([filtered.logprob(0), filtered.logprob(3)], [f64::NEG_INFINITY; 2]);
         assert!(filtered.entropy() > 0.0);
+        // Of the logits 3 and 2 at that temperature, although those that were written begin at 0.
+        let expected = libm::log(libm::exp(6.0) + libm::exp(4.0));
+        assert!((filtered.logsumexp() - expected).abs() < 1e-7);
     }
 
     #[test]
