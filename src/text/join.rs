@@ -3,6 +3,9 @@
 //! Punctuation decides, unless the text would then split into other words: `.` after `..` would become `…` by a rule of `replace`, and
 //! `clock` after `o'` one word. Each choice looks at the few words before it whose joints could depend on each other. It depends
 //! only on the tail of the text, so the text does not depend on how it is divided into requests.
+//!
+//! What was written cannot be revised, so a choice that is right for what usually follows can be wrong for what does: after `d`, an
+//! apostrophe is joined as in `d'ye`, and if `Arc` follows it, the three are one word of the shipped pattern, as in `D'Arcy`.
 
 use super::rules::Rules;
 use super::split::{Pattern, whitespace};
@@ -129,15 +132,20 @@ impl<'r> Run<'r> {
         if matches!(self.joiner.words, Words::WhiteSpace) && !self.words.is_empty() {
             separators.retain(|separator| !separator.is_empty());
         }
-        // How a punctuation mark splits may depend on what follows, which is not known yet.
-        let follows: &[&str] = if next.ends_with(char::is_alphanumeric) { &[""] } else { &["", "a"] };
-        let splits_back = |separator: &Separator, follow: &&str| self.splits_back(separator, next, follow);
-        let surely =
-            separators.iter().find(|separator| follows.iter().all(|follow| splits_back(separator, follow)));
-        let perhaps = || {
-            separators.iter().find(|separator| follows.iter().any(|follow| splits_back(separator, follow)))
+        let splits_before = |follows: &[&str]| {
+            let splits_back = |separator: &Separator| {
+                follows.iter().all(|follow| self.splits_back(separator, next, follow))
+            };
+            separators.iter().copied().find(splits_back)
         };
-        surely.or_else(perhaps).copied().unwrap_or(usual)
+        // How a punctuation mark splits may depend on what follows, which is not known yet.
+        let is_mark = !next.ends_with(char::is_alphanumeric);
+        let surely = if is_mark { splits_before(&["", "a"]) } else { None };
+        let before_space = || splits_before(&[""]);
+        let before_letter = || if is_mark { splits_before(&["a"]) } else { None };
+        // Some words are words only before a digit: `'s0` is `'`, `s` and `0`, but `'s` is a clitic.
+        let before_digit = || splits_before(&["0"]);
+        surely.or_else(before_space).or_else(before_letter).or_else(before_digit).unwrap_or(usual)
     }
 
     /// Whether the run with `next` splits into its words again, before `follow`.

@@ -12,6 +12,8 @@ struct Traits<'a> {
     path: &'a str,
     has_body: bool,
     has_parameters: bool,
+    /// Whether one of the parameters is the name of a model.
+    names_a_model: bool,
 }
 
 /// Operations that answer in every phase of the server's life.
@@ -47,7 +49,7 @@ impl Traits<'_> {
         let is_of_a_session = self.path.contains("{id}");
         add(self.has_body, &[C::InvalidJson, C::BodyTooLarge, C::InvalidValue, C::ModelNotFound]);
         add(self.has_parameters, &[C::InvalidValue]);
-        add(self.has_parameters && self.path == "/v1/next", &[C::ModelNotFound]);
+        add(self.names_a_model, &[C::ModelNotFound]);
         add(self.path.contains("{model}"), &[C::ModelNotFound]);
         add(is_of_a_session, &[C::SessionNotFound, C::SessionExpired, C::SessionEvicted]);
         add(WRITES.contains(&self.id), &[C::SessionBusy, C::PositionMismatch]);
@@ -78,11 +80,13 @@ pub(super) fn write(document: &mut Value) {
 
 fn codes_of(path: &str, operation: &Value) -> Vec<ErrorCode> {
     let parameters = operation["parameters"].as_array();
+    let mut names = parameters.into_iter().flatten().map(|parameter| &parameter["name"]);
     let traits = Traits {
         id: operation["operationId"].as_str().unwrap_or_default(),
         path,
         has_body: operation["requestBody"].is_object(),
         has_parameters: parameters.is_some_and(|parameters| !parameters.is_empty()),
+        names_a_model: names.any(|name| name == "model"),
     };
     traits.codes()
 }

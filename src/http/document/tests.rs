@@ -84,6 +84,7 @@ fn every_status_has_its_number_and_is_answered_by_operations_that_can_fail_so() 
         ("/v1/next", "get", &[404, 422, 503, 504], &[409, 410, 413]),
         ("/v1/next", "post", &[404, 413, 422, 503, 504], &[409, 410]),
         ("/v1/sessions", "post", &[201, 404, 409, 504], &[200, 410, 412]),
+        ("/v1/sessions", "get", &[404, 422], &[409, 410]),
         ("/v1/sessions/{id}", "get", &[404, 410], &[409, 412, 413]),
         ("/v1/sessions/{id}", "delete", &[204, 404, 409, 410, 412], &[200, 504]),
         ("/v1/sessions/{id}/fork", "post", &[201, 404, 409, 410, 413], &[412, 504]),
