@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use rnnlm_server::clock::Clock;
 use rnnlm_server::lm::State;
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
-use rnnlm_server::text::Tail;
 
 use network::Counter;
 
@@ -94,13 +93,7 @@ impl Bench {
         self.next += 1;
         let mut state = State::zeros(STATE_LEN);
         state.replace(&[0.5; STATE_LEN]);
-        let snapshot = Snapshot {
-            state,
-            identity: self.shared.clone(),
-            position: 1,
-            tail: Tail::default(),
-            history: None,
-        };
+        let snapshot = Snapshot::at_start(state, self.shared.clone());
         let new = NewSession {
             id: Some(id),
             model: self.shared.clone(),

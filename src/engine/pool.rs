@@ -157,7 +157,6 @@ mod tests {
     use crate::lm::Model;
     use crate::lm::fake::Fake;
     use crate::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
-    use crate::text::Tail;
 
     fn pool() -> Pool {
         let limits = EngineLimits {
@@ -192,13 +191,7 @@ mod tests {
     }
 
     fn session(sessions: &Arc<Sessions>, model: &Fake) -> SessionId {
-        let snapshot = Snapshot {
-            state: model.zero_state(),
-            identity: "old".into(),
-            position: 0,
-            tail: Tail::default(),
-            history: None,
-        };
+        let snapshot = Snapshot::at_start(model.zero_state(), "old".into());
         let new = NewSession {
             id: None,
             model: "model".into(),
@@ -216,13 +209,7 @@ mod tests {
     fn next(model: Fake) -> (Submission, Reader<Result<ReadingResult, ReadingFailure>>) {
         let (job, plans, reader) =
             Reading::new(ReadingPlan { tokens: Arc::from([1]), ..ReadingPlan::default() });
-        let snapshot = Snapshot {
-            state: model.zero_state(),
-            identity: "weights".into(),
-            position: 0,
-            tail: Tail::default(),
-            history: None,
-        };
+        let snapshot = Snapshot::at_start(model.zero_state(), "weights".into());
         let submission = Submission {
             name: model.info().backend.name().into(),
             identity: "weights".into(),

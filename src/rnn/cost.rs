@@ -14,7 +14,7 @@ pub(super) const PASS_ROWS: u64 = 4;
 ///
 /// `benches/distribution.rs` measures it: a draw from 10,000 logits takes about half as long as the output layer of 512 units that gives
 /// them, and the logprob of a token a sixth.
-const LOOK: u64 = 256;
+pub(super) const LOOK: u64 = 256;
 
 /// The multiply-adds of a run. The input product of a layer is computed once for all tokens, its recurrent product once in each time
 /// step, and the output layer once for all positions.

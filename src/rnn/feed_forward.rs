@@ -3,12 +3,12 @@
 
 use super::architecture::Matrices;
 use super::cells::{Activation, AllFinite, RnnStep};
-use super::cost::PASS_ROWS;
+use super::cost::{LOOK, PASS_ROWS};
 use super::embedding::Embedding;
 use super::output::{Asked as AskedOutput, NotFinite, Output, OutputSpec, TileBuffers, Wanted};
 use super::validate::{check_depths, validate_feed_forward};
 use super::values::Values;
-use super::windowed::{Asked, Io, WINDOWS_MAX, WindowReads};
+use super::windowed::{Asked, Io, WindowReads};
 use crate::error::Result;
 use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use crate::lm::{
@@ -309,17 +309,14 @@ impl Model for FeedForward {
     /// A token costs next to nothing: it is kept, and read anew for each position whose logits are asked for.
     fn cost(&self) -> Cost {
         let hidden = self.hidden.iter().map(|layer| (layer.w.columns() * layer.w.depth()) as u64);
-        let weights = hidden.sum::<u64>() + (self.output.columns() * self.output.hidden()) as u64;
-        Cost { run: PASS_ROWS * weights, step: 0, token: 1, position: weights }
+        let logits = self.output.columns() as u64;
+        let weights = hidden.sum::<u64>() + logits * self.output.hidden() as u64;
+        Cost { run: PASS_ROWS * weights, step: 0, token: 1, position: weights + LOOK * logits }
     }
 
     /// Reading tokens only moves the window.
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {
         let reads = WindowReads::new(self.window, self.info.vocab_size, rows);
-        let mut io = Io { rows, scratch, sink };
-        for asked in reads.asked.chunks(WINDOWS_MAX) {
-            self.run_windows(asked, &reads, &mut io);
-        }
-        reads.finish(io.rows);
+        reads.run(Io { rows, scratch, sink }, |asked, reads, io| self.run_windows(asked, reads, io));
     }
 }

@@ -12,7 +12,7 @@ pub struct WindowedRnn {
 }
 
 /// Windows that run together: enough to read the weights for many at once, few enough for their memory to be small.
-pub(super) const WINDOWS_MAX: usize = 256;
+const WINDOWS_MAX: usize = 256;
 
 /// A position whose logits are asked for.
 pub(super) struct Asked {
@@ -26,7 +26,7 @@ pub(super) struct WindowReads {
     /// Each row's state and tokens; none of a row that failed.
     ids: Vec<Vec<TokenId>>,
     /// The positions whose logits are asked for, row after row.
-    pub(super) asked: Vec<Asked>,
+    asked: Vec<Asked>,
 }
 
 impl WindowReads {
@@ -51,8 +51,20 @@ impl WindowReads {
         &self.ids[asked.row][asked.position..][..self.window.len]
     }
 
+    /// Has `batch` run the windows of all positions that were asked for, [`WINDOWS_MAX`] at a time, and moves the windows of the rows.
+    pub(super) fn run<'row, 'sink>(
+        &self,
+        mut io: Io<'_, 'row, 'sink>,
+        mut batch: impl FnMut(&[Asked], &Self, &mut Io<'_, 'row, 'sink>),
+    ) {
+        for asked in self.asked.chunks(WINDOWS_MAX) {
+            batch(asked, self, &mut io);
+        }
+        self.finish(io.rows);
+    }
+
     /// Moves the window of every row that did not fail.
-    pub(super) fn finish(&self, rows: &mut [Row<'_>]) {
+    fn finish(&self, rows: &mut [Row<'_>]) {
         for (row, ids) in rows.iter_mut().zip(&self.ids) {
             if row.outcome.is_ok() {
                 *row.state = Window::state(&ids[row.tokens.len()..]);
@@ -121,10 +133,6 @@ impl Model for WindowedRnn {
     /// so its numbers do not depend on what else is asked.
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {
         let reads = WindowReads::new(self.window, self.info.vocab_size, rows);
-        let mut io = Io { rows, scratch, sink };
-        for asked in reads.asked.chunks(WINDOWS_MAX) {
-            self.run_windows(asked, &reads, &mut io);
-        }
-        reads.finish(io.rows);
+        reads.run(Io { rows, scratch, sink }, |asked, reads, io| self.run_windows(asked, reads, io));
     }
 }

@@ -122,13 +122,8 @@ impl SessionTarget {
 
 /// Position 0 of a model: the state after the manifest's initial tokens.
 pub(super) fn start_of(served: &Served) -> Snapshot {
-    Snapshot {
-        state: served.start.clone(),
-        identity: served.identity.clone(),
-        position: 0,
-        tail: served.start_tail.clone(),
-        history: None,
-    }
+    let start = Snapshot::at_start(served.start.clone(), served.identity.clone());
+    Snapshot { tail: served.start_tail.clone(), ..start }
 }
 
 /// Refuses a request for a token that no token precedes.

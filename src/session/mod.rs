@@ -43,6 +43,13 @@ pub struct Snapshot {
     pub history: Option<Arc<History>>,
 }
 
+impl Snapshot {
+    /// Position 0, where nothing was read, with the `state` that the weights `identity` begin with.
+    pub fn at_start(state: State, identity: Arc<str>) -> Self {
+        Self { state, identity, position: 0, tail: Tail::default(), history: None }
+    }
+}
+
 /// A session at a moment: the name of its model, where it stands, and how long it lives.
 #[derive(Clone, Debug)]
 pub struct Standing {

@@ -45,13 +45,7 @@ fn new(number: u8, state_len: usize) -> NewSession {
     NewSession {
         id: Some(id(number)),
         model: if number.is_multiple_of(2) { "even" } else { "odd" }.into(),
-        snapshot: Snapshot {
-            state: State::zeros(state_len),
-            identity: "weights".into(),
-            position: 0,
-            tail: Tail::default(),
-            history: None,
-        },
+        snapshot: Snapshot::at_start(State::zeros(state_len), "weights".into()),
         ttl: None,
         extra_words: None,
         on_existing: OnExisting::Refuse,

@@ -1,8 +1,7 @@
 //! The models that ship: `rnnlm-server score` gives the perplexity that PyTorch gives in float64.
 //!
 //! `tests/data/perplexity.json` has what `training/evaluate.py models/NAME tests/data/TEXT` printed for each model. A reference
-//! with `lines` is for that many first lines of the text, because a graph reads one token at a time and the whole text would take
-//! too long.
+//! with `lines` is for that many first lines of the text, because the whole text would take too long.
 
 use std::path::{Path, PathBuf};
 

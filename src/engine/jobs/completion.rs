@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::engine::{At, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
+use crate::engine::{At, Ending, Feed, Flow, Job, Promise, Reader, RowPlan, Rows, Tag, promise};
 use crate::error::{Error, Result};
 use crate::lm::{Distribution, Logits, TokenId};
 use crate::session::Snapshot;
@@ -77,7 +77,7 @@ struct Prefix {
 /// The job. Row 0 reads the text; each further row reads the last token of a prefix.
 pub struct Completing {
     plan: CompletionPlan,
-    outlet: Outlet<Result<Completed>>,
+    promise: Promise<Result<Completed>>,
     /// The prefixes that running rows are reading, by tag.
     reading: Vec<(Tag, Prefix)>,
     /// The prefixes to read, most likely first.
@@ -100,14 +100,14 @@ const ROWS_PER_WORD: usize = 2;
 impl Completing {
     /// The job, the plan of its first row, and where its result will come out.
     pub fn new(plan: CompletionPlan) -> (Self, Vec<RowPlan>, Reader<Result<Completed>>) {
-        let (outlet, reader) = outlet(1);
+        let (promise, reader) = promise();
         let rows =
             vec![RowPlan { tag: ROOT, tokens: plan.tokens.clone(), joint: plan.joint, logits: Logits::Last }];
         let start =
             Prefix { from: ROOT, tokens: Vec::new(), logprob: 0.0, progress: plan.beginning.progress };
         let job = Self {
             plan,
-            outlet,
+            promise,
             reading: vec![(ROOT, start)],
             open: Vec::new(),
             found: Vec::new(),
@@ -235,14 +235,14 @@ impl Job for Completing {
     }
 
     fn close(self: Box<Self>, ending: Ending, _position: Option<u64>) {
-        self.outlet.close(match ending.into_error() {
+        self.promise.keep(match ending.into_error() {
             None => Ok(Completed { words: self.found, snapshot: self.snapshot }),
             Some(error) => Err(error),
         });
     }
 
     fn flow(&self) -> Flow {
-        self.outlet.flow()
+        self.promise.flow()
     }
 }
 

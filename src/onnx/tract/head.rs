@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::GLUE;
 use crate::error::{Error, Result};
 use crate::lm::math;
 use crate::onnx::graph::{Graph, Node};
@@ -27,19 +28,10 @@ enum Maker<'g> {
     Other(Option<&'g Node>),
 }
 
-/// Operators that only move elements or change their type.
-const GLUE: [&str; 10] = [
-    "Identity",
-    "Reshape",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "Flatten",
-    "Slice",
-    "Gather",
-    "Cast",
-    "Dropout",
-];
+/// Whether an operator only moves elements or changes their type.
+fn is_glue(op: &str) -> bool {
+    GLUE.contains(&op) || matches!(op, "Gather" | "Dropout")
+}
 
 /// The sides of a product, by the places of the inputs; `None` for other operators. One is constant in an affine layer.
 fn sides(op: &str) -> Option<[usize; 2]> {
@@ -155,7 +147,7 @@ impl<'g> Walk<'g> {
                 "Softmax" => Scores::Probabilities,
                 "LogSoftmax" if !is_log => Scores::LogProbabilities,
                 op => {
-                    let is_moved = GLUE.contains(&op);
+                    let is_moved = is_glue(op);
                     let is_rounded = matches!(op, "QuantizeLinear" | "DequantizeLinear");
                     let from = node.input(0).filter(|_| is_moved || is_rounded || (op == "Log" && !is_log));
                     let Some(from) = from.filter(|from| !self.is_constant(from)) else {
@@ -205,7 +197,7 @@ impl<'g> Walk<'g> {
             match node.op.as_str() {
                 // A row of a table is a product of it and a one-hot vector.
                 "Gather" if first.is_some_and(|table| self.is_constant(table)) => has_product = true,
-                op if GLUE.contains(&op) || matches!(op, "QuantizeLinear" | "DequantizeLinear") => {
+                op if is_glue(op) || matches!(op, "QuantizeLinear" | "DequantizeLinear") => {
                     open.extend(first);
                 }
                 "Add" | "Sub" | "Sum" | "Concat" => open.extend(inputs()),

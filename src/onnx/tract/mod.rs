@@ -33,6 +33,10 @@ use opening::Opening;
 use program::operators;
 use safety::check_safe;
 
+/// Operators whose output has the elements of their first input, in another place or of another type.
+const GLUE: [&str; 8] =
+    ["Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Slice", "Cast"];
+
 /// A graph that runs.
 struct Running {
     model: Arc<dyn Model>,

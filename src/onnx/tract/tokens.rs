@@ -1,5 +1,6 @@
 //! Which input of a graph that is run as it is takes the token ids.
 
+use super::GLUE;
 use super::named::{Named, listed};
 use crate::error::{Error, Result};
 use crate::onnx::Candidate;
@@ -49,20 +50,6 @@ pub(super) fn tokens(candidate: &Candidate<'_>) -> Result<usize> {
 
 /// Whether the values of `name` end up as indices of a table.
 fn is_looked_up(graph: &Graph, name: &str) -> bool {
-    const GLUE: [&str; 12] = [
-        "Cast",
-        "Identity",
-        "Reshape",
-        "Squeeze",
-        "Unsqueeze",
-        "Transpose",
-        "Flatten",
-        "Slice",
-        "Clip",
-        "Expand",
-        "Concat",
-        "Split",
-    ];
     let mut carried = vec![name];
     for node in &graph.nodes {
         let takes = |index: usize| node.input(index).is_some_and(|input| carried.contains(&input));
@@ -71,7 +58,11 @@ fn is_looked_up(graph: &Graph, name: &str) -> bool {
             "OneHot" if takes(0) => return true,
             // A column of the ids is still ids.
             "Gather" if takes(0) => carried.extend(node.outputs.first().map(String::as_str)),
-            op if GLUE.contains(&op) && takes(0) => carried.extend(node.outputs.iter().map(String::as_str)),
+            op if (GLUE.contains(&op) || matches!(op, "Clip" | "Expand" | "Concat" | "Split"))
+                && takes(0) =>
+            {
+                carried.extend(node.outputs.iter().map(String::as_str));
+            }
             _ => {}
         }
     }

@@ -40,7 +40,7 @@ impl Walk {
     fn new(tokens_max: usize) -> Self {
         let tail = Tail::new(&[1, 2], Joint::Open);
         let state = Fake::new(VOCAB as usize).zero_state();
-        let snapshot = Snapshot { state, identity: "fake".into(), position: 0, tail, history: None };
+        let snapshot = Snapshot { tail, ..Snapshot::at_start(state, "fake".into()) };
         Self { snapshot: snapshot.with_history(tokens_max), read: Vec::new() }
     }
 

@@ -117,13 +117,7 @@ impl World {
             gone_max: 100,
         };
         let sessions = Sessions::new(session_limits, clock.clone());
-        let snapshot = Snapshot {
-            state: model.zero_state(),
-            identity: "weights".into(),
-            position: 0,
-            tail: Tail::default(),
-            history: None,
-        };
+        let snapshot = Snapshot::at_start(model.zero_state(), "weights".into());
         let ids = (0..sessions_count).map(|_| {
             let new = NewSession {
                 id: None,
