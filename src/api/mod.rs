@@ -16,6 +16,7 @@ mod fields;
 pub mod generate;
 pub mod independent;
 pub mod info;
+pub mod json_text;
 pub mod models;
 pub mod next;
 pub mod onnx;

@@ -3,11 +3,13 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::ErrorBody;
+use super::error::{ErrorBody, ErrorDetail};
 use super::fields;
 use super::independent::Independent;
-use super::prompt::Prompt;
+use super::json_text::JsonText;
+use super::prompt::{Prompt, Word};
 use super::question::{Distribution, Question, Shown};
+use super::sampling::Sampling;
 
 /// A question from a model's start, or many questions in `requests`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -63,18 +65,30 @@ pub struct NextQuery {
     /// Limit: `--max-text`.
     #[schema(example = "the old man and the")]
     pub text: Option<String>,
+    /// Continuations whose probability is asked for, as a JSON list of words, texts and token ids.
+    /// Limit: `--max-candidates`.
+    #[schema(value_type = Option<Vec<Word>>, example = json!(["sea", "ship"]))]
+    pub candidates: Option<JsonText<Vec<Word>>>,
+    /// Show the distribution that remains after these filters, a JSON object, instead of the model's own.
+    #[schema(value_type = Option<Sampling>)]
+    pub sampling: Option<JsonText<Sampling>>,
     /// How much of the distribution is shown.
     #[serde(flatten)]
     pub shown: Shown,
 }
 
-fields!(NextQuery { model, text } + shown: Shown);
+fields!(NextQuery { model, text, candidates, sampling } + shown: Shown);
 
-impl From<NextQuery> for NextRequest {
-    fn from(NextQuery { model, text, shown }: NextQuery) -> Self {
+impl TryFrom<NextQuery> for NextRequest {
+    type Error = ErrorDetail;
+
+    fn try_from(query: NextQuery) -> Result<Self, ErrorDetail> {
+        let NextQuery { model, text, candidates, sampling, shown } = query;
+        let candidates = candidates.map(|list| list.read("candidates")).transpose()?;
+        let sampling = sampling.map(|filters| filters.read("sampling")).transpose()?;
         let prompt = Prompt { model, text, tokens: None };
-        let question = Question { shown, ..Question::default() };
-        Self { next: SessionNextRequest { prompt, question }, requests: None }
+        let question = Question { shown, candidates: candidates.unwrap_or_default(), sampling };
+        Ok(Self { next: SessionNextRequest { prompt, question }, requests: None })
     }
 }
 

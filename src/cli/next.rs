@@ -9,8 +9,9 @@ use super::failure::Outcome;
 use super::input::ModelArg;
 use super::json;
 use super::local::Local;
-use crate::api::next::{NextQuery, NextReply, NextResponse};
-use crate::api::question::{RankedToken, Shown};
+use crate::api::next::{NextReply, NextRequest, NextResponse, SessionNextRequest};
+use crate::api::prompt::Prompt;
+use crate::api::question::{Question, RankedToken, Shown};
 
 #[derive(Args)]
 pub(super) struct NextArgs {
@@ -32,12 +33,11 @@ pub(super) struct NextArgs {
 
 pub(super) fn run(args: &NextArgs) -> Outcome {
     let local = Local::open(&args.model)?;
-    let query = NextQuery {
-        text: Some(args.text.clone()),
-        shown: Shown { top_k: Some(args.top_k), ..Shown::default() },
-        ..NextQuery::default()
-    };
-    let reply = local.block_on(local.service.next(query.into()))?;
+    let prompt = Prompt { text: Some(args.text.clone()), ..Prompt::default() };
+    let shown = Shown { top_k: Some(args.top_k), ..Shown::default() };
+    let question = Question { shown, ..Question::default() };
+    let next = SessionNextRequest { prompt, question };
+    let reply = local.block_on(local.service.next(NextRequest { next, requests: None }))?;
     let mut out = stdout().lock();
     match &reply {
         NextReply::One(response) if !args.json => {

@@ -38,7 +38,7 @@ pub(super) async fn next(
 
 /// Get the next-token distribution by query
 ///
-/// The same as the POST, with fewer options: for a browser and a first try.
+/// The same as the POST for one text: for a browser and a first try.
 #[utoipa::path(get, path = "/v1/next", operation_id = "getNextToken", tag = "next", params(QueryOf<NextQuery>),
     responses((status = 200, description = "The distribution",
         content((NextResponse = "application/json"), (Vec<u8> = "application/octet-stream")),
@@ -51,7 +51,7 @@ pub(super) async fn get_next(
     headers: HeaderMap,
     Query(query): Query<NextQuery>,
 ) -> ApiResult<Response> {
-    answer(&service, &headers, query.into()).await
+    answer(&service, &headers, query.try_into()?).await
 }
 
 /// Get a session's next-token distribution

@@ -3,7 +3,7 @@
 
 use super::architecture::Matrices;
 use super::cells::{Activation, AllFinite, RnnStep};
-use super::cost::{LOOK, PASS_ROWS};
+use super::cost::Rates;
 use super::embedding::Embedding;
 use super::output::{Asked as AskedOutput, NotFinite, Output, OutputSpec, TileBuffers, Wanted};
 use super::validate::{check_depths, validate_feed_forward};
@@ -311,7 +311,8 @@ impl Model for FeedForward {
         let hidden = self.hidden.iter().map(|layer| (layer.w.columns() * layer.w.depth()) as u64);
         let logits = self.output.columns() as u64;
         let weights = hidden.sum::<u64>() + logits * self.output.hidden() as u64;
-        Cost { run: PASS_ROWS * weights, step: 0, token: 1, position: weights + LOOK * logits }
+        let Rates { pass_rows, look } = Rates::of(self.info.weights_dtype);
+        Cost { run: pass_rows * weights, step: 0, token: 1, position: weights + look * logits }
     }
 
     /// Reading tokens only moves the window.

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 /// Makes a body optional if nothing in it is required, because an empty body is read as `{}`; gives ids in paths and headers the schema
-/// of ids in bodies; lets fields be null; and documents the header of every response.
+/// of ids in bodies; describes lists and objects in query strings as JSON; lets fields be null; and documents the header of every response.
 pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     let id = id(&schemas["CreateSessionRequest"]["properties"]["id"]);
@@ -12,9 +12,16 @@ pub(super) fn complete(document: &mut Value) {
         if may_be_empty(&operation["requestBody"], &schemas) {
             operation["requestBody"]["required"] = json!(false);
         }
-        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
-        let ids = parameters.into_iter().flatten().filter(|parameter| names_a_session(parameter));
-        ids.for_each(|parameter| parameter["schema"] = id.clone());
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            if names_a_session(parameter) {
+                parameter["schema"] = id.clone();
+            }
+            if let Some(parameter) = parameter.as_object_mut()
+                && !is_plain(&parameter["schema"])
+            {
+                write_as_json(parameter);
+            }
+        }
         values(&mut operation["responses"]).for_each(add_request_id);
     }
     values(&mut document["components"]["responses"]).for_each(add_request_id);
@@ -37,6 +44,26 @@ fn id(of_body: &Value) -> Value {
 
 fn names_a_session(parameter: &Value) -> bool {
     parameter["name"] == "x-session-id" || parameter["name"] == "id" && parameter["in"] == "path"
+}
+
+/// Whether the values are written as they are in a query string; lists and objects are written as JSON.
+fn is_plain(schema: &Value) -> bool {
+    let is_plain =
+        |kind: &Value| ["boolean", "integer", "number", "string", "null"].iter().any(|name| kind == name);
+    match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().all(is_plain),
+        kind => is_plain(kind),
+    }
+}
+
+/// Describes the value of a parameter as JSON.
+fn write_as_json(parameter: &mut Map<String, Value>) {
+    let mut schema = parameter.remove("schema").unwrap_or_default();
+    // That of an optional object is still within its schema.
+    if let Some(description) = schema.as_object_mut().and_then(|schema| schema.remove("description")) {
+        parameter.insert("description".to_owned(), description);
+    }
+    parameter.insert("content".to_owned(), json!({"application/json": {"schema": schema}}));
 }
 
 /// Whether `body` is described, and `{}` is one.

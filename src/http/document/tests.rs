@@ -260,7 +260,11 @@ fn every_limit_that_is_named_has_a_value() {
     let limited: Vec<_> = objects(&document)
         .into_iter()
         .filter(|object| object.get("description").is_some_and(names_a_limit))
-        .map(|object| object.get("schema").and_then(Value::as_object).unwrap_or(object))
+        .map(|object| {
+            let written_as_json = object.get("content").map(|content| &content["application/json"]["schema"]);
+            let schema = object.get("schema").or(written_as_json);
+            schema.and_then(Value::as_object).unwrap_or(object)
+        })
         .collect();
     assert!(limited.len() > 20, "only {} limits were found", limited.len());
     for schema in limited {

@@ -2,25 +2,30 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::{Body, Path, Query};
 use crate::api::next::{NextQuery, NextRequest};
 use crate::config::Config;
+use crate::http::error::ApiResult;
 use crate::http::tests::{Answer, app_with, ask, request};
 
 async fn send(config: Config, request: axum::http::Request<axum::body::Body>) -> Answer {
     let app = app_with(config);
     let routes = Router::new()
-        .route("/echo", post(|Body(input): Body<NextRequest>| async { axum::Json(input) }))
-        .route("/search", get(|Query(search): Query<NextQuery>| async { axum::Json(search) }))
+        .route("/echo", post(|Body(input): Body<NextRequest>| async { Json(input) }))
+        .route("/search", get(searched))
         .route("/items/{id}", get(|Path(id): Path<String>| async { id }));
     ask(crate::http::routes::assemble(routes, &app), request).await
+}
+
+async fn searched(Query(query): Query<NextQuery>) -> ApiResult<Json<NextRequest>> {
+    Ok(Json(query.try_into()?))
 }
 
 async fn post_json(body: impl Into<axum::body::Body>) -> Answer {
@@ -140,6 +145,27 @@ async fn a_query_is_read_and_refused_like_a_body() {
         assert_eq!(answer.status, 422, "{query}");
         assert_eq!((answer.code().as_str(), answer.param()), (code, param), "{query}: {}", answer.message());
     }
+}
+
+#[tokio::test]
+async fn a_list_in_a_query_is_json_and_errors_name_its_entry() {
+    for (query, code, param) in [
+        ("candidates=sea", "invalid_value", json!("candidates")),
+        ("candidates=[1]x", "invalid_value", json!("candidates")),
+        ("candidates=7", "invalid_value", json!("candidates")),
+        ("candidates=[\"sea\",true]", "invalid_value", json!("candidates[1]")),
+        ("sampling={\"temperature\":\"hot\"}", "invalid_value", json!("sampling.temperature")),
+        ("sampling={\"heat\":1}", "unknown_field", json!("sampling.heat")),
+    ] {
+        let query = query.replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
+        let answer = search(&query).await;
+        assert_eq!(answer.status, 422, "{query}");
+        assert_eq!((answer.code().as_str(), answer.param()), (code, param), "{query}: {}", answer.message());
+    }
+    let answer = search("candidates=[%22sea%22,17]&sampling=%7B%22top_k%22:3%7D&top_k=1").await;
+    let question = answer.json();
+    assert_eq!((&question["candidates"], &question["sampling"]["top_k"]), (&json!(["sea", 17]), &json!(3)));
+    assert_eq!(question["top_k"], json!(1));
 }
 
 #[tokio::test]
