@@ -9,13 +9,15 @@ use serde::Serialize;
 use super::document::QueryOf;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Path, Query, UseCases};
+use super::held::hold;
 use crate::api::append::{AppendRequest, AppendResponse};
+use crate::api::question::Question;
 use crate::api::rewind::{RewindRequest, RewindResponse};
 use crate::api::sessions::{
     CreateSessionRequest, CreatedSession, Expectation, ForkRequest, ListSessionsQuery, Session, SessionList,
 };
 use crate::error::Error;
-use crate::service::check_session_id;
+use crate::service::{AskedBeside, check_session_id};
 
 /// Names the session that an answer is about and, in a request, the session to create.
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
@@ -35,8 +37,11 @@ pub(super) async fn create(
     Body(mut request): Body<CreateSessionRequest>,
 ) -> ApiResult<Response> {
     request.id = id_of(request.id, &headers)?;
+    let model = request.prompt.model.as_deref();
+    let room =
+        service.room_beside_write(&AskedBeside { session: None, model, next: request.next.as_ref() })?;
     let created = service.create_session(request).await?;
-    Ok(answer_created(&created.session.id.clone(), created))
+    Ok(hold(answer_created(&created.session.id.clone(), created), room))
 }
 
 /// List sessions
@@ -84,11 +89,12 @@ pub(super) async fn append(
     UseCases(service): UseCases,
     Path(id): Path<String>,
     Body(request): Body<AppendRequest>,
-) -> ApiResult<Json<AppendResponse>> {
+) -> ApiResult<Response> {
+    let room = service.room_beside_write(&beside(&id, request.next.as_ref()))?;
     let is_unguarded = request.expected.expected_position.is_none();
     let answer = service.append(&id, request).await.map_err(ApiError::from);
     let failed = |error: ApiError| if is_unguarded { error.of_unguarded_write() } else { error };
-    Ok(Json(answer.map_err(failed)?))
+    Ok(hold(Json(answer.map_err(failed)?).into_response(), room))
 }
 
 /// Copy a session
@@ -138,8 +144,14 @@ pub(super) async fn rewind(
     UseCases(service): UseCases,
     Path(id): Path<String>,
     Body(request): Body<RewindRequest>,
-) -> ApiResult<Json<RewindResponse>> {
-    Ok(Json(service.rewind_session(&id, request).await?))
+) -> ApiResult<Response> {
+    let room = service.room_beside_write(&beside(&id, request.next.as_ref()))?;
+    Ok(hold(Json(service.rewind_session(&id, request).await?).into_response(), room))
+}
+
+/// The question beside a write to the session `id`.
+fn beside<'a>(id: &'a str, next: Option<&'a Question>) -> AskedBeside<'a> {
+    AskedBeside { session: Some(id), model: None, next }
 }
 
 /// 201, with the path and the id of the new session.

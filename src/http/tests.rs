@@ -286,6 +286,28 @@ async fn an_answer_that_is_too_large_is_refused_before_the_work() {
 }
 
 #[tokio::test]
+async fn an_answer_beside_a_write_is_bounded_before_anything_is_written() {
+    let mut config = Config::default();
+    config.limits.max_answer = Bytes(600);
+    let app = app_with(config);
+    let create = |body: &str| {
+        let request = request("POST", "/v1/sessions", &[], body.to_owned());
+        ask(router(app.clone()), request)
+    };
+    let answer = create(r#"{"id": "s", "next": {"full": true}}"#).await;
+    assert_eq!((answer.status.as_u16(), answer.param()), (422, Value::from("next.full")));
+    assert_eq!(create(r#"{"id": "s", "text": "a", "rewind_tokens": 8}"#).await.status, 201);
+    for (path, body) in [
+        ("/v1/sessions/s/append", r#"{"text": "a", "next": {"full": true}}"#),
+        ("/v1/sessions/s/rewind", r#"{"position": 0, "next": {"full": true}}"#),
+    ] {
+        let answer = ask(router(app.clone()), request("POST", path, &[], body)).await;
+        assert_eq!((answer.status.as_u16(), answer.param()), (422, Value::from("next.full")), "{path}");
+    }
+    assert_eq!(get_from(&app, "/v1/sessions/s", &[]).await.json()["position"], 1);
+}
+
+#[tokio::test]
 async fn answers_that_are_not_sent_yet_leave_no_room_for_others() {
     let mut config = Config::default();
     config.http.answers_max_bytes = Bytes(3 << 10);

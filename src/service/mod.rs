@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 pub use failure::{WriteFailure, detail};
 pub use generating::{Events, Generating};
 pub use models::onnx_graph;
-pub use room::Room;
+pub use room::{AskedBeside, Room};
 pub use score::{TextScorer, add_tally, figures, no_token};
 pub use sessions::check_session_id;
 

@@ -31,11 +31,21 @@ const PIECE_BYTES: usize = 1 << 10;
 pub struct Room(#[allow(dead_code, reason = "it is only held")] OwnedSemaphorePermit);
 
 /// What an answer lists.
-struct Listed<'a> {
+struct Listed {
     numbers: usize,
     tokens: usize,
-    /// The field of the request that makes the answer large.
-    param: &'a str,
+    /// The path of the field of the request that makes the answer large.
+    param: String,
+}
+
+/// A question beside a write.
+pub struct AskedBeside<'a> {
+    /// The session that is written to; `None` for one that is created.
+    pub session: Option<&'a str>,
+    /// The model that the request names.
+    pub model: Option<&'a str>,
+    /// The question, if the request has one.
+    pub next: Option<&'a Question>,
 }
 
 /// The room for all answers.
@@ -50,10 +60,10 @@ impl Service {
     /// `InvalidValue` over `--max-answer`; `QueueFull` over `--answers-max-bytes`.
     pub fn room_for_next(&self, request: &NextRequest) -> Result<Room> {
         let of_entry = |next: &SessionNextRequest, session: Option<&str>| {
-            self.listed(&next.question, self.vocab_size(session, next.prompt.model.as_deref()))
+            self.listed(&next.question, "", self.vocab_size(session, next.prompt.model.as_deref()))
         };
         let Some(entries) = &request.requests else { return self.room(&of_entry(&request.next, None)) };
-        let mut all = Listed { numbers: 0, tokens: 0, param: "requests" };
+        let mut all = Listed { numbers: 0, tokens: 0, param: "requests".to_owned() };
         // More entries are refused later.
         for entry in entries.iter().take(self.config.limits.max_requests) {
             // What is refused is answered with a short error.
@@ -70,7 +80,17 @@ impl Service {
     /// # Errors
     /// As [`Self::room_for_next`].
     pub fn room_for_session_next(&self, id: &str, request: &SessionNextRequest) -> Result<Room> {
-        self.room(&self.listed(&request.question, self.vocab_size(Some(id), None)))
+        self.room(&self.listed(&request.question, "", self.vocab_size(Some(id), None)))
+    }
+
+    /// Room for the answer to the `next` of a request that writes to the session `id`, or creates one, if there is such a question.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub fn room_beside_write(&self, asked: &AskedBeside<'_>) -> Result<Option<Room>> {
+        let Some(question) = asked.next else { return Ok(None) };
+        let vocab_size = self.vocab_size(asked.session, asked.model);
+        self.room(&self.listed(question, "next.", vocab_size)).map(Some)
     }
 
     /// Room for the answer to `request`, if it comes in one piece.
@@ -83,20 +103,22 @@ impl Service {
         let max_tokens = request.max_tokens_or_default(limits.max_tokens).min(limits.max_tokens);
         let tokens = max_tokens.saturating_mul(listed_each + 1);
         let param = if listed_each == 0 { "max_tokens" } else { "top_logprobs" };
-        self.room(&Listed { numbers: 0, tokens, param })
+        self.room(&Listed { numbers: 0, tokens, param: param.to_owned() })
     }
 
-    fn listed(&self, question: &Question, vocab_size: usize) -> Listed<'static> {
+    /// `path` is that of the question's fields.
+    fn listed(&self, question: &Question, path: &str, vocab_size: usize) -> Listed {
         let shown = &question.shown;
         let limits = &self.config.limits;
         let top_k = shown.top_k_or_default(limits.max_top_k).min(vocab_size);
         let candidates = question.candidates.len().min(limits.max_candidates);
-        let param = match top_k {
+        let field = match top_k {
             _ if shown.full => "full",
             listed if listed < candidates => "candidates",
             _ => "top_k",
         };
-        Listed { numbers: if shown.full { vocab_size } else { 0 }, tokens: top_k + candidates, param }
+        let numbers = if shown.full { vocab_size } else { 0 };
+        Listed { numbers, tokens: top_k + candidates, param: format!("{path}{field}") }
     }
 
     /// The size of the vocabulary that a request is about. 0 for a model or a session that does not exist, which is refused later.
@@ -111,11 +133,11 @@ impl Service {
         served.map_or(0, |served| served.model.info().vocab_size)
     }
 
-    fn room(&self, listed: &Listed<'_>) -> Result<Room> {
+    fn room(&self, listed: &Listed) -> Result<Room> {
         let bytes = listed.bytes();
         let max = self.config.limits.max_answer;
         if bytes > max.0 {
-            let param = listed.param;
+            let param = listed.param.as_str();
             let found = Bytes(bytes);
             let message =
                 format!("the answer would have about {found}; the maximum is {max} (`--max-answer`)");
@@ -133,7 +155,7 @@ impl Service {
     }
 }
 
-impl Listed<'_> {
+impl Listed {
     fn bytes(&self) -> usize {
         (self.numbers.saturating_mul(NUMBER_BYTES)).saturating_add(self.tokens.saturating_mul(TOKEN_BYTES))
     }

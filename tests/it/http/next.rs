@@ -68,7 +68,8 @@ async fn the_same_question_by_get_by_post_and_by_ids_has_the_same_answer() {
     assert_eq!(next(&server, json!({"text": "the sea", "top_k": 4})).await, answer);
     assert_eq!(next(&server, json!({"tokens": [2, 3], "top_k": 4, "model": "words"})).await, answer);
     assert_eq!(server.get("/v1/next?text=the%20sea&top_k=4").await.expect(200), answer);
-    let question = json!({"text": "the", "top_k": 2, "candidates": ["sea", 3], "sampling": {"temperature": 0.5}});
+    let question =
+        json!({"text": "the", "top_k": 2, "candidates": ["sea", 3], "sampling": {"temperature": 0.5}});
     let path = "/v1/next?text=the&top_k=2&candidates=[%22sea%22,3]&sampling=%7B%22temperature%22:0.5%7D";
     assert_eq!(server.get(path).await.expect(200), next(&server, question).await);
     let typeless = Request::new("POST", "/v1/next").body(r#"{"text": "the sea", "top_k": 4, "model": null}"#);
