@@ -106,7 +106,10 @@ impl Ending {
             Ending::Done => None,
             Ending::Failed(error) => Some(error),
             Ending::Cancelled => error(ErrorKind::Cancelled, "the client went away"),
-            Ending::TimedOut => error(ErrorKind::Timeout, "the request was not finished within its time (`--request-timeout`)"),
+            Ending::TimedOut => error(
+                ErrorKind::Timeout,
+                "the request was not finished within its time (`--request-timeout`)",
+            ),
             Ending::Shutdown => error(ErrorKind::Draining, "the service is stopping"),
         }
     }
