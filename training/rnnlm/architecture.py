@@ -11,6 +11,10 @@ GATE_COUNTS = {"rnn_tanh": 1, "rnn_relu": 1, "rnn_sigmoid": 1, "gru": 3, "lstm":
 # Cells without memory: they read the last few tokens and nothing before them.
 WINDOW_CELLS = ("cbow", "ffn")
 CELLS = (*GATE_COUNTS, *WINDOW_CELLS)
+# Cells that have gates, and the slopes of functions that stand for their sigmoid: min(max(slope * x + 0.5, 0), 1).
+GATED_CELLS = ("gru", "lstm")
+HARD_SLOPES = {"hard_sigmoid": 0.2, "hard_sigmoid_sixth": 1 / 6}
+GATE_ACTIVATIONS = ("sigmoid", *HARD_SLOPES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +27,13 @@ class Architecture:
     hidden_sizes: tuple[int, ...]
     tie_weights: bool
     gru_linear_before_reset: bool = True
+    gate_activation: str = "sigmoid"
 
     def __post_init__(self) -> None:
+        if self.gate_activation not in GATE_ACTIVATIONS:
+            raise InputError(f"gate activation `{self.gate_activation}` is not supported; supported are {', '.join(GATE_ACTIVATIONS)}")
+        if self.gate_activation != "sigmoid" and self.cell not in GATED_CELLS:
+            raise InputError(f"a `{self.cell}` network has no gates: found the gate activation `{self.gate_activation}`")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1 or self.embedding_size < 1:
             raise InputError(f"sizes must be positive: found embedding size {self.embedding_size} and hidden sizes {self.hidden_sizes}")
         if self.tie_weights and self.hidden_sizes[-1] != self.embedding_size:
@@ -37,6 +46,8 @@ class Architecture:
         values = dataclasses.asdict(self) | {"hidden_sizes": list(self.hidden_sizes)}
         if self.cell != "gru":
             del values["gru_linear_before_reset"]
+        if self.gate_activation == "sigmoid":
+            del values["gate_activation"]
         return values
 
 

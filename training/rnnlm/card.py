@@ -27,6 +27,8 @@ class Card:
         sizes = " + ".join(map(str, shape["hidden_sizes"]))
         window = f", reads the last {shape['context']} tokens" if "context" in shape else ""
         kind = "language model without recurrence" if window else "recurrent neural network language model"
+        activation = shape.get("gate_activation", "sigmoid")
+        gates = "" if activation == "sigmoid" else f" with `{activation}` gates"
         tied = ", tied with the output layer" if shape["tie_weights"] else ""
         score = self.score
         known = "none" if score.known_perplexity is None else f"{score.known_perplexity:.4f}"
@@ -40,7 +42,7 @@ A {kind} for `rnnlm-server`.
 
 | | |
 |---|---|
-| cell | {shape["cell"]}, hidden units {sizes}{window} |
+| cell | {shape["cell"]}{gates}, hidden units {sizes}{window} |
 | embedding | {shape["embedding_size"]}{tied} |
 | vocabulary | {shape["vocab_size"]:,} entries, tokenizer kind `{values["rule"]["kind"]}` |
 | parameters | {self.parameter_count:,}, stored as {self.dtype} |

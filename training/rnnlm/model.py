@@ -36,7 +36,7 @@ class RnnLm(nn.Module):
         super().__init__()
         self.architecture = architecture
         inputs = (architecture.embedding_size, *architecture.hidden_sizes[:-1])
-        layer = cells.layer(architecture.cell, architecture.gru_linear_before_reset)
+        layer = cells.layer(architecture)
         self.encoder = nn.Embedding(architecture.vocab_size, architecture.embedding_size)
         self.rnn = nn.ModuleList(layer(*sizes) for sizes in zip(inputs, architecture.hidden_sizes))
         self.decoder = nn.Linear(architecture.hidden_sizes[-1], architecture.vocab_size)

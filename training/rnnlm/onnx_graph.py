@@ -16,7 +16,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from . import onnx_recurrent
-from .architecture import described
+from .architecture import HARD_SLOPES, described
 from .errors import InputError
 from .model import RnnLm, load_stored_weights
 
@@ -48,8 +48,9 @@ def network_in(path: pathlib.Path, gru_linear_before_reset: bool | None) -> tupl
     if not nodes:
         raise Refused(path, f"it has the nodes {', '.join(sorted({node.op_type for node in model.graph.node}))}, and no RNN, GRU or LSTM")
     cells = {cell_of(path, node) for node in nodes}
+    gates = {gates_of(node) for node in nodes}
     forms = {bool(attributes(node).get("linear_before_reset", 0)) for node in nodes}
-    if len(cells) > 1 or len(forms) > 1:
+    if len(cells) > 1 or len(forms) > 1 or len(gates) > 1:
         raise Refused(path, "its layers are of different kinds")
     cell = cells.pop()
     tensors: dict[str, numpy.ndarray] = {}
@@ -66,6 +67,7 @@ def network_in(path: pathlib.Path, gru_linear_before_reset: bool | None) -> tupl
     hidden_sizes = [tensors[f"rnn.weight_hh_l{layer}"].shape[1] for layer in range(len(nodes))]
     shape = {"cell": cell, "vocab_size": vocab_size, "embedding_size": embedding_size, "hidden_sizes": hidden_sizes, "tie_weights": tied}
     shape["gru_linear_before_reset"] = forms.pop() if cell == "gru" else True
+    shape["gate_activation"] = gates.pop()
     tensors = {name: tensor.astype(numpy.float32) for name, tensor in tensors.items()}
     network = RnnLm(described(shape)).eval()
     load_stored_weights(network, {name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
@@ -83,12 +85,26 @@ def cell_of(path: pathlib.Path, node: NodeProto) -> str:
     """The cell of a node, if it is one that the server computes."""
     found = attributes(node)
     activations = [name.decode().capitalize() for name in found.get("activations", [])] or ACTIVATIONS[node.op_type]
+    gates = gates_of(node)
+    if gates in HARD_SLOPES:
+        activations = ["Sigmoid", *activations[1:]]
+        found = {name: value for name, value in found.items() if name not in ("activation_alpha", "activation_beta")}
     unusual = {"clip", "activation_alpha", "activation_beta"} & found.keys() or found.get("input_forget") or found.get("direction", b"forward") != b"forward"
     if node.op_type == "RNN" and activations[0] in PLAIN_CELLS and not unusual:
         return PLAIN_CELLS[activations[0]]
-    if unusual or activations != ACTIVATIONS[node.op_type] or len(node.input) > 7 and node.input[7]:
+    if unusual or gates is None or activations != ACTIVATIONS[node.op_type] or len(node.input) > 7 and node.input[7]:
         raise Refused(path, f"the node `{node.name or node.op_type}` has attributes that PyTorch has no layer for")
     return node.op_type.lower()
+
+
+def gates_of(node: NodeProto) -> str | None:
+    """The function of a node's gates as the manifest calls it; None for a HardSigmoid that the server does not have."""
+    found = attributes(node)
+    names = found.get("activations") or [b"Sigmoid"]
+    if node.op_type == "RNN" or names[0].lower() != b"hardsigmoid":
+        return "sigmoid"
+    slope, shift = (found.get(key, [default])[0] for key, default in (("activation_alpha", 0.2), ("activation_beta", 0.5)))
+    return next((name for name, known in HARD_SLOPES.items() if shift == 0.5 and numpy.float32(slope) == numpy.float32(known)), None)
 
 
 def constant_values(model: ModelProto) -> dict[str, numpy.ndarray]:

@@ -11,7 +11,7 @@ import numpy
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from . import onnx_file
-from .architecture import Architecture
+from .architecture import HARD_SLOPES, Architecture
 from .onnx_file import LOGITS, TOKENS, Initializers
 
 # The operator of each cell with its attributes, and for each gate in ONNX's order its place in PyTorch's:
@@ -94,11 +94,20 @@ def cell_node(shape: Architecture, layer: int, weights: Initializers, before: li
     """The operator of one layer; `before` names its initial state, zeros where there is none."""
     operator, attributes, _ = OPERATORS[shape.cell]
     attributes = attributes | ({"linear_before_reset": int(shape.gru_linear_before_reset)} if shape.cell == "gru" else {})
+    attributes = attributes | gate_attributes(shape)
     below = f"outputs_l{layer - 1}" if layer > 0 else "outputs"
     own = [weights.used(f"rnn.{name}_l{layer}") for name in "WRB"]
     # The empty name stands for `sequence_lens`, which is left out.
     inputs = [below, *own, *(["", *before] if before else [])]
     return helper.make_node(operator, inputs, outputs, hidden_size=shape.hidden_sizes[layer], **attributes)
+
+
+def gate_attributes(shape: Architecture) -> dict[str, object]:
+    """What a node says of its gates, where their function is not the usual one: alpha and beta are those of HardSigmoid alone, which comes first."""
+    if shape.gate_activation not in HARD_SLOPES:
+        return {}
+    others = {"gru": ["Tanh"], "lstm": ["Tanh", "Tanh"]}[shape.cell]
+    return {"activations": ["HardSigmoid", *others], "activation_alpha": [HARD_SLOPES[shape.gate_activation]], "activation_beta": [0.5]}
 
 
 def output_nodes(shape: Architecture, hidden: str, weights: Initializers) -> list[NodeProto]:

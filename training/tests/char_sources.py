@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from keras_2 import cudnn_arrays
+
 
 class CharRNN(nn.Module):
     """The class of spro/char-rnn.pytorch."""
@@ -45,15 +47,15 @@ UdacityCharRNN.__qualname__ = "CharRNN"
 
 
 def textgenrnn_weights(vocab_size: int, layers: int, cudnn: bool) -> dict[str, dict[str, np.ndarray]]:
-    """The arrays of textgenrnn by layer and name, with numbers as large as trained ones."""
+    """The arrays of textgenrnn by layer and name, with numbers as large as trained ones; with `cudnn` as a GPU leaves them."""
     numbers = np.random.default_rng(11)
     embedding_size, hidden = 5, 4
-    widths = [embedding_size + hidden * (k > 0) - embedding_size * (k > 0) for k in range(layers)]
+    widths = [embedding_size if k == 0 else hidden for k in range(layers)]
     weights = {"input": {}, "embedding": {"embedding/embeddings:0": numbers.normal(0, 0.7, (vocab_size, embedding_size))}}
     for k, width in enumerate(widths, 1):
-        biases = (8 if cudnn else 4) * hidden
-        shapes = {"kernel": (width, 4 * hidden), "recurrent_kernel": (hidden, 4 * hidden), "bias": (biases,)}
-        weights[f"rnn_{k}"] = {f"rnn_{k}/{name}:0": numbers.normal(0, 0.7, shape) for name, shape in shapes.items()}
+        arrays = [numbers.normal(0, 0.7, shape) for shape in ((width, 4 * hidden), (hidden, 4 * hidden), (4 * hidden,))]
+        arrays = cudnn_arrays(arrays, 4) if cudnn else arrays
+        weights[f"rnn_{k}"] = {f"rnn_{k}/{name}:0": array for name, array in zip(("kernel", "recurrent_kernel", "bias"), arrays)}
     wide = embedding_size + layers * hidden
     weights |= {"rnn_concat": {}, "attention": {"attention/attention_W:0": numbers.normal(0, 0.7, (wide, 1))}}
     weights["output"] = {"output/kernel:0": numbers.normal(0, 0.7, (wide, vocab_size)), "output/bias:0": numbers.normal(0, 0.7, vocab_size)}

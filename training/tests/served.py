@@ -12,7 +12,7 @@ from rnnlm import folder as model_folder
 from rnnlm.tokenizer import parse_vocabulary
 from server import output
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-6
 
 
 def assert_served_alike(binary: pathlib.Path, folder: pathlib.Path, ids: list[int], probs: numpy.ndarray) -> None:

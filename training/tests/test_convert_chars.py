@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import pickle
 import string
 import subprocess
 import sys
@@ -69,10 +70,49 @@ def test_npz_of_britz(server_binary, tmp_path):
     assert_served_alike(server_binary, tmp_path / "model", IDS, np.array(probs))
 
 
+def britz_gru_parameters(layer_count: int) -> dict[str, np.ndarray]:
+    numbers = np.random.default_rng(9)
+    shapes = {"E": (6, 9), "U": (3 * layer_count, 6, 6), "W": (3 * layer_count, 6, 6), "V": (9, 6), "b": (3 * layer_count, 6), "c": (9,)}
+    return {name: numbers.normal(0, 0.9, shape) for name, shape in shapes.items()}
+
+
+def britz_gru_probabilities(parameters: dict[str, np.ndarray], ids: list[int]) -> np.ndarray:
+    """The tutorial's equations, in double precision."""
+    e, u, w, v, b, c = (parameters[name] for name in "EUWVbc")
+    states = [np.zeros(6) for _ in range(len(u) // 3)]
+    probs = []
+    for token in ids:
+        x = e[:, token]
+        for layer, s in enumerate(states):
+            z, r, n = range(3 * layer, 3 * layer + 3)
+            update = np.clip(0.2 * (u[z] @ x + w[z] @ s + b[z]) + 0.5, 0, 1)
+            reset = np.clip(0.2 * (u[r] @ x + w[r] @ s + b[r]) + 0.5, 0, 1)
+            candidate = np.tanh(u[n] @ x + w[n] @ (s * reset) + b[n])
+            x = states[layer] = (1 - update) * candidate + update * s
+        scores = np.exp(v @ x + c)
+        probs.append(scores / scores.sum())
+    return np.array(probs)
+
+
+@pytest.mark.parametrize("layer_count", [1, 2])
+def test_npz_of_the_gru_of_britz(server_binary, tmp_path, layer_count):
+    """Its vocabulary is a pickled list; sentences begin and end with entries of their own."""
+    parameters = britz_gru_parameters(layer_count)
+    np.savez(tmp_path / "GRU.npz", **parameters)
+    words = ["<MASK/>", "UNKNOWN_TOKEN", "sails", "home", "a", "ship", "the", "SENTENCE_END", "SENTENCE_START"]
+    (tmp_path / "words.pkl").write_bytes(pickle.dumps(words, protocol=2))
+    run(convert, tmp_path / "GRU.npz", tmp_path / "model", "--vocab", tmp_path / "words.pkl")
+    manifest = json.loads((tmp_path / "model/config.json").read_text())
+    assert (manifest["initial_tokens"], manifest["tokenizer"]["newline"]) == (["SENTENCE_START"], "SENTENCE_END")
+    ids = [8, 6, 5, 2, 3, 1, 4, 5, 2]
+    assert_served_alike(server_binary, tmp_path / "model", ids, britz_gru_probabilities(parameters, ids))
+
+
 def test_other_archives_of_arrays_are_refused(tmp_path):
-    gru = {name: np.zeros((2, 2)) for name in "EUWVbc"}
-    np.savez(tmp_path / "gru.npz", **gru)
-    assert "hard sigmoids" in refusal(convert, tmp_path / "gru.npz", tmp_path / "model")
+    np.savez(tmp_path / "axes.npz", **{name: np.zeros((2, 2)) for name in "EUWVbc"})
+    assert "holds `U` with 2 axes; expected 3" in refusal(convert, tmp_path / "axes.npz", tmp_path / "model")
+    np.savez(tmp_path / "gates.npz", **(britz_gru_parameters(2) | {"b": np.zeros((5, 6))}))
+    assert "6 gates in `U`, 6 gates in `W`, 5 gates in `b`; expected 3 for each layer" in refusal(convert, tmp_path / "gates.npz", tmp_path / "model")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     assert "holds the arrays x" in refusal(convert, tmp_path / "other.npz", tmp_path / "model")
     np.savez(tmp_path / "objects.npz", U=np.array([{}], object), V=np.zeros(1), W=np.zeros(1))
@@ -107,7 +147,7 @@ def save_textgenrnn(tmp_path: pathlib.Path, weights: dict[str, dict[str, np.ndar
     return path
 
 
-@pytest.mark.parametrize(("layers", "cudnn"), [(2, False), (1, True)])
+@pytest.mark.parametrize(("layers", "cudnn"), [(2, False), (1, True), (2, True)])
 def test_textgenrnn(server_binary, tmp_path, layers, cudnn):
     vocabulary = {char: token_id for token_id, char in enumerate(("<s>", *CHARS), 1)}
     weights = textgenrnn_weights(len(vocabulary) + 1, layers, cudnn)
@@ -116,7 +156,8 @@ def test_textgenrnn(server_binary, tmp_path, layers, cudnn):
     assert (manifest["onnx"]["window"], manifest["onnx"]["pad"]) == (6, "<unused-0>")
     assert (manifest["tokenizer"]["kind"], manifest["initial_tokens"]) == ("char", ["<s>"])
     ids = [1, *(token + 2 for token in IDS)]
-    probs = [textgenrnn_probabilities(weights, np.array(([0] * 6 + ids[: k + 1])[-6:])) for k in range(len(ids))]
+    usual = textgenrnn_weights(len(vocabulary) + 1, layers, False)
+    probs = [textgenrnn_probabilities(usual, np.array(([0] * 6 + ids[: k + 1])[-6:])) for k in range(len(ids))]
     assert_served_alike(server_binary, tmp_path / "model", ids, np.array(probs))
 
 
@@ -168,6 +209,7 @@ def test_lowercase_is_for_a_text(tmp_path, capsys):
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n", "a Git LFS pointer"),
         (b"\n<!DOCTYPE html>\n<html lang=en><head>", "an HTML page"),
+        (b"", "empty: copy or download it again"),
         (b"\x1f\x8b\x08\x00\x00\x00", "compressed with gzip"),
         (b"model.pt".ljust(257, b"\0") + b"ustar\x00", "a tar archive"),
     ],
@@ -178,6 +220,19 @@ def test_what_is_no_checkpoint_is_called_what_it_is(tmp_path, data, message):
     assert message in refusal(convert, tmp_path / "model.h5", tmp_path / "model")
     torch.save(RNNModel("LSTM", 4, 4, 4, 1).state_dict(), tmp_path / "model.pt")
     assert message in refusal(convert, tmp_path / "model.pt", tmp_path / "model", "--vocab", tmp_path / "vocab.json")
+
+
+def test_a_text_that_is_a_pointer_and_arrays_for_a_vocabulary_are_called_what_they_are(tmp_path):
+    torch.save(RNNModel("LSTM", 4, 4, 4, 1).state_dict(), tmp_path / "model.pt")
+    pointer = write(tmp_path / "input.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n")
+    assert "a Git LFS pointer" in refusal(convert, tmp_path / "model.pt", tmp_path / "model", "--vocab-from-text", pointer)
+    page = write(tmp_path / "page.html", "<html>")
+    assert "an HTML page" in refusal(convert, tmp_path / "model.pt", tmp_path / "model", "--vocab", page)
+    assert "the vocabulary has 6 entries" in refusal(convert, tmp_path / "model.pt", tmp_path / "model", "--vocab-from-text", page)
+    np.savez(tmp_path / "words.npz", words=np.zeros(4))
+    np.save(tmp_path / "words.npy", np.zeros(4))
+    for name, message in (("words.npz", "an archive of NumPy arrays, .npz"), ("words.npy", "a single NumPy array, .npy")):
+        assert message in refusal(convert, tmp_path / "model.pt", tmp_path / "model", "--vocab", tmp_path / name)
 
 
 def test_converting_needs_no_pytorch():

@@ -11,6 +11,7 @@ import pytest
 
 import convert
 from conftest import refusal, run
+from keras_2 import as_cudnn, as_keras_2
 from served import assert_served_alike
 from server import output
 
@@ -61,6 +62,53 @@ def test_sequential(server_binary, tmp_path, name, suffix):
     dense = layers.TimeDistributed(layers.Dense(V, activation="softmax"))
     model = randomised(keras.Sequential([layers.Input((None,)), layers.Embedding(V, 5, name="word_vectors"), *RECURRENT[name](), dense]), seed=1)
     path = save(model, tmp_path / f"model{suffix}")
+    run(convert, path, tmp_path / "model", "--vocab", tmp_path / "words.txt")
+    assert_served_alike(server_binary, tmp_path / "model", IDS, probabilities(model, IDS))
+
+
+def keras_2_hard_sigmoid(x):
+    """Of Keras before version 3."""
+    return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+GATED = {
+    "lstm": lambda gate: [layers.LSTM(6, recurrent_activation=gate, return_sequences=True)],
+    "gru": lambda gate: [layers.GRU(6, recurrent_activation=gate, reset_after=True, return_sequences=True)],
+    "gru reset before": lambda gate: [layers.GRU(6, recurrent_activation=gate, reset_after=False, return_sequences=True)],
+    "two lstm": lambda gate: [layers.LSTM(size, recurrent_activation=gate, return_sequences=True) for size in (6, 4)],
+}
+
+
+@pytest.mark.parametrize("version", ["1.2.2", "2.2.4", "2.11.0-tf", "3"])
+@pytest.mark.parametrize("name", GATED)
+def test_hard_sigmoids_of_each_version(server_binary, tmp_path, name, version):
+    """Keras 3 has another function under the same name: the version decides, and the other one would give other probabilities."""
+    model, other = (randomised(chain(*GATED[name](gate)), seed=6) for gate in ("hard_sigmoid", keras_2_hard_sigmoid))
+    path = save(model, tmp_path / "model.h5")
+    expected = "hard_sigmoid_sixth"
+    if version != "3":
+        as_keras_2(path, {}, version)
+        model, other, expected = other, model, "hard_sigmoid"
+    run(convert, path, tmp_path / "model", "--vocab", tmp_path / "words.txt")
+    assert json.loads((tmp_path / "model/config.json").read_text())["architecture"]["gate_activation"] == expected
+    assert_served_alike(server_binary, tmp_path / "model", IDS, probabilities(model, IDS))
+    assert abs(probabilities(model, IDS) - probabilities(other, IDS)).max() > 0.001
+
+
+def test_hard_sigmoids_of_an_archive_and_of_a_later_keras(server_binary, tmp_path):
+    model = randomised(chain(*GATED["lstm"]("hard_sigmoid")), seed=6)
+    run(convert, save(model, tmp_path / "model.keras"), tmp_path / "model", "--vocab", tmp_path / "words.txt")
+    assert_served_alike(server_binary, tmp_path / "model", IDS, probabilities(model, IDS))
+    path = save(model, tmp_path / "later.h5")
+    as_keras_2(path, {}, "4.0.0")
+    assert "saved by Keras 4" in refusal(convert, path, tmp_path / "later", "--vocab", tmp_path / "words.txt")
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "two lstm", "two gru"])
+def test_layers_of_keras_2_for_a_gpu(server_binary, tmp_path, name):
+    model = randomised(chain(*RECURRENT[name]()), seed=7)
+    path = save(model, tmp_path / "model.h5")
+    as_cudnn(path)
     run(convert, path, tmp_path / "model", "--vocab", tmp_path / "words.txt")
     assert_served_alike(server_binary, tmp_path / "model", IDS, probabilities(model, IDS))
 
@@ -123,7 +171,8 @@ def chain(*between: object, dense: object = None) -> keras.Model:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: chain(layers.LSTM(6, recurrent_activation="hard_sigmoid")), "`recurrent_activation` of the LSTM layer `lstm"),
+        (lambda: chain(layers.LSTM(6, recurrent_activation="relu")), "`recurrent_activation` of the LSTM layer `lstm"),
+        (lambda: chain(layers.GRU(6, return_sequences=True), layers.GRU(6, recurrent_activation="hard_sigmoid")), "expected one function"),
         (lambda: chain(layers.GRU(6, activation="relu")), "`activation` of the GRU layer `gru"),
         (lambda: chain(layers.SimpleRNN(6, activation="elu")), "is `elu`; expected `tanh` or `relu` or `sigmoid`"),
         (lambda: chain(layers.LSTM(6, go_backwards=True)), "`go_backwards`"),

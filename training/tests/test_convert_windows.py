@@ -36,6 +36,10 @@ RECURRENT = {
     "simple rnn": lambda: [layers.SimpleRNN(6)],
     "simple rnn relu": lambda: [layers.SimpleRNN(6, activation="relu")],
     "simple rnn sigmoid": lambda: [layers.SimpleRNN(6, activation="sigmoid")],
+    "lstm hard": lambda: [layers.LSTM(6, recurrent_activation="hard_sigmoid")],
+    "two lstm hard": lambda: [layers.LSTM(6, recurrent_activation="hard_sigmoid", return_sequences=True), layers.LSTM(4, recurrent_activation="hard_sigmoid")],
+    "two gru hard": lambda: [layers.GRU(6, recurrent_activation="hard_sigmoid", return_sequences=True), layers.GRU(4, recurrent_activation="hard_sigmoid")],
+    "gru reset before hard": lambda: [layers.GRU(6, recurrent_activation="hard_sigmoid", reset_after=False)],
     "lstm without bias": lambda: [layers.LSTM(6, use_bias=False)],
     "three lstm": lambda: [layers.LSTM(6, return_sequences=True), layers.LSTM(4, return_sequences=True), layers.LSTM(5)],
     "two gru": lambda: [layers.GRU(6, return_sequences=True), layers.GRU(4)],
@@ -67,11 +71,11 @@ def assert_computes(folder: pathlib.Path, expected: np.ndarray, read: np.ndarray
     assert np.ptp(expected, axis=1).min() > 0.05, "nearly uniform probabilities would not show a mistake"
     (logits,) = onnxruntime.InferenceSession(folder / "model.onnx").run(["logits"], {"tokens": read})
     scores = np.exp(logits.astype(np.float64))
-    np.testing.assert_allclose(scores / scores.sum(1, keepdims=True), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(scores / scores.sum(1, keepdims=True), expected, rtol=0, atol=1e-6)
     network, _ = reading.read(folder)
     with torch.no_grad():
         outputs, _ = network(torch.tensor(IDS)[:, None], network.zero_state(1))
-        np.testing.assert_allclose(network.decoder(outputs[:, 0]).softmax(1).numpy(), expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(network.decoder(outputs[:, 0]).softmax(1).numpy(), expected, rtol=0, atol=1e-6)
 
 
 def predictions(model: keras.Model, read: np.ndarray) -> np.ndarray:

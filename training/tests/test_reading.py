@@ -24,6 +24,7 @@ LOWERED = [
     *("by_hand/lstm-frozen-tb", "by_hand/gru-identities", "by_hand/gru-gemm-log-bt", "by_hand/gru-lbr0-1-layout0-bt", "by_hand/rnn_sigmoid-state-lost"),
     *("by_hand/lstm-tied-gemm", "by_hand/lstm-f16", "by_hand/lstm-ids-float", "by_hand/lstm-external", "by_hand/rnn_relu-no-bias", "by_hand/lstm-3-sizes"),
     *("pytorch/torchscript-gru-2-bt", "pytorch/torchscript-rnn_relu-1-tb", "pytorch/torchscript-lstm-2-tb"),
+    *("gates/lstm-hard-sigmoid", "gates/lstm-hard-sigmoid-default-slope", "gates/lstm-hard-sigmoid-sixth", "gates/gru-hard-sigmoid", "gates/gru-lbr0-hard-sigmoid-sixth"),
 ]
 TOLERANCE = 5e-7  # relative, of perplexities
 
@@ -73,6 +74,11 @@ def test_graphs_of_other_networks_are_refused_and_point_to_the_server(family):
             onnx_graph.network_in(source, None)
 
 
+def test_a_hard_sigmoid_of_another_slope_is_refused():
+    with pytest.raises(InputError, match="attributes that PyTorch has no layer for"):
+        onnx_graph.network_in(GRAPHS / "gates/lstm-another-slope.onnx", None)
+
+
 @pytest.fixture
 def exported(corpus, tmp_path) -> pathlib.Path:
     """The model folder of a tiny run, with biases that are not small."""
@@ -109,7 +115,17 @@ def test_both_forms_of_a_gru_are_measured_as_they_are_served(server_binary, expo
 
 
 @pytest.mark.parametrize("format", ["safetensors", "onnx"])
-@pytest.mark.parametrize(("cell", "form"), [("rnn_sigmoid", {}), ("gru", {"gru_linear_before_reset": False})], ids=["rnn_sigmoid", "reset before"])
+@pytest.mark.parametrize(
+    ("cell", "form"),
+    [
+        ("rnn_sigmoid", {}),
+        ("gru", {"gru_linear_before_reset": False}),
+        ("gru", {"gate_activation": "hard_sigmoid_sixth"}),
+        ("gru", {"gate_activation": "hard_sigmoid", "gru_linear_before_reset": False}),
+        ("lstm", {"gate_activation": "hard_sigmoid"}),
+    ],
+    ids=["rnn_sigmoid", "reset before", "hard", "hard reset before", "hard lstm"],
+)
 def test_cells_that_pytorch_lacks_are_trained_resumed_and_exported(server_binary, corpus, tmp_path, capsys, cell, form, format):
     run(train, "--out", tmp_path / "first", "--train", corpus, *TINY, "--cell", cell, "--steps", 2)
     run(export, tmp_path / "first/last.pt", tmp_path / "model")
@@ -138,6 +154,30 @@ def test_layers_that_are_written_out_equal_pytorchs_where_it_has_them():
         inputs, before = torch.randn(7, 3, 5), torch.randn(1, 3, 4)
         for found, expected in zip(ours(inputs, before), theirs(inputs, before)):
             torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(cells.ResetAfterGru, torch.nn.GRU), (cells.WrittenLstm, torch.nn.LSTM)])
+@torch.no_grad()
+def test_layers_with_hard_gates_equal_pytorchs_when_their_gates_are_the_usual_ones(ours, theirs):
+    torch.manual_seed(3)
+    theirs = theirs(5, 4)
+    ours = ours(5, 4)
+    ours.load_state_dict(theirs.state_dict())
+    hidden = torch.randn(1, 3, 4)
+    before = (hidden, torch.randn(1, 3, 4)) if isinstance(theirs, torch.nn.LSTM) else hidden
+    inputs = torch.randn(7, 3, 5)
+    torch.testing.assert_close(ours(inputs, before), theirs(inputs, before))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gate_activation": "hardish"}, "gate activation `hardish` is not supported; supported are sigmoid, hard_sigmoid, hard_sigmoid_sixth"),
+        ({"cell": "rnn_tanh", "gate_activation": "hard_sigmoid"}, "a `rnn_tanh` network has no gates"),
+    ],
+)
+def test_gates_that_a_network_cannot_have_are_refused(exported, tmp_path, changes, message):
+    assert message in refusal(evaluate, changed(exported, "", changes), tmp_path / "run/test.txt")
 
 
 def test_a_folder_that_does_not_fit_its_vocabulary_is_refused(exported, tmp_path):

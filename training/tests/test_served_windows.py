@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
 @pytest.mark.parametrize("mask_zero", [False, True], ids=["read", "masked"])
-@pytest.mark.parametrize("name", ["three lstm", "two gru", "two gru reset before", "two simple rnn sigmoid", "two simple rnn relu"])
+@pytest.mark.parametrize("name", ["three lstm", "two gru", "two gru reset before", "two simple rnn sigmoid", "two simple rnn relu", "two lstm hard", "gru reset before hard"])
 def test_a_window_is_served_as_its_application_reads_it(server_binary, tmp_path, name, mask_zero, dtype):
     model, path = saved(tmp_path, name, N, mask_zero)
     if dtype == "f16":

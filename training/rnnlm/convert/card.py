@@ -23,6 +23,7 @@ class Card:
     def text(self, network: Network | AttentionNetwork) -> str:
         """Markdown."""
         sizes = " + ".join(map(str, network.hidden_sizes))
+        gates = "" if network.gate_activation == "sigmoid" else f" with `{network.gate_activation}` gates"
         tied = ", tied with the output layer" if network.tie_weights else ""
         notes = "".join(f"- {note}\n" for note in self.notes) + ("\n" if self.notes else "")
         return f"""# {self.name}
@@ -31,7 +32,7 @@ A recurrent neural network language model for `rnnlm-server`, converted from `{s
 
 | | |
 |---|---|
-| cell | {network.cell}, hidden units {sizes} |
+| cell | {network.cell}{gates}, hidden units {sizes} |
 | embedding | {network.embedding_size}{tied} |
 | vocabulary | {network.vocab_size:,} entries, tokenizer kind `{self.kind}` |
 | parameters | {network.parameter_count:,}, stored as {self.dtype} |

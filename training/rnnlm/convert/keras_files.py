@@ -38,13 +38,21 @@ class KerasLayer:
     inputs: list[str] | None  # None in a Sequential: the layer before
 
 
-def read_archive(path: pathlib.Path) -> list[KerasLayer]:
-    """The layers of a `.keras` file."""
+@dataclasses.dataclass(frozen=True)
+class KerasModel:
+    """The layers in their order, and the major version of the Keras that saved them."""
+
+    version: int
+    layers: list[KerasLayer]
+
+
+def read_archive(path: pathlib.Path) -> KerasModel:
+    """A `.keras` file."""
     return guarded(path, lambda: _read_archive(path))
 
 
-def read_hdf5(path: pathlib.Path) -> list[KerasLayer]:
-    """The layers of an `.h5` file."""
+def read_hdf5(path: pathlib.Path) -> KerasModel:
+    """An `.h5` file."""
     return guarded(path, lambda: _read_hdf5(path))
 
 
@@ -63,9 +71,10 @@ def guarded(path: pathlib.Path, load: Callable[[], T]) -> T:
         raise InputError(f"`{path}` cannot be read as a Keras model: {type(error).__name__}: {error}") from error
 
 
-def _read_archive(path: pathlib.Path) -> list[KerasLayer]:
+def _read_archive(path: pathlib.Path) -> KerasModel:
     with zipfile.ZipFile(path) as archive:
         model = json.loads(archive.read("config.json"))
+        metadata = json.loads(archive.read("metadata.json"))
         file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
     if ROOT not in file:
         raise InputError(f"`{path}` has no group `{ROOT}` among its weights; found {', '.join(file)}: save it again with Keras 3")
@@ -77,10 +86,10 @@ def _read_archive(path: pathlib.Path) -> list[KerasLayer]:
         counts[name] += 1
         return group_arrays(group) if group is not None else []
 
-    return layers(path, model, arrays)
+    return KerasModel(major(metadata["keras_version"]), layers(path, model, arrays))
 
 
-def _read_hdf5(path: pathlib.Path) -> list[KerasLayer]:
+def _read_hdf5(path: pathlib.Path) -> KerasModel:
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
             raise InputError(f"`{path}` holds weights alone; expected a whole model: save it with `model.save`")
@@ -89,7 +98,9 @@ def _read_hdf5(path: pathlib.Path) -> list[KerasLayer]:
             group = file["model_weights"].get(name)
             return [array(group[text(weight)]) for weight in group.attrs["weight_names"]] if group is not None else []
 
-        return layers(path, json.loads(text(file.attrs["model_config"])), arrays)
+        # Files of the first versions do not name theirs; Keras 3 does.
+        version = text(file.attrs.get("keras_version", "1"))
+        return KerasModel(major(version), layers(path, json.loads(text(file.attrs["model_config"])), arrays))
 
 
 def _read_weights(path: pathlib.Path) -> dict[str, dict[str, numpy.ndarray]] | None:
@@ -143,6 +154,11 @@ def array(dataset: h5py.Dataset) -> numpy.ndarray:
 
 def text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def major(version: str) -> int:
+    """`2.2.4-tf` -> 2."""
+    return int(version.partition(".")[0])
 
 
 def snake_case(kind: str) -> str:

@@ -14,6 +14,7 @@ import dataclasses
 
 import numpy
 
+from ..architecture import HARD_SLOPES
 from .network import GATES, Layer, Network
 
 # Before a tanh or a sigmoid: as good as infinite in float32, and small enough for every stored type.
@@ -68,7 +69,7 @@ class _Widened:
         candidate = {"lstm": "g", "gru": "n"}.get(network.cell, "h")
         bias = self.b_ih[candidate] + self.b_hh[candidate]
         if network.cell == "gru" and network.gru_linear_before_reset:
-            reset = 1.0 / (1.0 + numpy.exp(-(self.b_ih["r"] + self.b_hh["r"])))
+            reset = gate(self.b_ih["r"] + self.b_hh["r"], HARD_SLOPES.get(network.gate_activation))
             bias = self.b_ih[candidate] + reset * self.b_hh[candidate]
         if network.cell == "rnn_sigmoid":
             bias = bias + 3 * SATURATED  # sigmoid(-90) is 0 in float32
@@ -101,3 +102,8 @@ class _Widened:
             return 1.0
         self.w_ih["h"][new, -2] = (SATURATED if cell == "rnn_tanh" else 1.0) / signal
         return 1.0
+
+
+def gate(x: numpy.ndarray, slope: float | None) -> numpy.ndarray:
+    """How far a gate is open: the logistic function, or the hard one of this slope."""
+    return 1.0 / (1.0 + numpy.exp(-x)) if slope is None else (slope * x + 0.5).clip(0.0, 1.0)

@@ -52,6 +52,7 @@ class Network:
     output: numpy.ndarray
     output_bias: numpy.ndarray | None
     gru_linear_before_reset: bool = True
+    gate_activation: str = "sigmoid"
 
     @property
     def vocab_size(self) -> int:
@@ -82,6 +83,7 @@ class Network:
             "hidden_sizes": self.hidden_sizes,
             "tie_weights": self.tie_weights,
             "gru_linear_before_reset": self.gru_linear_before_reset if self.cell == "gru" else True,
+            "gate_activation": self.gate_activation,
         }
         return WindowArchitecture(**sizes, context=window.context, pad=window.pad) if window else Architecture(**sizes)
 

@@ -8,7 +8,7 @@ import pathlib
 import numpy
 
 from ..errors import InputError
-from .keras_models import ORDERS
+from .keras_models import ORDERS, out_of_cudnn
 from .network import Layer, Network, in_order
 from .source import Converted, Form, Reader, Source
 from .textgenrnn_network import AttentionNetwork
@@ -37,11 +37,14 @@ def read(source: Source, _: str | None) -> Converted:
 
 
 def layer_of(found: dict[str, dict[str, numpy.ndarray]], name: str) -> Layer:
-    """Gates i, f, c, o; cuDNN's layers have a bias for the input and one for the state."""
-    weights = [array(found, name, part).T for part in ("kernel", "recurrent_kernel")]
+    """Gates i, f, c, o. A layer trained on a GPU (CuDNNLSTM) has two biases, by which it is known, and another layout of its matrices."""
+    matrices = [array(found, name, part) for part in ("kernel", "recurrent_kernel")]
     bias = array(found, name, "bias")
-    count = len(bias) // max(weights[1].shape[0], 1)
-    return Layer(*(in_order(part, ORDERS["LSTM"]) for part in (*weights, *numpy.array_split(bias, max(count, 1)))))
+    count = len(bias) // max(matrices[1].shape[1], 1)
+    if count == 2:
+        matrices = [out_of_cudnn(matrix, len(ORDERS["LSTM"])) for matrix in matrices]
+    biases = numpy.array_split(bias, max(count, 1))
+    return Layer(*(in_order(part, ORDERS["LSTM"]) for part in (*(matrix.T for matrix in matrices), *biases)))
 
 
 def array(found: dict[str, dict[str, numpy.ndarray]], layer: str, name: str) -> numpy.ndarray:

@@ -29,6 +29,7 @@ class AttentionNetwork:
     attention: numpy.ndarray  # [C]
 
     cell = "lstm with attention"
+    gate_activation = "sigmoid"
     tie_weights = False
 
     @property

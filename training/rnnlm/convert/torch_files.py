@@ -129,6 +129,8 @@ def _read_zip(path: pathlib.Path) -> object:
         if any(name.endswith("constants.pkl") for name in names):
             raise InputError(f"`{path}` is a TorchScript archive, which holds code: save the module's state_dict instead")
         folder = next((name.removesuffix("data.pkl") for name in names if name.endswith("data.pkl")), None)
+        if names and all(name.endswith(".npy") for name in names):
+            raise InputError(f"`{path}` is an archive of NumPy arrays, .npz; expected what `torch.save` writes")
         if folder is None:
             raise InputError(f"`{path}` is a zip archive without `data.pkl`; expected what `torch.save` writes")
         if folder + "byteorder" in names and archive.read(folder + "byteorder") != b"little":

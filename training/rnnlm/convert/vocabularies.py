@@ -14,9 +14,9 @@ from . import foreign, pickles, torch_files
 from .pickles import class_name
 
 # What the sources call the token that ends a line or starts one, and the token for unknown words; the first that a vocabulary has counts.
-ENDS = ("<eos>", "<sos/eos>", "</s>")
-STARTS = ("<s>", "<sos>", "<bos>")
-UNKNOWNS = ("<unk>", "<UNK>", "[UNK]", "<OOV>")
+ENDS = ("<eos>", "<sos/eos>", "</s>", "SENTENCE_END")
+STARTS = ("<s>", "<sos>", "<bos>", "SENTENCE_START")
+UNKNOWNS = ("<unk>", "<UNK>", "[UNK]", "<OOV>", "UNKNOWN_TOKEN")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +164,9 @@ def from_text(path: pathlib.Path, rule: str, lowercase: bool) -> Vocabulary:
     """The characters of the text that a model was trained on, as Python's text mode reads it: every line end is "\\n"."""
     try:
         text = path.read_text(encoding="utf-8")
+        # Any other text, HTML too, may be what a model was trained on.
+        if foreign.is_pointer(text[: foreign.HEAD_LEN].encode()):
+            raise InputError(f"`{path}` is {foreign.POINTER}")
     except (OSError, ValueError) as error:
         raise InputError(f"`{path}` cannot be read as UTF-8 text: {error}") from error
     return Vocabulary(TEXT_RULES[rule](text.lower() if lowercase else text), {"kind": "char", "lowercase": lowercase})
