@@ -101,7 +101,7 @@ pub struct ListSessionsQuery {
     /// Limit: `--sessions-page-max`.
     #[schema(minimum = 1)]
     pub limit: Option<usize>,
-    /// The last id of the page before.
+    /// The last id of the page before. It need not exist any more.
     pub after: Option<String>,
     /// Lists only the sessions of this model.
     pub model: Option<String>,
@@ -114,7 +114,7 @@ impl ListSessionsQuery {
     pub const LIMIT_DEFAULT: usize = 100;
 }
 
-/// Sessions in the order of their ids.
+/// Sessions, in an order that the server chooses. A session that exists while all pages are read is listed exactly once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SessionList {
     /// Always `list`.

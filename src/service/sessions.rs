@@ -62,8 +62,15 @@ impl Service {
         let mut result = self.read_copy(served, start, plan).await?;
         let snapshot = end_of(&mut result)?;
         let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose()?;
-        let model = served.name.clone();
-        let session = self.add_session(NewSession { id, model, snapshot, ttl, extra_words, on_existing });
+        let session = self.add_session(NewSession {
+            id,
+            model: served.name.clone(),
+            vocab_size: served.model.info().vocab_size,
+            snapshot,
+            ttl,
+            extra_words,
+            on_existing,
+        });
         let session = session.map_err(or_replace)?;
         Ok(CreatedSession { session, unknown_count: prepared.unknown_count, next })
     }
@@ -135,8 +142,16 @@ impl Service {
         let given = self.ttl(request.lifetime)?;
         let Standing { model, snapshot, ttl, extra_words } = self.sessions.read(&id)?;
         let ttl = given.or(Some(ttl));
-        let on_existing = OnExisting::Refuse;
-        self.add_session(NewSession { id: copy, model, snapshot, ttl, extra_words, on_existing })
+        let vocab_size = self.catalog.get(Some(&model))?.model.info().vocab_size;
+        self.add_session(NewSession {
+            id: copy,
+            model,
+            vocab_size,
+            snapshot,
+            ttl,
+            extra_words,
+            on_existing: OnExisting::Refuse,
+        })
     }
 
     /// Sets a session back to its model's start.
