@@ -59,11 +59,13 @@ pub struct CreateSessionRequest {
     /// Words that are suggested in the session although the model does not know them. They count in its memory.
     /// Limit: `--max-extra-words`.
     pub extra_words: Vec<ExtraWord>,
+    /// The state from which the session starts instead of the model's start, in base64: that of another session, or what `return_state` returned.
+    pub state: Option<String>,
     /// A question about the session's next token.
     pub next: Option<Question>,
 }
 
-fields!(CreateSessionRequest { id, replace, rewind_tokens, extra_words, next } + prompt: Prompt + lifetime: Lifetime);
+fields!(CreateSessionRequest { id, replace, rewind_tokens, extra_words, state, next } + prompt: Prompt + lifetime: Lifetime);
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]

@@ -86,6 +86,17 @@ impl Service {
         self.room(&Listed { numbers: 0, tokens, param })
     }
 
+    /// Room for the vectors of the state of the session `id`.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub fn room_for_state(&self, id: &str) -> Result<Room> {
+        // A session that does not exist is refused later.
+        let info = SessionId::parse(id).and_then(|id| self.sessions.info(&id));
+        let numbers = info.map_or(0, |info| info.state_bytes / size_of::<f32>());
+        self.room(&Listed { numbers, tokens: 0, param: "accept" })
+    }
+
     fn listed(&self, question: &Question, vocab_size: usize) -> Listed<'static> {
         let shown = &question.shown;
         let limits = &self.config.limits;
