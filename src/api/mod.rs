@@ -26,6 +26,7 @@ pub mod rewind;
 pub mod sampling;
 pub mod score;
 pub mod sessions;
+pub mod state;
 pub mod stream;
 pub mod suggest;
 pub mod tokens;

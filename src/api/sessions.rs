@@ -59,11 +59,13 @@ pub struct CreateSessionRequest {
     /// Words that are suggested in the session although the model does not know them. They count in its memory.
     /// Limit: `--max-extra-words`.
     pub extra_words: Vec<ExtraWord>,
+    /// The state from which the session starts instead of the model's start, in base64: that of another session, or what `return_state` returned.
+    pub state: Option<String>,
     /// A question about the session's next token.
     pub next: Option<Question>,
 }
 
-fields!(CreateSessionRequest { id, replace, rewind_tokens, extra_words, next } + prompt: Prompt + lifetime: Lifetime);
+fields!(CreateSessionRequest { id, replace, rewind_tokens, extra_words, state, next } + prompt: Prompt + lifetime: Lifetime);
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -101,7 +103,7 @@ pub struct ListSessionsQuery {
     /// Limit: `--sessions-page-max`.
     #[schema(minimum = 1)]
     pub limit: Option<usize>,
-    /// The last id of the page before.
+    /// The last id of the page before. It need not exist any more.
     pub after: Option<String>,
     /// Lists only the sessions of this model.
     pub model: Option<String>,
@@ -114,7 +116,7 @@ impl ListSessionsQuery {
     pub const LIMIT_DEFAULT: usize = 100;
 }
 
-/// Sessions in the order of their ids.
+/// Sessions, in an order that the server chooses. A session that exists while all pages are read is listed exactly once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SessionList {
     /// Always `list`.

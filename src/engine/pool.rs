@@ -195,6 +195,7 @@ mod tests {
         let new = NewSession {
             id: None,
             model: "model".into(),
+            vocab_size: 26,
             snapshot,
             ttl: None,
             extra_words: None,

@@ -20,6 +20,7 @@ mod score;
 mod serve;
 mod sessions;
 pub mod sse;
+mod state;
 mod suggest;
 mod tokens;
 

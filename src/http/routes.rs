@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::{generate, layers, models, next, ops, score, sessions, suggest, tokens};
+use super::{generate, layers, models, next, ops, score, sessions, state, suggest, tokens};
 use crate::api::error::ErrorCode;
 
 /// The whole service as a router: routes in their layers.
@@ -69,6 +69,7 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::fork))
         .routes(routes!(sessions::reset))
         .routes(routes!(sessions::rewind))
+        .routes(routes!(state::get, state::put))
 }
 
 /// What all routes say of themselves.

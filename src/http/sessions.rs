@@ -47,7 +47,7 @@ pub(super) async fn create(
 /// List sessions
 #[utoipa::path(get, path = "/v1/sessions", operation_id = "listSessions", tag = "sessions",
     params(QueryOf<ListSessionsQuery>),
-    responses((status = 200, description = "A page of the list, in the order of the ids", body = SessionList)))]
+    responses((status = 200, description = "A page of the list, in an order that the server chooses", body = SessionList)))]
 pub(super) async fn list(
     UseCases(service): UseCases,
     Query(query): Query<ListSessionsQuery>,

@@ -14,6 +14,11 @@ pub trait Model: Send + Sync {
         State::zeros(self.info().state_len)
     }
 
+    /// Whether a state is, layer by layer from the first, the layer's output h `[hidden]` followed, for an LSTM, by its cell c `[hidden]`.
+    fn state_is_layered(&self) -> bool {
+        false
+    }
+
     /// What a run costs. By default, each token is multiplied with every weight.
     fn cost(&self) -> Cost {
         Cost::of_parameters(self.info().parameter_count)

@@ -94,6 +94,10 @@ impl Model for Rnn {
         &self.info
     }
 
+    fn state_is_layered(&self) -> bool {
+        true
+    }
+
     fn cost(&self) -> Cost {
         cost(self)
     }

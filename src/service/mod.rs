@@ -20,6 +20,7 @@ mod room;
 mod sampling;
 mod score;
 mod sessions;
+mod state;
 mod suggest;
 mod target;
 mod tokens;
@@ -36,6 +37,7 @@ pub use models::onnx_graph;
 pub use room::{AskedBeside, Room};
 pub use score::{TextScorer, add_tally, figures, no_token};
 pub use sessions::check_session_id;
+pub use state::Imported;
 
 use crate::catalog::{self, Catalog};
 use crate::clock::Clock;

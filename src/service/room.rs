@@ -106,6 +106,17 @@ impl Service {
         self.room(&Listed { numbers: 0, tokens, param: param.to_owned() })
     }
 
+    /// Room for the vectors of the state of the session `id`.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub fn room_for_state(&self, id: &str) -> Result<Room> {
+        // A session that does not exist is refused later.
+        let info = SessionId::parse(id).and_then(|id| self.sessions.info(&id));
+        let numbers = info.map_or(0, |info| info.state_bytes / size_of::<f32>());
+        self.room(&Listed { numbers, tokens: 0, param: "accept".to_owned() })
+    }
+
     /// `path` is that of the question's fields.
     fn listed(&self, question: &Question, path: &str, vocab_size: usize) -> Listed {
         let shown = &question.shown;

@@ -33,7 +33,7 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; an id that is taken; no room; a full queue.
     pub async fn create_session(&self, request: CreateSessionRequest) -> Result<CreatedSession> {
-        let CreateSessionRequest { id, prompt, lifetime, replace, rewind_tokens, extra_words, next } =
+        let CreateSessionRequest { id, prompt, lifetime, replace, rewind_tokens, extra_words, state, next } =
             request;
         let ttl = self.ttl(lifetime)?;
         Bound { param: "rewind_tokens", max: self.config.sessions.rewind_max, option: "--rewind-max" }
@@ -43,7 +43,7 @@ impl Service {
         if let Some(id) = &id {
             self.sessions.check_free(id, on_existing).map_err(or_replace)?;
         }
-        let target = self.model_target(prompt.model.as_deref())?;
+        let target = self.start_target(prompt.model.as_deref(), state.as_deref()).await?;
         let served = target.served();
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         let extra_words = self.extra_words(served, extra_words, "extra_words")?;
@@ -51,7 +51,7 @@ impl Service {
         if asked.is_some() {
             target.check_context(prepared.tokens.len())?;
         }
-        let start = start_of(served).with_history(rewind_tokens);
+        let start = self.open(&target)?.with_history(rewind_tokens);
         let tail = prepared.tail_after(&start.tail);
         let plan = ReadingPlan {
             tokens: prepared.tokens.clone(),
@@ -62,8 +62,15 @@ impl Service {
         let mut result = self.read_copy(served, start, plan).await?;
         let snapshot = end_of(&mut result)?;
         let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose()?;
-        let model = served.name.clone();
-        let session = self.add_session(NewSession { id, model, snapshot, ttl, extra_words, on_existing });
+        let session = self.add_session(NewSession {
+            id,
+            model: served.name.clone(),
+            vocab_size: served.model.info().vocab_size,
+            snapshot,
+            ttl,
+            extra_words,
+            on_existing,
+        });
         let session = session.map_err(or_replace)?;
         Ok(CreatedSession { session, unknown_count: prepared.unknown_count, next })
     }
@@ -135,8 +142,16 @@ impl Service {
         let given = self.ttl(request.lifetime)?;
         let Standing { model, snapshot, ttl, extra_words } = self.sessions.read(&id)?;
         let ttl = given.or(Some(ttl));
-        let on_existing = OnExisting::Refuse;
-        self.add_session(NewSession { id: copy, model, snapshot, ttl, extra_words, on_existing })
+        let vocab_size = self.catalog.get(Some(&model))?.model.info().vocab_size;
+        self.add_session(NewSession {
+            id: copy,
+            model,
+            vocab_size,
+            snapshot,
+            ttl,
+            extra_words,
+            on_existing: OnExisting::Refuse,
+        })
     }
 
     /// Sets a session back to its model's start.
@@ -151,7 +166,7 @@ impl Service {
         Ok(described(self.sessions.info(&session.id)?))
     }
 
-    fn add_session(&self, new: NewSession) -> Result<Session> {
+    pub(super) fn add_session(&self, new: NewSession) -> Result<Session> {
         let added = self.sessions.create(new).inspect_err(|error| {
             if error.kind == ErrorKind::SessionsFull {
                 self.metrics.rejected(Rejected::SessionsFull);
@@ -188,7 +203,7 @@ fn or_replace(error: Error) -> Error {
 }
 
 /// A session as its clients see it.
-fn described(info: SessionInfo) -> Session {
+pub(super) fn described(info: SessionInfo) -> Session {
     Session {
         id: info.id.to_string(),
         model: info.model.to_string(),

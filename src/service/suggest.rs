@@ -75,7 +75,7 @@ impl Service {
         let typing = self.check_suggest(served, suggest, "")?;
         let typing = match &target {
             Target::Session(session) => typing.in_session(session),
-            Target::Model(_) => typing,
+            Target::Model(_) | Target::Given { .. } => typing,
         };
         let start = self.open(&target)?;
         let position = start.position + read.tokens.len() as u64;

@@ -1,4 +1,4 @@
-//! Where a request starts: at the start of a model, or where a session stands.
+//! Where a request starts: at the start of a model, at a state that it brings, or where a session stands.
 //!
 //! A request first looks at its target, which does not count as a use of a session. The session is read or leased only when the
 //! whole request has been checked. So a request that is refused neither extends a session's life nor stands in the way of a
@@ -17,6 +17,13 @@ use crate::text::ExtraWords;
 pub(super) enum Target {
     /// At the start of a model.
     Model(Arc<Served>),
+    /// At a state that the request gives.
+    Given {
+        /// The model that the state belongs to.
+        served: Arc<Served>,
+        /// The state.
+        snapshot: Box<Snapshot>,
+    },
     /// Where a session stands.
     Session(SessionTarget),
 }
@@ -34,7 +41,7 @@ pub(super) struct SessionTarget {
 impl Target {
     pub(super) fn served(&self) -> &Arc<Served> {
         match self {
-            Self::Model(served) => served,
+            Self::Model(served) | Self::Given { served, .. } => served,
             Self::Session(session) => &session.served,
         }
     }
@@ -43,6 +50,7 @@ impl Target {
     pub(super) fn check_context(&self, tokens_read: usize) -> Result<()> {
         let position = match self {
             Self::Model(_) => 0,
+            Self::Given { snapshot, .. } => snapshot.position,
             Self::Session(session) => session.position,
         };
         check_context(self.served(), position + tokens_read as u64)
@@ -90,6 +98,7 @@ impl Service {
     pub(super) fn open(&self, target: &Target) -> Result<Snapshot> {
         match target {
             Target::Model(served) => Ok(start_of(served)),
+            Target::Given { snapshot, .. } => Ok(Snapshot::clone(snapshot)),
             Target::Session(session) => {
                 let standing = self.sessions.read(&session.id)?;
                 session.check_model(&standing.model)?;

@@ -1,17 +1,17 @@
 //! Why sessions no longer exist, for as long as a client may still ask.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
 
+use super::moment::Moment;
 use super::{Closed, SessionId, SessionLimits};
 use crate::error::{Error, ErrorKind};
 
 /// Sessions that ended without being deleted. Bounded in number and in time.
 #[derive(Debug, Default)]
 pub(super) struct Gone {
-    why: HashMap<SessionId, (Closed, Instant)>,
+    why: HashMap<SessionId, (Closed, Moment)>,
     /// In the order in which they ended; an id that ended twice is here twice.
-    order: VecDeque<(Instant, SessionId)>,
+    order: VecDeque<(Moment, SessionId)>,
 }
 
 /// A session that has ended.
@@ -19,14 +19,14 @@ pub(super) struct GoneSession {
     pub(super) id: SessionId,
     pub(super) why: Closed,
     /// When it ended.
-    pub(super) at: Instant,
+    pub(super) at: Moment,
 }
 
 impl Gone {
     /// Remembers why a session ended.
     pub(super) fn remember(&mut self, gone: GoneSession, limits: &SessionLimits) {
         let GoneSession { id, why, at } = gone;
-        let until = at + limits.gone_ttl;
+        let until = at.after(limits.gone_ttl);
         self.why.insert(id.clone(), (why, until));
         self.order.push_back((until, id));
         while self.order.len() > limits.gone_max {
@@ -35,7 +35,7 @@ impl Gone {
     }
 
     /// Forgets up to `count_max` of those that ended long ago. Returns whether there may be more.
-    pub(super) fn forget(&mut self, count_max: usize, now: Instant) -> bool {
+    pub(super) fn forget(&mut self, count_max: usize, now: Moment) -> bool {
         for _ in 0..count_max {
             if self.order.front().is_none_or(|(until, _)| *until > now) {
                 return false;
@@ -51,7 +51,7 @@ impl Gone {
     }
 
     /// The answer to a request for a session that is not there.
-    pub(super) fn error(&self, id: &SessionId, now: Instant) -> Error {
+    pub(super) fn error(&self, id: &SessionId, now: Moment) -> Error {
         match self.why.get(id).filter(|(_, until)| *until > now) {
             Some((Closed::Expired, _)) => Error::new(
                 ErrorKind::SessionExpired,

@@ -63,6 +63,17 @@ impl Rewind {
 }
 
 impl History {
+    /// The history of a session.
+    ///
+    /// # Errors
+    /// `InvalidValue` if it has none.
+    pub(super) fn of(history: Option<&Arc<Self>>) -> Result<&Self> {
+        history.map(|history| &**history).ok_or_else(|| {
+            let message = "the session cannot go back; it must be created with `rewind_tokens` above 0";
+            Error::invalid("position", message)
+        })
+    }
+
     /// The past of a session that stands at `snapshot`, from which it may later go back at most `tokens_max` tokens.
     pub(super) fn new(tokens_max: usize, snapshot: &Snapshot) -> Self {
         let mut history = Self::reserved(tokens_max);

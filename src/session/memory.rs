@@ -1,21 +1,26 @@
-//! The memory that a session uses: its blocks, as an allocator rounds them, and its entries in the trees of the table.
+//! The memory that a session uses: its entries in the arrays of the table, and its own blocks, as an allocator rounds them.
+//!
+//! The arrays have no gaps and are allocated in segments, so their memory is that of the entries and, in the whole table, at most
+//! one segment more of each array, less than 64 KiB. `tests/it/session` compares the count with what is allocated, `benches/sessions.rs` with what is
+//! resident.
 
-use std::time::Instant;
+use super::index::INDEX_BYTES;
+use super::lists::Link;
+use super::stored::Session;
 
-use super::table::Session;
-use super::{SessionId, Snapshot};
-use crate::text::Tail;
+/// Bytes that a session uses in the arrays of the table: itself, its place in the index, and in the orders of use and of expiry.
+const ENTRY_BYTES: usize = size_of::<Session>() + INDEX_BYTES + 2 * size_of::<Link>();
 
-/// Bytes that a session uses for its id, its state, its tail, its history, and its entries in the table and in both orders. They do
-/// not change while it reads.
-///
-/// A state that forks share is counted for each of them, because each gets its own when it reads on.
-pub(super) fn session_bytes(id: &SessionId, snapshot: &Snapshot) -> usize {
-    const ENTRIES: usize =
-        entry(size_of::<(SessionId, Session)>()) + 2 * entry(size_of::<(Instant, SessionId)>());
-    let state_bytes = snapshot.state.bytes();
-    let history = snapshot.history.as_ref().map_or(0, |history| history.bytes(state_bytes));
-    shared_block(id.as_str().len()) + shared_block(state_bytes) + block(Tail::bytes_max()) + history + ENTRIES
+/// The most bytes of a session beyond its state, if its id is short, its vocabulary has at most 65,536 tokens, and it has neither a history
+/// nor extra words.
+const OVERHEAD_BYTES_MAX: usize = 256;
+
+// A block of 4096 bytes is rounded to 16 more.
+const _: () = assert!(ENTRY_BYTES + shared_block(4096) - 4096 <= OVERHEAD_BYTES_MAX);
+
+/// Bytes that a session uses. They do not change while it reads.
+pub(super) fn session_bytes(session: &Session) -> usize {
+    ENTRY_BYTES + session.heap_bytes()
 }
 
 /// Bytes of a block of `size` in a general-purpose allocator (`malloc` of glibc): a header of 8 bytes, rounded up to a multiple of 16, and
@@ -28,10 +33,4 @@ pub(super) const fn block(size: usize) -> usize {
 /// Bytes of a block behind an `Arc`, which stores two counts before the values.
 pub(super) const fn shared_block(size: usize) -> usize {
     block(2 * size_of::<usize>() + size)
-}
-
-/// Bytes of an entry in a B-tree. A node has room for 11 entries. It holds 6 if entries are added in rising order, and more in any other
-/// order. The header of a node and the links between nodes take about 9 bytes an entry.
-const fn entry(size: usize) -> usize {
-    (size * 11).div_ceil(6) + 9
 }

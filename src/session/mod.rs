@@ -4,16 +4,23 @@
 //! a session takes a [`Lease`], works without any lock, and puts the session back by dropping the lease. Reads in the meantime
 //! see the session as it stood. This module knows neither models nor HTTP.
 
+mod dense;
 mod gone;
 mod history;
 mod id;
+mod index;
 mod lease;
 mod limits;
+mod lists;
 mod memory;
+mod moment;
+mod origins;
 mod sessions;
+mod stored;
 mod table;
 #[cfg(test)]
 mod tests;
+mod wheel;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +109,7 @@ impl Snapshot {
     /// # Errors
     /// `InvalidValue` for a position that is ahead or out of reach, and without a history.
     pub fn check_rewind(&self, position: u64) -> Result<()> {
-        self.past()?.check(position)
+        History::of(self.history.as_ref())?.check(position)
     }
 
     /// The way back to `position`.
@@ -110,14 +117,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Self::check_rewind`].
     pub fn rewind(&self, position: u64) -> Result<Rewind> {
-        self.past()?.rewind(&self.identity, position)
-    }
-
-    fn past(&self) -> Result<&History> {
-        self.history.as_deref().ok_or_else(|| {
-            let message = "the session cannot go back; it must be created with `rewind_tokens` above 0";
-            Error::invalid("position", message)
-        })
+        History::of(self.history.as_ref())?.rewind(&self.identity, position)
     }
 
     /// Refuses a model whose weights did not compute the state. Checked wherever a state meets a model.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use super::table::{Newcomer, Session, Table};
+use super::moment::Timeline;
+use super::table::Table;
 use super::{Lease, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::text::ExtraWords;
 #[derive(Debug)]
 pub struct Sessions {
     limits: SessionLimits,
-    clock: Clock,
+    time: Timeline,
     table: Mutex<Table>,
 }
 
@@ -25,6 +26,8 @@ pub struct NewSession {
     pub id: Option<SessionId>,
     /// The name of its model.
     pub model: Arc<str>,
+    /// The number of tokens of its model.
+    pub vocab_size: usize,
     /// Where it starts.
     pub snapshot: Snapshot,
     /// How long it lives after its last use; the default of the server when absent.
@@ -111,7 +114,8 @@ const EXPIRED_PIECE: usize = 256;
 impl Sessions {
     /// An empty table.
     pub fn new(limits: SessionLimits, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { limits, clock, table: Mutex::default() })
+        let table = Mutex::new(Table::new(limits.ttl));
+        Arc::new(Self { limits, time: Timeline::new(clock), table })
     }
 
     /// Adds a session.
@@ -122,11 +126,9 @@ impl Sessions {
         let id = new.id.clone().unwrap_or_else(SessionId::random);
         let mut table = self.lock_for(&id);
         table.check_free(&id, new.on_existing)?;
-        let now = self.clock.now();
-        let session = Session::new(new, self.limits.ttl, now);
-        table.make_room(&Newcomer { id: &id, session: &session }, &self.limits, now)?;
-        let info = session.info(&id, &self.clock);
-        table.insert(id, session);
+        let session = table.admit(id, new, &self.limits, self.time.now())?;
+        let info = table.info(&session, &self.time);
+        table.insert(session);
         Ok(info)
     }
 
@@ -143,7 +145,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`] and [`Snapshot::check_rewind`].
     pub fn check_rewind(&self, id: &SessionId, position: u64) -> Result<()> {
-        self.lock_for(id).get(id, self.clock.now())?.check_rewind(position)
+        self.lock_for(id).get(id, self.time.now())?.check_rewind(position)
     }
 
     /// The extra words of a session, without using it.
@@ -151,7 +153,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`].
     pub fn extra_words(&self, id: &SessionId) -> Result<Option<Arc<ExtraWords>>> {
-        Ok(self.lock_for(id).get(id, self.clock.now())?.extra_words())
+        Ok(self.lock_for(id).get(id, self.time.now())?.extra_words())
     }
 
     /// Looks at a session without using it.
@@ -159,15 +161,26 @@ impl Sessions {
     /// # Errors
     /// `SessionNotFound`, `SessionExpired`, `SessionEvicted`.
     pub fn info(&self, id: &SessionId) -> Result<SessionInfo> {
-        Ok(self.lock_for(id).get(id, self.clock.now())?.info(id, &self.clock))
+        let table = self.lock_for(id);
+        let session = table.get(id, self.time.now())?;
+        Ok(table.info(session, &self.time))
     }
 
-    /// At most `limit` of the sessions whose ids come after `after`, in the order of their ids.
+    /// At most `limit` of the sessions after `after`, in an order that the table chooses and keeps. A session that exists for as long
+    /// as its pages are read is listed once; `after` need not exist any more.
     pub fn list(&self, after: Option<&SessionId>, limit: usize) -> Vec<SessionInfo> {
         let table = self.lock_whole();
-        let now = self.clock.now();
-        let live = table.after(after).filter(|(_, session)| !session.has_expired(now));
-        live.take(limit).map(|(id, session)| session.info(id, &self.clock)).collect()
+        let now = self.time.now();
+        let live = table.after(after).filter(|session| !session.has_expired(now));
+        live.take(limit).map(|session| table.info(session, &self.time)).collect()
+    }
+
+    /// How a session stands, without the effect of a write that is running. This is no use of the session.
+    ///
+    /// # Errors
+    /// As [`Self::info`].
+    pub fn look(&self, id: &SessionId) -> Result<Standing> {
+        self.lock_for(id).look(id, self.time.now())
     }
 
     /// How a session stands, without the effect of a write that is running. This counts as a use.
@@ -175,7 +188,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`].
     pub fn read(&self, id: &SessionId) -> Result<Standing> {
-        self.lock_for(id).read(id, self.clock.now())
+        self.lock_for(id).read(id, self.time.now())
     }
 
     /// The right to advance a session.
@@ -184,7 +197,7 @@ impl Sessions {
     /// As [`Self::info`]; `SessionBusy` while another lease is out; `PositionMismatch` when the session does not
     /// stand at `expected_position`.
     pub fn lease(self: &Arc<Self>, id: &SessionId, expected_position: Option<u64>) -> Result<Lease> {
-        let lent = self.lock_for(id).lend(id, expected_position, self.clock.now())?;
+        let lent = self.lock_for(id).lend(id, expected_position, self.time.now())?;
         Ok(Lease::new(id.clone(), lent, self.clone()))
     }
 
@@ -209,10 +222,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::lease`].
     pub fn delete(&self, id: &SessionId, expected_position: Option<u64>) -> Result<()> {
-        let mut table = self.lock_for(id);
-        table.check_writable(id, expected_position, self.clock.now())?;
-        table.close(id, Closed::Deleted);
-        Ok(())
+        self.lock_for(id).delete(id, expected_position, self.time.now())
     }
 
     /// The table in figures, with the sessions that have expired and still take memory.
@@ -223,7 +233,7 @@ impl Sessions {
     /// The bytes of all sessions, added up one by one; the running account must equal this.
     #[cfg(test)]
     pub(super) fn counted_afresh(&self) -> usize {
-        self.lock_whole().after(None).map(|(id, session)| session.bytes(id)).sum()
+        self.lock_whole().counted_afresh()
     }
 
     /// The bounds of this table.
@@ -233,7 +243,7 @@ impl Sessions {
 
     /// Ends a lease: the session stands where the lease has led.
     pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
-        let now = self.clock.now();
+        let now = self.time.now();
         self.lock().put_back(id, snapshot, now);
     }
 
@@ -242,20 +252,20 @@ impl Sessions {
     /// A session that has expired does not exist any more for clients, also while it still takes memory. Someone has to call this now and
     /// then; it holds the lock for a piece of the work only.
     pub fn expire(&self) -> bool {
-        self.lock_whole().expire(EXPIRED_PIECE, &self.limits, self.clock.now())
+        self.lock_whole().expire(EXPIRED_PIECE, &self.limits, self.time.now())
     }
 
     /// The table, rid of the session `id` if that has expired.
     fn lock_for(&self, id: &SessionId) -> MutexGuard<'_, Table> {
         let mut table = self.lock();
-        table.expire_one(id, &self.limits, self.clock.now());
+        table.expire_one(id, &self.limits, self.time.now());
         table
     }
 
     /// The table, rid of some of what has expired: little enough not to be felt.
     fn lock(&self) -> MutexGuard<'_, Table> {
         let mut table = self.lock_whole();
-        table.expire(EXPIRED_EACH, &self.limits, self.clock.now());
+        table.expire(EXPIRED_EACH, &self.limits, self.time.now());
         table
     }
 

@@ -1,122 +1,115 @@
 //! The table below the lock: expiry, eviction, and the account of every byte.
+//!
+//! Sessions lie in one array without gaps, and the index and the orders refer to their positions in it. Creating, using, evicting and
+//! expiring a session is O(1).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::dense::Dense;
 use super::gone::{Gone, GoneSession};
+use super::index::{Index, Seed};
+use super::lists::{Lists, POSITIONS_MAX, Position};
 use super::memory::session_bytes;
+use super::moment::{Moment, Timeline};
+use super::origins::Origins;
+use super::stored::{Beginning, Busy, Session};
+use super::wheel::Wheel;
 use super::{
     Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits, SessionStats, Snapshot,
     Standing,
 };
-use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::text::ExtraWords;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
-    sessions: BTreeMap<SessionId, Session>,
-    /// Idle sessions by last use, the longest unused first.
-    by_use: BTreeSet<(Instant, SessionId)>,
+    sessions: Dense<Session>,
+    seed: Seed,
+    index: Index,
+    /// Idle sessions, the longest unused first: one list.
+    by_use: Lists,
     /// Idle sessions by the time at which they expire.
-    by_expiry: BTreeSet<(Instant, SessionId)>,
+    by_expiry: Wheel,
+    origins: Origins,
     gone: Gone,
     bytes: usize,
     busy: usize,
-    by_model: BTreeMap<Arc<str>, usize>,
     closed: BTreeMap<Closed, u64>,
 }
 
-#[derive(Debug)]
-pub(super) struct Session {
-    model: Arc<str>,
-    snapshot: Snapshot,
-    extra_words: Option<Arc<ExtraWords>>,
-    created: Instant,
-    last_used: Instant,
-    ttl: Duration,
-    busy: Busy,
-}
-
-/// A session that is about to be added.
-pub(super) struct Newcomer<'a> {
-    pub(super) id: &'a SessionId,
-    pub(super) session: &'a Session,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Busy {
-    Idle,
-    Leased,
-}
-
-impl Session {
-    pub(super) fn new(new: NewSession, ttl_default: Duration, now: Instant) -> Self {
-        let ttl = new.ttl.unwrap_or(ttl_default);
-        let NewSession { model, snapshot, extra_words, .. } = new;
-        Self { model, snapshot, extra_words, created: now, last_used: now, ttl, busy: Busy::Idle }
-    }
-
-    fn standing(&self) -> Standing {
-        Standing {
-            model: self.model.clone(),
-            snapshot: self.snapshot.clone(),
-            ttl: self.ttl,
-            extra_words: self.extra_words.clone(),
-        }
-    }
-
-    fn expires(&self) -> Instant {
-        self.last_used + self.ttl
-    }
-
-    /// Whether it has not been used for its time to live. A busy session is in use.
-    pub(super) fn has_expired(&self, now: Instant) -> bool {
-        self.busy == Busy::Idle && self.expires() <= now
-    }
-
-    /// Bytes that this session takes. Reading on does not change them.
-    pub(super) fn bytes(&self, id: &SessionId) -> usize {
-        session_bytes(id, &self.snapshot) + self.extra_words.as_ref().map_or(0, |words| words.bytes())
-    }
-
-    pub(super) fn extra_words(&self) -> Option<Arc<ExtraWords>> {
-        self.extra_words.clone()
-    }
-
-    pub(super) fn check_rewind(&self, position: u64) -> Result<()> {
-        self.snapshot.check_rewind(position)
-    }
-
-    pub(super) fn info(&self, id: &SessionId, clock: &Clock) -> SessionInfo {
-        SessionInfo {
-            id: id.clone(),
-            model: self.model.clone(),
-            position: self.snapshot.position,
-            state_bytes: self.snapshot.state.bytes(),
-            created_at: clock.date(self.created),
-            last_used_at: clock.date(self.last_used),
-            expires_at: clock.date(self.expires()),
-            busy: self.busy == Busy::Leased,
-        }
-    }
-}
+/// The only list of `by_use`.
+const IDLE: usize = 0;
 
 impl Table {
-    pub(super) fn get(&self, id: &SessionId, now: Instant) -> Result<&Session> {
-        self.sessions.get(id).ok_or_else(|| self.gone.error(id, now))
+    /// An empty table for sessions that live for `ttl_max` or shorter.
+    pub(super) fn new(ttl_max: Duration) -> Self {
+        Self {
+            sessions: Dense::default(),
+            seed: Seed::random(),
+            index: Index::new(),
+            by_use: Lists::new(1),
+            by_expiry: Wheel::new(ttl_max),
+            origins: Origins::default(),
+            gone: Gone::default(),
+            bytes: 0,
+            busy: 0,
+            closed: BTreeMap::new(),
+        }
     }
 
-    pub(super) fn after(&self, id: Option<&SessionId>) -> impl Iterator<Item = (&SessionId, &Session)> {
-        let start = id.map_or(Bound::Unbounded, Bound::Excluded);
-        self.sessions.range((start, Bound::Unbounded))
+    fn find(&self, id: &SessionId) -> Option<Position> {
+        self.index.find(self.seed.hash(id), |position| self.at(position).id() == id)
     }
 
-    pub(super) fn read(&mut self, id: &SessionId, now: Instant) -> Result<Standing> {
-        self.touch(id, now);
-        Ok(self.get(id, now)?.standing())
+    fn at(&self, position: Position) -> &Session {
+        &self.sessions[position as usize]
+    }
+
+    fn at_mut(&mut self, position: Position) -> &mut Session {
+        &mut self.sessions[position as usize]
+    }
+
+    fn found(&self, id: &SessionId, now: Moment) -> Result<Position> {
+        self.find(id).ok_or_else(|| self.gone.error(id, now))
+    }
+
+    pub(super) fn get(&self, id: &SessionId, now: Moment) -> Result<&Session> {
+        Ok(self.at(self.found(id, now)?))
+    }
+
+    pub(super) fn info(&self, session: &Session, time: &Timeline) -> SessionInfo {
+        session.info(&self.origins, time)
+    }
+
+    /// The sessions after `id`, whether that exists or not, in the order of the index.
+    pub(super) fn after(&self, id: Option<&SessionId>) -> impl Iterator<Item = &Session> {
+        let start = id.map(|id| (Index::order(self.seed.hash(id)), id.clone()));
+        let buckets = self.index.buckets_from(start.as_ref().map_or(0, |(order, _)| *order));
+        buckets.flat_map(move |bucket| {
+            let sessions = bucket.map(|position| self.at(position));
+            let placed = sessions.map(|session| (Index::order(self.seed.hash(session.id())), session));
+            let after = |order: u64, session: &Session| {
+                start.as_ref().is_none_or(|(start, id)| (order, session.id()) > (*start, id))
+            };
+            let mut page: Vec<(u64, &Session)> =
+                placed.filter(|(order, session)| after(*order, session)).collect();
+            page.sort_unstable_by_key(|(order, session)| (*order, session.id()));
+            page.into_iter().map(|(_, session)| session)
+        })
+    }
+
+    pub(super) fn look(&self, id: &SessionId, now: Moment) -> Result<Standing> {
+        Ok(self.get(id, now)?.standing(&self.origins))
+    }
+
+    pub(super) fn read(&mut self, id: &SessionId, now: Moment) -> Result<Standing> {
+        let position = self.found(id, now)?;
+        self.unlist(position);
+        self.at_mut(position).set_last_used(now);
+        if self.at(position).busy() == Busy::Idle {
+            self.enlist(position);
+        }
+        Ok(self.at(position).standing(&self.origins))
     }
 
     /// Marks a session as busy: from now on it neither expires nor is evicted.
@@ -124,101 +117,90 @@ impl Table {
         &mut self,
         id: &SessionId,
         expected_position: Option<u64>,
-        now: Instant,
+        now: Moment,
     ) -> Result<Standing> {
-        self.check_writable(id, expected_position, now)?;
-        self.unlist(id);
+        let position = self.found(id, now)?;
+        self.at(position).check_writable(expected_position)?;
+        self.unlist(position);
         self.busy += 1;
-        let session = self.session_mut(id);
-        session.busy = Busy::Leased;
-        Ok(session.standing())
+        self.at_mut(position).set_busy(Busy::Leased);
+        Ok(self.at(position).standing(&self.origins))
     }
 
-    pub(super) fn put_back(&mut self, id: &SessionId, snapshot: &mut Snapshot, now: Instant) {
+    pub(super) fn put_back(&mut self, id: &SessionId, snapshot: &mut Snapshot, now: Moment) {
         self.busy -= 1;
-        let session = self.session_mut(id);
-        std::mem::swap(&mut session.snapshot, snapshot);
-        session.busy = Busy::Idle;
-        session.last_used = now;
-        self.enlist(id);
+        let position = self.find(id).expect("bug: a leased session is in the table");
+        let session = self.at_mut(position);
+        session.stand_at(snapshot);
+        session.set_busy(Busy::Idle);
+        session.set_last_used(now);
+        self.enlist(position);
     }
 
     pub(super) fn stats(&self) -> SessionStats {
         SessionStats {
-            by_model: self.by_model.clone(),
+            by_model: self.origins.by_model(),
             bytes: self.bytes,
             busy: self.busy,
             closed: self.closed.clone(),
         }
     }
 
-    /// A session that is known to exist: leased, or looked up under the same lock.
-    fn session_mut(&mut self, id: &SessionId) -> &mut Session {
-        self.sessions.get_mut(id).expect("bug: the session is in the table")
-    }
-
     pub(super) fn check_free(&self, id: &SessionId, on_existing: OnExisting) -> Result<()> {
-        match self.sessions.get(id) {
-            None => Ok(()),
-            Some(session) if session.busy == Busy::Leased => Err(busy(id)),
-            Some(_) if on_existing == OnExisting::Replace => Ok(()),
-            Some(_) => {
+        let Some(position) = self.find(id) else { return Ok(()) };
+        self.at(position).check_idle()?;
+        match on_existing {
+            OnExisting::Replace => Ok(()),
+            OnExisting::Refuse => {
                 let message = format!("session `{id}` already exists; the id of a new session must be free");
                 Err(Error::new(ErrorKind::SessionExists, message).at("id"))
             }
         }
     }
 
-    pub(super) fn check_writable(
-        &self,
-        id: &SessionId,
-        expected_position: Option<u64>,
-        now: Instant,
-    ) -> Result<()> {
-        let session = self.get(id, now)?;
-        if session.busy == Busy::Leased {
-            return Err(busy(id));
-        }
-        let found = session.snapshot.position;
-        match expected_position {
-            Some(expected) if expected != found => {
-                let message = format!("session `{id}` stands at position {found}, expected {expected}");
-                Err(Error::new(ErrorKind::PositionMismatch, message).at("expected_position"))
-            }
-            _ => Ok(()),
-        }
+    /// Checks that `new` can be added under `id`, which is free or that of an idle session, and makes room for it.
+    pub(super) fn admit(
+        &mut self,
+        id: SessionId,
+        new: NewSession,
+        limits: &SessionLimits,
+        now: Moment,
+    ) -> Result<Session> {
+        let origin = self.origins.number(&new.model, &new.snapshot.identity);
+        let ttl = new.ttl.unwrap_or(limits.ttl);
+        let session = Session::new(id, new, &Beginning { now, ttl, origin });
+        self.make_room(&session, limits, now)?;
+        Ok(session)
     }
 
     /// Evicts idle sessions until the new one fits, not counting the one that it replaces.
-    pub(super) fn make_room(
-        &mut self,
-        newcomer: &Newcomer<'_>,
-        limits: &SessionLimits,
-        now: Instant,
-    ) -> Result<()> {
-        let id = newcomer.id;
-        let bytes = newcomer.session.bytes(id);
-        let replaced = self.sessions.get(id);
-        let replaced_count = usize::from(replaced.is_some());
-        let replaced_bytes = replaced.map_or(0, |old| old.bytes(id));
+    fn make_room(&mut self, new: &Session, limits: &SessionLimits, now: Moment) -> Result<()> {
+        let bytes = session_bytes(new);
+        let replaced = self.find(new.id()).map(|position| session_bytes(self.at(position)));
+        let count_max = limits.sessions_max.min(POSITIONS_MAX);
         let fits = |table: &Self| {
-            table.sessions.len() - replaced_count < limits.sessions_max
-                && table.bytes - replaced_bytes + bytes <= limits.bytes_max
+            table.sessions.len() - usize::from(replaced.is_some()) < count_max
+                && table.bytes - replaced.unwrap_or_default() + bytes <= limits.bytes_max
         };
         // No session is evicted for one that would not fit into an empty table.
-        let may_evict = limits.evict == Evict::Lru && bytes <= limits.bytes_max && limits.sessions_max > 0;
+        let may_evict = limits.evict == Evict::Lru && bytes <= limits.bytes_max && count_max > 0;
         // The memory of sessions that have expired comes first.
         let mut may_have_expired = true;
         while may_have_expired && !fits(self) {
             may_have_expired = self.expire(1, limits, now);
         }
         while !fits(self) {
-            let oldest = self.by_use.iter().map(|(_, idle)| idle).find(|idle| *idle != id).cloned();
-            let Some(oldest) = oldest.filter(|_| may_evict) else { return Err(self.full(limits, bytes)) };
-            self.gone.remember(GoneSession { id: oldest.clone(), why: Closed::Evicted, at: now }, limits);
-            self.close(&oldest, Closed::Evicted);
+            let oldest = self.longest_unused(new.id()).filter(|_| may_evict);
+            let Some(oldest) = oldest else { return Err(self.full(limits, bytes)) };
+            self.end(oldest, Closed::Evicted, limits, now);
         }
         Ok(())
+    }
+
+    /// The idle session that was not used for longest, except for `id`.
+    fn longest_unused(&self, id: &SessionId) -> Option<Position> {
+        let first = self.by_use.first(IDLE)?;
+        if self.at(first).id() == id { self.by_use.next(first) } else { Some(first) }
     }
 
     fn full(&self, limits: &SessionLimits, bytes: usize) -> Error {
@@ -233,75 +215,95 @@ impl Table {
         Error::new(ErrorKind::SessionsFull, message)
     }
 
-    /// Adds a session. It replaces an idle one of the same id.
-    pub(super) fn insert(&mut self, id: SessionId, session: Session) {
-        if self.sessions.contains_key(&id) {
-            self.close(&id, Closed::Replaced);
+    /// Adds a session that was admitted. It replaces an idle one of the same id.
+    pub(super) fn insert(&mut self, session: Session) {
+        if let Some(position) = self.find(session.id()) {
+            self.close(position, Closed::Replaced);
         }
-        self.gone.revive(&id);
-        self.bytes += session.bytes(&id);
-        *self.by_model.entry(session.model.clone()).or_default() += 1;
-        self.sessions.insert(id.clone(), session);
-        self.enlist(&id);
+        self.gone.revive(session.id());
+        self.bytes += session_bytes(&session);
+        self.origins.join(session.origin());
+        let position = self.sessions.len() as Position;
+        self.sessions.push(session);
+        let Self { sessions, index, seed, .. } = self;
+        index.add(|position| seed.hash(sessions[position as usize].id()));
+        self.by_use.add();
+        self.by_expiry.add();
+        self.enlist(position);
+    }
+
+    /// Removes a session that a client ends.
+    pub(super) fn delete(
+        &mut self,
+        id: &SessionId,
+        expected_position: Option<u64>,
+        now: Moment,
+    ) -> Result<()> {
+        let position = self.found(id, now)?;
+        self.at(position).check_writable(expected_position)?;
+        self.close(position, Closed::Deleted);
+        Ok(())
     }
 
     /// Removes an idle session.
-    pub(super) fn close(&mut self, id: &SessionId, why: Closed) {
-        self.unlist(id);
-        let session = self.sessions.remove(id).expect("bug: only sessions in the table are closed");
-        self.bytes -= session.bytes(id);
-        *self.by_model.entry(session.model).or_default() -= 1;
+    fn close(&mut self, position: Position, why: Closed) {
+        let Self { sessions, index, seed, .. } = self;
+        index.swap_remove(position, |position| seed.hash(sessions[position as usize].id()));
+        self.by_use.swap_remove(position);
+        self.by_expiry.swap_remove(position);
+        let session = self.sessions.swap_remove(position as usize);
+        self.bytes -= session_bytes(&session);
+        self.origins.leave(session.origin());
         *self.closed.entry(why).or_default() += 1;
+    }
+
+    /// Removes an idle session, and remembers why.
+    fn end(&mut self, position: Position, why: Closed, limits: &SessionLimits, now: Moment) {
+        let id = self.at(position).id().clone();
+        self.gone.remember(GoneSession { id, why, at: now }, limits);
+        self.close(position, why);
     }
 
     /// Removes up to `count_max` of the sessions that have expired, and forgets as many of those that ended long ago. Returns whether
     /// there may be more of either.
-    pub(super) fn expire(&mut self, count_max: usize, limits: &SessionLimits, now: Instant) -> bool {
+    pub(super) fn expire(&mut self, count_max: usize, limits: &SessionLimits, now: Moment) -> bool {
         for _ in 0..count_max {
-            let Some((_, id)) = self.by_expiry.first().filter(|(expires, _)| *expires <= now).cloned() else {
-                return self.gone.forget(count_max, now);
-            };
-            self.close_expired(&id, limits, now);
+            match self.by_expiry.first_due(now) {
+                Some(position) if self.at(position).has_expired(now) => {
+                    self.end(position, Closed::Expired, limits, now);
+                }
+                Some(position) if self.by_expiry.is_behind(now) => {
+                    self.by_expiry.clear(position);
+                    self.by_expiry.set(position, self.at(position).expires());
+                }
+                _ => return self.gone.forget(count_max, now),
+            }
         }
         true
     }
 
     /// Removes this session if it has expired.
-    pub(super) fn expire_one(&mut self, id: &SessionId, limits: &SessionLimits, now: Instant) {
-        if self.sessions.get(id).is_some_and(|session| session.has_expired(now)) {
-            self.close_expired(id, limits, now);
-        }
-    }
-
-    fn close_expired(&mut self, id: &SessionId, limits: &SessionLimits, now: Instant) {
-        self.gone.remember(GoneSession { id: id.clone(), why: Closed::Expired, at: now }, limits);
-        self.close(id, Closed::Expired);
-    }
-
-    fn touch(&mut self, id: &SessionId, now: Instant) {
-        let Some(session) = self.sessions.get(id) else { return };
-        let idle = session.busy == Busy::Idle;
-        self.unlist(id);
-        self.session_mut(id).last_used = now;
-        if idle {
-            self.enlist(id);
+    pub(super) fn expire_one(&mut self, id: &SessionId, limits: &SessionLimits, now: Moment) {
+        if let Some(position) = self.find(id).filter(|position| self.at(*position).has_expired(now)) {
+            self.end(position, Closed::Expired, limits, now);
         }
     }
 
     /// Lists an idle session by use and by expiry.
-    fn enlist(&mut self, id: &SessionId) {
-        let session = &self.sessions[id];
-        self.by_use.insert((session.last_used, id.clone()));
-        self.by_expiry.insert((session.expires(), id.clone()));
+    fn enlist(&mut self, position: Position) {
+        let expires = self.at(position).expires();
+        self.by_use.push_back(IDLE, position);
+        self.by_expiry.set(position, expires);
     }
 
-    fn unlist(&mut self, id: &SessionId) {
-        let session = &self.sessions[id];
-        self.by_use.remove(&(session.last_used, id.clone()));
-        self.by_expiry.remove(&(session.expires(), id.clone()));
+    fn unlist(&mut self, position: Position) {
+        self.by_use.unlink(position);
+        self.by_expiry.clear(position);
     }
-}
 
-fn busy(id: &SessionId) -> Error {
-    Error::new(ErrorKind::SessionBusy, format!("session `{id}` is busy: another write is running on it"))
+    /// The bytes of all sessions, added up one by one; the running account must equal this.
+    #[cfg(test)]
+    pub(super) fn counted_afresh(&self) -> usize {
+        self.sessions.iter().map(session_bytes).sum()
+    }
 }

@@ -25,7 +25,7 @@ pub enum Joint {
 
 impl Tail {
     /// Tokens kept: the longest context that joining a token on to a text ever looks at.
-    pub const TOKENS_MAX: usize = 64;
+    pub const TOKENS_MAX: usize = 48;
 
     /// The tail of a sequence that has read `tokens` and whose text ends as `joint` says.
     pub fn new(tokens: &[TokenId], joint: Joint) -> Self {
@@ -61,11 +61,6 @@ impl Tail {
         self.tokens.extend_from_slice(kept);
         self.joint = Joint::Closed;
     }
-
-    /// Maximum bytes of memory that a tail uses beyond its own size.
-    pub const fn bytes_max() -> usize {
-        2 * Self::TOKENS_MAX * size_of::<TokenId>()
-    }
 }
 
 #[cfg(test)]
@@ -79,7 +74,7 @@ mod tests {
             let mut tail = Tail::default();
             all.chunks(piece).for_each(|tokens| tail.extend(tokens));
             assert_eq!(tail.tokens(), &all[1000 - Tail::TOKENS_MAX..], "in pieces of {piece}");
-            assert!(tail.tokens.capacity() * size_of::<TokenId>() <= Tail::bytes_max());
+            assert!(tail.tokens.capacity() <= 2 * Tail::TOKENS_MAX);
         }
     }
 

@@ -20,10 +20,17 @@ struct Traits<'a> {
 const ALWAYS: [&str; 3] = ["getLiveness", "getMetrics", "getOpenApi"];
 
 /// Operations that move or remove a session.
-const WRITES: [&str; 4] = ["appendToSession", "deleteSession", "generateInSession", "resetSession"];
+const WRITES: [&str; 6] = [
+    "appendToSession",
+    "deleteSession",
+    "generateInSession",
+    "putSessionState",
+    "resetSession",
+    "rewindSession",
+];
 
 /// Operations that create a session.
-const CREATES: [&str; 2] = ["createSession", "forkSession"];
+const CREATES: [&str; 3] = ["createSession", "forkSession", "putSessionState"];
 
 /// Operations that wait for no engine and for no thread that splits texts.
 const IMMEDIATE: [&str; 2] = ["forkSession", "resetSession"];

@@ -27,40 +27,57 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> ApiResult<Self> {
-        check_type(request.headers())?;
-        let max = app.config.http.max_body;
-        // Refused before the first read, which would invite a client that waits for `100 Continue` to send.
-        if request.body().size_hint().lower() > max.0 as u64 {
-            return Err(too_large(max));
-        }
-        let limit = app.config.http.request_timeout;
-        let bytes = timeout(limit, Bytes::from_request(request, app)).await.map_err(|_| {
-            let limit = humantime::format_duration(limit);
-            let message = format!("the whole body did not arrive within {limit} (`--request-timeout`)");
-            ApiError::new(ErrorCode::RequestTimeout, message)
-        })?;
-        let bytes = bytes.map_err(|rejection| unreadable(&rejection, max))?;
+        check_type(request.headers(), "application/json")?;
+        let bytes = read(request, app).await?;
         // Some editors and shells begin a file with a byte order mark.
         let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
         parse(if json.is_empty() { b"{}" } else { json }).map(Self)
     }
 }
 
+/// A body of bytes, `application/octet-stream`. Fails as [`Body`] does, except for what that says of JSON.
+pub struct Binary(pub Bytes);
+
+impl FromRequest<Arc<App>> for Binary {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> ApiResult<Self> {
+        check_type(request.headers(), "application/octet-stream")?;
+        read(request, app).await.map(Self)
+    }
+}
+
+/// The whole body, within `--max-body` and `--request-timeout`.
+async fn read(request: Request, app: &Arc<App>) -> ApiResult<Bytes> {
+    let max = app.config.http.max_body;
+    // Refused before the first read, which would invite a client that waits for `100 Continue` to send.
+    if request.body().size_hint().lower() > max.0 as u64 {
+        return Err(too_large(max));
+    }
+    let limit = app.config.http.request_timeout;
+    let bytes = timeout(limit, Bytes::from_request(request, app)).await.map_err(|_| {
+        let limit = humantime::format_duration(limit);
+        let message = format!("the whole body did not arrive within {limit} (`--request-timeout`)");
+        ApiError::new(ErrorCode::RequestTimeout, message)
+    })?;
+    bytes.map_err(|rejection| unreadable(&rejection, max))
+}
+
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A web page can send a form to any origin without asking first, but not JSON. So a browser, which names its `Origin`, must
-/// declare JSON, while `curl -d` need not.
-fn check_type(headers: &HeaderMap) -> ApiResult<()> {
+/// A web page can send a form to any origin without asking first, but neither JSON nor bytes. So a browser, which names its `Origin`, must
+/// declare the type that is `expected`, while `curl -d` need not.
+fn check_type(headers: &HeaderMap, expected: &str) -> ApiResult<()> {
     let found = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("unreadable"));
     let media_type =
         found.map(|found| found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     let from_browser = headers.contains_key(ORIGIN);
     match media_type.as_deref() {
-        Some("application/json") => Ok(()),
+        Some(found) if found == expected => Ok(()),
         None | Some("application/x-www-form-urlencoded") if !from_browser => Ok(()),
         _ => {
             let found = found.unwrap_or("absent");
-            let message = format!("`content-type` is `{found}`; it must be `application/json`");
+            let message = format!("`content-type` is `{found}`; it must be `{expected}`");
             Err(ApiError::new(ErrorCode::UnsupportedMediaType, message))
         }
     }

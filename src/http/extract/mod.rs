@@ -12,8 +12,8 @@ use axum::http::request::Parts;
 
 pub use accept::accepts;
 pub(super) use accept::quality;
-pub use body::Body;
 pub(super) use body::check_origin_of_text;
+pub use body::{Binary, Body};
 pub use path::Path;
 pub use query::Query;
 

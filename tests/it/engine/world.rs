@@ -122,6 +122,7 @@ impl World {
             let new = NewSession {
                 id: None,
                 model: "model".into(),
+                vocab_size: 1000,
                 snapshot: snapshot.clone(),
                 ttl: None,
                 extra_words: None,

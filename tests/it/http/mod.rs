@@ -13,5 +13,6 @@ mod ops;
 mod rewind;
 mod score;
 mod sessions;
+pub(crate) mod state;
 mod stream;
 mod suggest;

@@ -59,6 +59,7 @@ const ARROWS: &[Arrow] = &[
             "kernels",
             "lm",
             "clock",
+            "digest",
             "config",
             "error",
             "telemetry",

@@ -18,9 +18,12 @@ mod random;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
 use tempfile::tempdir;
 
 use crate::harness::program::{Ended, PROGRAM};
+use crate::harness::server::Server;
+use crate::http::state::{export, put};
 use corpus::{Corpus, Mutant};
 use random::Random;
 
@@ -57,6 +60,36 @@ fn mutants_of_vocabularies_are_served_or_refused() {
 #[test]
 fn mutants_of_tokenizers_are_served_or_refused() {
     search(Corpus::tokenizers());
+}
+
+/// Nothing is loaded here, so that the mutants go to one server, which must refuse them, or take them for what they were.
+#[tokio::test]
+async fn mutants_of_states_are_refused_or_mean_the_same() {
+    let server = Server::start().await;
+    server.post("/v1/sessions", json!({"id": "s", "text": "the old man and the sea"})).await.expect(201);
+    let state = export(&server, "s").await;
+    let first = number("FUZZ_SEED").unwrap_or(SEED);
+    // A mutant costs a request, not a process.
+    let count = 10 * number("FUZZ_MUTANTS").unwrap_or(MUTANTS);
+    let mut refused = 0;
+    for seed in first..first + count {
+        let mut random = Random::new(seed);
+        let mut mutant = state.clone();
+        for _ in 0..1 + random.below(4) {
+            match random.below(3) {
+                0 => bytes::mutate(&mut mutant, &mut random),
+                _ => bytes::mutate_safetensors(&mut mutant, &mut random),
+            }
+        }
+        let answer = put(&server, "s/state", &mutant).await;
+        if answer.status == 200 {
+            assert_eq!(answer.json()["position"], 6, "FUZZ_SEED={seed}");
+        } else {
+            answer.refused(422, "state_mismatch");
+            refused += 1;
+        }
+    }
+    assert!(refused > count / 2, "{refused} of {count} mutants were refused");
 }
 
 /// What was good must still be served, or the mutants of it say nothing.

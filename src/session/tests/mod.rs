@@ -1,5 +1,7 @@
 //! The table under random use: its accounts are always true, its limits always hold.
 
+mod model;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +47,7 @@ fn new(number: u8, state_len: usize) -> NewSession {
     NewSession {
         id: Some(id(number)),
         model: if number.is_multiple_of(2) { "even" } else { "odd" }.into(),
+        vocab_size: 1000,
         snapshot: Snapshot::at_start(State::zeros(state_len), "weights".into()),
         ttl: None,
         extra_words: None,

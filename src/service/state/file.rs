@@ -1,0 +1,224 @@
+//! A state as a file: safetensors with what belongs to a sequence beside its numbers.
+//!
+//! The tensors of a recurrent network are `h_l0`, `c_l0` (LSTM), `h_l1`, ..., each `[hidden]`; any other model has one tensor, `state`. The metadata
+//! are the weights' identity, the position, and the last tokens, from which it follows how the next word joins on to the text. A checksum over all
+//! of it finds damage. Nothing in a file is trusted: it is refused unless it is what this module would have written.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::catalog::Served;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lm::{ModelInfo, State, TokenId};
+use crate::session::Snapshot;
+use crate::text::{Joint, Tail};
+
+/// What the metadata `format` says.
+const FORMAT: &str = "rnnlm-state-1";
+
+/// The maximum bytes of the header of a file. What is written has a few hundred bytes and about a hundred for each tensor.
+const HEADER_BYTES_MAX: u64 = 1 << 20;
+
+/// The largest position: the largest integer that every JSON reader holds exactly.
+const POSITION_MAX: u64 = (1 << 53) - 1;
+
+/// A vector of a state.
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) len: usize,
+}
+
+/// The vectors that the state of a model consists of, in their order.
+pub(super) fn parts(served: &Served) -> Vec<Part> {
+    let ModelInfo { cell, hidden_sizes, state_len, .. } = served.model.info();
+    match cell {
+        Some(cell) if served.model.state_is_layered() => {
+            let names: &[&str] = if cell.state_vectors() == 2 { &["h", "c"] } else { &["h"] };
+            let layers = hidden_sizes.iter().enumerate();
+            let parts = layers.flat_map(|(layer, &len)| {
+                names.iter().map(move |name| Part { name: format!("{name}_l{layer}"), len })
+            });
+            parts.collect()
+        }
+        _ => vec![Part { name: "state".to_owned(), len: *state_len }],
+    }
+}
+
+/// The file of `snapshot`, a state of `served`. Its history is not in it.
+pub(super) fn write(served: &Served, snapshot: &Snapshot) -> Result<Vec<u8>> {
+    let Snapshot { state, identity, position, tail, .. } = snapshot;
+    let bytes: Vec<u8> = state.as_slice().iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut views = Vec::new();
+    let mut rest = &bytes[..];
+    for Part { name, len } in parts(served) {
+        let (own, after) = rest.split_at(len * size_of::<f32>());
+        rest = after;
+        views.push((name, TensorView::new(Dtype::F32, vec![len], own).map_err(unwritable)?));
+    }
+    let tokens: Vec<String> = tail.tokens().iter().map(TokenId::to_string).collect();
+    let metadata = HashMap::from(
+        [
+            ("format", FORMAT.to_owned()),
+            ("model", served.name.to_string()),
+            ("identity", identity.to_string()),
+            ("position", position.to_string()),
+            ("tail", tokens.join(" ")),
+            ("joint", joint_name(tail.joint).to_owned()),
+            ("checksum", checksum(snapshot)),
+        ]
+        .map(|(key, value)| (key.to_owned(), value)),
+    );
+    safetensors::serialize(views, Some(metadata)).map_err(unwritable)
+}
+
+fn unwritable(error: impl std::fmt::Display) -> Error {
+    Error::internal(format!("internal error: a state could not be written: {error}"))
+}
+
+fn joint_name(joint: Joint) -> &'static str {
+    match joint {
+        Joint::Open => "open",
+        Joint::Closed => "closed",
+    }
+}
+
+/// A digest of all that a state means.
+fn checksum(snapshot: &Snapshot) -> String {
+    let Snapshot { state, identity, position, tail, .. } = snapshot;
+    let mut digest = Digest::default();
+    digest.field(identity.as_bytes());
+    digest.field(&position.to_le_bytes());
+    let tokens: Vec<u8> = tail.tokens().iter().flat_map(|token| token.to_le_bytes()).collect();
+    digest.field(&tokens);
+    digest.field(joint_name(tail.joint).as_bytes());
+    let values: Vec<u8> = state.as_slice().iter().flat_map(|value| value.to_le_bytes()).collect();
+    digest.field(&values);
+    digest.finish()
+}
+
+/// A file whose header was read.
+pub(super) struct StateFile<'f> {
+    tensors: SafeTensors<'f>,
+    metadata: HashMap<String, String>,
+}
+
+impl<'f> StateFile<'f> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// `StateMismatch` for what is not a state.
+    pub(super) fn open(bytes: &'f [u8]) -> Result<Self> {
+        let header = bytes.first_chunk().map_or(0, |len| u64::from_le_bytes(*len));
+        if header > HEADER_BYTES_MAX {
+            return Err(mismatch(format!(
+                "the header of the state has {header} bytes; the maximum is {HEADER_BYTES_MAX}"
+            )));
+        }
+        let unreadable = |error| mismatch(format!("the state is not a safetensors file: {error}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
+        let file = Self { tensors, metadata: header.metadata().clone().unwrap_or_default() };
+        match file.field("format")? {
+            FORMAT => Ok(file),
+            found => Err(mismatch(format!("the format of the state is {found:?}, expected {FORMAT:?}"))),
+        }
+    }
+
+    /// The identity of the weights that computed the state.
+    pub(super) fn identity(&self) -> Result<&str> {
+        self.field("identity")
+    }
+
+    /// The name that the model had.
+    pub(super) fn model(&self) -> Result<&str> {
+        self.field("model")
+    }
+
+    fn field(&self, key: &str) -> Result<&str> {
+        let missing = || mismatch(format!("the metadata of the state have no `{key}`"));
+        self.metadata.get(key).map(String::as_str).ok_or_else(missing)
+    }
+
+    /// The state, if it is one of `served`.
+    ///
+    /// # Errors
+    /// `StateMismatch` for a state of other weights, and for one that is damaged.
+    pub(super) fn snapshot(&self, served: &Served) -> Result<Snapshot> {
+        let snapshot = Snapshot {
+            state: self.state(served)?,
+            identity: self.identity()?.into(),
+            position: self.position()?,
+            tail: self.tail(served)?,
+            history: None,
+        };
+        snapshot.check_made_by(&served.identity)?;
+        match checksum(&snapshot) == self.field("checksum")? {
+            true => Ok(snapshot),
+            false => {
+                Err(mismatch("the state is damaged: its checksum does not match its content".to_owned()))
+            }
+        }
+    }
+
+    fn state(&self, served: &Served) -> Result<State> {
+        let parts = parts(served);
+        if self.tensors.len() != parts.len() {
+            let found = self.tensors.len();
+            return Err(mismatch(format!("the state has {found} tensors, expected {}", parts.len())));
+        }
+        let mut values = Vec::with_capacity(served.model.info().state_len);
+        for Part { name, len } in parts {
+            let missing = |_| mismatch(format!("the state has no tensor `{name}`"));
+            let tensor = self.tensors.tensor(&name).map_err(missing)?;
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != [len] {
+                let found = format!("{} of shape {:?}", tensor.dtype(), tensor.shape());
+                return Err(mismatch(format!("tensor `{name}` is {found}, expected F32 of shape [{len}]")));
+            }
+            let (numbers, _) = tensor.data().as_chunks();
+            values.extend(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        }
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(State::from(values)),
+            false => Err(mismatch("the state holds NaN or infinity".to_owned())),
+        }
+    }
+
+    fn position(&self) -> Result<u64> {
+        let text = self.field("position")?;
+        text.parse().ok().filter(|position| *position <= POSITION_MAX).ok_or_else(|| {
+            mismatch(format!(
+                "the position of the state is {text:?}; a number up to {POSITION_MAX} is required"
+            ))
+        })
+    }
+
+    fn tail(&self, served: &Served) -> Result<Tail> {
+        let vocab_size = served.model.info().vocab_size;
+        let text = self.field("tail")?;
+        let token = |word: &str| word.parse().ok().filter(|token: &TokenId| (*token as usize) < vocab_size);
+        let tokens: Option<Vec<TokenId>> = text.split_ascii_whitespace().map(token).collect();
+        let tokens = tokens.filter(|tokens| tokens.len() <= Tail::TOKENS_MAX).ok_or_else(|| {
+            let max = Tail::TOKENS_MAX;
+            mismatch(format!(
+                "the tail of the state is not a list of at most {max} token ids below {vocab_size}"
+            ))
+        })?;
+        let joint = match self.field("joint")? {
+            "open" => Joint::Open,
+            "closed" => Joint::Closed,
+            found => {
+                return Err(mismatch(format!(
+                    "the joint of the state is {found:?}, expected `open` or `closed`"
+                )));
+            }
+        };
+        Ok(Tail::new(&tokens, joint))
+    }
+}
+
+fn mismatch(message: String) -> Error {
+    Error::new(ErrorKind::StateMismatch, message)
+}

@@ -1,0 +1,172 @@
+//! Use case: a state leaves the server and comes back, to this server or to another with the same weights.
+
+mod file;
+
+use std::sync::Arc;
+
+use super::Service;
+use super::sessions::described;
+use super::target::Target;
+use crate::api::sessions::Session;
+use crate::api::state::{LayerState, PutStateQuery, SessionState};
+use crate::catalog::Served;
+use crate::engine::jobs::ReadingPlan;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lm::State;
+use crate::session::{NewSession, OnExisting, SessionId, Snapshot, Standing};
+use file::{StateFile, parts};
+
+/// A session that was given a state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Imported {
+    /// There was no session with the id.
+    Created(Session),
+    /// The session stands elsewhere now.
+    Replaced(Session),
+}
+
+impl Service {
+    /// The state of a session, as a file. This is no use of the session.
+    ///
+    /// # Errors
+    /// As [`Self::session`].
+    pub fn export_state(&self, id: &str) -> Result<Vec<u8>> {
+        let (served, snapshot) = self.state_of(id)?;
+        file::write(&served, &snapshot)
+    }
+
+    /// The state of a session, layer by layer. This is no use of the session.
+    ///
+    /// # Errors
+    /// As [`Self::session`].
+    pub fn describe_state(&self, id: &str) -> Result<SessionState> {
+        let (served, snapshot) = self.state_of(id)?;
+        let (layers, values) = match served.model.state_is_layered() {
+            true => (layers(&served, &snapshot.state), None),
+            false => (Vec::new(), Some(snapshot.state.as_slice().to_vec())),
+        };
+        Ok(SessionState {
+            model: served.name.to_string(),
+            identity: served.identity.to_string(),
+            position: snapshot.position,
+            layers,
+            values,
+        })
+    }
+
+    fn state_of(&self, id: &str) -> Result<(Arc<Served>, Snapshot)> {
+        let Standing { model, snapshot, .. } = self.sessions.look(&SessionId::parse(id)?)?;
+        Ok((self.catalog.get(Some(&model))?.clone(), snapshot))
+    }
+
+    /// Sets the session `id` to a state, or creates it there. A session that exists keeps everything but its state: its time to live, its
+    /// extra words, and how far it can go back, which begins anew.
+    ///
+    /// # Errors
+    /// `StateMismatch` for a state that is damaged, or was computed by other weights; `SessionBusy`; `PositionMismatch`; no room.
+    pub async fn import_state(&self, id: &str, bytes: &[u8], query: PutStateQuery) -> Result<Imported> {
+        let PutStateQuery { model, expected } = query;
+        let id = SessionId::parse(id)?;
+        let exists = match self.sessions.info(&id) {
+            Ok(_) => true,
+            Err(error) if expected.expected_position.is_some() => return Err(error),
+            Err(_) => false,
+        };
+        if !exists {
+            let (served, snapshot) = self.read_state(bytes, model.as_deref()).await?;
+            let session = self.add_session(NewSession {
+                id: Some(id),
+                model: served.name.clone(),
+                vocab_size: served.model.info().vocab_size,
+                snapshot,
+                ttl: None,
+                extra_words: None,
+                on_existing: OnExisting::Refuse,
+            })?;
+            return Ok(Imported::Created(session));
+        }
+        let session = self.session_target(id.as_str(), model.as_deref())?;
+        let (_, snapshot) = self.read_state(bytes, Some(&session.served.name)).await?;
+        let mut lease = self.lease(&session, expected)?;
+        lease.snapshot.restart(snapshot);
+        drop(lease);
+        Ok(Imported::Replaced(described(self.sessions.info(&id)?)))
+    }
+
+    /// The start of a model, or the state that the field `state` of a request gives, which is encoded in base64.
+    ///
+    /// # Errors
+    /// `ModelNotFound`; `StateMismatch`.
+    pub(super) async fn start_target(&self, model: Option<&str>, state: Option<&str>) -> Result<Target> {
+        let Some(state) = state else { return self.model_target(model) };
+        let not_base64 = |error| {
+            let message = format!("`state` is not base64: {error}; what `return_state` returned is required");
+            Error::new(ErrorKind::StateMismatch, message)
+        };
+        let read = match base64::decode(state).map_err(not_base64) {
+            Ok(bytes) => self.read_state(&bytes, model).await,
+            Err(error) => Err(error),
+        };
+        let (served, snapshot) = read.map_err(|error| match error.kind {
+            ErrorKind::StateMismatch => error.at("state"),
+            _ => error,
+        })?;
+        Ok(Target::Given { served, snapshot: Box::new(snapshot) })
+    }
+
+    /// The state of a file, and the model that it belongs to: `model`, or else the one with the same weights.
+    async fn read_state(&self, bytes: &[u8], model: Option<&str>) -> Result<(Arc<Served>, Snapshot)> {
+        let file = StateFile::open(bytes)?;
+        let served = match model {
+            Some(name) => self.named_model(Some(name))?,
+            None => self.model_of(&file)?,
+        };
+        let snapshot = file.snapshot(served)?;
+        // Some models keep token ids in their states, and check them when they run.
+        let checked = self.read_copy(served, snapshot.clone(), ReadingPlan::default()).await;
+        checked.map_err(|error| match error.kind {
+            ErrorKind::Internal => Error { kind: ErrorKind::StateMismatch, ..error },
+            _ => error,
+        })?;
+        Ok((served.clone(), snapshot))
+    }
+
+    fn model_of(&self, file: &StateFile<'_>) -> Result<&Arc<Served>> {
+        let identity = file.identity()?;
+        let name = file.model()?;
+        let same = || self.catalog.iter().filter(|served| *served.identity == *identity);
+        same().find(|served| *served.name == *name).or_else(|| same().next()).ok_or_else(|| {
+            let message = format!(
+                "the state was computed by model `{name}` with identity `{identity}`; no model here has this identity"
+            );
+            Error::new(ErrorKind::StateMismatch, message)
+        })
+    }
+}
+
+/// The vectors of a state, layer by layer.
+fn layers(served: &Served, state: &State) -> Vec<LayerState> {
+    let mut layers: Vec<LayerState> = Vec::new();
+    let mut rest = state.as_slice();
+    for part in parts(served) {
+        let (values, after) = rest.split_at(part.len);
+        rest = after;
+        let norm = Some(norm(values));
+        let values = values.to_vec();
+        match layers.last_mut() {
+            Some(layer) if part.name.starts_with('c') => {
+                layer.c = Some(values);
+                layer.c_norm = norm;
+            }
+            _ => {
+                layers.push(LayerState { h: values, h_norm: norm.unwrap_or_default(), c: None, c_norm: None })
+            }
+        }
+    }
+    layers
+}
+
+/// The Euclidean norm.
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt()
+}

@@ -1,0 +1,204 @@
+//! `/v1/sessions/{id}/state`: states leave a server and come back, there or elsewhere, unless they are damaged or foreign.
+
+use std::time::Duration;
+
+use rnnlm_server::clock::Clock;
+use serde_json::{Value, json};
+
+use crate::harness::client::{Answer, Request};
+use crate::harness::models::{letters, words};
+use crate::harness::server::{Server, Setup};
+
+pub(crate) async fn put(server: &Server, target: &str, state: &[u8]) -> Answer {
+    let request = Request::new("PUT", format!("/v1/sessions/{target}"));
+    server.send(request.header("content-type", "application/octet-stream").body(state)).await
+}
+
+pub(crate) async fn export(server: &Server, id: &str) -> Vec<u8> {
+    let answer = server.get(&format!("/v1/sessions/{id}/state")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/octet-stream"));
+    answer.body
+}
+
+/// What follows in the session `id`: the whole distribution, and a text that is drawn.
+async fn what_follows(server: &Server, id: &str) -> Value {
+    let next = server.post(&format!("/v1/sessions/{id}/next"), json!({"full": true})).await.expect(200);
+    let body = json!({"max_tokens": 20, "seed": 5, "commit": false, "token_logprobs": true});
+    let drawn = server.post(&format!("/v1/sessions/{id}/generate"), body).await.expect(200);
+    json!({"next": next["logprobs"], "position": next["position"], "choices": drawn["choices"]})
+}
+
+#[tokio::test]
+async fn a_session_that_is_moved_to_another_process_continues_bit_for_bit() {
+    let here = Server::start().await;
+    let there = Setup::configured(|config| config.engine.engine_threads = 2).start().await;
+    for (model, text, more) in [("words", "the old man and the ", "sea sings"), ("letters", "abé\n", "cd e")]
+    {
+        let id = model;
+        here.post("/v1/sessions", json!({"id": id, "model": model, "text": text})).await.expect(201);
+        let state = export(&here, id).await;
+        let made = put(&there, &format!("{id}/state"), &state).await;
+        assert_eq!(made.header("location"), format!("/v1/sessions/{id}"));
+        assert_eq!(made.expect(201)["model"], model);
+        assert_eq!(what_follows(&there, id).await, what_follows(&here, id).await);
+        let append = json!({"text": more, "token_logprobs": true});
+        let mut appended = Vec::new();
+        for server in [&here, &there] {
+            appended
+                .push(server.post(&format!("/v1/sessions/{id}/append"), append.clone()).await.expect(200));
+        }
+        assert_eq!(appended[0], appended[1]);
+        assert_eq!(what_follows(&there, id).await, what_follows(&here, id).await);
+        assert_eq!(export(&there, id).await.len(), export(&here, id).await.len());
+    }
+}
+
+#[tokio::test]
+async fn a_state_replaces_that_of_a_session_which_keeps_the_rest() {
+    let server = Setup { clock: Clock::manual(), ..Setup::default() }.start().await;
+    let create = json!({"id": "s", "text": "the old man", "ttl_seconds": 100, "rewind_tokens": 10});
+    server.post("/v1/sessions", create).await.expect(201);
+    let state = export(&server, "s").await;
+    let before = what_follows(&server, "s").await;
+    server.post("/v1/sessions/s/append", json!({"text": "and the sea"})).await.expect(200);
+    put(&server, "s/state?expected_position=3", &state).await.refused(412, "position_mismatch");
+    assert_eq!(server.get("/v1/sessions/s").await.expect(200)["position"], 6);
+    let answer = put(&server, "s/state?expected_position=6", &state).await;
+    assert_eq!(answer.header("x-session-position"), "3");
+    assert_eq!(answer.expect(200)["position"], 3);
+    assert_eq!(what_follows(&server, "s").await, before);
+
+    // It cannot go back behind the state, but to it.
+    let (param, message) =
+        server.post("/v1/sessions/s/rewind", json!({"position": 2})).await.refused(422, "invalid_value");
+    assert_eq!(param, "position");
+    assert!(message.contains("the oldest position kept is 3"), "{message}");
+    server.post("/v1/sessions/s/append", json!({"text": "a ship"})).await.expect(200);
+    server.post("/v1/sessions/s/rewind", json!({"position": 3})).await.expect(200);
+    assert_eq!(what_follows(&server, "s").await, before);
+
+    server.advance(Duration::from_secs(99));
+    let copy = put(&server, "copy/state?model=words", &state).await;
+    assert_eq!(copy.expect(201)["position"], 3);
+    // An export is no use of the session, which still lives for its own time.
+    export(&server, "s").await;
+    server.advance(Duration::from_secs(1));
+    server.get("/v1/sessions/s/state").await.refused(410, "session_expired");
+    assert_eq!(what_follows(&server, "copy").await, before);
+    put(&server, "s/state?expected_position=3", &state).await.refused(410, "session_expired");
+}
+
+#[tokio::test]
+async fn a_session_is_created_at_a_state() {
+    let server = Server::start().await;
+    server.post("/v1/sessions", json!({"id": "s", "text": "the old"})).await.expect(201);
+    let state = base64::encode(export(&server, "s").await);
+    let create = json!({"id": "t", "state": state, "text": "man and", "rewind_tokens": 8});
+    let made = server.post("/v1/sessions", create).await.expect(201);
+    assert_eq!((&made["position"], &made["model"]), (&json!(4), &json!("words")));
+    server.post("/v1/sessions/s/append", json!({"text": "man and"})).await.expect(200);
+    assert_eq!(what_follows(&server, "t").await, what_follows(&server, "s").await);
+    server.post("/v1/sessions/t/rewind", json!({"position": 2})).await.expect(200);
+
+    for (state, model) in [("", "words"), ("?", "words"), ("AAAA", "words"), (&*state, "letters")] {
+        let create = json!({"id": "u", "state": state, "model": model});
+        let (param, _) = server.post("/v1/sessions", create).await.refused(422, "state_mismatch");
+        assert_eq!(param, "state");
+    }
+    server.get("/v1/sessions/u").await.refused(404, "session_not_found");
+}
+
+#[tokio::test]
+async fn a_foreign_state_is_refused_and_changes_nothing() {
+    let server = Server::start().await;
+    for model in ["words", "letters"] {
+        let create = json!({"id": model, "model": model, "tokens": [2, 3]});
+        server.post("/v1/sessions", create).await.expect(201);
+    }
+    let state = export(&server, "letters").await;
+    let before = what_follows(&server, "words").await;
+    let (_, message) = put(&server, "words/state", &state).await.refused(422, "state_mismatch");
+    assert!(message.contains("tensor"), "{message}");
+    put(&server, "new/state?model=words", &state).await.refused(422, "state_mismatch");
+    put(&server, "new/state?model=nobody", &state).await.refused(404, "model_not_found");
+    put(&server, "words/state?model=letters", &state).await.refused(422, "invalid_value");
+    put(&server, "new/state?expected_position=2", &state).await.refused(404, "session_not_found");
+    assert_eq!(what_follows(&server, "words").await, before);
+    server.get("/v1/sessions/new").await.refused(404, "session_not_found");
+
+    // A server without the model.
+    let other = Setup::over(vec![words()]).start().await;
+    let (_, message) = put(&other, "new/state", &state).await.refused(422, "state_mismatch");
+    assert!(message.contains("`letters`"), "{message}");
+}
+
+#[tokio::test]
+async fn every_damaged_byte_is_found_or_changes_nothing() {
+    let server = Setup::over(vec![letters()]).start().await;
+    server.post("/v1/sessions", json!({"id": "s", "text": "abc"})).await.expect(201);
+    let state = export(&server, "s").await;
+    let before = what_follows(&server, "s").await;
+    let mut refused = 0;
+    for at in 0..state.len() {
+        let mut damaged = state.clone();
+        damaged[at] ^= 1 << (at % 8);
+        let answer = put(&server, "s/state", &damaged).await;
+        match answer.status {
+            422 => {
+                answer.refused(422, "state_mismatch");
+                refused += 1;
+            }
+            _ => assert_eq!(answer.expect(200)["position"], 3, "byte {at}"),
+        }
+    }
+    assert_eq!(what_follows(&server, "s").await, before);
+    // The others are in the name of the model, which says nothing beside the identity.
+    assert!(refused >= state.len() - 20, "{refused} of {}", state.len());
+    for len in [0, 1, 7, 8, 9, state.len() / 2, state.len() - 1] {
+        put(&server, "s/state", &state[..len]).await.refused(422, "state_mismatch");
+    }
+}
+
+#[tokio::test]
+async fn only_bytes_within_the_limit_are_taken() {
+    let server = Setup::configured(|config| config.http.max_body.0 = 2000).start().await;
+    put(&server, "s/state", &[0; 2001]).await.refused(413, "body_too_large");
+    put(&server, "s/state", &[0; 2000]).await.refused(422, "state_mismatch");
+    let json = Request::new("PUT", "/v1/sessions/s/state").json(&json!({}));
+    server.send(json).await.refused(415, "unsupported_media_type");
+    put(&server, "s/state?what=1", &[]).await.refused(422, "unknown_field");
+}
+
+#[tokio::test]
+async fn the_vectors_of_a_state_are_shown_with_their_norms() {
+    let server = Setup::configured(|config| config.limits.max_answer.0 = 1000).start().await;
+    for model in ["words", "letters"] {
+        server.post("/v1/sessions", json!({"id": model, "model": model, "tokens": [2, 3]})).await.expect(201);
+        let request = Request::new("GET", format!("/v1/sessions/{model}/state"));
+        let shown = server.send(request.header("accept", "application/json")).await.expect(200);
+        assert_eq!((&shown["model"], &shown["position"]), (&json!(model), &json!(2)));
+        let file = export(&server, model).await;
+        let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+        let layers = shown["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), 2);
+        for (index, layer) in layers.iter().enumerate() {
+            assert_eq!(layer.get("c").is_some(), model == "words", "an LSTM has cells, a GRU has none");
+            for name in ["h", "c"].into_iter().filter(|name| layer.get(name).is_some()) {
+                let tensor = tensors.tensor(&format!("{name}_l{index}")).unwrap();
+                let (bytes, _) = tensor.data().as_chunks();
+                let expected: Vec<f32> = bytes.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                assert_eq!(tensor.shape(), [[8, 5][index]]);
+                let found: Vec<f32> = serde_json::from_value(layer[name].clone()).unwrap();
+                assert_eq!(found, expected);
+                let norm = expected.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+                let shown = layer[format!("{name}_norm")].as_f64().unwrap();
+                assert!(norm > 0.0 && (shown - norm).abs() < 1e-12, "{shown}, expected {norm}");
+            }
+        }
+    }
+    let server = Setup::configured(|config| config.limits.max_answer.0 = 10).start().await;
+    server.post("/v1/sessions", json!({"id": "s"})).await.expect(201);
+    let request = Request::new("GET", "/v1/sessions/s/state").header("accept", "application/json");
+    let (_, message) = server.send(request).await.refused(422, "invalid_value");
+    assert!(message.contains("--max-answer"), "{message}");
+}
