@@ -86,6 +86,14 @@ impl Service {
         self.room(&Listed { numbers: 0, tokens, param })
     }
 
+    /// Room for an explanation that lists `tokens` tokens, each with `numbers` numbers.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub(super) fn room_for_explanation(&self, tokens: usize, numbers: usize) -> Result<Room> {
+        self.room(&Listed { numbers: tokens.saturating_mul(numbers), tokens, param: "text" })
+    }
+
     fn listed(&self, question: &Question, vocab_size: usize) -> Listed<'static> {
         let shown = &question.shown;
         let limits = &self.config.limits;
