@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. The exit code is 0, 1 for a failure, or 64 for wrong usage or configuration.
 
 mod bench;
+mod compress;
 mod explain;
 mod failure;
 mod generate;
@@ -56,6 +57,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Print the words that are nearest in the embedding
     Neighbors(neighbors::NeighborsArgs),
+    /// Compress a file with the probabilities of a model
+    Compress(compress::CompressArgs),
+    /// Decompress what `compress` has written
+    Decompress(compress::CompressArgs),
     /// Print the token ids of a text, one line for each line
     Tokenize(tokenize::TokenizeArgs),
     /// Print what is understood of a model folder or file
@@ -103,6 +108,8 @@ impl Command {
             Self::Suggest(args) => suggest::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Neighbors(args) => neighbors::run(&args),
+            Self::Compress(args) => compress::compress(&args),
+            Self::Decompress(args) => compress::decompress(&args),
             Self::Tokenize(args) => tokenize::run(&args),
             Self::Inspect(args) => inspect::run(&args),
             Self::Bench(args) => bench::run(&args),

@@ -103,6 +103,8 @@ pub(super) fn abandoned() -> Error {
 mod tests {
     use std::sync::mpsc;
 
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::config::Config;
 
@@ -126,7 +128,7 @@ mod tests {
         started.await.unwrap();
         let waits = beside.run(|_| Ok(2));
         let mut waits = Box::pin(waits);
-        assert!(futures_util::poll!(&mut waits).is_pending());
+        assert!((&mut waits).now_or_never().is_none(), "it waits for the thread");
         let refused = beside.run(|_| Ok(3)).await.expect_err("a third has no place");
         assert_eq!(refused.kind, ErrorKind::QueueFull);
         assert!(refused.message.contains("--analysis-queue-max"));

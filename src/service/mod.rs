@@ -7,6 +7,7 @@
 mod append;
 mod beside;
 mod bounds;
+mod compress;
 mod explain;
 mod failure;
 mod generate;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+pub use compress::{Compressor, Decompressor, Whole, cut};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
 pub use generating::{Events, Generating};

@@ -203,7 +203,7 @@ fn what_nobody_waits_for_is_given_up_and_a_stray_token_is_refused() {
     let fixture = fixture(&goldens()["recurrent"][0]);
     let model = Rnn::new(&fixture.architecture, fixture.weights, Kernel::choose(None).unwrap()).unwrap();
     let start = model.zero_state();
-    let mut ask = |tokens: &[TokenId], is_abandoned: bool| {
+    let ask = |tokens: &[TokenId], is_abandoned: bool| {
         let is_abandoned = &|| is_abandoned;
         model.gradient(Passage { start: &start, tokens, target: &mut |_| 0, gates: false, is_abandoned })
     };
