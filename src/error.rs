@@ -50,6 +50,8 @@ pub enum ErrorKind {
     PositionMismatch,
     /// A state was made by other weights than those of the model.
     StateMismatch,
+    /// The model cannot do what is asked.
+    NotSupported,
     /// The table of sessions is full.
     SessionsFull,
     /// The queue of waiting jobs is full.

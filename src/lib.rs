@@ -9,6 +9,7 @@
 //! - [`probe`]: the child process that tries files which could end this one.
 //! - [`text`]: text to tokens and back, with the four kinds of tokenizers that a manifest can name.
 //! - [`sampling`]: from logits to a token: the filters that a request asks for, and a seeded draw.
+//! - [`coding`]: lossless compression with a model's probabilities, in integers.
 //! - [`catalog`]: model folders, each checked against its manifest, and the models by name.
 //! - [`session`]: the table of sessions: what each has read, who may write to it, and when it expires.
 //! - [`engine`]: the scheduler, which batches the rows of all jobs into turns.
@@ -25,6 +26,7 @@ pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod coding;
 pub mod config;
 mod digest;
 pub mod engine;

@@ -76,6 +76,8 @@ pub enum ErrorCode {
     PositionMismatch,
     /// The state was made by other weights than those of the model.
     StateMismatch,
+    /// The model cannot do what is asked.
+    NotSupported,
     /// There is no room for another session.
     SessionsFull,
     /// There is no room for another job.
@@ -143,6 +145,7 @@ impl ErrorCode {
             | Self::TokenOutOfRange
             | Self::TextTooLong
             | Self::StateMismatch
+            | Self::NotSupported
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge
             | Self::MethodNotAllowed

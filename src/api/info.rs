@@ -68,6 +68,12 @@ pub struct LimitsInfo {
     pub max_extra_words: usize,
     /// `--max-prefix-length`
     pub max_prefix_length_bytes: usize,
+    /// `--max-explain-tokens`
+    pub max_explain_tokens: usize,
+    /// `--max-neighbor-words`
+    pub max_neighbor_words: usize,
+    /// `--analysis-queue-max`
+    pub analysis_queue_max: usize,
     /// `--max-answer`
     pub max_answer_bytes: usize,
     /// `--answers-max-bytes`

@@ -12,12 +12,14 @@
 pub mod append;
 pub mod complaint;
 pub mod error;
+pub mod explain;
 mod fields;
 pub mod generate;
 pub mod independent;
 pub mod info;
 pub mod json_text;
 pub mod models;
+pub mod neighbors;
 pub mod next;
 pub mod onnx;
 pub mod prompt;

@@ -3,6 +3,8 @@
 //! Results go to stdout, everything else to stderr. The exit code is 0, 1 for a failure, or 64 for wrong usage or configuration.
 
 mod bench;
+mod compress;
+mod explain;
 mod failure;
 mod generate;
 mod healthcheck;
@@ -10,6 +12,7 @@ mod input;
 mod inspect;
 mod json;
 mod local;
+mod neighbors;
 mod next;
 mod probe;
 mod progress;
@@ -50,6 +53,14 @@ enum Command {
     Score(score::ScoreArgs),
     /// Print whole words for the half-typed one at the end of a text
     Suggest(suggest::SuggestArgs),
+    /// Print on which of the tokens before it the probability of a word depends
+    Explain(explain::ExplainArgs),
+    /// Print the words that are nearest in the embedding
+    Neighbors(neighbors::NeighborsArgs),
+    /// Compress a file with the probabilities of a model
+    Compress(compress::CompressArgs),
+    /// Decompress what `compress` has written
+    Decompress(compress::CompressArgs),
     /// Print the token ids of a text, one line for each line
     Tokenize(tokenize::TokenizeArgs),
     /// Print what is understood of a model folder or file
@@ -95,6 +106,10 @@ impl Command {
             Self::Generate(args) => generate::run(&args),
             Self::Score(args) => score::run(&args),
             Self::Suggest(args) => suggest::run(&args),
+            Self::Explain(args) => explain::run(&args),
+            Self::Neighbors(args) => neighbors::run(&args),
+            Self::Compress(args) => compress::compress(&args),
+            Self::Decompress(args) => compress::decompress(&args),
             Self::Tokenize(args) => tokenize::run(&args),
             Self::Inspect(args) => inspect::run(&args),
             Self::Bench(args) => bench::run(&args),

@@ -44,6 +44,11 @@ impl Progress {
         self.0.inc(bytes as u64);
     }
 
+    /// `bytes` more were read.
+    pub(super) fn advance_bytes(&self, bytes: usize) {
+        self.0.inc(bytes as u64);
+    }
+
     /// Runs `print` while the bar is hidden.
     pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)

@@ -70,6 +70,14 @@ pub struct EngineOptions {
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
     pub queue_bytes_max: Bytes,
 
+    /// Maximum number of `explain` and `neighbors` requests that are computed at once, each on a thread beside the engines
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count())]
+    pub analysis_threads: usize,
+
+    /// Maximum number of `explain` and `neighbors` requests that wait for such a thread; a request beyond it is answered with 429
+    #[arg(long, value_name = "N", default_value = "64", value_parser = count())]
+    pub analysis_queue_max: usize,
+
     /// Maximum bytes of logits that one thread holds at once
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
     pub logits_buffer: Bytes,

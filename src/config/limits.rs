@@ -72,6 +72,14 @@ pub struct Limits {
     #[arg(long, value_name = "BYTES", default_value = "256B", value_parser = bytes)]
     pub max_prefix_length: Bytes,
 
+    /// Maximum number of tokens of a text that `explain` differentiates; each takes the memory of all gates of a step
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = count())]
+    pub max_explain_tokens: usize,
+
+    /// Maximum number of words that `neighbors` adds, and that it subtracts
+    #[arg(long, value_name = "N", default_value = "64", value_parser = entries())]
+    pub max_neighbor_words: usize,
+
     /// Maximum number of steps in which a word is put together from characters or parts of words
     #[arg(long, value_name = "N", default_value = "64", value_parser = count())]
     pub suggest_steps: usize,

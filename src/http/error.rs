@@ -136,7 +136,8 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::UnknownToken
         | ErrorCode::TokenOutOfRange
         | ErrorCode::TextTooLong
-        | ErrorCode::StateMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        | ErrorCode::StateMismatch
+        | ErrorCode::NotSupported => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::RouteNotFound | ErrorCode::ModelNotFound | ErrorCode::SessionNotFound => {
@@ -191,6 +192,7 @@ mod tests {
         for (kind, status, family, retry_after, should_retry) in [
             (ErrorKind::InvalidValue, 422, "invalid_request_error", None, None),
             (ErrorKind::StateMismatch, 422, "invalid_request_error", None, None),
+            (ErrorKind::NotSupported, 422, "invalid_request_error", None, None),
             (ErrorKind::ModelNotFound, 404, "not_found_error", None, None),
             (ErrorKind::SessionExpired, 410, "not_found_error", None, None),
             (ErrorKind::SessionExists, 409, "conflict_error", None, Some("false")),

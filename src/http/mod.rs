@@ -8,6 +8,7 @@ pub mod app;
 mod arrival;
 mod document;
 pub mod error;
+mod explain;
 pub mod extract;
 mod generate;
 mod held;

@@ -14,6 +14,7 @@ mod matrix;
 mod packed;
 mod prefetch;
 mod product;
+mod transposed;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -23,6 +24,7 @@ pub(crate) use isa::{Isa, Task};
 pub(crate) use matrix::{Rows, RowsMut};
 pub(crate) use packed::{Packed, pad_columns};
 pub(crate) use product::{Product, Start};
+pub(crate) use transposed::TransposedProduct;
 
 use crate::error::{Error, ErrorKind, Result};
 

@@ -8,6 +8,7 @@ mod distribution;
 mod every_float;
 pub mod fake;
 pub(crate) mod histogram;
+mod inside;
 mod load_options;
 mod logsumexp;
 pub mod math;
@@ -23,6 +24,7 @@ mod window;
 
 pub use cost::{Cost, Extent};
 pub use distribution::Distribution;
+pub use inside::{Gates, Gradient, GradientError, Inside, LayerGradient, Passage, StepGradient};
 pub use load_options::{LoadOptions, WeightsType};
 pub use logsumexp::LogSumExp;
 pub use model::{Backend, Cell, Dtype, Logits, Model, ModelInfo, Row, RowError, RowIndex, Sink};

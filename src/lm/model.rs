@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Cost, Scratch, State, TokenId};
+use super::{Cost, Inside, Scratch, State, TokenId};
 
 /// Immutable weights that can read tokens. It knows nothing of text, threads or HTTP.
 pub trait Model: Send + Sync {
@@ -22,6 +22,11 @@ pub trait Model: Send + Sync {
     /// What a run costs. By default, each token is multiplied with every weight.
     fn cost(&self) -> Cost {
         Cost::of_parameters(self.info().parameter_count)
+    }
+
+    /// What can be seen of its inside; `None` if its weights are not known.
+    fn inside(&self) -> Option<&dyn Inside> {
+        None
     }
 
     /// Reads the tokens of every row, and gives the logits that the row asks for to `sink`.

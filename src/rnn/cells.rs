@@ -67,6 +67,39 @@ fn hard_sigmoid(x: f32, slope: f32) -> f32 {
     if y > 1.0 { 1.0 } else { y }
 }
 
+impl GateActivation {
+    /// The value of a gate whose sum is `x`.
+    #[inline(always)]
+    pub(super) fn of(self, x: f32) -> f32 {
+        match self {
+            GateActivation::Sigmoid => sigmoid(x),
+            GateActivation::HardSigmoid => hard_sigmoid(x, 0.2),
+            GateActivation::HardSigmoidSixth => hard_sigmoid(x, 1.0 / 6.0),
+        }
+    }
+
+    /// The derivative where the gate's value is `y`; 0 where a hard sigmoid is flat, its corners included.
+    pub(super) fn slope_at(self, y: f32) -> f32 {
+        let within = |slope: f32| if y > 0.0 && y < 1.0 { slope } else { 0.0 };
+        match self {
+            GateActivation::Sigmoid => y * (1.0 - y),
+            GateActivation::HardSigmoid => within(0.2),
+            GateActivation::HardSigmoidSixth => within(1.0 / 6.0),
+        }
+    }
+}
+
+impl Activation {
+    /// The derivative where the function's value is `y`; 0 at the corner of the ReLU.
+    pub(super) fn slope_at(self, y: f32) -> f32 {
+        match self {
+            Activation::Tanh => 1.0 - y * y,
+            Activation::Relu => f32::from(u8::from(y > 0.0)),
+            Activation::Sigmoid => y * (1.0 - y),
+        }
+    }
+}
+
 /// Calls `$step.apply` with the function of the step's gates, so that each is compiled into a loop of its own.
 macro_rules! apply_gate {
     ($step:expr) => {

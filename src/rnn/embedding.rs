@@ -3,6 +3,7 @@
 use super::folded::Folded;
 use super::layer::Projection;
 use super::network::Rnn;
+use super::output::Output;
 use super::values::Values;
 
 /// Where a token's vector comes from.
@@ -12,6 +13,19 @@ pub(super) enum Embedding {
     /// The packed weights of the output layer. Tied weights are held once; in exchange, looking a token up reads memory
     /// that is not contiguous.
     Tied,
+}
+
+impl Embedding {
+    /// Writes the vector of `token`, `[embedding]`. `output` is the network's output layer.
+    pub(super) fn look_up(&self, token: usize, output: &Output, vector: &mut [f32]) {
+        match self {
+            Self::Table(table) => {
+                let width = vector.len();
+                table.copy_range(token * width..(token + 1) * width, vector);
+            }
+            Self::Tied => output.copy_token_weights(token, vector),
+        }
+    }
 }
 
 /// Tokens that the first layer reads, and the buffers in which they become its gates.
@@ -41,10 +55,7 @@ impl TokenInput<'_> {
         let width = first.input();
         let mut count = 0;
         for (token, vector) in tokens.zip(self.vectors.chunks_exact_mut(width)) {
-            match &self.network.embedding {
-                Embedding::Table(table) => table.copy_range(token * width..(token + 1) * width, vector),
-                Embedding::Tied => self.network.output.copy_token_weights(token, vector),
-            }
+            self.network.embedding.look_up(token, &self.network.output, vector);
             count += 1;
         }
         first.project(Projection { input: self.vectors, count, gates: self.gates, room: self.room });

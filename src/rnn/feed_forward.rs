@@ -12,8 +12,8 @@ use super::windowed::{Asked, Io, WindowReads};
 use crate::error::Result;
 use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use crate::lm::{
-    Backend, Cost, Dtype, LoadOptions, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId,
-    WeightsType, Window,
+    Backend, Cost, Dtype, Inside, LoadOptions, Model, ModelInfo, Row, RowError, Scratch, Sink, State,
+    TokenId, WeightsType, Window,
 };
 
 /// The sizes of a feed-forward network.
@@ -109,23 +109,23 @@ impl FeedForwardWeights {
 /// A feed-forward network whose weights are packed for the kernels of this machine. Its [`State`] holds the ids of the window, the
 /// newest last.
 pub struct FeedForward {
-    info: ModelInfo,
-    kernel: Kernel,
-    window: Window,
-    input: WindowInput,
+    pub(super) info: ModelInfo,
+    pub(super) kernel: Kernel,
+    pub(super) window: Window,
+    pub(super) input: WindowInput,
     /// Width of an embedding.
-    width: usize,
-    embedding: Embedding,
-    hidden: Vec<Dense>,
-    output: Output,
+    pub(super) width: usize,
+    pub(super) embedding: Embedding,
+    pub(super) hidden: Vec<Dense>,
+    pub(super) output: Output,
 }
 
 /// A packed hidden layer.
-struct Dense {
-    w: Packed,
+pub(super) struct Dense {
+    pub(super) w: Packed,
     bias: Vec<f32>,
     size: usize,
-    activation: Option<Activation>,
+    pub(super) activation: Option<Activation>,
 }
 
 /// The buffers of a hidden layer.
@@ -189,7 +189,7 @@ impl FeedForward {
     }
 
     /// Width of what the first layer reads.
-    fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         match self.input {
             WindowInput::Mean => self.width,
             WindowInput::Concatenated => self.window.len * self.width,
@@ -197,7 +197,7 @@ impl FeedForward {
     }
 
     /// Writes what the first layer reads of the window `ids`.
-    fn embed(&self, ids: &[TokenId], vector: &mut [f32]) {
+    pub(super) fn embed(&self, ids: &[TokenId], vector: &mut [f32]) {
         if self.input == WindowInput::Concatenated {
             for (&id, part) in ids.iter().zip(vector.chunks_exact_mut(self.width)) {
                 self.look_up(id, part);
@@ -215,11 +215,7 @@ impl FeedForward {
     }
 
     fn look_up(&self, id: TokenId, vector: &mut [f32]) {
-        let token = id as usize;
-        match &self.embedding {
-            Embedding::Table(table) => table.copy_range(token * self.width..(token + 1) * self.width, vector),
-            Embedding::Tied => self.output.copy_token_weights(token, vector),
-        }
+        self.embedding.look_up(id as usize, &self.output, vector);
     }
 
     /// Runs the windows of `asked` as one batch, and hands out their logits.
@@ -271,6 +267,17 @@ impl Dense {
         Self { w, bias: pad_columns(&[&bias]), size, activation }
     }
 
+    /// The output for one input, `[size]`.
+    pub(super) fn output_of(&self, kernel: Kernel, input: &[f32]) -> Vec<f32> {
+        let mut vectors = input.to_vec();
+        vectors.resize(input.len().max(self.size), 0.0);
+        let mut sums = vec![0.0; self.w.columns()];
+        let mut room = vec![0.0; self.w.room()];
+        self.run(kernel, Memory { vectors: &mut vectors, sums: &mut sums, room: &mut room, count: 1 });
+        vectors.truncate(self.size);
+        vectors
+    }
+
     fn run(&self, kernel: Kernel, memory: Memory<'_>) {
         let Memory { vectors, sums, room, count } = memory;
         let columns = self.w.columns();
@@ -304,6 +311,10 @@ impl Model for FeedForward {
 
     fn zero_state(&self) -> State {
         self.window.zero_state()
+    }
+
+    fn inside(&self) -> Option<&dyn Inside> {
+        Some(self)
     }
 
     /// A token costs next to nothing: it is kept, and read anew for each position whose logits are asked for.

@@ -1,5 +1,7 @@
 //! One recurrent layer over a chunk: one product for the inputs of all its tokens, then step after step.
 
+use std::ops::Range;
+
 use super::architecture::{GateActivation, GruForm, LayerWeights};
 use super::chunk::{Chunk, LastVector};
 use super::recurrence::{Recurrence, RecurrenceSpec, Step};
@@ -13,11 +15,11 @@ pub(super) struct Layer {
     input: usize,
     hidden: usize,
     /// Where the layer's h begins in a state; an LSTM's c follows it.
-    state_offset: usize,
-    w_ih: Packed,
+    pub(super) state_offset: usize,
+    pub(super) w_ih: Packed,
     /// What the input product starts from: the sum of both biases, except for a gate that adds the recurrent one later.
     bias: Vec<f32>,
-    recurrence: Recurrence,
+    pub(super) recurrence: Recurrence,
 }
 
 /// The sizes and the form of a layer, and what it runs on.
@@ -89,6 +91,15 @@ impl Layer {
     /// Width of the layer's output.
     pub(super) fn hidden(&self) -> usize {
         self.hidden
+    }
+
+    /// Where the layer's c is in a state; empty for a cell without it.
+    pub(super) fn c_range(&self) -> Range<usize> {
+        let start = self.state_offset + self.hidden;
+        match self.recurrence {
+            Recurrence::Lstm { .. } => start..start + self.hidden,
+            Recurrence::Rnn { .. } | Recurrence::Gru { .. } => start..start,
+        }
     }
 
     /// Values that a token takes in [`Memory::gates`].

@@ -10,6 +10,7 @@ mod cost;
 mod embedding;
 mod feed_forward;
 mod folded;
+mod gradient;
 mod layer;
 mod network;
 mod output;

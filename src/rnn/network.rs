@@ -10,7 +10,9 @@ use super::run::Run;
 use super::validate::{validate, validate_depths};
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::lm::{Backend, Cost, Dtype, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType};
+use crate::lm::{
+    Backend, Cost, Dtype, Inside, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType,
+};
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.
 ///
@@ -100,6 +102,10 @@ impl Model for Rnn {
 
     fn cost(&self) -> Cost {
         cost(self)
+    }
+
+    fn inside(&self) -> Option<&dyn Inside> {
+        Some(self)
     }
 
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {

@@ -5,7 +5,7 @@ use std::slice;
 
 use super::cells::AllFinite;
 use super::values::Values;
-use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
+use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, TransposedProduct, pad_columns};
 
 /// `logits = W h + b`.
 pub(super) struct Output {
@@ -78,6 +78,11 @@ impl Output {
     /// Writes the weights of `token`'s logit, `[hidden]`: its embedding, when the two are tied.
     pub(super) fn copy_token_weights(&self, token: usize, weights: &mut [f32]) {
         self.w.copy_column(token, weights);
+    }
+
+    /// Adds to `sums`, `[hidden]`, the gradient by h that follows from `by_logits`, `[columns]`, which is zero in padding columns.
+    pub(super) fn add_transposed(&self, by_logits: &[f32], sums: &mut [f32]) {
+        TransposedProduct { g: by_logits, w: &self.w, sums }.run(self.kernel);
     }
 
     /// Computes the logits asked for and hands each to `take`, one tile after the other; `take` gets `Err` in place of

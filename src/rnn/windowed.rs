@@ -2,13 +2,16 @@
 //! a text, padded on the left.
 
 use super::network::Rnn;
-use crate::lm::{Cost, Logits, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId, Window};
+use crate::lm::{
+    Cost, GradientError, Inside, Logits, Model, ModelInfo, Row, RowError, Scratch, Sink, State, TokenId,
+    Window,
+};
 
 /// A network behind a window. Its [`State`] holds the ids of the window, the newest last.
 pub struct WindowedRnn {
-    network: Rnn,
-    info: ModelInfo,
-    window: Window,
+    pub(super) network: Rnn,
+    pub(super) info: ModelInfo,
+    pub(super) window: Window,
 }
 
 /// Windows that run together: enough to read the weights for many at once, few enough for their memory to be small.
@@ -73,6 +76,17 @@ impl WindowReads {
     }
 }
 
+/// The ids that are read after `tokens` from `start`.
+pub(super) fn last_window(
+    window: Window,
+    info: &ModelInfo,
+    start: &State,
+    tokens: &[TokenId],
+) -> Result<Vec<TokenId>, GradientError> {
+    let mut ids = Window::extended(start, tokens, info.vocab_size).map_err(GradientError::Reading)?;
+    Ok(ids.split_off(ids.len() - window.len))
+}
+
 impl WindowedRnn {
     /// Reads the last [`Window::len`] ids of a sequence with `network`.
     pub fn new(network: Rnn, window: Window) -> Self {
@@ -115,6 +129,10 @@ impl Model for WindowedRnn {
 
     fn zero_state(&self) -> State {
         self.window.zero_state()
+    }
+
+    fn inside(&self) -> Option<&dyn Inside> {
+        Some(self)
     }
 
     /// A token costs next to nothing: it is kept, and read anew for each position whose logits are asked for.

@@ -50,6 +50,7 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::SessionBusy => ErrorCode::SessionBusy,
         ErrorKind::PositionMismatch => ErrorCode::PositionMismatch,
         ErrorKind::StateMismatch => ErrorCode::StateMismatch,
+        ErrorKind::NotSupported => ErrorCode::NotSupported,
         ErrorKind::SessionsFull => ErrorCode::SessionsFull,
         ErrorKind::QueueFull => ErrorCode::QueueFull,
         ErrorKind::Overloaded => ErrorCode::Overloaded,

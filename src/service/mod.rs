@@ -5,13 +5,17 @@
 //! again. [`work`] hands jobs to the engine.
 
 mod append;
+mod beside;
 mod bounds;
+mod compress;
+mod explain;
 mod failure;
 mod generate;
 mod generating;
 mod info;
 mod input;
 mod models;
+mod neighbors;
 mod next;
 mod observer;
 mod question;
@@ -31,6 +35,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+pub use compress::{Compressor, Decompressor, Whole, cut};
+pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
 pub use generating::{Events, Generating};
 pub use models::onnx_graph;
@@ -60,6 +66,8 @@ pub struct Service {
     kernel: Kernel,
     /// Limits how many long texts are tokenised at once, each on a thread of its own.
     tokenizing: Arc<Semaphore>,
+    /// Limits what is computed beside the engines.
+    beside: beside::Beside,
     /// Limits the memory of answers that are being computed or sent.
     rooms: Arc<Semaphore>,
 }
@@ -114,6 +122,7 @@ impl Service {
             config: config.clone(),
             metrics,
             kernel,
+            beside: beside::Beside::new(engine),
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
             rooms: room::rooms(config.http.answers_max_bytes),
         })

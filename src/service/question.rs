@@ -57,6 +57,27 @@ fn special_tokens(served: &Served) -> Vec<TokenId> {
     special
 }
 
+/// The token that a word or an id names.
+///
+/// # Errors
+/// When it is not in the vocabulary, or is not one token.
+pub(super) fn single_token(served: &Served, word: &Word, path: &str) -> Result<TokenId> {
+    let tokens = candidate_tokens(served, word).map_err(|error| error.at(path))?;
+    match (word, &tokens[..]) {
+        (Word::Text(text), &[token]) if Some(token) == served.tokenizer.unk() => {
+            let message = format!("`{path}` is {text:?}, which is not in the vocabulary");
+            Err(Error::new(ErrorKind::UnknownToken, message).at(path))
+        }
+        (_, &[token]) => Ok(token),
+        (Word::Text(text), tokens) => {
+            let found = tokens.len();
+            let message = format!("`{path}` is {text:?}, which has {found} tokens; one token is accepted");
+            Err(Error::invalid(path, message))
+        }
+        (Word::Id(_), _) => Err(Error::internal("internal error: an id names several tokens")),
+    }
+}
+
 fn candidate_tokens(served: &Served, candidate: &Word) -> Result<Arc<[TokenId]>> {
     match candidate {
         Word::Id(token) if is_in_vocabulary(*token, served) => Ok([*token].into()),
@@ -81,12 +102,7 @@ impl Asked {
         answer: Option<NextAnswer>,
     ) -> Result<Distribution> {
         let answer = answer.ok_or_else(|| Error::internal("internal error: a question was not answered"))?;
-        let ranked_token = |ranked: Ranked| RankedToken {
-            token: token(served, tail, ranked.token),
-            prob: libm::exp(ranked.logprob),
-            logprob: ranked.logprob,
-            rank: ranked.rank,
-        };
+        let ranked_token = |ranked: Ranked| ranked_token(served, tail, ranked);
         let Self { question, query } = self;
         let candidates = question.candidates.into_iter().zip(query.candidates).zip(answer.candidates);
         Ok(Distribution {
@@ -100,6 +116,16 @@ impl Asked {
             view: if question.sampling.is_some() { View::Sampled } else { View::Model },
             logprobs: answer.logprobs.map(|logprobs| logprobs.into_iter().map(finite).collect()),
         })
+    }
+}
+
+/// What a client sees of a token and its probability after `tail`.
+pub(super) fn ranked_token(served: &Served, tail: &Tail, ranked: Ranked) -> RankedToken {
+    RankedToken {
+        token: token(served, tail, ranked.token),
+        prob: libm::exp(ranked.logprob),
+        logprob: ranked.logprob,
+        rank: ranked.rank,
     }
 }
 

@@ -106,6 +106,14 @@ impl Service {
         self.room(&Listed { numbers: 0, tokens, param: param.to_owned() })
     }
 
+    /// Room for an explanation that lists `tokens` tokens, each with `numbers` numbers.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub(super) fn room_for_explanation(&self, tokens: usize, numbers: usize) -> Result<Room> {
+        self.room(&Listed { numbers: tokens.saturating_mul(numbers), tokens, param: "text".to_owned() })
+    }
+
     /// Room for the vectors of the state of the session `id`.
     ///
     /// # Errors

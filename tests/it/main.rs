@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that panics is how a test fails")]
 
 mod cli;
+mod compress;
 mod docs;
 mod engine;
 mod harness;

@@ -125,6 +125,7 @@ fn of_option(config: &Config, option: &str) -> Limit {
         "--max-suggestions" => limits.max_suggestions,
         "--max-extra-words" => limits.max_extra_words,
         "--max-next-words" => limits.max_next_words,
+        "--max-neighbor-words" => limits.max_neighbor_words,
         "--max-prefix-length" => limits.max_prefix_length.0,
         "--rewind-max" => sessions.rewind_max,
         "--sessions-page-max" => sessions.sessions_page_max,

@@ -57,6 +57,12 @@ impl Int8Lines {
         }
     }
 
+    /// The lines of a panel, and what 1 stands for in each of its columns.
+    pub(in crate::kernels) fn panel(&self, panel: usize) -> (&[Line<[i8; 4]>], &[f32]) {
+        let lines = &self.lines[panel * self.words..][..self.words];
+        (lines, &self.scales[panel * PANEL..][..PANEL])
+    }
+
     /// Writes the numbers that the weights of `column` stand for.
     pub(crate) fn copy_column(&self, column: usize, weights: &mut [f32]) {
         let scale = self.scales[column];

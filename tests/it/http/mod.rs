@@ -3,6 +3,7 @@
 
 mod errors;
 mod events;
+mod explain;
 mod extremes;
 mod gate;
 mod generate;

@@ -26,10 +26,10 @@ fn logits_and_states_agree_with_pytorch_over_fifty_tokens() {
     }
 }
 
-struct Fixture {
-    architecture: Architecture,
-    weights: Weights,
-    tokens: Vec<TokenId>,
+pub(super) struct Fixture {
+    pub(super) architecture: Architecture,
+    pub(super) weights: Weights,
+    pub(super) tokens: Vec<TokenId>,
     /// `[tokens, vocab]`, after each token.
     logits: Vec<f64>,
     /// h of each layer, then c for an LSTM, layer after layer.
@@ -37,7 +37,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn read(bytes: &[u8]) -> Self {
+    pub(super) fn read(bytes: &[u8]) -> Self {
         let file = SafeTensors::deserialize(bytes).expect("a safetensors file");
         let (_, header) = SafeTensors::read_metadata(bytes).expect("a safetensors header");
         let metadata = header.metadata().as_ref().expect("metadata");

@@ -4,6 +4,7 @@ mod failing;
 mod fingerprint;
 mod folding;
 mod golden;
+mod gradient;
 mod invariants;
 mod reference;
 mod weights_types;

@@ -41,6 +41,7 @@ const ARROWS: &[Arrow] = &[
     ("onnx/tract", &["probe", "lm", "error"]),
     ("text", &["lm", "digest", "error"]),
     ("sampling", &["lm", "error"]),
+    ("coding", &["kernels", "lm", "error"]),
     ("catalog", &["rnn", "onnx", "probe", "text", "kernels", "lm", "digest", "foreign", "error"]),
     ("session", &["text", "lm", "clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
@@ -55,6 +56,7 @@ const ARROWS: &[Arrow] = &[
             "catalog",
             "session",
             "sampling",
+            "coding",
             "text",
             "kernels",
             "lm",
@@ -70,6 +72,8 @@ const ARROWS: &[Arrow] = &[
     // The edge carries the contract.
     ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "clock", "config", "error"]),
+    // It reads the frames of a compressed file one by one.
+    ("cli/compress", &["coding", "service"]),
     // It runs a model without the service, as an engine does.
     ("cli/bench", &["catalog", "clock", "config", "kernels", "lm", "error"]),
     // It describes files that the service may not be able to load.
