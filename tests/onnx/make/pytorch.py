@@ -233,10 +233,17 @@ def dynamo_cases() -> Iterator[Case]:
         for batch_first in (False, True):
             order = "bt" if batch_first else "tb"
             style = Style(opset=18, frozen=(1, 1), batch_first=batch_first)
-            yield dynamo(f"dynamo-{cell}-unrolled-{order}", Network(cell), style, outcome="tract", oracle="steps")
-    style = Style(opset=18, frozen=(1, 1))
-    yield dynamo("dynamo-rnn_tanh-2-unrolled", Network("rnn_tanh", (5, 5)), style, outcome="tract", oracle="steps")
-
+            yield dynamo(f"dynamo-{cell}-unrolled-{order}", Network(cell), style)
+            style = Style(opset=18, frozen=(5, None), batch_first=batch_first)
+            yield dynamo(f"dynamo-{cell}-unrolled-5-{order}", Network(cell), style)
+    two = Network("rnn_tanh", (5, 5))
+    yield dynamo("dynamo-rnn_tanh-2-unrolled", two, Style(opset=18, frozen=(1, 1)))
+    yield dynamo("dynamo-rnn_tanh-2-unrolled-4", two, Style(opset=18, frozen=(4, None), values="log"))
+    style = Style(opset=18, frozen=(4, 2), state="lost", batch_first=True)
+    yield dynamo("dynamo-rnn_tanh-2-unrolled-lost-b2", two, style)
+    style = Style(opset=18, frozen=(4, None), state="lost", positions="last", batch_first=True)
+    yield dynamo("dynamo-rnn_relu-unrolled-lost-last", Network("rnn_relu"), style)
+    yield dynamo("dynamo-rnn_tanh-unrolled-no-bias", Network("rnn_tanh", bias="none"), Style(opset=18, frozen=(3, None)))
 
 def dynamo(name: str, network: Network, style: Style, **more) -> Case:
     model = Model(network, style).eval()
