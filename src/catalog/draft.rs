@@ -34,6 +34,8 @@ struct OnnxDraft {
     tokens: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "object")]
     state: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "object")]
+    inputs: Vec<(String, serde_json::Value)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,13 +77,13 @@ impl Draft {
         let has_line_ends = found.tokenizer.as_ref().is_some_and(|tokenizer| tokenizer.id_of("\n").is_some());
         let newline = eos.clone().filter(|_| found.kind == TokenizerKind::Whitespace && !has_line_ends);
         let onnx = understanding.interface.clone().map(|interface| {
-            let Hints { tokens, state, logits, window, .. } = interface;
+            let Hints { tokens, state, inputs, logits, window, .. } = interface;
             let window = match window {
                 Some(WindowHint::Len(len)) => Some(len),
                 Some(WindowHint::Unlimited) | None => None,
             };
             let pad = window.map(|_| pad.unwrap_or_else(|| found.entry(0).unwrap_or_else(|| PAD[0].into())));
-            OnnxDraft { tokens, state, logits, window, pad }
+            OnnxDraft { tokens, state, inputs, logits, window, pad }
         });
         Self {
             format_version: Manifest::FORMAT_VERSION,
@@ -172,6 +174,6 @@ impl Found {
     }
 }
 
-fn object<S: Serializer>(pairs: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+fn object<T: Serialize, S: Serializer>(pairs: &[(String, T)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
 }

@@ -5,6 +5,8 @@
 mod architecture;
 mod graph;
 
+use std::marker::PhantomData;
+
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -179,14 +181,16 @@ where
 }
 
 /// An object as pairs, in the order of the file. Duplicate keys are kept, for the caller to refuse.
-fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
-    struct Pairs;
+fn pairs<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, T)>, D::Error> {
+    struct Pairs<T>(PhantomData<T>);
 
-    impl<'de> Visitor<'de> for Pairs {
-        type Value = Vec<(String, String)>;
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Pairs<T> {
+        type Value = Vec<(String, T)>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an object of strings")
+            f.write_str("an object")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -198,5 +202,5 @@ fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Stri
         }
     }
 
-    deserializer.deserialize_map(Pairs)
+    deserializer.deserialize_map(Pairs(PhantomData))
 }

@@ -193,7 +193,7 @@ fn declared_identity(mut digest: Digest, network: &DeclaredNetwork, effective: D
 /// The digest over all that determines a graph's numbers: its files, which `digest` has already, and what the manifest
 /// overrides or names.
 fn graph_identity(mut digest: Digest, hints: &Hints, effective: Dtype) -> String {
-    let Hints { tokens, state, logits, window, pad, gru_linear_before_reset } = hints;
+    let Hints { tokens, state, inputs, logits, window, pad, gru_linear_before_reset } = hints;
     let optional =
         |value: Option<String>| value.map_or("absent".to_owned(), |value| format!("given {value}"));
     let pad = optional(pad.map(|pad| pad.to_string()));
@@ -209,6 +209,10 @@ fn graph_identity(mut digest: Digest, hints: &Hints, effective: Dtype) -> String
     for (input, output) in state {
         digest.field(input.as_bytes());
         digest.field(output.as_bytes());
+    }
+    for (input, value) in inputs {
+        digest.field(input.as_bytes());
+        digest.field(value.to_string().as_bytes());
     }
     digest.field(effective.name().as_bytes());
     digest.finish()

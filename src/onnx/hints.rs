@@ -20,6 +20,9 @@ pub struct Hints {
     pub tokens: Option<String>,
     /// The state: names of inputs, each with the output that it is fed from.
     pub state: Vec<(String, String)>,
+    /// Inputs that are always fed with one value, each with that value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<(String, serde_json::Value)>,
     /// The output with logits, probabilities or their logarithms.
     pub logits: Option<String>,
     /// How many of the last ids the graph reads at every position.

@@ -12,6 +12,7 @@ mod feed_forward;
 mod file;
 mod finite;
 mod fold;
+mod given;
 mod graph;
 mod hints;
 mod loaded;
@@ -58,7 +59,19 @@ struct Candidate<'a> {
 /// # Errors
 /// `Load` when the file does not hold a graph.
 pub fn examine(path: &Path, hints: &Hints, loading: &Loading) -> Result<Examined> {
-    let graph = file::read_graph(path, loading.weights_bytes_max)?;
+    let mut graph = file::read_graph(path, loading.weights_bytes_max)?;
+    match given::take(&mut graph, hints) {
+        Err(error) => Ok(Examined { model: Err(error), understanding: Understanding::of(&graph, hints) }),
+        Ok(given) => {
+            let mut examined = examine_graph(path, graph, hints, loading)?;
+            examined.understanding.inputs.extend(given);
+            Ok(examined)
+        }
+    }
+}
+
+/// The same for a graph whose inputs are those that change.
+fn examine_graph(path: &Path, graph: Graph, hints: &Hints, loading: &Loading) -> Result<Examined> {
     let mut understanding = Understanding::of(&graph, hints);
     let found = match allow::check(&graph).and_then(|()| recognise::recognise(&graph)) {
         Ok(found) => found,

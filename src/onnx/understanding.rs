@@ -63,9 +63,9 @@ pub struct PortUse {
 /// A recurrent layer of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraphLayer {
-    /// The node's name, or its first output's where it has none.
+    /// The node's name, or its first output's where it has none; of steps that are written out, the last.
     pub node: String,
-    /// The operator: `RNN`, `GRU`, `LSTM`, `DynamicQuantizeLSTM`.
+    /// The operator: `RNN`, `GRU`, `LSTM`, `DynamicQuantizeLSTM`, `Loop`, `Scan`, or the cell whose steps the graph writes out.
     pub op: String,
     /// Units.
     pub hidden_size: usize,

@@ -20,6 +20,8 @@ pub struct GraphSpec {
     pub tokens: Option<String>,
     /// See [`Hints::state`].
     pub state: Vec<(String, String)>,
+    /// See [`Hints::inputs`].
+    pub inputs: Vec<(String, serde_json::Value)>,
     /// See [`Hints::logits`].
     pub logits: Option<String>,
     /// See [`Hints::window`].
@@ -31,9 +33,9 @@ pub struct GraphSpec {
 impl GraphSpec {
     /// The hints for the reader, with `pad` as an id.
     pub fn hints(&self, pad: Option<TokenId>) -> Hints {
-        let Self { architecture, tokens, state, logits, window, .. } = self.clone();
+        let Self { architecture, tokens, state, inputs, logits, window, .. } = self.clone();
         let gru_linear_before_reset = architecture.gru_linear_before_reset;
-        Hints { tokens, state, logits, window, pad, gru_linear_before_reset }
+        Hints { tokens, state, inputs, logits, window, pad, gru_linear_before_reset }
     }
 }
 
@@ -43,6 +45,8 @@ pub(super) struct Onnx {
     tokens: Option<String>,
     #[serde(default, deserialize_with = "super::pairs")]
     state: Vec<(String, String)>,
+    #[serde(default, deserialize_with = "super::pairs")]
+    inputs: Vec<(String, serde_json::Value)>,
     logits: Option<String>,
     #[serde(default, deserialize_with = "window")]
     window: Option<WindowHint>,
@@ -51,13 +55,18 @@ pub(super) struct Onnx {
 
 impl Onnx {
     pub(super) fn check(self, architecture: KnownArchitecture) -> Result<GraphSpec> {
-        let Self { tokens, state, logits, window, pad } = self;
-        let mut inputs = BTreeMap::new();
+        let Self { tokens, state, inputs, logits, window, pad } = self;
+        let mut fed = BTreeMap::new();
         for (input, output) in &state {
-            if let Some(first) = inputs.insert(input, output) {
+            if let Some(first) = fed.insert(input, output) {
                 let message =
                     format!("`onnx.state` has the key `{input}` twice, with `{first}` and `{output}`");
                 return Err(Error::load(message));
+            }
+        }
+        for (at, (input, _)) in inputs.iter().enumerate() {
+            if inputs[..at].iter().any(|(before, _)| before == input) {
+                return Err(Error::load(format!("`onnx.inputs` has the key `{input}` twice")));
             }
         }
         if matches!(window, Some(WindowHint::Len(_))) && !state.is_empty() {
@@ -65,7 +74,7 @@ impl Onnx {
                 "`onnx.window` and `onnx.state` exclude each other: a window is read from the zero state at every position",
             ));
         }
-        Ok(GraphSpec { architecture, tokens, state, logits, window, pad })
+        Ok(GraphSpec { architecture, tokens, state, inputs, logits, window, pad })
     }
 }
 

@@ -265,3 +265,29 @@ fn a_graph_that_is_refused_is_understood_all_the_same() {
     let understanding = inspection.understanding.unwrap();
     assert_eq!((understanding.layers[0].op.as_str(), understanding.layers[0].hidden_size), ("LSTM", 5));
 }
+
+#[test]
+fn inputs_with_one_value_are_as_the_manifest_says() {
+    const KEEP: &str = "given/lstm-keep-prob.onnx";
+    let given = |onnx: Value| loaded(KEEP, |manifest| manifest["onnx"] = onnx);
+    let served = given(json!({"inputs": {"keep_prob": 1.0}})).unwrap();
+    assert_eq!(served.model.info().backend, Backend::Native);
+    let inputs = served.understanding.unwrap().inputs.clone();
+    let role = inputs.iter().find(|input| input.port.name == "keep_prob").map(|input| input.role.clone());
+    assert_eq!(role.as_deref(), Some("always 1.0, as config.json says"));
+    let halved = given(json!({"inputs": {"keep_prob": 0.5}})).unwrap();
+    assert_ne!(halved.identity, served.identity);
+    let twice = manifest().to_string().replacen('{', r#"{"onnx": {"inputs": {"a": 1, "a": 2}}, "#, 1);
+    let error = Manifest::parse(twice.as_bytes()).unwrap_err();
+    assert_eq!(error.message, "`onnx.inputs` has the key `a` twice");
+
+    // Without a value, `inspect` drafts the key, and the draft loads once its owner has said the value.
+    let place = folder(KEEP, &manifest());
+    std::fs::remove_file(place.path().join("config.json")).unwrap();
+    let inspection = inspect(&place.path().join("model.onnx"), Kernel::Portable).unwrap();
+    assert!(inspection.error.is_some_and(|error| error.message.contains("`onnx.inputs` has the value")));
+    let draft: Value = serde_json::from_str(&inspection.draft.expect("a draft").json()).unwrap();
+    assert_eq!(draft["onnx"]["inputs"], json!({"keep_prob": null}));
+    let message = refusal(KEEP, |manifest| manifest["onnx"] = draft["onnx"].clone());
+    assert!(message.contains("`onnx.inputs.keep_prob` is null"), "{message}");
+}

@@ -128,7 +128,7 @@ fn wrong_tokenizers_are_named_with_what_was_found_and_expected() {
         (
             "/tokenizer/replace",
             json!(["a"]),
-            "`config.json`: `tokenizer.replace`: invalid type: sequence, expected an object of strings",
+            "`config.json`: `tokenizer.replace`: invalid type: sequence, expected an object",
         ),
         ("/tokenizer/replace", json!({"": "a"}), "`tokenizer` with `vocab.txt`: `replace` has an empty key"),
         (

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::term::{Affine, Function, Kind, Recurrent, Term, turned};
+use super::block::Block;
+use super::term::{Affine, Function, Kind, Matrix, Term};
 use crate::lm::Cell;
 use crate::onnx::fold::Why;
 use crate::onnx::tensor::{Data, Tensor};
@@ -87,9 +88,8 @@ fn lstm(carried: &[Arc<Term>], h: usize, c: usize) -> Option<Result<FoundCell, W
     gates.iter().all(|affine| is_of_state(affine, h)).then(|| packed(&parts, &gates))
 }
 
-/// `h = z * h + (1 - z) * n`.
-fn gru(h: &Term) -> Option<Result<FoundCell, Why>> {
-    let Kind::Sum(a, b) = &h.kind else { return None };
+/// `z * h + (1 - z) * n`: z and n.
+fn blended(a: &Arc<Term>, b: &Arc<Term>) -> Option<[Arc<Term>; 2]> {
     let kept = |[z, state]: [&Arc<Term>; 2]| is_state(state, 0).then_some(z.clone());
     let (z, new) = match orders(a).into_iter().find_map(kept) {
         Some(z) => (z, b),
@@ -97,6 +97,27 @@ fn gru(h: &Term) -> Option<Result<FoundCell, Why>> {
     };
     let is_rest = |term: &Arc<Term>| matches!(&term.kind, Kind::Complement(of) if Arc::ptr_eq(of, &z));
     let [_, n] = orders(new).into_iter().find(|[rest, _]| is_rest(rest))?;
+    Some([z, n.clone()])
+}
+
+/// `z * (h - n) + n`, the same as PyTorch writes it: z and n.
+fn drawn(step: &Term, n: &Arc<Term>) -> Option<[Arc<Term>; 2]> {
+    let is_negative = |term: &Term| match &term.kind {
+        &Kind::Scaled { ref of, factor, shift } => factor == -1.0 && shift == 0.0 && Arc::ptr_eq(of, n),
+        _ => false,
+    };
+    let is_way = |term: &Term| match &term.kind {
+        Kind::Sum(a, b) => [[a, b], [b, a]].iter().any(|[a, b]| is_state(a, 0) && is_negative(b)),
+        _ => false,
+    };
+    let [z, _] = orders(step).into_iter().find(|[_, way]| is_way(way))?;
+    Some([z.clone(), n.clone()])
+}
+
+/// `h = z * h + (1 - z) * n`.
+fn gru(h: &Term) -> Option<Result<FoundCell, Why>> {
+    let Kind::Sum(a, b) = &h.kind else { return None };
+    let [z, n] = blended(a, b).or_else(|| drawn(a, b)).or_else(|| drawn(b, a))?;
     let Kind::Activated(Function::Tanh, n) = &n.kind else { return None };
     let Candidate { r, affine, gru_form } = candidate(n)?;
     let [z, r] = [gate(&z)?, gate(&r)?];
@@ -162,10 +183,10 @@ fn candidate(n: &Term) -> Option<Candidate> {
         }
         // W x + R (r * h) + b
         Kind::Affine(affine) => {
-            let Recurrent { of, weights } = affine.recurrent.as_ref()?;
+            let Matrix { of, weights } = affine.recurrent.as_ref()?;
             let kept = |[r, state]: [&Arc<Term>; 2]| is_state(state, 0).then_some((r.clone(), state.clone()));
             let (r, state) = orders(of).into_iter().find_map(kept)?;
-            let recurrent = Some(Recurrent { of: state, weights: weights.clone() });
+            let recurrent = Some(Matrix { of: state, weights: weights.clone() });
             let affine =
                 CandidateSum { joined: Affine { recurrent, ..affine.clone() }, recurrent_bias: None };
             Some(Candidate { r, affine, gru_form: GruForm::ResetBefore })
@@ -233,10 +254,10 @@ struct Parts {
 /// The weights of `gates`, which are in ONNX's order.
 fn packed(parts: &Parts, gates: &[&Affine]) -> Result<FoundCell, Why> {
     let &Parts { cell, gru_form, gate_activation, h, c } = parts;
-    let inputs = gates.iter().filter_map(|gate| gate.input.as_deref());
+    let inputs = gates.iter().filter_map(|gate| gate.input.as_ref().map(|input| &input.weights));
     let w = stacked(&inputs.collect::<Vec<_>>())?;
     let recurrents =
-        gates.iter().filter_map(|gate| gate.recurrent.as_ref().map(|recurrent| &*recurrent.weights));
+        gates.iter().filter_map(|gate| gate.recurrent.as_ref().map(|recurrent| &recurrent.weights));
     let r = stacked(&recurrents.collect::<Vec<_>>())?;
     let [_, rows, hidden] = *r.shape.as_slice() else { return Err("its weights are no matrices".into()) };
     if rows != gates.len() * hidden || w.shape[1] != rows {
@@ -257,16 +278,14 @@ fn packed(parts: &Parts, gates: &[&Affine]) -> Result<FoundCell, Why> {
 }
 
 /// Matrices `[in, columns]`, turned and one below the other: `[1, all columns, in]`.
-fn stacked(matrices: &[&Tensor]) -> Result<Tensor, Why> {
-    let turned = matrices.iter().map(|matrix| turned(matrix)).collect::<Result<Vec<_>, _>>()?;
-    let (Some(first), Some(matrix)) = (turned.first(), matrices.first()) else {
-        return Err("it has no gate".into());
-    };
+fn stacked(matrices: &[&Block]) -> Result<Tensor, Why> {
+    let turned: Vec<Arc<Tensor>> = matrices.iter().map(|matrix| matrix.turned()).collect();
+    let Some(first) = turned.first() else { return Err("it has no gate".into()) };
     let depth = first.shape[1];
     if turned.iter().any(|matrix| matrix.shape[1] != depth) {
         return Err("its gates read vectors of several sizes".into());
     }
     let rows = turned.iter().map(|matrix| matrix.shape[0]).sum();
-    let values = turned.iter().filter_map(Tensor::as_floats).flatten().copied().collect();
-    Ok(Tensor { shape: vec![1, rows, depth], data: Data::Floats(values), ..**matrix })
+    let values = turned.iter().filter_map(|matrix| matrix.as_floats()).flatten().copied().collect();
+    Ok(Tensor { shape: vec![1, rows, depth], data: Data::Floats(values), ..**first })
 }

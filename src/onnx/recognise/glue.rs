@@ -6,41 +6,21 @@ use super::axes::{self, Along, Axis, Part, Size, Wanted};
 use super::value::{Carried, Content, Flow, Form, MovedInput, Position, Sizes, Value, Vector, exact_below};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, axis_of, cast, flatten_axis, permutation, target_type};
-use crate::onnx::graph::{Attribute, Element};
-use crate::onnx::tensor::Data;
-
-/// Whether a node's results are zeros, whatever shape callers give them.
-pub(super) fn keeps_zeros(known: &Known<'_>) -> bool {
-    let is_constant = |value: &Option<Value>| matches!(value, None | Some(Value::Constant(_)));
-    if !known.node.is_standard() || known.inputs.iter().all(is_constant) {
-        return false;
-    }
-    let is_zeros = |value: &Option<Value>| value.as_ref().is_some_and(Value::is_zeros);
-    match known.node.op.as_str() {
-        "ConstantOfShape" => match known.node.attribute("value") {
-            None => true,
-            Some(Attribute::Tensor(value)) => match &value.data {
-                Data::Floats(values) => values.as_slice() == [0.0],
-                Data::Ints(_) | Data::Unread => false,
-            },
-            Some(_) => false,
-        },
-        "Identity" | "Slice" | "Gather" | "Expand" | "Tile" | "Reshape" | "Squeeze" | "Unsqueeze"
-        | "Transpose" | "Split" | "Flatten" => known.inputs.first().is_some_and(is_zeros),
-        "Cast" => known.inputs.first().is_some_and(is_zeros) && target_type(known.node).is_ok(),
-        "Concat" => known.inputs.iter().all(is_zeros),
-        _ => false,
-    }
-}
+use crate::onnx::graph::Element;
 
 impl Found<'_> {
     /// An operator that moves its input.
-    pub(super) fn glue(&self, known: &Known<'_>) -> Result<Vec<Value>, Why> {
+    pub(super) fn glue(&mut self, known: &Known<'_>) -> Result<Vec<Value>, Why> {
         let op = known.node.op.as_str();
         if op == "Concat" {
             return Ok(vec![self.concat(known)?]);
         }
         let parts = if op == "Split" { known.node.outputs.len() } else { 1 };
+        if let ("Split", Value::Flow(flow)) = (op, known.value(0)?)
+            && let Some(each) = self.each_of(known, flow)?
+        {
+            return Ok(each);
+        }
         let moved = match known.value(0)? {
             Value::Flow(flow) => self.glue_of_flow(known, flow)?,
             value @ (Value::State(_) | Value::Final(_)) => {
@@ -54,7 +34,7 @@ impl Found<'_> {
         Ok(vec![moved; parts])
     }
 
-    fn glue_of_flow(&self, known: &Known<'_>, flow: &Flow) -> Result<Value, Why> {
+    fn glue_of_flow(&mut self, known: &Known<'_>, flow: &Flow) -> Result<Value, Why> {
         let moved = match known.node.op.as_str() {
             "Identity" => Ok(flow.clone()),
             "Dropout" => inference(known).map(|()| flow.clone()),
@@ -67,6 +47,7 @@ impl Found<'_> {
             "Expand" | "Tile" => same_size(known, flow),
             "Gather" => self.gather(known, flow),
             "Slice" => self.slice(known, flow),
+            "Split" if known.node.outputs.len() == 1 => Ok(flow.clone()),
             "Split" if matches!(flow.content, Content::Input(_)) => Err("it splits an input".into()),
             _ => {
                 return Err(format!(
@@ -78,95 +59,12 @@ impl Found<'_> {
         match (moved, &flow.content) {
             (Ok(flow), _) => Ok(Value::Flow(flow)),
             // Which elements of a state these are does not matter: the engine keeps its own.
-            (Err(_), Content::Input(MovedInput { index, form: Form::Raw, .. })) => {
+            (Err(_), Content::Input(MovedInput { index, form: Form::Raw | Form::Part(_), .. })) => {
                 moves_elements(known)?;
                 Ok(Value::State([*index].into()))
             }
             (Err(why), _) => Err(why),
         }
-    }
-
-    /// `Gather` of one position, or of the only row.
-    fn gather(&self, known: &Known<'_>, flow: &Flow) -> Result<Flow, Why> {
-        let axis = axis_of(known.node.int("axis")?.unwrap_or(0), flow.axes.len())?;
-        let index = known.value(1)?.as_sizes().ok_or("its index is not constant")?;
-        let (index, keeps_axis) = match index {
-            Sizes::One(Some(index)) => (index, false),
-            Sizes::List(list) => match list.as_slice() {
-                [Some(index)] => (index.clone(), true),
-                _ => return Err("it selects more than one index".into()),
-            },
-            Sizes::One(None) | Sizes::Repeated(_) => return Err("its index is not constant".into()),
-        };
-        let end = index.plus(1).filter(|end| end.number() != Some(0));
-        let mut selected = self.select(flow, axis, &Range { start: Some(index), end })?;
-        if !keeps_axis {
-            selected.axes.remove(axis);
-        }
-        Ok(selected)
-    }
-
-    /// `Slice` to one position, to the only row, or of everything.
-    fn slice(&self, known: &Known<'_>, flow: &Flow) -> Result<Flow, Why> {
-        let list = |index: usize, name: &str| -> Result<Option<Vec<Option<Size>>>, Why> {
-            let value = if self.graph.opset < 10 { None } else { known.optional(index) };
-            match value {
-                Some(value) => {
-                    let sizes = value.as_sizes().and_then(Sizes::into_list);
-                    sizes.map(Some).ok_or_else(|| format!("`{name}` is not constant"))
-                }
-                None => {
-                    let ints = known.node.ints(name)?;
-                    Ok(ints.map(|ints| ints.into_iter().map(|int| Some(Size::fixed(int))).collect()))
-                }
-            }
-        };
-        let starts = list(1, "starts")?.ok_or("`starts` is missing")?;
-        let ends = list(2, "ends")?.ok_or("`ends` is missing")?;
-        let all = (0..starts.len() as i64).map(|axis| Some(Size::fixed(axis))).collect();
-        let axes = list(3, "axes")?.unwrap_or(all);
-        let steps = list(4, "steps")?.unwrap_or_else(|| vec![Some(Size::fixed(1)); starts.len()]);
-        if steps.iter().any(|step| step.as_ref().and_then(Size::number) != Some(1)) {
-            return Err("its step is not 1".into());
-        }
-        if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
-            return Err("`starts`, `ends`, `axes` and `steps` differ in length".into());
-        }
-        let mut sliced = flow.clone();
-        for ((start, end), axis) in starts.into_iter().zip(ends).zip(axes) {
-            let axis = axis.as_ref().and_then(Size::number).ok_or("`axes` is not constant")?;
-            let axis = axis_of(axis, flow.axes.len())?;
-            sliced = self.select(&sliced, axis, &Range { start, end })?;
-        }
-        Ok(sliced)
-    }
-
-    /// `range` of an axis: all of it, the first or the last position, or a single row.
-    fn select(&self, flow: &Flow, axis: usize, range: &Range) -> Result<Flow, Why> {
-        let parts = &flow.axes[axis];
-        let size = Size::of(parts);
-        if range.is_all(&size) {
-            return Ok(flow.clone());
-        }
-        let refused = || format!("it takes a part of axis {axis} of {}", flow.content.describe());
-        let is_after_recurrence = matches!(flow.content, Content::Hidden(_) | Content::Output(..));
-        let &[Part { along: along @ Along::Input { .. }, .. }] = parts.as_slice() else {
-            return Err(refused());
-        };
-        if !is_after_recurrence || flow.position != Position::All {
-            return Err(refused());
-        }
-        let is_time = self.time == Some(Some(along));
-        let position = match (range.is_first(), range.is_last(&size)) {
-            (true, _) if is_time => Position::First,
-            (_, true) if is_time => Position::Last,
-            (false, false) => return Err(refused()),
-            // A row of a batch; the engine runs each row as if it were that one.
-            _ => flow.position,
-        };
-        let mut selected = Flow { position, ..flow.clone() };
-        selected.axes[axis] = Vec::new();
-        Ok(selected)
     }
 
     /// `Concat` of states, or of one tensor alone.
@@ -215,11 +113,12 @@ fn joined<T: Ord>(sets: Vec<BTreeSet<T>>) -> Result<BTreeSet<T>, Why> {
 /// The inputs that `value` is made of, if it may be a state on its way in.
 pub(super) fn as_state(value: &Value) -> Option<BTreeSet<usize>> {
     match value {
-        Value::Zeros => Some(BTreeSet::new()),
+        Value::Zeros(_) => Some(BTreeSet::new()),
         Value::State(inputs) => Some(inputs.clone()),
-        Value::Flow(Flow { content: Content::Input(MovedInput { index, form: Form::Raw, .. }), .. }) => {
-            Some([*index].into())
-        }
+        Value::Flow(Flow {
+            content: Content::Input(MovedInput { index, form: Form::Raw | Form::Part(_), .. }),
+            ..
+        }) => Some([*index].into()),
         _ => None,
     }
 }
@@ -235,46 +134,7 @@ fn moves_elements(known: &Known<'_>) -> Result<(), Why> {
     }
 }
 
-/// The ends of a selection, counted from the end when negative; `None` for one that is not known or open.
-struct Range {
-    start: Option<Size>,
-    end: Option<Size>,
-}
-
-impl Range {
-    fn is_all(&self, size: &Size) -> bool {
-        let start = self.start.as_ref().and_then(Size::number);
-        let end = &self.end;
-        let is_single = size.number() == Some(1);
-        // An open end is that of an index of -1.
-        let is_open = is_single && start == Some(-1) && end.is_none();
-        is_open || ((start == Some(0) || (is_single && start == Some(-1))) && reaches(end.as_ref(), size))
-    }
-
-    fn is_first(&self) -> bool {
-        let number = |size: &Option<Size>| size.as_ref().and_then(Size::number);
-        number(&self.start) == Some(0) && number(&self.end) == Some(1)
-    }
-
-    fn is_last(&self, size: &Size) -> bool {
-        let Some(start) = &self.start else { return false };
-        let is_last = start.number() == Some(-1) || size.plus(-1).is_some_and(|last| same(&last, start));
-        // An open end is that of an index of -1.
-        is_last && self.end.as_ref().is_none_or(|end| reaches(Some(end), size))
-    }
-}
-
-/// Whether an end is the axis' own, or beyond it.
-fn reaches(end: Option<&Size>, size: &Size) -> bool {
-    // Exporters write the largest integer of 32 or 64 bits for "to the end".
-    const OPEN: i64 = i32::MAX as i64 - 1;
-
-    end.is_some_and(|end| {
-        same(end, size) || end.number().is_some_and(|end| end >= size.number().unwrap_or(OPEN))
-    })
-}
-
-fn same(a: &Size, b: &Size) -> bool {
+pub(super) fn same(a: &Size, b: &Size) -> bool {
     match (a.number(), b.number()) {
         (Some(a), Some(b)) => a == b,
         (None, None) => a == b,

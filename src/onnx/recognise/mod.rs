@@ -7,6 +7,7 @@
 
 mod affine;
 mod axes;
+mod block;
 mod body;
 mod cell;
 mod declared;
@@ -21,6 +22,7 @@ mod negative_ids;
 mod network;
 mod quantised;
 mod recurrent;
+mod selection;
 mod sizes;
 mod softmax;
 mod stacked;
@@ -28,9 +30,11 @@ mod steps;
 mod term;
 mod tokens;
 mod truth;
+mod unrolled;
 mod usage;
 mod value;
 mod weight_shapes;
+mod zeros;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,6 +50,7 @@ use axes::{Along, Part};
 use facts::Table;
 use looped::Looping;
 use stacked::Stack;
+use unrolled::Unrolled;
 use value::{Carried, Content, Flow, Form, MovedInput, Position, Value, exact_below};
 
 pub(super) use dense::Dense;
@@ -76,6 +81,7 @@ pub(super) struct Found<'g> {
     looping: Option<Looping>,
     /// Joined states by name.
     stacks: HashMap<String, Stack>,
+    unrolled: Unrolled,
 }
 
 /// An input, and the vector of a layer that starts from it.
@@ -123,6 +129,7 @@ pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
         quantised_count: 0,
         looping: None,
         stacks: HashMap::new(),
+        unrolled: Unrolled::default(),
     };
     for (name, tensor) in &graph.constants {
         found.values.insert(name, Value::Constant(Arc::clone(tensor)));
@@ -145,6 +152,7 @@ pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
             return Err(error);
         }
     }
+    found.settle_outputs();
     Ok(found)
 }
 
@@ -198,8 +206,17 @@ impl<'g> Found<'g> {
         let mut known = Known { node, inputs: node.inputs.iter().map(value).collect() };
         self.take_vectors(&mut known);
         let because = |why: &str| Value::Unknown(format!("node `{}` ({}): {why}", node.name, node.op).into());
-        let mut outputs = match self.outputs(&known) {
-            Ok(outputs) if outputs.iter().any(has_many_axes) => vec![because("it makes too many dimensions")],
+        let outputs = match self.at_one_position(&mut known) {
+            Ok(Some(collected)) => Ok(collected),
+            Ok(None) => self.outputs(&known),
+            Err(why) => Err(why),
+        };
+        let outputs: Result<Vec<Value>, Why> =
+            outputs.and_then(|outputs| outputs.into_iter().map(|value| self.as_read(value)).collect());
+        let mut outputs: Vec<Value> = match outputs {
+            Ok(outputs) if outputs.iter().any(has_many_axes) => {
+                vec![because("it makes too many dimensions")]
+            }
             Ok(outputs) => outputs,
             Err(why) => vec![because(&why); node.outputs.len()],
         };
@@ -220,8 +237,8 @@ impl<'g> Found<'g> {
             }
             return self.recurrent(known, kind);
         }
-        if glue::keeps_zeros(known) {
-            return Ok(vec![Value::Zeros; node.outputs.len()]);
+        if zeros::keeps(known) {
+            return Ok(vec![Value::Zeros(zeros::rank(known)); node.outputs.len()]);
         }
         let unknown = known.inputs.iter().flatten().find(|value| matches!(value, Value::Unknown(_)));
         if let Some(unknown) = unknown {

@@ -52,7 +52,7 @@ pub(super) fn decided(known: &Known<'_>) -> Result<Option<Value>, Why> {
     let raw = first.filter(|ids| ids.input.form == Form::Raw);
     let truth = first.and_then(|ids| match ids.input.form {
         Form::Truth(holds) => Some(holds),
-        Form::Raw | Form::Ids | Form::Shifted => None,
+        Form::Raw | Form::Ids | Form::Shifted | Form::Part(_) => None,
     });
     if let Some(value) = raw.and_then(|ids| compared(known, ids)) {
         return Ok(Some(value));

@@ -137,6 +137,7 @@ impl Found<'_> {
                         Position::All => "",
                         Position::First => " after the first position",
                         Position::Last => " after the last position",
+                        Position::At(_) => " after one position",
                     };
                     format!("{}{which}, {}", scores.name(), self.shape(self.value(port)))
                 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::Known;
 use super::axes::{Along, Axis, Part};
+use super::block::Block;
 use super::term::{self, Function, Joint, Kind, Term};
 use super::tokens::along_features;
-use super::value::{Content, Flow, Position, Value};
+use super::value::{Content, Flow, Value};
 use crate::onnx::fold::{Why, axis_of};
+use crate::onnx::lower::same_bits;
 use crate::onnx::tensor::Tensor;
 
 /// What a node makes of terms; `None` for a node that has none as input, or only moves them.
@@ -65,14 +67,14 @@ fn product(known: &Known<'_>) -> Result<Flow, Why> {
     let Value::Constant(weights) = known.value(1)? else {
         return Err(format!("it multiplies by {}, expected a constant", known.value(1)?.describe()));
     };
-    times(&left, weights)
+    times(&left, &Block::in_out(weights)?)
 }
 
-fn times(left: &Terms<'_>, weights: &Arc<Tensor>) -> Result<Flow, Why> {
-    let columns = match *weights.shape.as_slice() {
-        [rows, columns] if rows == left.width && weights.as_floats().is_some() => columns,
-        _ => return Err(format!("its matrix is {:?}, expected [{}, out]", weights.shape, left.width)),
-    };
+fn times(left: &Terms<'_>, weights: &Block) -> Result<Flow, Why> {
+    let [rows, columns] = weights.sizes();
+    if rows != left.width {
+        return Err(format!("its matrix is [{rows}, {columns}], expected [{}, out]", left.width));
+    }
     let mut flow = left.with(term::product(left.term, weights)?);
     flow.axes.pop();
     flow.axes.push(vec![along_features(columns)]);
@@ -95,8 +97,8 @@ fn gemm(known: &Known<'_>) -> Result<Flow, Why> {
         return Err("it scales or transposes a vector of a cell".into());
     }
     let weights = match node.int("transB")?.unwrap_or(0) {
-        0 => weights.clone(),
-        _ => Arc::new(term::turned(weights)?),
+        0 => Block::in_out(weights)?,
+        _ => Block::out_in(weights)?,
     };
     let product = times(&left, &weights)?;
     match known.optional(2) {
@@ -115,9 +117,13 @@ fn elementwise(known: &Known<'_>) -> Result<Flow, Why> {
         ("Mul", _, Value::Constant(_)) => scaled(a, number(b)?),
         ("Mul", ..) => {
             let [a, b] = [Terms::of(a)?, Terms::of(b)?];
-            combined(&a, &b, Kind::Product(a.term.clone(), b.term.clone()))
+            combined(&a, &b, term::times(a.term, b.term)?)
         }
         ("Div", _, Value::Constant(_)) => scaled(a, 1.0 / number(b)?),
+        ("Sub", Value::Flow(_), Value::Flow(_)) => {
+            let [a, b] = [Terms::of(a)?, Terms::of(b)?];
+            combined(&a, &b, term::sum(a.term, &term::scaled(b.term, -1.0, 0.0)?)?)
+        }
         ("Sub", Value::Constant(constant), _) if is_all(constant, 1.0) => {
             let of = Terms::of(b)?;
             Ok(of.with(Term::new(Kind::Complement(of.term.clone()))?))
@@ -136,14 +142,18 @@ fn added(a: &Value, b: &Value) -> Result<Flow, Why> {
     };
     let refused = || format!("it adds {} {:?}, expected a bias", constant.element, constant.shape);
     let values = constant.as_floats().ok_or_else(refused)?;
-    let is_row = constant.shape.len() <= left.flow.axes.len() && constant.shape.last() == Some(&left.width);
-    match values {
-        &[shift] if left.width != 1 => Ok(left.with(term::scaled(left.term, 1.0, shift)?)),
-        values if is_row && values.len() == left.width => {
-            Ok(left.with(term::biased(left.term, values.to_vec())?))
-        }
-        _ => Err(refused()),
+    if let &[shift] = values
+        && left.width != 1
+    {
+        return Ok(left.with(term::scaled(left.term, 1.0, shift)?));
     }
+    // A bias may stand there once for each row.
+    let row = values.get(..left.width).filter(|_| constant.shape.last() == Some(&left.width));
+    let row = row.filter(|row| values.chunks_exact(left.width.max(1)).all(|other| same_bits(row, other)));
+    let biased = left.with(term::biased(left.term, row.ok_or_else(refused)?.to_vec())?);
+    let added = constant.shape.len().saturating_sub(left.flow.axes.len());
+    let axes = [vec![Axis::new(); added], biased.axes.clone()].concat();
+    Ok(Flow { axes, ..biased })
 }
 
 fn scaled(value: &Value, factor: f32) -> Result<Flow, Why> {
@@ -171,8 +181,8 @@ fn is_all(constant: &Tensor, number: f32) -> bool {
         .is_some_and(|values| !values.is_empty() && values.iter().all(|&value| value == number))
 }
 
-fn combined(a: &Terms<'_>, b: &Terms<'_>, kind: Kind) -> Result<Flow, Why> {
-    Ok(Flow { axes: shared_axes(a, b)?, ..a.with(Term::new(kind)?) })
+fn combined(a: &Terms<'_>, b: &Terms<'_>, term: Arc<Term>) -> Result<Flow, Why> {
+    Ok(Flow { axes: shared_axes(a, b)?, ..a.with(term) })
 }
 
 /// The axes of an operator on two terms with the same features.
@@ -200,7 +210,7 @@ fn broadcast(a: &[Axis], b: &[Axis]) -> Result<Vec<Axis>, Why> {
 
 fn activated(known: &Known<'_>, function: Function) -> Result<Flow, Why> {
     let of = Terms::of(known.value(0)?)?;
-    Ok(of.with(Term::new(Kind::Activated(function, of.term.clone()))?))
+    Ok(of.with(term::activated(function, of.term)?))
 }
 
 fn hard_sigmoid(known: &Known<'_>) -> Result<Flow, Why> {
@@ -266,7 +276,11 @@ fn slice(known: &Known<'_>) -> Result<Flow, Why> {
     let mut range = 0..of.width;
     for ((start, end), axis) in starts.into_iter().zip(ends).zip(axes) {
         let axis = axis_of(axis, last + 1)?;
-        let size = if axis == last { of.width as i64 } else { i64::from(i32::MAX) };
+        let size = match &of.flow.axes[axis] {
+            _ if axis == last => of.width as i64,
+            rows if rows.is_empty() => 1,
+            _ => i64::from(i32::MAX),
+        };
         let counted = |value: i64| if value < 0 { value.saturating_add(size) } else { value }.clamp(0, size);
         let part = counted(start)..counted(end);
         if axis == last {
@@ -304,6 +318,7 @@ fn joined(known: &Known<'_>) -> Result<Flow, Why> {
     let axis = known.node.int("axis")?.unwrap_or(1);
     let terms = known.inputs.iter().flatten().map(Terms::of).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = terms.first() else { return Err("it joins nothing".into()) };
+    let position = first.flow.position;
     let mut axes = first.flow.axes.clone();
     for terms in &terms {
         check_features(terms, axis)?;
@@ -314,5 +329,5 @@ fn joined(known: &Known<'_>) -> Result<Flow, Why> {
     axes.pop();
     axes.push(vec![along_features(width)]);
     let term = Term::new(Kind::Joined(joints.collect()))?;
-    Ok(Flow { axes, content: Content::Cell(term), position: Position::All })
+    Ok(Flow { axes, content: Content::Cell(term), position })
 }

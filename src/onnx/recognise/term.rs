@@ -6,9 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::affine::transposed;
+use super::block::Block;
 use crate::onnx::fold::Why;
-use crate::onnx::tensor::{Data, Tensor};
 
 /// A vector of one position, and what it is computed from.
 #[derive(Debug)]
@@ -16,13 +15,19 @@ pub(super) struct Term {
     pub(super) kind: Kind,
     /// Terms in it, those that occur twice counted twice.
     size: usize,
+    /// Terms in each other. What follows a term calls itself that often.
+    depth: usize,
 }
 
 #[derive(Debug)]
 pub(super) enum Kind {
     /// What the layer reads.
     Input,
-    /// A vector that the step before left, by its place among those that the loop carries.
+    /// What a step of an unrolled layer reads, by its place among all that such steps read.
+    Read(usize),
+    /// Zeros, where the state of an unrolled layer begins.
+    Zero,
+    /// A vector that the step before left, by its place among those that the loop, or all unrolled layers, carry.
     State(usize),
     /// Vectors side by side.
     Joined(Vec<Joint>),
@@ -56,19 +61,19 @@ pub(super) struct Joint {
 /// `W input + R recurrent + bias`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Affine {
-    /// `[input, columns]`.
-    pub(super) input: Option<Arc<Tensor>>,
-    pub(super) recurrent: Option<Recurrent>,
+    /// A product with what the step reads.
+    pub(super) input: Option<Matrix>,
+    /// A product with what is computed from the state.
+    pub(super) recurrent: Option<Matrix>,
     /// `[columns]`.
     pub(super) bias: Option<Vec<f32>>,
 }
 
-/// A product with a vector that is computed from the state.
+/// A vector times `[features, columns]`.
 #[derive(Clone, Debug)]
-pub(super) struct Recurrent {
+pub(super) struct Matrix {
     pub(super) of: Arc<Term>,
-    /// `[hidden, columns]`.
-    pub(super) weights: Arc<Tensor>,
+    pub(super) weights: Block,
 }
 
 /// A function of each feature.
@@ -89,68 +94,83 @@ impl Term {
     /// # Errors
     /// When it is larger than any cell.
     pub(super) fn new(kind: Kind) -> Result<Arc<Self>, Why> {
-        const SIZE_MAX: usize = 256;
+        const SIZE_MAX: usize = 1 << 14;
+        const DEPTH_MAX: usize = 128;
 
-        let parts = match &kind {
-            Kind::Input | Kind::State(_) => 0,
-            Kind::Joined(joints) => joints.iter().map(|joint| joint.term.size).sum(),
-            Kind::Affine(affine) => affine.recurrent.as_ref().map_or(0, |recurrent| recurrent.of.size),
-            Kind::Scaled { of, .. } | Kind::Clipped { of, .. } => of.size,
-            Kind::Activated(_, of) | Kind::Complement(of) => of.size,
-            Kind::Product(a, b) | Kind::Sum(a, b) => a.size + b.size,
-        };
-        match parts + 1 {
-            size if size <= SIZE_MAX => Ok(Arc::new(Self { kind, size })),
-            _ => Err("its step is larger than that of any known cell".into()),
-        }
-    }
-
-    /// Elements of the weights that a slice or a sum may copy.
-    pub(super) fn table_len(&self) -> usize {
-        match &self.kind {
-            Kind::Input | Kind::State(_) => 0,
-            Kind::Joined(joints) => joints.iter().map(|joint| joint.term.table_len()).sum(),
-            Kind::Affine(Affine { input, recurrent, .. }) => {
-                let recurrent = recurrent.iter().map(|recurrent| recurrent.weights.len());
-                input.iter().map(|input| input.len()).chain(recurrent).sum()
-            }
-            Kind::Scaled { of, .. } | Kind::Clipped { of, .. } => of.table_len(),
-            Kind::Activated(_, of) | Kind::Complement(of) => of.table_len(),
-            Kind::Product(a, b) | Kind::Sum(a, b) => a.table_len() + b.table_len(),
+        let mut size = 1usize;
+        let mut depth = 0;
+        kind.each_part(&mut |part| {
+            size += part.size;
+            depth = depth.max(part.depth);
+        });
+        match depth < DEPTH_MAX && size <= SIZE_MAX {
+            true => Ok(Arc::new(Self { kind, size, depth: depth + 1 })),
+            false => Err("its step is larger than that of any known cell".into()),
         }
     }
 }
 
+impl Kind {
+    /// Calls `each` with the terms that this one is made of.
+    pub(super) fn each_part(&self, each: &mut dyn FnMut(&Arc<Term>)) {
+        match self {
+            Kind::Input | Kind::Read(_) | Kind::Zero | Kind::State(_) => {}
+            Kind::Joined(joints) => joints.iter().for_each(|joint| each(&joint.term)),
+            Kind::Affine(affine) => {
+                affine.input.iter().chain(&affine.recurrent).for_each(|matrix| each(&matrix.of));
+            }
+            Kind::Scaled { of, .. } | Kind::Clipped { of, .. } => each(of),
+            Kind::Activated(_, of) | Kind::Complement(of) => each(of),
+            Kind::Product(a, b) | Kind::Sum(a, b) => {
+                each(a);
+                each(b);
+            }
+        }
+    }
+}
+
+impl Matrix {
+    fn columns(&self, range: &Range<usize>) -> Result<Self, Why> {
+        Ok(Self { of: self.of.clone(), weights: self.weights.columns(range)? })
+    }
+}
+
 /// `term` times `[in, out]`.
-pub(super) fn product(term: &Arc<Term>, weights: &Arc<Tensor>) -> Result<Arc<Term>, Why> {
+pub(super) fn product(term: &Arc<Term>, weights: &Block) -> Result<Arc<Term>, Why> {
+    let matrix = || Some(Matrix { of: term.clone(), weights: weights.clone() });
     let affine = match &term.kind {
-        Kind::Input => Affine { input: Some(weights.clone()), ..Affine::default() },
+        Kind::Zero => return Ok(term.clone()),
+        Kind::Input | Kind::Read(_) => Affine { input: matrix(), ..Affine::default() },
         Kind::Joined(joints) => joined_product(joints, weights)?,
         Kind::Affine(_) => return Err("it multiplies a sum of products, which no known cell does".into()),
-        _ => {
-            let recurrent = Recurrent { of: term.clone(), weights: weights.clone() };
-            Affine { recurrent: Some(recurrent), ..Affine::default() }
-        }
+        _ => Affine { recurrent: matrix(), ..Affine::default() },
     };
     Term::new(Kind::Affine(affine))
 }
 
 /// Each of the vectors side by side times its rows of the weights.
-fn joined_product(joints: &[Joint], weights: &Tensor) -> Result<Affine, Why> {
+fn joined_product(joints: &[Joint], weights: &Block) -> Result<Affine, Why> {
     let mut sum = Affine::default();
     let mut row = 0;
     for Joint { term, width } in joints {
-        let rows = Arc::new(rows_of(weights, row..row + width)?);
+        let part = product(term, &weights.rows(&(row..row + width))?)?;
         row += width;
-        let part = product(term, &rows)?;
-        let Kind::Affine(part) = &part.kind else { return Err("it multiplies vectors in vectors".into()) };
-        sum = merged(&sum, part).ok_or("it multiplies two vectors of one kind")?;
+        sum = match &part.kind {
+            Kind::Zero => sum,
+            Kind::Affine(part) => merged(&sum, part).ok_or("it multiplies two vectors of one kind")?,
+            _ => return Err("it multiplies vectors in vectors".into()),
+        };
     }
     Ok(sum)
 }
 
 /// The sum of two terms.
 pub(super) fn sum(a: &Arc<Term>, b: &Arc<Term>) -> Result<Arc<Term>, Why> {
+    match (&a.kind, &b.kind) {
+        (Kind::Zero, _) => return Ok(b.clone()),
+        (_, Kind::Zero) => return Ok(a.clone()),
+        _ => {}
+    }
     if let (Kind::Affine(a), Kind::Affine(b)) = (&a.kind, &b.kind)
         && let Some(sum) = merged(a, b)
     {
@@ -175,6 +195,23 @@ fn merged(a: &Affine, b: &Affine) -> Option<Affine> {
     })
 }
 
+/// The product of two terms, feature by feature.
+pub(super) fn times(a: &Arc<Term>, b: &Arc<Term>) -> Result<Arc<Term>, Why> {
+    match (&a.kind, &b.kind) {
+        (Kind::Zero, _) => Ok(a.clone()),
+        (_, Kind::Zero) => Ok(b.clone()),
+        _ => Term::new(Kind::Product(a.clone(), b.clone())),
+    }
+}
+
+/// A function of each feature of a term.
+pub(super) fn activated(function: Function, of: &Arc<Term>) -> Result<Arc<Term>, Why> {
+    match (&of.kind, function) {
+        (Kind::Zero, Function::Tanh | Function::Relu) => Ok(of.clone()),
+        _ => Term::new(Kind::Activated(function, of.clone())),
+    }
+}
+
 /// `term` plus a constant vector.
 pub(super) fn biased(term: &Arc<Term>, bias: Vec<f32>) -> Result<Arc<Term>, Why> {
     match &term.kind {
@@ -183,6 +220,10 @@ pub(super) fn biased(term: &Arc<Term>, bias: Vec<f32>) -> Result<Arc<Term>, Why>
             let sum = merged(affine, &bias).ok_or("it adds a bias to no product")?;
             Term::new(Kind::Affine(sum))
         }
+        Kind::Zero => Term::new(Kind::Affine(Affine { bias: Some(bias), ..Affine::default() })),
+        // Either of two products that are added.
+        Kind::Sum(a, b) if matches!(b.kind, Kind::Affine(_)) => sum(a, &biased(b, bias)?),
+        Kind::Sum(a, b) if matches!(a.kind, Kind::Affine(_)) => sum(&biased(a, bias)?, b),
         _ => Err("it adds a bias to what is no product".into()),
     }
 }
@@ -202,6 +243,7 @@ pub(super) fn scaled(term: &Arc<Term>, factor: f32, shift: f32) -> Result<Arc<Te
         Kind::Scaled { of, factor: inner, shift: before } => {
             Term::new(Kind::Scaled { of: of.clone(), factor: inner * factor, shift: before * factor + shift })
         }
+        Kind::Zero if shift == 0.0 => Ok(term.clone()),
         _ => Term::new(Kind::Scaled { of: term.clone(), factor, shift }),
     }
 }
@@ -220,7 +262,8 @@ pub(super) fn clipped(term: &Arc<Term>, min: f32, max: f32) -> Result<Arc<Term>,
 pub(super) fn slice(term: &Arc<Term>, range: &Range<usize>) -> Result<Arc<Term>, Why> {
     let of = |term: &Arc<Term>| slice(term, range);
     let kind = match &term.kind {
-        Kind::Input | Kind::State(_) => {
+        Kind::Zero => return Ok(term.clone()),
+        Kind::Input | Kind::Read(_) | Kind::State(_) => {
             return Err("it takes a part of a vector, which no known cell does".into());
         }
         Kind::Joined(joints) => {
@@ -234,13 +277,8 @@ pub(super) fn slice(term: &Arc<Term>, range: &Range<usize>) -> Result<Arc<Term>,
             return Err("it takes parts of vectors side by side".into());
         }
         Kind::Affine(Affine { input, recurrent, bias }) => Kind::Affine(Affine {
-            input: input.as_ref().map(|weights| columns_of(weights, range)).transpose()?.map(Arc::new),
-            recurrent: match recurrent {
-                Some(Recurrent { of, weights }) => {
-                    Some(Recurrent { of: of.clone(), weights: Arc::new(columns_of(weights, range)?) })
-                }
-                None => None,
-            },
+            input: input.as_ref().map(|matrix| matrix.columns(range)).transpose()?,
+            recurrent: recurrent.as_ref().map(|matrix| matrix.columns(range)).transpose()?,
             bias: bias.as_ref().map(|bias| bias[range.clone()].to_vec()),
         }),
         &Kind::Scaled { of: ref term, factor, shift } => Kind::Scaled { of: of(term)?, factor, shift },
@@ -251,33 +289,4 @@ pub(super) fn slice(term: &Arc<Term>, range: &Range<usize>) -> Result<Arc<Term>,
         Kind::Complement(term) => Kind::Complement(of(term)?),
     };
     Term::new(kind)
-}
-
-fn sizes_of(weights: &Tensor) -> Result<[usize; 2], Why> {
-    match *weights.shape.as_slice() {
-        [rows, columns] if weights.as_floats().is_some() => Ok([rows, columns]),
-        _ => Err(format!("its matrix is {} {:?}, expected floats [in, out]", weights.element, weights.shape)),
-    }
-}
-
-fn rows_of(weights: &Tensor, range: Range<usize>) -> Result<Tensor, Why> {
-    let [_, columns] = sizes_of(weights)?;
-    let values =
-        weights.as_floats().and_then(|values| values.get(range.start * columns..range.end * columns));
-    let values = values.ok_or("its matrix has other rows than its input has features")?.to_vec();
-    Ok(Tensor { shape: vec![range.len(), columns], data: Data::Floats(values), ..*weights })
-}
-
-fn columns_of(weights: &Tensor, range: &Range<usize>) -> Result<Tensor, Why> {
-    let [rows, columns] = sizes_of(weights)?;
-    let values =
-        weights.as_floats().filter(|_| range.end <= columns).ok_or("it takes columns that are not there")?;
-    let values = values.chunks_exact(columns).flat_map(|row| &row[range.clone()]).copied().collect();
-    Ok(Tensor { shape: vec![rows, range.len()], data: Data::Floats(values), ..*weights })
-}
-
-/// `[columns, rows]` of a matrix `[rows, columns]`.
-pub(super) fn turned(weights: &Tensor) -> Result<Tensor, Why> {
-    let [_, columns] = sizes_of(weights)?;
-    transposed(weights, columns)
 }

@@ -5,6 +5,7 @@ use super::facts::Table;
 use super::value::{Content, Flow, Form, MovedInput, Position, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, axis_of};
+use crate::onnx::graph::Element;
 use crate::onnx::tensor::{Data, Tensor};
 
 impl Found<'_> {
@@ -82,7 +83,11 @@ impl Found<'_> {
             return;
         };
         let is_same = self.one_hot.is_none_or(|before| before == along);
-        let is_free = self.tokens.is_none() || (self.tokens == Some(index) && self.one_hot.is_some());
+        // Where there are ids, vectors are no tokens.
+        let mut others = self.graph.inputs.iter().enumerate().filter(|&(other, _)| other != index);
+        let has_ids = others.any(|(_, port)| matches!(port.element, Element::I64 | Element::I32));
+        let is_free =
+            (self.tokens.is_none() && !has_ids) || (self.tokens == Some(index) && self.one_hot.is_some());
         if input == index && is_same && is_free && flow.position == Position::All {
             self.tokens = Some(index);
             self.one_hot = Some(along);

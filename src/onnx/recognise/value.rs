@@ -15,8 +15,8 @@ use crate::onnx::tensor::{Data, Tensor};
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Constant(Arc<Tensor>),
-    /// Zeros of a shape that callers decide.
-    Zeros,
+    /// Zeros of a shape that callers decide, with the number of its dimensions, where that is known.
+    Zeros(Option<usize>),
     /// Integers that follow from the shapes of inputs.
     Sizes(Sizes),
     /// What is on the way from the token ids to the logits.
@@ -66,6 +66,8 @@ pub(super) enum Position {
     All,
     First,
     Last,
+    /// One of a fixed number, as a layer's step reads it that the graph writes out for each.
+    At(usize),
 }
 
 /// What a position has in a [`Flow`].
@@ -107,6 +109,8 @@ pub(super) enum Form {
     Shifted,
     /// The same truth value for each.
     Truth(bool),
+    /// Nothing, but it is only those at one index of an axis: a layer's part of a state.
+    Part(usize),
 }
 
 /// An output layer, `logits = weights h + bias`.
@@ -151,7 +155,7 @@ impl Value {
     /// Whether all elements are zeros.
     pub(super) fn is_zeros(&self) -> bool {
         match self {
-            Value::Zeros => true,
+            Value::Zeros(_) => true,
             Value::Constant(tensor) => match &tensor.data {
                 Data::Floats(values) => values.iter().all(|&value| value == 0.0),
                 Data::Ints(values) => values.iter().all(|&value| value == 0),
@@ -169,8 +173,7 @@ impl Value {
                 Content::Row(table) => table.len(),
                 Content::Output(head, _) => head.weights.len(),
                 Content::Dense(dense) => dense.table_len(),
-                Content::Cell(term) => term.table_len(),
-                Content::Input(_) | Content::OneHot | Content::Hidden(_) => 0,
+                Content::Input(_) | Content::OneHot | Content::Hidden(_) | Content::Cell(_) => 0,
             },
             Value::Quantised(Quantised::Product { weights, .. }) => weights.len(),
             _ => 0,
@@ -198,7 +201,7 @@ impl Value {
     pub(super) fn describe(&self) -> String {
         match self {
             Value::Constant(tensor) => format!("a constant {:?}", tensor.shape),
-            Value::Zeros => "zeros".into(),
+            Value::Zeros(_) => "zeros".into(),
             Value::Sizes(_) => "sizes of an input".into(),
             Value::Flow(flow) => flow.content.describe(),
             Value::State(_) => "a part of an input".into(),

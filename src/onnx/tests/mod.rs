@@ -6,6 +6,7 @@ mod bytes;
 mod folding;
 mod glue;
 mod layers;
+mod unrolled;
 
 use std::path::Path;
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use super::finite::check_finite;
 use super::scores::Scores;
-use super::{Candidate, Examined, Hints, Understanding};
+use super::{Candidate, Examined, Hints, Port, Understanding};
 use crate::error::Error;
 use crate::lm::Model;
 use interface::Interface;
@@ -50,9 +50,15 @@ struct Running {
 pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understanding) -> Examined {
     let Candidate { graph, hints, .. } = *candidate;
     let safe = check_safe(graph, &operators()).and_then(|()| check_finite(graph));
+    let safe = safe.and_then(|()| match hints.inputs.is_empty() {
+        true => Ok(()),
+        false => Err(Error::load(
+            "the manifest sets `onnx.inputs`, which only a graph that is a known network can follow; this one is run as it is",
+        )),
+    });
     let interface = safe.and_then(|()| {
         // What is not detected, the manifest can say.
-        understanding.interface = Some(Hints::default());
+        understanding.interface = Some(Hints { inputs: open_inputs(candidate), ..Hints::default() });
         Interface::detect(candidate)
     });
     let running = interface.and_then(|interface| {
@@ -76,6 +82,22 @@ pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understandin
     });
     let model = model.map_err(|error| error.within(understanding.cannot_run()));
     Examined { model, understanding }
+}
+
+/// Inputs that may be fed with one value, which the manifest has to say: those that are neither the token ids nor large enough for a
+/// state.
+fn open_inputs(candidate: &Candidate<'_>) -> Vec<(String, serde_json::Value)> {
+    let Candidate { graph, ref facts, .. } = *candidate;
+    let is_open = |port: &Port| {
+        let shape = port.shape.as_deref();
+        shape.is_some_and(|shape| shape.len() < 2) || !port.element.is_float()
+    };
+    let others =
+        graph.inputs.iter().enumerate().filter(|&(index, port)| facts.tokens != Some(index) && is_open(port));
+    others
+        .filter(|_| facts.tokens.is_some())
+        .map(|(_, port)| (port.name.clone(), serde_json::Value::Null))
+        .collect()
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ impl<'g> Search<'g> {
             fitting.retain(|output| open.contains(output) && is_possible(&output));
             let Some(&output) = fitting.first().filter(|_| port.element.is_float()) else {
                 return Err(Error::load(format!(
-                    "the input `{port}` is neither the token ids nor a state that an output of its type and shape gives back, found the outputs {}; `onnx.state` in the manifest names them",
+                    "the input `{port}` is neither the token ids nor a state that an output of its type and shape gives back, found the outputs {}; `onnx.state` in the manifest names them, and `onnx.inputs` has the value of an input that always has one",
                     listed(&self.graph.outputs)
                 )));
             };

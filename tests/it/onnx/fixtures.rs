@@ -65,6 +65,7 @@ pub(crate) struct Case {
 struct HintsGiven {
     tokens: Option<String>,
     state: Vec<(String, String)>,
+    inputs: Vec<(String, serde_json::Value)>,
     logits: Option<String>,
     window: Option<WindowGiven>,
     pad: Option<TokenId>,
@@ -100,13 +101,14 @@ struct Index {
 impl Case {
     /// The hints that the manifest gives about the graph.
     pub(crate) fn hints(&self) -> Hints {
-        let HintsGiven { tokens, state, logits, window, pad, gru_linear_before_reset } = self.hints.clone();
+        let HintsGiven { tokens, state, inputs, logits, window, pad, gru_linear_before_reset } =
+            self.hints.clone();
         let window = window.map(|window| match window {
             WindowGiven::Len(len) => WindowHint::Len(len),
             WindowGiven::Unlimited(word) if word == "none" => WindowHint::Unlimited,
             WindowGiven::Unlimited(word) => panic!("`{}`: a window of `{word}`", self.name),
         });
-        Hints { tokens, state, logits, window, pad, gru_linear_before_reset }
+        Hints { tokens, state, inputs, logits, window, pad, gru_linear_before_reset }
     }
 
     /// Loads the file for `kernel`.

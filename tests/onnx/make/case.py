@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from network import Network
@@ -132,6 +133,10 @@ class Runner:
         self.ports = case.ports
         self.session = ReferenceEvaluator(model) if case.runtime == "reference" else session(model, case.files)
         self.shapes = {port.name: [d.dim_value for d in port.type.tensor_type.shape.dim] for port in model.graph.input}
+        dtypes = {port.name: helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type) for port in model.graph.input}
+        given = [(name, np.asarray(value, dtypes[name])) for name, value in case.hints.get("inputs", [])]
+        # One number stands for all elements.
+        self.given = {name: value if value.ndim else np.full(self.shapes[name], value) for name, value in given}
 
     def run(self, tokens: np.ndarray, state: dict[tuple[str, int], np.ndarray] | None = None) -> "Answer":
         """Reads ids `[B, T]`. `state` holds `[B, H]` by kind and layer; without it the state is zero."""
@@ -143,6 +148,7 @@ class Runner:
         for part in ports.state:
             if part.input is not None:
                 feed[part.input] = self.pack(part, batch, state)
+        feed |= self.given
         names = [ports.logits] + [part.output for part in ports.state if part.output is not None]
         y, *rest = self.session.run(names, feed)
         found = {}

@@ -48,7 +48,7 @@ def cases() -> Iterator[Case]:
         network = Network(cell, bias="both" if cell == "gru" else "input")
         yield exported(f"keras-{cell}-loop", network)
         options = {"states": True, "frozen": (1, 1), "options": {"unroll": True}}
-        yield exported(f"keras-{cell}-unrolled", network, outcome="tract", oracle="steps", **options)
+        yield exported(f"keras-{cell}-unrolled", network, **options)
     yield exported("keras-lstm-stateful", LSTM, frozen=(None, 1), options={"stateful": True})
     hard = Network("lstm", bias="input", gates="hard_sigmoid_sixth")
     yield exported("keras-lstm-hard-sigmoid", hard, options={"recurrent_activation": "hard_sigmoid"})

@@ -27,7 +27,7 @@ from oracle import Oracle, agree, oracle
 
 FILES = Path(__file__).parents[1] / "files"
 
-FAMILIES = ["by_hand", "glue", "vectors", "gates", "loops", "layers", "pytorch", "families", "quantised", "scales", "padded", "windows"]
+FAMILIES = ["by_hand", "glue", "vectors", "gates", "loops", "unrolled", "given", "layers", "pytorch", "families", "quantised", "scales", "padded", "windows"]
 FAMILIES += ["refusals", "unrecognised", "checked", "hostile"]
 
 

@@ -157,6 +157,20 @@ class Model(nn.Module):
         return Ports("x", "y", not style.batch_first, ids, style.values, style.positions, parts)
 
 
+class Cells(Model):
+    """The same as a loop over the cell, which calls the output layer at each position."""
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        step = {"gru": torch.gru_cell, "lstm": torch.lstm_cell, "rnn_tanh": torch.rnn_tanh_cell}[self.network.cell]
+        weights = [getattr(self.rnn, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        state, steps = tuple(part[0] for part in state), []
+        for position in self.encoder(x):
+            after = step(position, state if len(state) > 1 else state[0], *weights)
+            state = after if isinstance(after, tuple) else (after,)
+            steps.append(self.decoder(state[0]))
+        return (torch.stack(steps), *(part.unsqueeze(0) for part in state))
+
+
 def torchscript(name: str, network: Network, style: Style) -> Case:
     model = Model(network, style).eval()
     return exported(name, lambda: scripted(model), model)
@@ -233,10 +247,20 @@ def dynamo_cases() -> Iterator[Case]:
         for batch_first in (False, True):
             order = "bt" if batch_first else "tb"
             style = Style(opset=18, frozen=(1, 1), batch_first=batch_first)
-            yield dynamo(f"dynamo-{cell}-unrolled-{order}", Network(cell), style, outcome="tract", oracle="steps")
-    style = Style(opset=18, frozen=(1, 1))
-    yield dynamo("dynamo-rnn_tanh-2-unrolled", Network("rnn_tanh", (5, 5)), style, outcome="tract", oracle="steps")
-
+            yield dynamo(f"dynamo-{cell}-unrolled-{order}", Network(cell), style)
+            style = Style(opset=18, frozen=(5, None), batch_first=batch_first)
+            yield dynamo(f"dynamo-{cell}-unrolled-5-{order}", Network(cell), style)
+    two = Network("rnn_tanh", (5, 5))
+    yield dynamo("dynamo-rnn_tanh-2-unrolled", two, Style(opset=18, frozen=(1, 1)))
+    yield dynamo("dynamo-rnn_tanh-2-unrolled-4", two, Style(opset=18, frozen=(4, None), values="log"))
+    style = Style(opset=18, frozen=(4, 2), state="lost", batch_first=True)
+    yield dynamo("dynamo-rnn_tanh-2-unrolled-lost-b2", two, style)
+    style = Style(opset=18, frozen=(4, None), state="lost", positions="last", batch_first=True)
+    yield dynamo("dynamo-rnn_relu-unrolled-lost-last", Network("rnn_relu"), style)
+    for cell in ("rnn_tanh", "gru", "lstm"):
+        model = Cells(Network(cell), Style(opset=18, frozen=(4, None))).eval()
+        yield exported(f"dynamo-{cell}-cell-4", lambda model=model: traced(model), model)
+    yield dynamo("dynamo-rnn_tanh-unrolled-no-bias", Network("rnn_tanh", bias="none"), Style(opset=18, frozen=(3, None)))
 
 def dynamo(name: str, network: Network, style: Style, **more) -> Case:
     model = Model(network, style).eval()
