@@ -4,6 +4,7 @@
 
 mod architecture;
 mod graph;
+mod norms;
 
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -15,9 +16,10 @@ use crate::text::{TokenizerKind, TokenizerSpec};
 
 pub use architecture::{DeclaredNetwork, KnownArchitecture};
 pub use graph::GraphSpec;
+pub use norms::{NormKind, Norms};
 
 /// A checked manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     /// The name of the weights file in the folder.
     pub weights: String,
@@ -56,7 +58,7 @@ impl Manifest {
 }
 
 /// What the manifest says about the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum NetworkSpec {
     /// Everything: a safetensors file holds tensors, but not how they are connected.
     Declared(DeclaredNetwork),

@@ -149,7 +149,8 @@ impl Found<'_> {
             return Ok(flow.clone());
         }
         let refused = || format!("it takes a part of axis {axis} of {}", flow.content.describe());
-        let is_after_recurrence = matches!(flow.content, Content::Hidden(_) | Content::Output(..));
+        let is_after_recurrence =
+            matches!(flow.content, Content::Hidden(_) | Content::Normed(_) | Content::Output(..));
         let &[Part { along: along @ Along::Input { .. }, .. }] = parts.as_slice() else {
             return Err(refused());
         };
