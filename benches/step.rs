@@ -9,7 +9,7 @@ use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, LoadOptions, Logits, Model, Row, Scratch, State, TokenId, WeightsType};
 use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, Rnn};
 
-use network::{Biases, Shape};
+use network::{Biases, Extras, Shape};
 
 #[path = "../tests/it/harness/network.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -137,8 +137,9 @@ fn lstm(size: usize, layers: usize) -> Shape {
         hidden_sizes: vec![size; layers],
         gru_form: GruForm::ResetAfter,
         gate_activation: GateActivation::Sigmoid,
+        proj_size: None,
     };
-    Shape { architecture, tied_output: false, biases: Biases::Both, seed: 1 }
+    Shape { architecture, tied_output: false, biases: Biases::Both, extras: Extras::default(), seed: 1 }
 }
 
 /// What is measured, except for the number of rows.
@@ -165,7 +166,7 @@ impl Case {
         });
         let tokens: Vec<Vec<TokenId>> =
             (0..rows).map(|row| self.network.tokens(row as u64, self.len)).collect();
-        let mut states: Vec<State> = (0..rows).map(|_| model.zero_state()).collect();
+        let mut states: Vec<State> = (0..rows).map(|_| model.start_state()).collect();
         let mut scratch = Scratch::new(32 << 20);
         bencher.counter(ItemsCount::new(rows * self.len)).bench_local(|| {
             let mut rows: Vec<Row<'_>> = states

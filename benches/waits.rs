@@ -26,7 +26,7 @@ use rnnlm_server::sampling::{FilterSpec, Filters, NextQuery, Sampler};
 use rnnlm_server::session::Snapshot;
 use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
 
-use network::{Biases, Counter, Shape};
+use network::{Biases, Counter, Extras, Shape};
 
 #[path = "../tests/it/harness/network.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -80,8 +80,12 @@ fn models(options: LoadOptions) -> [(&'static str, Arc<dyn Model>); 3] {
             hidden_sizes,
             gru_form: GruForm::ResetAfter,
             gate_activation: GateActivation::Sigmoid,
+            proj_size: None,
         };
-        Arc::new(Shape { architecture, tied_output, biases: Biases::Both, seed: 1 }.build(options))
+        Arc::new(
+            Shape { architecture, tied_output, biases: Biases::Both, extras: Extras::default(), seed: 1 }
+                .build(options),
+        )
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/classics");
     [
@@ -316,7 +320,7 @@ impl Bench {
             identity: "weights".into(),
             model: self.model.clone(),
             start: Start::Copy(Snapshot {
-                state: self.model.zero_state(),
+                state: self.model.start_state(),
                 identity: "weights".into(),
                 position: 0,
                 tail: Tail::default(),
@@ -337,7 +341,7 @@ impl Bench {
 
 /// The median time of a step of `rows` rows that asks for the logits of each, in milliseconds.
 fn bare_step(model: &dyn Model, rows: usize) -> f64 {
-    let mut states = vec![model.zero_state(); rows];
+    let mut states = vec![model.start_state(); rows];
     let mut scratch = Scratch::new(Config::default().engine.logits_buffer.0);
     let mut times: Vec<f64> = (0..400)
         .map(|_| {

@@ -16,8 +16,10 @@ pub struct OnnxGraph {
     pub outputs: Vec<OnnxPort>,
     /// The recurrent layers, first layer first.
     pub layers: Vec<OnnxLayer>,
-    /// The network that the native engine runs; null if the graph is run as it is.
+    /// The recurrent network that the native engine runs; null if the graph is run as it is, or has no recurrent layer.
     pub network: Option<OnnxNetwork>,
+    /// The feed-forward network that the native engine runs on the last tokens; null for any other graph.
+    pub feed_forward: Option<OnnxFeedForward>,
     /// Why the native engine does not run the graph; null if it does.
     pub not_lowered: Option<String>,
     /// Warnings for the model's owner, such as a known fault of the exporter.
@@ -62,10 +64,43 @@ pub struct OnnxNetwork {
     pub embedding_size: usize,
     /// The number of units in each layer, first layer first.
     pub hidden_sizes: Vec<usize>,
+    /// The width of an LSTM's h where it is a projection of the cell's output; null where h has a value for each unit.
+    pub proj_size: Option<usize>,
+    /// The normalisations before each layer, first layer first, and last before the output layer: `none`, `layer`, `scale` (a batch
+    /// normalisation, or another scale and shift) or several; null where there is none. Those before the first layer are part of the embedding.
+    pub norms: Option<Vec<String>>,
+    /// Whether sessions start from a state that the file holds, and not from zeros.
+    pub learned_start: bool,
     /// Whether the output layer uses the weights of the embedding.
     pub tie_weights: bool,
     /// Whether the reset gate of a GRU acts after the matrix product; null for other cells.
     pub gru_linear_before_reset: Option<bool>,
     /// The function of the gates of a GRU or an LSTM: `sigmoid`, `hard_sigmoid` or `hard_sigmoid_sixth`; null for other cells.
     pub gate_activation: Option<&'static str>,
+}
+
+/// The feed-forward network of a graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OnnxFeedForward {
+    /// The number of tokens in the vocabulary.
+    pub vocab_size: usize,
+    /// The number of columns of the embedding.
+    pub embedding_size: usize,
+    /// The number of tokens that it reads at once; null if the manifest must still say it.
+    pub window: Option<usize>,
+    /// What the first layer reads of their embeddings: `mean`, or `concatenated`, the oldest first.
+    pub input: &'static str,
+    /// The hidden layers, first layer first.
+    pub hidden: Vec<OnnxHiddenLayer>,
+    /// Whether the output layer uses the weights of the embedding.
+    pub tie_weights: bool,
+}
+
+/// A hidden layer of a feed-forward network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OnnxHiddenLayer {
+    /// The number of units.
+    pub size: usize,
+    /// The function of each unit: `tanh`, `relu` or `sigmoid`; null for an affine layer.
+    pub activation: Option<&'static str>,
 }

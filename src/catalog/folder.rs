@@ -206,7 +206,7 @@ fn initial_tokens(manifest: &Manifest, tokenizer: &Tokenizer) -> Result<Vec<Toke
 }
 
 fn state_after(model: &dyn Model, tokens: &[TokenId]) -> Result<State> {
-    let mut state = model.zero_state();
+    let mut state = model.start_state();
     let mut rows = [Row::new(&mut state, tokens, Logits::None)];
     model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, _| ());
     let [Row { outcome, .. }] = rows;

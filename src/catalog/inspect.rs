@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 use super::draft::Draft;
 use super::files::{Limit, read, read_regular};
 use super::folder::{Served, graph_without_manifest, load_folder, read_manifest};
-use super::manifest::{Manifest, NetworkSpec};
+use super::manifest::{Manifest, NetworkSpec, NormKind};
 use super::network::hints_of_folder;
 use super::weights::unreadable;
 use crate::error::{Error, Result};
@@ -69,8 +69,12 @@ pub struct Fitting {
     pub embedding_size: usize,
     /// Units of each layer.
     pub hidden_sizes: Vec<usize>,
+    /// Width of an LSTM's projected h.
+    pub proj_size: Option<usize>,
     /// Whether the output layer's weights are the embedding.
     pub tie_weights: bool,
+    /// What stands before each layer, and last before the output layer.
+    pub norms: Vec<NormKind>,
 }
 
 /// Inspects the model folder, the safetensors file or the ONNX file at `path`; a file that the manifest beside it names is inspected with
@@ -211,7 +215,13 @@ impl Fitting {
             <[usize; 2]>::try_from(tensor.shape.as_slice()).ok()
         };
         let [vocab_size, embedding_size] = shape("encoder.weight")?;
-        let layers: Vec<[usize; 2]> = (0..).map_while(|k| shape(&format!("rnn.weight_hh_l{k}"))).collect();
+        let proj_size = shape("rnn.weight_hr_l0").map(|[width, _]| width);
+        let layer = |k: usize| {
+            let [rows, width] = shape(&format!("rnn.weight_hh_l{k}"))?;
+            let projection = shape(&format!("rnn.weight_hr_l{k}"));
+            Some([rows, projection.map_or(width, |[_, hidden]| hidden)])
+        };
+        let layers: Vec<[usize; 2]> = (0..).map_while(layer).collect();
         let &[rows, hidden] = layers.first()?;
         let cells = Cell::ALL.into_iter().filter(|cell| cell.gates() * hidden == rows).collect::<Vec<_>>();
         let gates = cells.first()?.gates();
@@ -221,8 +231,20 @@ impl Fitting {
             vocab_size,
             embedding_size,
             hidden_sizes: layers.iter().map(|[_, hidden]| *hidden).collect(),
+            proj_size,
             tie_weights: shape("decoder.weight").is_none(),
+            norms: (0..=layers.len()).map(|k| norm_kind(tensors, k)).collect(),
         })
+    }
+}
+
+/// What stands before layer `k`, by the names of tensors.
+fn norm_kind(tensors: &[TensorHead], k: usize) -> NormKind {
+    let has = |part: &str| tensors.iter().any(|tensor| tensor.name == format!("norm.{k}.{part}"));
+    match (has("running_mean"), has("weight")) {
+        (true, _) => NormKind::Batch,
+        (false, true) => NormKind::Layer,
+        (false, false) => NormKind::None,
     }
 }
 
@@ -246,9 +268,27 @@ mod tests {
         assert_eq!((fitting.vocab_size, fitting.embedding_size), (10, 3));
         assert_eq!(fitting.hidden_sizes, [2, 5]);
         assert!(fitting.tie_weights);
+        assert_eq!((fitting.proj_size, fitting.norms), (None, vec![NormKind::None; 3]));
         tensors[1] = head("rnn.weight_hh_l0", &[2, 2]);
         assert_eq!(Fitting::of(&tensors), None, "layers of different cells");
         tensors.pop();
         assert_eq!(Fitting::of(&tensors).unwrap().cells, [Cell::RnnTanh, Cell::RnnRelu, Cell::RnnSigmoid]);
+    }
+
+    #[test]
+    fn projections_and_norms_follow_from_the_names() {
+        let tensors = [
+            head("encoder.weight", &[10, 3]),
+            head("rnn.weight_hh_l0", &[20, 2]),
+            head("rnn.weight_hr_l0", &[2, 5]),
+            head("norm.0.weight", &[3]),
+            head("norm.1.running_mean", &[2]),
+        ];
+        let fitting = Fitting::of(&tensors).unwrap();
+        assert_eq!(
+            (fitting.cells, fitting.hidden_sizes, fitting.proj_size),
+            (vec![Cell::Lstm], vec![5], Some(2))
+        );
+        assert_eq!(fitting.norms, [NormKind::Layer, NormKind::Batch]);
     }
 }

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod graph;
+mod norms;
 
 use std::marker::PhantomData;
 
@@ -17,9 +18,10 @@ use crate::text::{TokenizerKind, TokenizerSpec};
 
 pub use architecture::{DeclaredNetwork, KnownArchitecture};
 pub use graph::GraphSpec;
+pub use norms::{NormKind, Norms};
 
 /// A checked manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     /// The name of the weights file in the folder.
     pub weights: String,
@@ -58,7 +60,7 @@ impl Manifest {
 }
 
 /// What the manifest says about the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum NetworkSpec {
     /// Everything: a safetensors file holds tensors, but not how they are connected.
     Declared(DeclaredNetwork),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use draft::Draft;
 pub use folder::{Parts, Served, load_folder, try_tokenizer};
 pub use inspect::{Fitting, Inspection, TensorHead, inspect};
-pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
+pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec, NormKind, Norms};
 pub use weights::read_weights;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::files::{Limit, check, read};
 use super::folder::load_tokenizer;
-use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec};
+use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec, NormKind};
 use super::parallel::{Both, both};
 use super::weights::read_weights;
 use crate::digest::Digest;
@@ -131,7 +131,7 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     if let Some(found) = known.vocab_size.filter(|found| found.get() as usize != vocab_size) {
         return differs("vocab_size", found.to_string(), vocab_size.to_string());
     }
-    let Some(onnx::GraphNetwork { architecture, tie_weights }) = &understanding.network else {
+    let Some(onnx::GraphNetwork { architecture, tie_weights, .. }) = &understanding.network else {
         return match known.beyond_vocab_size() {
             None => Ok(()),
             Some(key) => Err(Error::load(format!(
@@ -149,6 +149,16 @@ fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: u
     }
     if let Some(found) = known.hidden_sizes().filter(|found| *found != architecture.hidden_sizes) {
         return differs("hidden_sizes", format!("{found:?}"), format!("{:?}", architecture.hidden_sizes));
+    }
+    let proj_size = known.proj_size.map(|size| size.get() as usize);
+    if let Some(found) = proj_size.filter(|_| proj_size != architecture.proj_size) {
+        let expected = architecture.proj_size.map_or("absent".to_owned(), |size| size.to_string());
+        return differs("proj_size", found.to_string(), expected);
+    }
+    if known.norms.is_some() || known.norm_epsilon.is_some() {
+        return Err(Error::load(
+            "`architecture.norms` was found, but a graph has its normalisations in itself; expected `architecture` without it",
+        ));
     }
     if let Some(found) = known.tie_weights.filter(|found| found != tie_weights) {
         return differs("tie_weights", found.to_string(), tie_weights.to_string());
@@ -186,6 +196,14 @@ fn declared_identity(mut digest: Digest, network: &DeclaredNetwork, effective: D
     digest.field(effective.name().as_bytes());
     if let Some(gates) = architecture.gate_activation().filter(|&gates| gates != GateActivation::Sigmoid) {
         digest.field(gates.name().as_bytes());
+    }
+    if let Some(size) = architecture.proj_size {
+        digest.field(format!("proj_size {size}").as_bytes());
+    }
+    if network.norms.is_any() {
+        let kinds: Vec<&str> = network.norms.kinds.iter().copied().map(NormKind::name).collect();
+        let epsilon = network.norms.epsilon.to_bits();
+        digest.field(format!("norms {} {epsilon}", kinds.join(" ")).as_bytes());
     }
     digest.finish()
 }

@@ -8,10 +8,11 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-use super::manifest::DeclaredNetwork;
+use super::manifest::{DeclaredNetwork, NormKind};
 use crate::error::{Error, Result};
 use crate::foreign::kind_of;
-use crate::rnn::{Architecture, LayerWeights, Values, Weights};
+use crate::lm::Cell;
+use crate::rnn::{Architecture, LayerWeights, Norm, NormForm, Scaled, Statistics, Values, Weights};
 
 /// Reads the weights of `network` from a safetensors `file`.
 ///
@@ -34,26 +35,63 @@ struct Reader<'f> {
 
 impl Reader<'_> {
     fn weights(&mut self, network: &DeclaredNetwork) -> Result<Weights> {
-        let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = &network.architecture;
+        let architecture = &network.architecture;
+        let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
         let embedding = self.required("encoder.weight", &[vocab_size, embedding_size])?;
         let mut layers = Vec::new();
         let mut input = embedding_size;
         for (k, &hidden) in hidden_sizes.iter().enumerate() {
             let gates = cell.gates() * hidden;
+            let width = architecture.width(hidden);
             layers.push(LayerWeights {
                 w_ih: self.required(&format!("rnn.weight_ih_l{k}"), &[gates, input])?,
-                w_hh: self.required(&format!("rnn.weight_hh_l{k}"), &[gates, hidden])?,
+                w_hh: self.required(&format!("rnn.weight_hh_l{k}"), &[gates, width])?,
                 b_ih: self.optional(&format!("rnn.bias_ih_l{k}"), &[gates])?,
                 b_hh: self.optional(&format!("rnn.bias_hh_l{k}"), &[gates])?,
+                w_hr: match architecture.proj_size {
+                    Some(_) => Some(self.required(&format!("rnn.weight_hr_l{k}"), &[width, hidden])?),
+                    None => None,
+                },
+                h0: self.optional(&format!("rnn.h0_l{k}"), &[width])?,
+                c0: match cell {
+                    Cell::Lstm => self.optional(&format!("rnn.c0_l{k}"), &[hidden])?,
+                    Cell::RnnTanh | Cell::RnnRelu | Cell::RnnSigmoid | Cell::Gru => None,
+                },
+                norms: self.norms(network, k, input)?,
             });
-            input = hidden;
+            input = width;
         }
+        let output_norms = self.norms(network, hidden_sizes.len(), input)?;
         let output = match network.tie_weights {
             true => None,
             false => Some(self.required("decoder.weight", &[vocab_size, input])?),
         };
         let output_bias = self.optional("decoder.bias", &[vocab_size])?;
-        Ok(Weights { embedding, layers, output, output_bias })
+        Ok(Weights { embedding, layers, output, output_bias, output_norms })
+    }
+
+    /// What stands before layer `k`, or before the output layer, whose input is `width` wide.
+    fn norms(&mut self, network: &DeclaredNetwork, k: usize, width: usize) -> Result<Vec<Norm>> {
+        let kind = network.norms.kinds[k];
+        if kind == NormKind::None {
+            return Ok(Vec::new());
+        }
+        let mut part = |part: &str| self.optional(&format!("norm.{k}.{part}"), &[width]);
+        let scale = part("weight")?.map_or_else(|| vec![1.0; width], Values::widened);
+        let shift = part("bias")?.map_or_else(|| vec![0.0; width], Values::widened);
+        let epsilon = network.norms.epsilon;
+        if kind == NormKind::Layer {
+            return Ok(vec![Norm { form: NormForm::OfVector { epsilon }, scale, shift }]);
+        }
+        let mean = self.required(&format!("norm.{k}.running_mean"), &[width])?.widened();
+        let name = format!("norm.{k}.running_var");
+        let variance = self.required(&name, &[width])?.widened();
+        if let Some(value) = variance.iter().find(|&&value| value.is_nan() || value < 0.0) {
+            return Err(Error::load(format!("tensor `{name}` has {value}, expected numbers of at least 0")));
+        }
+        // PyTorch counts the batches of the training, which nothing depends on.
+        self.read.insert(format!("norm.{k}.num_batches_tracked"));
+        Ok(vec![Norm::of_statistics(Scaled { scale, shift }, &Statistics { mean, variance, epsilon })])
     }
 
     fn required(&mut self, name: &str, shape: &[usize]) -> Result<Values> {

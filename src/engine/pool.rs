@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn session(sessions: &Arc<Sessions>, model: &Fake) -> SessionId {
-        let snapshot = Snapshot::at_start(model.zero_state(), "old".into());
+        let snapshot = Snapshot::at_start(model.start_state(), "old".into());
         let new = NewSession {
             id: None,
             model: "model".into(),
@@ -210,7 +210,7 @@ mod tests {
     fn next(model: Fake) -> (Submission, Reader<Result<ReadingResult, ReadingFailure>>) {
         let (job, plans, reader) =
             Reading::new(ReadingPlan { tokens: Arc::from([1]), ..ReadingPlan::default() });
-        let snapshot = Snapshot::at_start(model.zero_state(), "weights".into());
+        let snapshot = Snapshot::at_start(model.start_state(), "weights".into());
         let submission = Submission {
             name: model.info().backend.name().into(),
             identity: "weights".into(),

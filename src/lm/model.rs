@@ -9,8 +9,8 @@ pub trait Model: Send + Sync {
     /// The description of the model: sizes, cell, types.
     fn info(&self) -> &ModelInfo;
 
-    /// The state before anything was read.
-    fn zero_state(&self) -> State {
+    /// The state before anything was read: zeros, or what the network has learned to start from.
+    fn start_state(&self) -> State {
         State::zeros(self.info().state_len)
     }
 
@@ -170,14 +170,6 @@ impl Cell {
             Cell::RnnTanh | Cell::RnnRelu | Cell::RnnSigmoid => 1,
             Cell::Gru => 3,
             Cell::Lstm => 4,
-        }
-    }
-
-    /// How many vectors of `hidden` values a layer carries: h, and c for the LSTM.
-    pub fn state_vectors(self) -> usize {
-        match self {
-            Cell::Lstm => 2,
-            _ => 1,
         }
     }
 }

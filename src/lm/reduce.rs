@@ -67,8 +67,9 @@ impl<Term: Fn(f32) -> f32> Task for Sum<'_, Term> {
     }
 }
 
+/// [`sum`], within a task.
 #[inline(always)]
-fn sum_of_lanes(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
+pub(crate) fn sum_of_lanes(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
     let mut sums = [0.0f64; LANES];
     for block in values.chunks(BLOCK) {
         let (vectors, rest) = block.as_chunks::<LANES>();

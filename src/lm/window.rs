@@ -16,7 +16,7 @@ impl Window {
     pub const LEN_MAX: usize = 1 << 16;
 
     /// The state before anything was read: padding alone.
-    pub fn zero_state(self) -> State {
+    pub fn start_state(self) -> State {
         Self::state(&vec![self.pad; self.len])
     }
 
@@ -52,8 +52,8 @@ mod tests {
     #[test]
     fn ids_come_back_from_a_state_and_anything_else_is_refused() {
         let window = Window { len: 3, pad: 2 };
-        assert_eq!(Window::extended(&window.zero_state(), &[4, 0], 5), Ok(vec![2, 2, 2, 4, 0]));
-        assert_eq!(Window::extended(&window.zero_state(), &[5], 5), Err(RowError::TokenOutOfRange(5)));
+        assert_eq!(Window::extended(&window.start_state(), &[4, 0], 5), Ok(vec![2, 2, 2, 4, 0]));
+        assert_eq!(Window::extended(&window.start_state(), &[5], 5), Err(RowError::TokenOutOfRange(5)));
         for value in [0.5, 5.0, -1.0, f32::INFINITY, f32::NAN] {
             let state = State::from(vec![0.0, value, 0.0]);
             assert!(Window::extended(&state, &[], 5).is_err(), "{value}");

@@ -7,8 +7,8 @@ use super::fold::Why;
 use super::graph::Graph;
 use super::hints::WindowHint;
 use super::lower::{floats, same_bits, stored};
-use super::recognise::{Dense, Found};
-use super::{Examined, Hints, Reads, Understanding};
+use super::recognise::{Dense, DenseLayer, Found};
+use super::{Examined, GraphFeedForward, GraphHidden, Hints, Reads, Understanding};
 use crate::error::{Error, Result};
 use crate::lm::{LoadOptions, Model, TokenId, Window};
 use crate::rnn::{
@@ -33,6 +33,7 @@ pub(super) fn examine(dense: &Dense, given: &Given<'_>, mut understanding: Under
     understanding.outputs = found.dense_outputs_used();
     understanding.interface = len.map(Hints::windowed);
     understanding.reads = window.as_ref().ok().map(|window| Reads::Window(window.len));
+    understanding.feed_forward = described(dense, len);
     let model = window.and_then(|window| {
         // The engine has names of its own for the weights.
         model(dense, window, options).map_err(|error| check_finite(graph).err().unwrap_or(error))
@@ -89,6 +90,36 @@ fn pad(len: usize, hints: &Hints, vocab_size: usize) -> Result<TokenId> {
     }
 }
 
+/// What `inspect` says of a network that reads `window` ids; `None` without an output layer.
+fn described(dense: &Dense, window: Option<usize>) -> Option<GraphFeedForward> {
+    let &[vocab_size, embedding_size] = dense.table.shape.as_slice() else { return None };
+    let (output, hidden) = dense.layers.split_last()?;
+    let hidden = hidden.iter();
+    Some(GraphFeedForward {
+        vocab_size,
+        embedding_size,
+        window,
+        input: input(dense),
+        hidden: hidden
+            .map(|layer| GraphHidden { size: layer.weights.shape[0], activation: layer.activation })
+            .collect(),
+        tie_weights: is_tied(dense, output),
+    })
+}
+
+/// What the first layer reads.
+fn input(dense: &Dense) -> WindowInput {
+    dense.window.as_ref().map_or(WindowInput::Concatenated, |window| window.input)
+}
+
+/// Whether the weights of `output` are the embedding: those that are the same numbers twice were tied before they were exported.
+fn is_tied(dense: &Dense, output: &DenseLayer) -> bool {
+    let (Some(table), Some(weights)) = (dense.table.as_floats(), output.weights.as_floats()) else {
+        return false;
+    };
+    output.weights.shape == dense.table.shape && same_bits(weights, table)
+}
+
 /// Packs the network that reads `window`.
 ///
 /// # Errors
@@ -107,17 +138,15 @@ fn model(dense: &Dense, window: Window, options: LoadOptions) -> Result<Arc<dyn 
         let found = last.weights.shape[0];
         return Err(refused(format!("its embedding has {vocab_size} tokens, and its output {found}")));
     }
-    let input = dense.window.as_ref().map_or(WindowInput::Concatenated, |window| window.input);
     let architecture = FeedForwardArchitecture {
         vocab_size,
         embedding_size,
         window,
-        input,
+        input: input(dense),
         hidden_sizes: hidden.iter().map(|layer| layer.weights.shape[0]).collect(),
     };
     let output = floats(&last.weights);
-    // Weights that are the same numbers twice were tied before they were exported.
-    let is_tied = last.weights.shape[1] == embedding_size && same_bits(output, table);
+    let is_tied = is_tied(dense, last);
     let weights = FeedForwardWeights {
         embedding: stored(table.to_vec(), dense.table.stored),
         hidden: hidden

@@ -5,7 +5,7 @@ use super::fold::Why;
 use super::graph::Element;
 use super::recognise::{FoundLayer, FoundNetwork, LayerInput, Usage};
 use super::tensor::Tensor;
-use super::understanding::GraphLayer;
+use super::understanding::{GraphLayer, GraphNetwork};
 use crate::lm::{Cell, Dtype};
 use crate::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Values, Weights};
 
@@ -16,6 +16,20 @@ pub(super) struct Lowered {
     pub(super) usage: Usage,
     /// The nodes that its layers are, the first layer first.
     pub(super) layers: Vec<GraphLayer>,
+}
+
+impl Lowered {
+    /// What it was understood as.
+    pub(super) fn described(&self) -> GraphNetwork {
+        let Weights { layers, output, output_norms, .. } = &self.weights;
+        let norms = layers.iter().map(|layer| &layer.norms).chain([output_norms]);
+        GraphNetwork {
+            architecture: self.architecture.clone(),
+            tie_weights: output.is_none(),
+            norms: norms.map(|norms| norms.iter().map(|norm| norm.form.name()).collect()).collect(),
+            has_learned_start: layers.iter().any(|layer| layer.h0.is_some() || layer.c0.is_some()),
+        }
+    }
 }
 
 /// `network` in the engine's terms.
@@ -33,15 +47,16 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
         let found = embedding.len() / first.input_size.max(1);
         return Err(format!("its embedding has {found} tokens, and its output {vocab_size}"));
     }
-    if network.output.shape[1] != last.hidden_size {
+    if network.output.shape[1] != last.width() {
         return Err(format!(
             "its output reads {} features, expected {}",
-            network.output.shape[1], last.hidden_size
+            network.output.shape[1],
+            last.width()
         ));
     }
     let output = floats(&network.output);
     // Weights that are the same numbers twice were tied before they were exported.
-    let is_tied = first.input_size == last.hidden_size && same_bits(output, &embedding);
+    let is_tied = first.input_size == last.width() && same_bits(output, &embedding);
     let output = (!is_tied).then(|| stored(output.to_vec(), network.output.stored));
     let layers = network.layers.iter().map(|layer| layer_weights(layer, first.cell)).collect();
     Ok(Lowered {
@@ -50,6 +65,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             vocab_size,
             embedding_size: first.input_size,
             hidden_sizes: network.layers.iter().map(|layer| layer.hidden_size).collect(),
+            proj_size: proj_size(network, first)?,
             gru_form,
             gate_activation: gate_activation(network, first)?,
         },
@@ -58,6 +74,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             layers,
             output,
             output_bias: network.output_bias.clone().map(Values::from),
+            output_norms: network.output_norms.clone(),
         },
         usage: network.usage,
         layers: network.layers.iter().map(graph_layer).collect(),
@@ -100,6 +117,17 @@ fn gate_activation(network: &FoundNetwork, first: &FoundLayer) -> Result<GateAct
     }
 }
 
+/// The width of the projections of all layers.
+fn proj_size(network: &FoundNetwork, first: &FoundLayer) -> Result<Option<usize>, Why> {
+    let size = |layer: &FoundLayer| layer.projection.as_ref().map(|_| layer.width());
+    match network.layers.iter().find(|layer| size(layer) != size(first)) {
+        Some(other) => {
+            Err(format!("nodes `{}` and `{}` differ in the projection of h", first.node, other.node))
+        }
+        None => Ok(size(first)),
+    }
+}
+
 /// The table `[vocab, features]`; one-hot inputs are the rows of an identity.
 fn embedding(source: &LayerInput) -> Result<Vec<f32>, Why> {
     /// 64 MB of `f32`: one-hot inputs are for small vocabularies.
@@ -118,7 +146,7 @@ fn embedding(source: &LayerInput) -> Result<Vec<f32>, Why> {
         LayerInput::OneHot { vocab_size } => Err(format!(
             "its first layer reads one-hot vectors of {vocab_size}, expected at most {ONE_HOT_MAX}"
         )),
-        LayerInput::Layer(_) => Err("its first layer reads another".into()),
+        LayerInput::Layer { .. } => Err("its first layer reads another".into()),
     }
 }
 
@@ -134,11 +162,19 @@ fn layer_weights(layer: &FoundLayer, cell: Cell) -> LayerWeights {
         order.iter().flat_map(|gate| &values[gate * len..][..len]).copied().collect()
     };
     let biases = layer.b.as_ref().map(|b| floats(b).split_at(b.len() / 2));
+    let w_ih = stored(gates(floats(&layer.w)), layer.w.stored);
+    let w_hh = stored(gates(floats(&layer.r)), layer.r.stored);
     LayerWeights {
-        w_ih: stored(gates(floats(&layer.w)), layer.w.stored),
-        w_hh: stored(gates(floats(&layer.r)), layer.r.stored),
         b_ih: biases.map(|(b_ih, _)| gates(b_ih).into()),
         b_hh: biases.map(|(_, b_hh)| gates(b_hh).into()),
+        w_hr: layer.projection.as_ref().map(|weights| stored(floats(weights).to_vec(), weights.stored)),
+        h0: layer.h0.clone().map(Values::from),
+        c0: layer.c0.clone().map(Values::from),
+        norms: match &layer.source {
+            LayerInput::Layer { norms, .. } => norms.clone(),
+            LayerInput::Table(_) | LayerInput::OneHot { .. } => Vec::new(),
+        },
+        ..LayerWeights::new(w_ih, w_hh)
     }
 }
 
@@ -154,7 +190,7 @@ pub(super) fn same_bits(a: &[f32], b: &[f32]) -> bool {
 fn embedding_stored(network: &FoundNetwork) -> Element {
     match &network.embedding {
         LayerInput::Table(table) => table.stored,
-        LayerInput::OneHot { .. } | LayerInput::Layer(_) => network.output.stored,
+        LayerInput::OneHot { .. } | LayerInput::Layer { .. } => network.output.stored,
     }
 }
 

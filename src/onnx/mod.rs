@@ -34,7 +34,9 @@ pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use trial::try_file;
-pub use understanding::{GraphLayer, GraphNetwork, PortUse, Reads, Understanding};
+pub use understanding::{
+    GraphFeedForward, GraphHidden, GraphLayer, GraphNetwork, PortUse, Reads, Understanding,
+};
 
 use crate::error::{Error, Result};
 use crate::probe::{Loading, Probe};
@@ -98,9 +100,7 @@ fn examine_graph(path: &Path, graph: Graph, hints: &Hints, loading: &Loading) ->
             understanding.outputs = found.outputs_used();
             understanding.layers.clone_from(&lowered.layers);
             understanding.warnings.extend(logits.into_iter().filter_map(|logits| logits.warning));
-            let tie_weights = lowered.weights.output.is_none();
-            understanding.network =
-                Some(GraphNetwork { architecture: lowered.architecture.clone(), tie_weights });
+            understanding.network = Some(lowered.described());
             understanding.interface = lowered.usage.likely_window().map(Hints::windowed);
             understanding.warnings.extend(found.turned_warning());
             understanding.reads = reading.as_ref().ok().map(|reading| reading.reads);

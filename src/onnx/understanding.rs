@@ -1,7 +1,7 @@
 //! How a graph was understood: what `inspect` prints and `GET /v1/models/{model}` answers.
 
 use super::{Hints, Port};
-use crate::rnn;
+use crate::rnn::{self, Activation, WindowInput};
 
 /// How a graph was understood, whether or not it can be served.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Understanding {
     pub layers: Vec<GraphLayer>,
     /// The network that it was lowered to.
     pub network: Option<GraphNetwork>,
+    /// The feed-forward network that it was lowered to.
+    pub feed_forward: Option<GraphFeedForward>,
     /// Why the native engine does not run it; `None` when it does.
     pub not_lowered: Option<String>,
     /// What the manifest could say of tokens, state, logits and window, where the graph alone does not settle it.
@@ -78,4 +80,51 @@ pub struct GraphNetwork {
     pub architecture: rnn::Architecture,
     /// Whether the output layer's weights are the embedding.
     pub tie_weights: bool,
+    /// The names of the normalisations before each layer, and last before the output layer. What stands before the first layer is
+    /// part of the embedding.
+    pub norms: Vec<Vec<&'static str>>,
+    /// Whether a layer starts from a state that the file holds.
+    pub has_learned_start: bool,
+}
+
+impl GraphNetwork {
+    /// [`norms`](Self::norms), a word for each place; `None` where there is none at all.
+    pub fn norm_names(&self) -> Option<Vec<String>> {
+        let name = |norms: &Vec<&str>| if norms.is_empty() { "none".to_owned() } else { norms.join(" + ") };
+        let is_any = self.norms.iter().any(|norms| !norms.is_empty());
+        is_any.then(|| self.norms.iter().map(name).collect())
+    }
+}
+
+/// A feed-forward network that a graph turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphFeedForward {
+    /// Number of tokens.
+    pub vocab_size: usize,
+    /// Width of the embedding.
+    pub embedding_size: usize,
+    /// How many ids it reads at once; `None` where neither the graph nor the manifest says it.
+    pub window: Option<usize>,
+    /// What the first layer reads of their embeddings.
+    pub input: WindowInput,
+    /// The hidden layers, the first layer first.
+    pub hidden: Vec<GraphHidden>,
+    /// Whether the output layer's weights are the embedding.
+    pub tie_weights: bool,
+}
+
+/// A hidden layer of a feed-forward network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphHidden {
+    /// Units.
+    pub size: usize,
+    /// What is applied to each sum; `None` for an affine layer.
+    pub activation: Option<Activation>,
+}
+
+impl GraphHidden {
+    /// The name of [`activation`](Self::activation).
+    pub fn activation_name(&self) -> Option<&'static str> {
+        self.activation.map(Activation::name)
+    }
 }

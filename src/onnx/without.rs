@@ -12,7 +12,9 @@ pub use hints::{Hints, WindowHint};
 pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use trial::try_file;
-pub use understanding::{GraphLayer, GraphNetwork, PortUse, Reads, Understanding};
+pub use understanding::{
+    GraphFeedForward, GraphHidden, GraphLayer, GraphNetwork, PortUse, Reads, Understanding,
+};
 
 use crate::error::{Error, Result};
 use crate::probe::Loading;

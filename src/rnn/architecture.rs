@@ -2,8 +2,9 @@
 //!
 //! Shapes and gate orders are PyTorch's; readers of other formats reorder.
 
+use super::norm::Norm;
 use super::values::Values;
-use crate::lm::{Cell, Dtype, WeightsType};
+use crate::lm::{Cell, Dtype, State, WeightsType};
 
 /// The sizes of `embedding -> recurrent layers -> affine`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,9 @@ pub struct Architecture {
     pub embedding_size: usize,
     /// Units of each layer, the first layer first; at least one layer.
     pub hidden_sizes: Vec<usize>,
+    /// P, the width of an LSTM's h where it is a projection of the cell's output, in all layers; `None` where h has a value for each unit
+    /// (Sak et al. 2014; PyTorch's `nn.LSTM(proj_size=P)`).
+    pub proj_size: Option<usize>,
     /// Where the reset gate of a GRU acts; nothing to any other cell.
     pub gru_form: GruForm,
     /// The function of the gates of a GRU or an LSTM; nothing to any other cell.
@@ -23,6 +27,24 @@ pub struct Architecture {
 }
 
 impl Architecture {
+    /// Width of the h of a layer with `hidden` units.
+    pub fn width(&self, hidden: usize) -> usize {
+        self.proj_size.unwrap_or(hidden)
+    }
+
+    /// Values that a layer with `hidden` units carries: h, and an LSTM's c.
+    pub(super) fn state_len(&self, hidden: usize) -> usize {
+        match self.cell {
+            Cell::Lstm => self.width(hidden) + hidden,
+            Cell::RnnTanh | Cell::RnnRelu | Cell::RnnSigmoid | Cell::Gru => hidden,
+        }
+    }
+
+    /// Width of the top layer's h, which the output layer reads.
+    pub fn output_width(&self) -> usize {
+        self.hidden_sizes.last().map_or(self.embedding_size, |&hidden| self.width(hidden))
+    }
+
     /// The function of the gates; `None` for a cell without gates.
     pub fn gate_activation(&self) -> Option<GateActivation> {
         matches!(self.cell, Cell::Gru | Cell::Lstm).then_some(self.gate_activation)
@@ -100,19 +122,37 @@ pub struct Weights {
     pub output: Option<Values>,
     /// `decoder.bias`, `[vocab]`; `None` is zeros.
     pub output_bias: Option<Values>,
+    /// What the top layer's h goes through before the output layer reads it, `[hidden of the last layer]` wide.
+    pub output_norms: Vec<Norm>,
 }
 
-/// The weights of one recurrent layer. Gates are stacked along the first dimension: i, f, g, o (LSTM), r, z, n (GRU).
+/// The weights of one recurrent layer. Gates are stacked along the first dimension: i, f, g, o (LSTM), r, z, n (GRU). `width` is that of the
+/// layer's h: [`Architecture::width`].
 #[derive(Clone, Debug)]
 pub struct LayerWeights {
     /// `rnn.weight_ih_l{k}`, `[gates * hidden, input]`.
     pub w_ih: Values,
-    /// `rnn.weight_hh_l{k}`, `[gates * hidden, hidden]`.
+    /// `rnn.weight_hh_l{k}`, `[gates * hidden, width]`.
     pub w_hh: Values,
     /// `rnn.bias_ih_l{k}`, `[gates * hidden]`; `None` is zeros.
     pub b_ih: Option<Values>,
     /// `rnn.bias_hh_l{k}`, `[gates * hidden]`; `None` is zeros.
     pub b_hh: Option<Values>,
+    /// `rnn.weight_hr_l{k}`, `[width, hidden]`: the projection of an LSTM that has one.
+    pub w_hr: Option<Values>,
+    /// `rnn.h0_l{k}`, `[width]`: h before anything was read; `None` is zeros.
+    pub h0: Option<Values>,
+    /// `rnn.c0_l{k}`, `[hidden]`: the same for an LSTM's c.
+    pub c0: Option<Values>,
+    /// What an input vector goes through before the layer reads it, `[input]` wide.
+    pub norms: Vec<Norm>,
+}
+
+impl LayerWeights {
+    /// A layer of these matrices alone.
+    pub fn new(w_ih: Values, w_hh: Values) -> Self {
+        Self { w_ih, w_hh, b_ih: None, b_hh: None, w_hr: None, h0: None, c0: None, norms: Vec::new() }
+    }
 }
 
 impl Weights {
@@ -130,30 +170,50 @@ impl Weights {
 
     /// The same weights with all matrices in the type `to`; an embedding that is only looked up does not become int8.
     pub(super) fn converted(self, architecture: &Architecture, to: WeightsType) -> Self {
-        let Self { embedding, layers, output, output_bias } = self;
+        let Self { embedding, layers, output, output_bias, output_norms } = self;
         let is_looked_up = output.is_some() && to == WeightsType::Int8;
         let mut width = architecture.embedding_size;
         let embedding = if is_looked_up { embedding } else { embedding.converted(width, to) };
         let mut converted = Vec::new();
         for (layer, &hidden) in layers.into_iter().zip(&architecture.hidden_sizes) {
             let w_ih = layer.w_ih.converted(width, to);
-            let w_hh = layer.w_hh.converted(hidden, to);
-            converted.push(LayerWeights { w_ih, w_hh, ..layer });
-            width = hidden;
+            width = architecture.width(hidden);
+            let w_hh = layer.w_hh.converted(width, to);
+            let w_hr = layer.w_hr.map(|w_hr| w_hr.converted(hidden, to));
+            converted.push(LayerWeights { w_ih, w_hh, w_hr, ..layer });
         }
         let output = output.map(|output| output.converted(width, to));
-        Self { embedding, layers: converted, output, output_bias }
+        Self { embedding, layers: converted, output, output_bias, output_norms }
+    }
+
+    /// The state before anything was read.
+    pub(super) fn start(&self, architecture: &Architecture) -> State {
+        let mut start = Vec::new();
+        for (layer, &hidden) in self.layers.iter().zip(&architecture.hidden_sizes) {
+            let end = start.len() + architecture.state_len(hidden);
+            let width = architecture.width(hidden);
+            let h0 = layer.h0.clone().map_or_else(|| vec![0.0; width], Values::widened);
+            let c0 = layer.c0.clone().map_or_else(|| vec![0.0; hidden], Values::widened);
+            start.extend(h0.into_iter().chain(c0));
+            // A cell without c ends before it.
+            start.truncate(end);
+        }
+        start.into()
     }
 
     /// Number of values; tied ones count once.
     pub(super) fn parameter_count(&self) -> u64 {
-        let biases = self.layers.iter().flat_map(|layer| [&layer.b_ih, &layer.b_hh]);
-        let biases = biases.chain([&self.output_bias]).flatten();
-        self.matrices().all().chain(biases).map(|values| values.len() as u64).sum()
+        let vectors = self.layers.iter().flat_map(|layer| [&layer.b_ih, &layer.b_hh, &layer.h0, &layer.c0]);
+        let vectors = vectors.chain([&self.output_bias]).flatten();
+        let matrices = self.matrices();
+        let values = matrices.all().chain(vectors).map(Values::len);
+        let norms = self.layers.iter().flat_map(|layer| &layer.norms).chain(&self.output_norms);
+        values.chain(norms.map(|norm| norm.scale.len() + norm.shift.len())).map(|len| len as u64).sum()
     }
 
     fn matrices(&self) -> Matrices<'_> {
-        let layers = self.layers.iter().flat_map(|layer| [&layer.w_ih, &layer.w_hh]);
+        let layers = self.layers.iter();
+        let layers = layers.flat_map(|layer| [&layer.w_ih, &layer.w_hh].into_iter().chain(&layer.w_hr));
         let output = self.output.as_ref().unwrap_or(&self.embedding);
         let looked_up = self.output.as_ref().map(|_| &self.embedding);
         Matrices { multiplied: layers.chain([output]).collect(), looked_up }

@@ -17,6 +17,17 @@ pub enum Activation {
     Sigmoid,
 }
 
+impl Activation {
+    /// The name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Tanh => "tanh",
+            Activation::Relu => "relu",
+            Activation::Sigmoid => "sigmoid",
+        }
+    }
+}
+
 /// `h = act(gates)`.
 pub(super) struct RnnStep<'a> {
     pub(super) activation: Activation,

@@ -33,12 +33,10 @@ impl Rates {
 /// The multiply-adds of a run. The input product of a layer is computed once for all tokens, its recurrent product once in each time
 /// step, and the output layer once for all positions.
 pub(super) fn cost(network: &Rnn) -> Cost {
-    let weights = |width: fn(&Layer) -> usize| -> u64 {
-        let layers = network.layers.iter();
-        layers.map(|layer| (layer.gate_columns() * width(layer)) as u64).sum()
-    };
-    let input = weights(Layer::input);
-    let recurrent = weights(Layer::hidden);
+    let sum =
+        |weights: fn(&Layer) -> usize| network.layers.iter().map(|layer| weights(layer) as u64).sum::<u64>();
+    let input = sum(|layer| layer.gate_columns() * layer.input());
+    let recurrent = sum(Layer::recurrent_weights);
     let output = (network.output.columns() * network.output.hidden()) as u64;
     let Rates { pass_rows, look } = Rates::of(network.info.weights_dtype);
     Cost {
@@ -63,20 +61,19 @@ mod tests {
             vocab_size: 640,
             embedding_size: 32,
             hidden_sizes: vec![64, 16],
+            proj_size: None,
             gru_form: GruForm::ResetAfter,
             gate_activation: GateActivation::Sigmoid,
         };
-        let layer = |input: usize, hidden: usize| LayerWeights {
-            w_ih: vec![0.0; 4 * hidden * input].into(),
-            w_hh: vec![0.0; 4 * hidden * hidden].into(),
-            b_ih: None,
-            b_hh: None,
+        let layer = |input: usize, hidden: usize| {
+            LayerWeights::new(vec![0.0; 4 * hidden * input].into(), vec![0.0; 4 * hidden * hidden].into())
         };
         let weights = Weights {
             embedding: vec![0.0; 640 * 32].into(),
             layers: vec![layer(32, 64), layer(64, 16)],
             output: Some(vec![0.0; 640 * 16].into()),
             output_bias: None,
+            output_norms: Vec::new(),
         };
         let options = LoadOptions { weights: Some(weights_type), ..Kernel::Portable.into() };
         Rnn::new(&architecture, weights, options).expect("weights of the right shapes")

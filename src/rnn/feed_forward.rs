@@ -40,6 +40,16 @@ pub enum WindowInput {
     Concatenated,
 }
 
+impl WindowInput {
+    /// The name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            WindowInput::Mean => "mean",
+            WindowInput::Concatenated => "concatenated",
+        }
+    }
+}
+
 /// The weights of a feed-forward network, row-major, in the types of their file.
 #[derive(Clone, Debug)]
 pub struct FeedForwardWeights {
@@ -169,8 +179,11 @@ impl FeedForward {
             depth = size;
         }
         let decoder = weights.output.as_ref().unwrap_or(&weights.embedding);
-        let output =
-            Output::new(&OutputSpec { kernel, vocab_size, hidden: depth }, decoder, weights.output_bias);
+        let output = Output::new(
+            OutputSpec { kernel, vocab_size, hidden: depth, norms: Vec::new() },
+            decoder,
+            weights.output_bias,
+        );
         let embedding = match weights.output {
             Some(_) => Embedding::Table(weights.embedding),
             None => Embedding::Tied,
@@ -309,8 +322,8 @@ impl Model for FeedForward {
         &self.info
     }
 
-    fn zero_state(&self) -> State {
-        self.window.zero_state()
+    fn start_state(&self) -> State {
+        self.window.start_state()
     }
 
     fn inside(&self) -> Option<&dyn Inside> {

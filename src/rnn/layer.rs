@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::architecture::{GateActivation, GruForm, LayerWeights};
 use super::chunk::{Chunk, LastVector};
+use super::norm::{Norm, normalise, stayed_finite};
 use super::recurrence::{Recurrence, RecurrenceSpec, Step};
 use super::values::Values;
 use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
@@ -13,7 +14,10 @@ use crate::lm::Cell;
 pub(super) struct Layer {
     kernel: Kernel,
     input: usize,
-    hidden: usize,
+    /// Of its h.
+    width: usize,
+    /// What an input vector goes through first.
+    norms: Vec<Norm>,
     /// Where the layer's h begins in a state; an LSTM's c follows it.
     pub(super) state_offset: usize,
     pub(super) w_ih: Packed,
@@ -30,13 +34,15 @@ pub(super) struct LayerSpec {
     pub(super) gate: GateActivation,
     pub(super) input: usize,
     pub(super) hidden: usize,
+    /// Of its h.
+    pub(super) width: usize,
     pub(super) state_offset: usize,
 }
 
 /// An input product: what each token contributes to the gates.
 pub(super) struct Projection<'a> {
-    /// At least `[count, input]`.
-    pub(super) input: &'a [f32],
+    /// At least `[count, input]`; normalised in place.
+    pub(super) input: &'a mut [f32],
     /// Number of tokens.
     pub(super) count: usize,
     /// At least `[count, gate_columns]`, written.
@@ -53,7 +59,7 @@ pub(super) struct Memory<'a> {
     pub(super) aux: &'a mut [f32],
     /// Working memory of the products: at least [`Layer::room`] of the chunk's largest product.
     pub(super) room: &'a mut [f32],
-    /// The layer's h, all blocks, `[rows + tokens, hidden]`; written.
+    /// The layer's h, all blocks, `[rows + tokens, width]`; written.
     pub(super) output: &'a mut [f32],
     /// `[rows, state_len]`; the layer's part of it is read and advanced.
     pub(super) states: &'a mut [f32],
@@ -63,9 +69,9 @@ pub(super) struct Memory<'a> {
 impl Layer {
     /// Packs checked weights.
     pub(super) fn new(spec: &LayerSpec, weights: LayerWeights) -> Self {
-        let &LayerSpec { kernel, cell, gru_form, gate, input, hidden, state_offset } = spec;
+        let &LayerSpec { kernel, cell, gru_form, gate, input, hidden, width, state_offset } = spec;
         let columns = cell.gates() * hidden;
-        let LayerWeights { w_ih, w_hh, b_ih, b_hh } = weights;
+        let LayerWeights { w_ih, w_hh, b_ih, b_hh, w_hr, norms, .. } = weights;
         let or_zeros = |bias: Option<Values>| bias.map_or_else(|| vec![0.0; columns], Values::widened);
         let mut bias = or_zeros(b_ih);
         let b_hh = or_zeros(b_hh);
@@ -76,11 +82,19 @@ impl Layer {
         let joined = if gru_form == GruForm::ResetAfter { cut } else { columns };
         bias[..joined].iter_mut().zip(&b_hh).for_each(|(bias, b_hh)| *bias += b_hh);
 
-        let recurrence =
-            Recurrence::new(&RecurrenceSpec { cell, gru_form, gate, hidden, w_hh: &w_hh, b_hh: &b_hh });
+        let recurrence = Recurrence::new(&RecurrenceSpec {
+            cell,
+            gru_form,
+            gate,
+            hidden,
+            width,
+            w_hh: &w_hh,
+            b_hh: &b_hh,
+            w_hr: w_hr.as_ref(),
+        });
         let w_ih = w_ih.pack(input, &[0..cut, cut..columns]);
         let bias = pad_columns(&[&bias[..cut], &bias[cut..]]);
-        Self { kernel, input, hidden, state_offset, w_ih, bias, recurrence }
+        Self { kernel, input, width, norms, state_offset, w_ih, bias, recurrence }
     }
 
     /// Width of the layer's input.
@@ -88,16 +102,31 @@ impl Layer {
         self.input
     }
 
-    /// Width of the layer's output.
-    pub(super) fn hidden(&self) -> usize {
-        self.hidden
+    /// Width of the layer's output, its h.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Whether its h is a projection of the output of its cell.
+    pub(super) fn projects(&self) -> bool {
+        matches!(self.recurrence, Recurrence::Lstm { projection: Some(_), .. })
+    }
+
+    /// Whether it neither projects its output nor normalises its input.
+    pub(super) fn is_plain(&self) -> bool {
+        self.norms.is_empty() && !self.projects()
+    }
+
+    /// Weights that a step multiplies with, padding included.
+    pub(super) fn recurrent_weights(&self) -> usize {
+        self.recurrence.weights()
     }
 
     /// Where the layer's c is in a state; empty for a cell without it.
     pub(super) fn c_range(&self) -> Range<usize> {
-        let start = self.state_offset + self.hidden;
+        let start = self.state_offset + self.width;
         match self.recurrence {
-            Recurrence::Lstm { .. } => start..start + self.hidden,
+            Recurrence::Lstm { .. } => start..start + self.width,
             Recurrence::Rnn { .. } | Recurrence::Gru { .. } => start..start,
         }
     }
@@ -117,9 +146,11 @@ impl Layer {
         self.w_ih.room().max(self.recurrence.room())
     }
 
-    /// Computes the input product.
+    /// Normalises the layer's input and computes the input product. The gates of a vector that is not finite after a normalisation are NaN.
     pub(super) fn project(&self, projection: Projection<'_>) {
         let Projection { input, count, gates, room } = projection;
+        let input = &mut input[..count * self.input];
+        normalise(&self.norms, self.kernel, input);
         let product = Product {
             a: Rows { values: input, stride: self.input, count },
             w: &self.w_ih,
@@ -128,40 +159,46 @@ impl Layer {
             room,
         };
         product.run(self.kernel);
+        for (vector, gates) in input.chunks_exact(self.input).zip(gates.chunks_exact_mut(self.gate_columns()))
+        {
+            // Integer products make a finite number of NaN.
+            if !stayed_finite(&self.norms, self.kernel, vector) {
+                gates.fill(f32::NAN);
+            }
+        }
     }
 
     /// Takes all rows of the chunk through all its steps.
     pub(super) fn run(&self, chunk: &Chunk, memory: Memory<'_>) {
         let Memory { gates, aux, room, output, states, state_len } = memory;
         let kernel = self.kernel;
-        let hidden = self.hidden;
+        let width = self.width;
         let columns = self.gate_columns();
         for row in 0..chunk.rows() {
-            let h = &states[row * state_len + self.state_offset..][..hidden];
-            output[row * hidden..][..hidden].copy_from_slice(h);
+            let h = &states[row * state_len + self.state_offset..][..width];
+            output[row * width..][..width].copy_from_slice(h);
         }
         for step in 0..chunk.steps() {
             let before = chunk.block(step);
             let here = chunk.block(step + 1);
             let count = here.len();
-            let (past, present) = output.split_at_mut(here.start * hidden);
+            let (past, present) = output.split_at_mut(here.start * width);
             let gates = &mut gates[(here.start - chunk.rows()) * columns..];
             self.recurrence.step(
                 kernel,
                 Step {
                     gates: RowsMut { values: gates, stride: columns, count },
                     aux: RowsMut { values: aux, stride: self.aux_columns(), count },
-                    h_before: Rows { values: &past[before.start * hidden..], stride: hidden, count },
-                    h: RowsMut { values: present, stride: hidden, count },
+                    h_before: Rows { values: &past[before.start * width..], stride: width, count },
+                    h: RowsMut { values: present, stride: width, count },
                     state: RowsMut { values: &mut states[self.state_offset..], stride: state_len, count },
                     room,
-                    hidden,
                 },
             );
         }
         for LastVector { row, vector } in chunk.last_vectors() {
-            let h = &output[vector * hidden..][..hidden];
-            states[row * state_len + self.state_offset..][..hidden].copy_from_slice(h);
+            let h = &output[vector * width..][..width];
+            states[row * state_len + self.state_offset..][..width].copy_from_slice(h);
         }
     }
 }

@@ -13,6 +13,7 @@ mod folded;
 mod gradient;
 mod layer;
 mod network;
+mod norm;
 mod output;
 mod recurrence;
 mod run;
@@ -24,5 +25,6 @@ pub use architecture::{Architecture, GateActivation, GruForm, LayerWeights, Weig
 pub use cells::Activation;
 pub use feed_forward::{DenseWeights, FeedForward, FeedForwardArchitecture, FeedForwardWeights, WindowInput};
 pub use network::Rnn;
+pub use norm::{Norm, NormForm, Scaled, Statistics};
 pub use values::Values;
 pub use windowed::WindowedRnn;

@@ -11,15 +11,16 @@ use super::validate::{validate, validate_depths};
 use crate::error::Result;
 use crate::kernels::Kernel;
 use crate::lm::{
-    Backend, Cost, Dtype, Inside, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, WeightsType,
+    Backend, Cost, Dtype, Inside, LoadOptions, Model, ModelInfo, Row, Scratch, Sink, State, WeightsType,
 };
 
 /// A recurrent language model whose weights are packed for the kernels of this machine.
 ///
-/// A [`State`](crate::lm::State) holds, layer by layer from the first, the layer's output h `[hidden]` followed, for
-/// an LSTM, by its cell c `[hidden]`.
+/// A [`State`] holds, layer by layer from the first, the layer's output h followed, for an LSTM, by its cell c `[hidden]`. h has `[hidden]`
+/// values, or `[proj_size]`.
 pub struct Rnn {
     pub(super) info: ModelInfo,
+    start: State,
     pub(super) kernel: Kernel,
     pub(super) embedding: Embedding,
     /// `None` where no input product is kept.
@@ -49,6 +50,7 @@ impl Rnn {
             ref hidden_sizes,
             gru_form,
             gate_activation: gate,
+            ..
         } = architecture;
         let parameter_count = weights.parameter_count();
         let effective_dtype = weights.effective_dtype(weights_type);
@@ -57,21 +59,23 @@ impl Rnn {
             validate_depths(architecture)?;
         }
         let weights_dtype = weights.dtype();
+        let start = weights.start(architecture);
 
         let mut layers = Vec::new();
         let mut input = embedding_size;
-        let mut state_len = 0;
+        let mut state_offset = 0;
         for (&hidden, weights) in hidden_sizes.iter().zip(weights.layers) {
+            let width = architecture.width(hidden);
             layers.push(Layer::new(
-                &LayerSpec { kernel, cell, gru_form, gate, input, hidden, state_offset: state_len },
+                &LayerSpec { kernel, cell, gru_form, gate, input, hidden, width, state_offset },
                 weights,
             ));
-            input = hidden;
-            state_len += cell.state_vectors() * hidden;
+            input = width;
+            state_offset += architecture.state_len(hidden);
         }
         let decoder = weights.output.as_ref().unwrap_or(&weights.embedding);
-        let output_spec = OutputSpec { kernel, vocab_size, hidden: input };
-        let output = Output::new(&output_spec, decoder, weights.output_bias);
+        let output_spec = OutputSpec { kernel, vocab_size, hidden: input, norms: weights.output_norms };
+        let output = Output::new(output_spec, decoder, weights.output_bias);
         let embedding = match weights.output {
             Some(_) => Embedding::Table(weights.embedding),
             None => Embedding::Tied,
@@ -81,13 +85,18 @@ impl Rnn {
             cell: Some(cell),
             vocab_size,
             hidden_sizes: hidden_sizes.clone(),
-            state_len,
+            state_len: state_offset,
             parameter_count,
             weights_dtype,
             effective_dtype,
             backend: Backend::Native,
         };
-        Ok(Self { info, kernel, embedding, folded, layers, output })
+        Ok(Self { info, start, kernel, embedding, folded, layers, output })
+    }
+
+    /// Whether no layer normalises its input, and none projects its output.
+    pub(super) fn is_plain(&self) -> bool {
+        self.layers.iter().all(Layer::is_plain) && !self.output.normalises()
     }
 }
 
@@ -97,7 +106,11 @@ impl Model for Rnn {
     }
 
     fn state_is_layered(&self) -> bool {
-        true
+        !self.layers.iter().any(Layer::projects)
+    }
+
+    fn start_state(&self) -> State {
+        self.start.clone()
     }
 
     fn cost(&self) -> Cost {

@@ -4,15 +4,17 @@
 use std::slice;
 
 use super::cells::AllFinite;
+use super::norm::{Norm, normalise, stayed_finite};
 use super::values::Values;
 use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, TransposedProduct, pad_columns};
 
-/// `logits = W h + b`.
+/// `logits = W h + b`, where h may be normalised first.
 pub(super) struct Output {
     kernel: Kernel,
     w: Packed,
     bias: Vec<f32>,
     vocab_size: usize,
+    norms: Vec<Norm>,
 }
 
 /// A vector of logits that was asked for.
@@ -30,6 +32,8 @@ pub(super) struct OutputSpec {
     pub(super) kernel: Kernel,
     pub(super) vocab_size: usize,
     pub(super) hidden: usize,
+    /// What h goes through first.
+    pub(super) norms: Vec<Norm>,
 }
 
 /// What a chunk asks of the output layer.
@@ -53,16 +57,21 @@ pub(super) struct TileBuffers<'a> {
 
 impl Output {
     /// Packs checked weights, `[vocab, hidden]` and `[vocab]`.
-    pub(super) fn new(from: &OutputSpec, weights: &Values, bias: Option<Values>) -> Self {
-        let &OutputSpec { kernel, vocab_size, hidden } = from;
+    pub(super) fn new(from: OutputSpec, weights: &Values, bias: Option<Values>) -> Self {
+        let OutputSpec { kernel, vocab_size, hidden, norms } = from;
         let bias = bias.map_or_else(|| vec![0.0; vocab_size], Values::widened);
         let w = weights.pack(hidden, slice::from_ref(&(0..vocab_size)));
-        Self { kernel, w, bias: pad_columns(&[&bias]), vocab_size }
+        Self { kernel, w, bias: pad_columns(&[&bias]), vocab_size, norms }
     }
 
     /// Width of the layer's input.
     pub(super) fn hidden(&self) -> usize {
         self.w.depth()
+    }
+
+    /// Whether h is normalised before the product.
+    pub(super) fn normalises(&self) -> bool {
+        !self.norms.is_empty()
     }
 
     /// Values that a row of logits takes, padding included.
@@ -99,6 +108,7 @@ impl Output {
             for (wanted, copy) in wanted.iter().zip(tile.h.chunks_exact_mut(hidden)) {
                 copy.copy_from_slice(&asked.vectors[wanted.vector * hidden..][..hidden]);
             }
+            normalise(&self.norms, self.kernel, &mut tile.h[..wanted.len() * hidden]);
             let product = Product {
                 a: Rows { values: tile.h, stride: hidden, count: wanted.len() },
                 w: &self.w,
@@ -107,9 +117,12 @@ impl Output {
                 room: tile.room,
             };
             product.run(self.kernel);
-            for (wanted, logits) in wanted.iter().zip(tile.logits.chunks_exact_mut(columns)) {
+            let made = tile.h.chunks_exact(hidden).zip(tile.logits.chunks_exact_mut(columns));
+            for (wanted, (h, logits)) in wanted.iter().zip(made) {
                 let logits = &mut logits[..self.vocab_size];
-                let is_finite = self.kernel.run(AllFinite(logits));
+                // Integer products make a finite number of NaN.
+                let is_finite =
+                    stayed_finite(&self.norms, self.kernel, h) && self.kernel.run(AllFinite(logits));
                 take(wanted, if is_finite { Ok(logits) } else { Err(NotFinite) });
             }
         }

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::slice;
 
 use super::architecture::{GateActivation, GruForm};
-use super::cells::{Activation, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep};
+use super::cells::{
+    Activation, AllFinite, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep,
+};
 use super::values::Values;
 use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
 use crate::lm::Cell;
@@ -18,6 +20,7 @@ pub(super) enum Recurrence {
     Lstm {
         gate: GateActivation,
         w_hh: Packed,
+        projection: Option<LstmProjection>,
     },
     /// The candidate is apart from r and z, since its product starts from another sum.
     Gru {
@@ -26,6 +29,13 @@ pub(super) enum Recurrence {
         w_n: Packed,
         reset: Reset,
     },
+}
+
+/// What makes an LSTM's h of the output of its cell.
+pub(super) struct LstmProjection {
+    w_hr: Packed,
+    /// The sums' beginning: zeros, padding included.
+    zeros: Vec<f32>,
 }
 
 /// Where a GRU's reset gate acts.
@@ -42,10 +52,14 @@ pub(super) struct RecurrenceSpec<'a> {
     pub(super) gru_form: GruForm,
     pub(super) gate: GateActivation,
     pub(super) hidden: usize,
-    /// `[gates * hidden, hidden]`.
+    /// Of h.
+    pub(super) width: usize,
+    /// `[gates * hidden, width]`.
     pub(super) w_hh: &'a Values,
     /// `[gates * hidden]`.
     pub(super) b_hh: &'a [f32],
+    /// `[width, hidden]`.
+    pub(super) w_hr: Option<&'a Values>,
 }
 
 /// One time step of one layer, over the rows that have a token.
@@ -54,15 +68,14 @@ pub(super) struct Step<'a> {
     pub(super) gates: RowsMut<'a>,
     /// Working memory, `[rows, aux_columns]`.
     pub(super) aux: RowsMut<'a>,
-    /// `[rows, hidden]`.
+    /// `[rows, width]`.
     pub(super) h_before: Rows<'a>,
-    /// `[rows, hidden]`, written.
+    /// `[rows, width]`, written.
     pub(super) h: RowsMut<'a>,
     /// The layer's part of the states: h, which is not touched, and an LSTM's c, which is advanced.
     pub(super) state: RowsMut<'a>,
     /// Working memory of the products.
     pub(super) room: &'a mut [f32],
-    pub(super) hidden: usize,
 }
 
 impl Recurrence {
@@ -72,13 +85,16 @@ impl Recurrence {
         let gate = from.gate;
         let pack = |gates: Range<usize>| {
             let columns = gates.start * hidden..gates.end * hidden;
-            from.w_hh.pack(hidden, slice::from_ref(&columns))
+            from.w_hh.pack(from.width, slice::from_ref(&columns))
         };
         match from.cell {
             Cell::RnnTanh => Recurrence::Rnn { activation: Activation::Tanh, w_hh: pack(0..1) },
             Cell::RnnRelu => Recurrence::Rnn { activation: Activation::Relu, w_hh: pack(0..1) },
             Cell::RnnSigmoid => Recurrence::Rnn { activation: Activation::Sigmoid, w_hh: pack(0..1) },
-            Cell::Lstm => Recurrence::Lstm { gate, w_hh: pack(0..4) },
+            Cell::Lstm => {
+                let projection = from.w_hr.map(|w_hr| LstmProjection::new(w_hr, hidden));
+                Recurrence::Lstm { gate, w_hh: pack(0..4), projection }
+            }
             Cell::Gru => {
                 let reset = match from.gru_form {
                     GruForm::ResetAfter => Reset::After { b_hn: pad_columns(&[&from.b_hh[2 * hidden..]]) },
@@ -93,13 +109,29 @@ impl Recurrence {
     pub(super) fn aux_columns(&self) -> usize {
         match self {
             Recurrence::Gru { w_n, .. } => w_n.columns(),
+            Recurrence::Lstm { projection: Some(projection), .. } => projection.w_hr.depth(),
             Recurrence::Rnn { .. } | Recurrence::Lstm { .. } => 0,
+        }
+    }
+
+    /// The weights that a step multiplies with, padding included.
+    pub(super) fn weights(&self) -> usize {
+        let weights = |w: &Packed| w.columns() * w.depth();
+        match self {
+            Recurrence::Rnn { w_hh, .. } => weights(w_hh),
+            Recurrence::Lstm { w_hh, projection, .. } => {
+                weights(w_hh) + projection.as_ref().map_or(0, |projection| weights(&projection.w_hr))
+            }
+            Recurrence::Gru { w_r_z, w_n, .. } => weights(w_r_z) + weights(w_n),
         }
     }
 
     /// Values of [`Step::room`] that a product of one row takes.
     pub(super) fn room(&self) -> usize {
         match self {
+            Recurrence::Lstm { w_hh, projection: Some(projection), .. } => {
+                w_hh.room().max(projection.w_hr.room())
+            }
             Recurrence::Rnn { w_hh, .. } | Recurrence::Lstm { w_hh, .. } => w_hh.room(),
             Recurrence::Gru { w_r_z, w_n, .. } => w_r_z.room().max(w_n.room()),
         }
@@ -107,16 +139,23 @@ impl Recurrence {
 
     /// Resumes the gates with the recurrent product, and applies the cell.
     pub(super) fn step(&self, kernel: Kernel, step: Step<'_>) {
-        let Step { mut gates, aux, h_before, h, state, room, hidden } = step;
+        let Step { mut gates, aux, h_before, h, state, room } = step;
+        let width = h.stride;
         match self {
             Recurrence::Rnn { activation, w_hh } => {
                 Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow(), room }.run(kernel);
-                kernel.run(RnnStep { activation: *activation, gates: gates.as_rows(), h, hidden });
+                kernel.run(RnnStep { activation: *activation, gates: gates.as_rows(), h, hidden: width });
             }
-            Recurrence::Lstm { gate, w_hh } => {
+            Recurrence::Lstm { gate, w_hh, projection } => {
                 Product { a: h_before, w: w_hh, start: Start::Resume, c: gates.reborrow(), room }.run(kernel);
-                let c = state.skip_columns(hidden);
-                kernel.run(LstmStep { gate: *gate, gates: gates.as_rows(), c, h, hidden });
+                let c = state.skip_columns(width);
+                match projection {
+                    None => kernel.run(LstmStep { gate: *gate, gates: gates.as_rows(), c, h, hidden: width }),
+                    Some(projection) => {
+                        let output = LstmOutput { gate: *gate, gates, c, output: aux, h, room };
+                        projection.step(kernel, output);
+                    }
+                }
             }
             Recurrence::Gru { gate, w_r_z, w_n, reset } => {
                 Product { a: h_before, w: w_r_z, start: Start::Resume, c: gates.reborrow(), room }
@@ -128,13 +167,55 @@ impl Recurrence {
                     h_before,
                     h,
                     room,
-                    hidden,
+                    hidden: width,
                     n_column: w_r_z.columns(),
                 };
                 match reset {
                     Reset::After { b_hn } => gru.reset_after(kernel, w_n, b_hn),
                     Reset::Before => gru.reset_before(kernel, w_n),
                 }
+            }
+        }
+    }
+}
+
+/// The buffers of an LSTM whose output is projected, once the sums of its gates are complete.
+struct LstmOutput<'a> {
+    gate: GateActivation,
+    /// The gates; afterwards working memory.
+    gates: RowsMut<'a>,
+    /// `[rows, hidden]`, advanced.
+    c: RowsMut<'a>,
+    /// `[rows, hidden]`, written: the output of the cell.
+    output: RowsMut<'a>,
+    /// `[rows, width]`, written.
+    h: RowsMut<'a>,
+    room: &'a mut [f32],
+}
+
+impl LstmProjection {
+    fn new(w_hr: &Values, hidden: usize) -> Self {
+        let width = w_hr.len() / hidden;
+        let w_hr = w_hr.pack(hidden, slice::from_ref(&(0..width)));
+        let zeros = vec![0.0; w_hr.columns()];
+        Self { w_hr, zeros }
+    }
+
+    /// `c = gate(f) * c + gate(i) * tanh(g)`, `h = W_hr (gate(o) * tanh(c))`.
+    fn step(&self, kernel: Kernel, step: LstmOutput<'_>) {
+        let LstmOutput { gate, mut gates, c, mut output, mut h, room } = step;
+        let hidden = self.w_hr.depth();
+        kernel.run(LstmStep { gate, gates: gates.as_rows(), c, h: output.reborrow(), hidden });
+        // A projection is at most as wide as one gate, so its sums fit where the gates were.
+        let start = Start::Bias(&self.zeros);
+        Product { a: output.as_rows(), w: &self.w_hr, start, c: gates.reborrow(), room }.run(kernel);
+        let sums = gates.as_rows();
+        let width = h.stride;
+        for row in 0..h.count {
+            // Integer products make a finite number of NaN.
+            match kernel.run(AllFinite(output.as_rows().row(row, hidden))) {
+                true => h.row(row, width).copy_from_slice(sums.row(row, width)),
+                false => h.row(row, width).fill(f32::NAN),
             }
         }
     }

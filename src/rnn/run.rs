@@ -55,7 +55,7 @@ impl<'a, 'row> Run<'a, 'row> {
                     let tokens = &self.tokens(&chunk)[..];
                     TokenInput { network, tokens, vectors, gates, room }.project();
                 } else {
-                    let input = &vectors[chunk.rows() * layer.input()..];
+                    let input = &mut vectors[chunk.rows() * layer.input()..];
                     layer.project(Projection { input, count: chunk.tokens(), gates, room });
                 }
                 layer.run(
@@ -63,7 +63,7 @@ impl<'a, 'row> Run<'a, 'row> {
                     Memory { gates, aux, room, output: next_vectors, states, state_len: sizes.state_len },
                 );
                 std::mem::swap(&mut vectors, &mut next_vectors);
-                self.fail_vectors(&chunk, vectors, layer.hidden());
+                self.fail_vectors(&chunk, vectors, layer.width());
             }
             self.fail_states(&chunk, states);
             let tile = TileBuffers { h: tile_h, logits: tile_logits, room, rows: sizes.tile_rows };
@@ -82,7 +82,7 @@ impl<'a, 'row> Run<'a, 'row> {
         let widest = |width: fn(&Layer) -> usize| network.layers.iter().map(width).max().unwrap_or(0);
         let rows = self.order.len();
         let gate_columns = widest(Layer::gate_columns);
-        let vector_width = widest(Layer::hidden).max(widest(Layer::input));
+        let vector_width = widest(Layer::width).max(widest(Layer::input));
         let tokens: usize = self.lens.iter().sum();
         let fitting = BUFFER_BYTES_MAX / size_of::<f32>() / gate_columns.max(vector_width);
         let chunk_tokens = tokens.min(fitting.max(rows));

@@ -2,14 +2,16 @@
 
 use super::architecture::{Architecture, LayerWeights, Weights};
 use super::feed_forward::{FeedForwardArchitecture, FeedForwardWeights};
+use super::norm::{Norm, NormForm};
 use super::values::Values;
 use crate::error::{Error, Result};
 use crate::kernels::DEPTH_MAX;
+use crate::lm::Cell;
 
 /// Checks that every tensor has the length that follows from `architecture`, and holds finite numbers only.
 pub(super) fn validate(architecture: &Architecture, weights: &Weights) -> Result<()> {
     validate_sizes(architecture)?;
-    let &Architecture { cell, vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
+    let &Architecture { vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
     if weights.layers.len() != hidden_sizes.len() {
         let found = weights.layers.len();
         let expected = hidden_sizes.len();
@@ -19,9 +21,13 @@ pub(super) fn validate(architecture: &Architecture, weights: &Weights) -> Result
     Tensor { name: "encoder.weight", shape: [vocab_size, embedding_size] }.check(&weights.embedding)?;
     let mut input = embedding_size;
     for (k, (layer, &hidden)) in weights.layers.iter().zip(hidden_sizes).enumerate() {
-        LayerShape { k, gates: cell.gates() * hidden, input, hidden }.check(layer)?;
-        input = hidden;
+        let shape =
+            LayerShape { k, cell: architecture.cell, input, hidden, width: architecture.width(hidden) };
+        shape.check(layer, architecture.proj_size)?;
+        check_norms(k, &layer.norms, input)?;
+        input = shape.width;
     }
+    check_norms(hidden_sizes.len(), &weights.output_norms, input)?;
     match &weights.output {
         Some(values) => Tensor { name: "decoder.weight", shape: [vocab_size, input] }.check(values)?,
         None if embedding_size != input => {
@@ -68,7 +74,21 @@ fn validate_sizes(architecture: &Architecture) -> Result<()> {
     }
     let named = [("vocab_size", vocab_size), ("embedding_size", embedding_size)];
     let hidden = hidden_sizes.iter().map(|size| ("hidden_sizes", size));
-    check_sizes(named.into_iter().chain(hidden))
+    check_sizes(named.into_iter().chain(hidden))?;
+    let Some(size) = architecture.proj_size else { return Ok(()) };
+    let cell = architecture.cell;
+    if cell != Cell::Lstm {
+        let found = cell.name();
+        return Err(Error::load(format!(
+            "`proj_size` was found with the cell `{found}`; only `lstm` has it"
+        )));
+    }
+    match hidden_sizes.iter().find(|&&hidden| !(1..=hidden).contains(&size)) {
+        Some(hidden) => Err(Error::load(format!(
+            "`proj_size`: found {size}, expected 1 to {hidden}, the units of a layer"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn check_sizes<'a>(mut sizes: impl Iterator<Item = (&'a str, &'a usize)>) -> Result<()> {
@@ -99,22 +119,62 @@ pub(super) fn check_depths<'a>(mut sizes: impl Iterator<Item = &'a usize>) -> Re
 /// The sizes of recurrent layer `k`.
 struct LayerShape {
     k: usize,
-    /// Rows of its matrices.
-    gates: usize,
+    cell: Cell,
     input: usize,
     hidden: usize,
+    /// Of its h.
+    width: usize,
 }
 
 impl LayerShape {
-    fn check(&self, layer: &LayerWeights) -> Result<()> {
-        let &Self { k, gates, input, hidden } = self;
+    fn check(&self, layer: &LayerWeights, proj_size: Option<usize>) -> Result<()> {
+        let &Self { k, cell, input, hidden, width } = self;
+        let gates = cell.gates() * hidden;
         Tensor { name: &format!("rnn.weight_ih_l{k}"), shape: [gates, input] }.check(&layer.w_ih)?;
-        Tensor { name: &format!("rnn.weight_hh_l{k}"), shape: [gates, hidden] }.check(&layer.w_hh)?;
+        Tensor { name: &format!("rnn.weight_hh_l{k}"), shape: [gates, width] }.check(&layer.w_hh)?;
         for (part, bias) in [("bias_ih", &layer.b_ih), ("bias_hh", &layer.b_hh)] {
             Tensor { name: &format!("rnn.{part}_l{k}"), shape: [gates, 1] }.check_optional(bias.as_ref())?;
         }
-        Ok(())
+        let name = format!("rnn.weight_hr_l{k}");
+        match (&layer.w_hr, proj_size) {
+            (Some(w_hr), Some(_)) => Tensor { name: &name, shape: [width, hidden] }.check(w_hr)?,
+            (None, None) => {}
+            (Some(_), None) => return Err(Error::load(format!("`{name}` was found without a `proj_size`"))),
+            (None, Some(size)) => {
+                let expected = format!("expected {size} x {hidden}");
+                return Err(Error::load(format!("`{name}` is missing with `proj_size`, {expected}")));
+            }
+        }
+        let c_width = if cell == Cell::Lstm { hidden } else { 0 };
+        Tensor { name: &format!("rnn.h0_l{k}"), shape: [width, 1] }.check_optional(layer.h0.as_ref())?;
+        Tensor { name: &format!("rnn.c0_l{k}"), shape: [c_width, 1] }.check_optional(layer.c0.as_ref())
     }
+}
+
+/// Checks what stands before layer `k`, the output layer being the one after the last: that it is as wide as the vectors there, and
+/// finite.
+fn check_norms(k: usize, norms: &[Norm], width: usize) -> Result<()> {
+    for norm in norms {
+        for (part, values) in [("weight", &norm.scale), ("bias", &norm.shift)] {
+            let name = format!("norm.{k}.{part}");
+            if values.len() != width {
+                let found = values.len();
+                return Err(Error::load(format!("`{name}`: found {found} values, expected {width}")));
+            }
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                return Err(Error::load(format!("`{name}`: found {value}, expected finite numbers")));
+            }
+        }
+        match norm.form {
+            NormForm::OfVector { epsilon } if !(0.0..f32::INFINITY).contains(&epsilon) => {
+                return Err(Error::load(format!(
+                    "the epsilon of `norm.{k}` is {epsilon}, expected a finite number of at least 0"
+                )));
+            }
+            NormForm::OfVector { .. } | NormForm::Constants => {}
+        }
+    }
+    Ok(())
 }
 
 /// A tensor as it should be; `shape` ends in 1 for a vector.

@@ -96,7 +96,7 @@ impl WindowedRnn {
 
     /// Runs the windows of `asked` as one batch, and hands out their logits.
     fn run_windows(&self, asked: &[Asked], reads: &WindowReads, io: &mut Io<'_, '_, '_>) {
-        let mut states = vec![self.network.zero_state(); asked.len()];
+        let mut states = vec![self.network.start_state(); asked.len()];
         let each = states.iter_mut().zip(asked);
         let mut windows: Vec<Row<'_>> =
             each.map(|(state, asked)| Row::new(state, reads.window(asked), Logits::Last)).collect();
@@ -127,8 +127,8 @@ impl Model for WindowedRnn {
         &self.info
     }
 
-    fn zero_state(&self) -> State {
-        self.window.zero_state()
+    fn start_state(&self) -> State {
+        self.window.start_state()
     }
 
     fn inside(&self) -> Option<&dyn Inside> {

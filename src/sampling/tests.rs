@@ -166,7 +166,7 @@ struct Sequence {
 impl Sequence {
     fn new() -> Self {
         let model = Fake::new(500);
-        Self { state: model.zero_state(), model, position: 0 }
+        Self { state: model.start_state(), model, position: 0 }
     }
 
     /// Draws `count` tokens of choice `choice`, feeding each to the model.

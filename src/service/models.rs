@@ -5,11 +5,11 @@ use std::time::UNIX_EPOCH;
 
 use super::Service;
 use crate::api::models::{Model, ModelList};
-use crate::api::onnx::{OnnxGraph, OnnxLayer, OnnxNetwork, OnnxPort};
+use crate::api::onnx::{OnnxFeedForward, OnnxGraph, OnnxHiddenLayer, OnnxLayer, OnnxNetwork, OnnxPort};
 use crate::catalog::Served;
 use crate::error::Result;
 use crate::lm::Cell;
-use crate::onnx::{PortUse, Understanding};
+use crate::onnx::{GraphFeedForward, PortUse, Understanding};
 
 impl Service {
     /// All models, in the order of their names.
@@ -73,14 +73,32 @@ pub fn onnx_graph(understanding: &Understanding) -> OnnxGraph {
                 vocab_size: architecture.vocab_size,
                 embedding_size: architecture.embedding_size,
                 hidden_sizes: architecture.hidden_sizes.clone(),
+                proj_size: architecture.proj_size,
+                norms: network.norm_names(),
+                learned_start: network.has_learned_start,
                 tie_weights: network.tie_weights,
                 gru_linear_before_reset: architecture.gru_linear_before_reset(),
                 gate_activation: architecture.gate_activation_name(),
             }
         }),
+        feed_forward: understanding.feed_forward.as_ref().map(onnx_feed_forward),
         not_lowered: understanding.not_lowered.clone(),
         warnings: understanding.warnings.clone(),
         external_files: understanding.external_files.clone(),
+    }
+}
+
+fn onnx_feed_forward(network: &GraphFeedForward) -> OnnxFeedForward {
+    let hidden = network.hidden.iter();
+    OnnxFeedForward {
+        vocab_size: network.vocab_size,
+        embedding_size: network.embedding_size,
+        window: network.window,
+        input: network.input.name(),
+        hidden: hidden
+            .map(|layer| OnnxHiddenLayer { size: layer.size, activation: layer.activation_name() })
+            .collect(),
+        tie_weights: network.tie_weights,
     }
 }
 

@@ -28,6 +28,16 @@ GATES = {"rnn_tanh": 1, "rnn_relu": 1, "rnn_sigmoid": 1, "gru": 3, "lstm": 4}
 CELLS = [("rnn_tanh", True), ("rnn_relu", True), ("rnn_sigmoid", True), ("gru", True), ("gru", False), ("lstm", True)]
 
 
+# Networks with more than layers. name, cell, embedding size, hidden sizes, and what they have: an LSTM's projection, states to start from,
+# the normalisation before each layer and last before the output layer
+EXTRAS = [
+    ("projected", "lstm", 12, [20, 15], {"proj_size": 7}),
+    ("start", "gru", 12, [20, 15], {"start": True}),
+    ("norms", "rnn_tanh", 12, [20, 15], {"norms": ["batch", "layer", "batch"]}),
+    ("projected-start-norms", "lstm", 12, [20, 300], {"proj_size": 19, "start": True, "norms": ["layer", "batch", "layer"]}),
+]
+
+
 def main():
     folder = Path(__file__).parent
     for seed, (cell, reset_after) in enumerate(CELLS):
@@ -37,6 +47,50 @@ def main():
             tensors = network(cell, reset_after, *shape)
             # Only one key: the library writes several in arbitrary order, and the files should be reproducible.
             save_file(tensors, folder / f"{cell}{form}-{name}.safetensors", {"cell": cell + form})
+    for seed, (name, cell, embedding, hidden_sizes, extras) in enumerate(EXTRAS):
+        torch.manual_seed(100 + seed)
+        save_file(extended(cell, embedding, hidden_sizes, **extras), folder / f"extras-{name}.safetensors", {"cell": cell})
+
+
+def extended(cell, embedding, hidden_sizes, proj_size=0, start=False, norms=()):
+    """As `network`, through PyTorch's own modules alone."""
+    tensors = {"encoder.weight": uniform(1.0, VOCAB, embedding)}
+    tokens = torch.randint(VOCAB, (TOKENS,))
+    x = tensors["encoder.weight"].double()[tokens]
+    state = []
+    for k, hidden in enumerate(hidden_sizes):
+        x = normalised(tensors, norms, k, x)
+        module = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[cell]
+        module = module(x.shape[1], hidden, **({"proj_size": proj_size} if proj_size else {}))
+        tensors |= {f"rnn.{name[:-3]}_l{k}": tensor.detach() for name, tensor in module.state_dict().items()}
+        first = [uniform(1.0, 1, width) for width in ([proj_size or hidden, hidden] if cell == "lstm" else [hidden])]
+        if start:
+            tensors |= {f"rnn.{name}_l{k}": vector[0] for name, vector in zip(["h0", "c0"], first, strict=False)}
+        else:
+            first = [torch.zeros_like(vector) for vector in first]
+        first = [vector.double() for vector in first]
+        with torch.no_grad():
+            x, last = module.double()(x, tuple(first) if cell == "lstm" else first[0])
+        state += [vector.flatten() for vector in (last if cell == "lstm" else [last])]
+    x = normalised(tensors, norms, len(hidden_sizes), x)
+    tensors["decoder.weight"] = uniform(0.3, VOCAB, x.shape[1])
+    logits = x @ tensors["decoder.weight"].double().T
+    return tensors | {"tokens": tokens.to(torch.uint32), "logits": logits, "state": torch.cat(state)}
+
+
+def normalised(tensors, norms, k, x):
+    """`x` after the normalisation before layer `k`, whose tensors are added."""
+    if k >= len(norms):
+        return x
+    width = x.shape[1]
+    module = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}[norms[k]](width).eval()
+    own = {"weight": uniform(1.0, width), "bias": uniform(1.0, width)}
+    if norms[k] == "batch":
+        own |= {"running_mean": uniform(0.5, width), "running_var": uniform(0.4, width) + 0.5}
+    module.load_state_dict(module.state_dict() | own)
+    tensors |= {f"norm.{k}.{name}": tensor for name, tensor in own.items()}
+    with torch.no_grad():
+        return module.double()(x)
 
 
 def network(cell, reset_after, embedding, hidden_sizes, tied, bias):

@@ -28,6 +28,7 @@ class Architecture:
     tie_weights: bool
     gru_linear_before_reset: bool = True
     gate_activation: str = "sigmoid"
+    proj_size: int | None = None  # width of an LSTM's h where it is a projection of the cell's output
 
     def __post_init__(self) -> None:
         if self.gate_activation not in GATE_ACTIVATIONS:
@@ -36,10 +37,19 @@ class Architecture:
             raise InputError(f"a `{self.cell}` network has no gates: found the gate activation `{self.gate_activation}`")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1 or self.embedding_size < 1:
             raise InputError(f"sizes must be positive: found embedding size {self.embedding_size} and hidden sizes {self.hidden_sizes}")
-        if self.tie_weights and self.hidden_sizes[-1] != self.embedding_size:
+        if self.proj_size is not None and (self.cell != "lstm" or not 1 <= self.proj_size < min(self.hidden_sizes)):
             raise InputError(
-                f"tied weights need a last layer as wide as the embedding: found a width of {self.hidden_sizes[-1]} and an embedding size of {self.embedding_size}"
+                f"a projection belongs to an LSTM and is smaller than each layer: found proj_size {self.proj_size} with cell `{self.cell}` and hidden sizes {self.hidden_sizes}"
             )
+        if self.tie_weights and self.widths[-1] != self.embedding_size:
+            raise InputError(
+                f"tied weights need a last layer as wide as the embedding: found a width of {self.widths[-1]} and an embedding size of {self.embedding_size}"
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of each layer's h."""
+        return self.hidden_sizes if self.proj_size is None else (self.proj_size,) * len(self.hidden_sizes)
 
     def manifest(self) -> dict[str, object]:
         """The manifest's `architecture`."""
@@ -48,6 +58,8 @@ class Architecture:
             del values["gru_linear_before_reset"]
         if self.gate_activation == "sigmoid":
             del values["gate_activation"]
+        if self.proj_size is None:
+            del values["proj_size"]
         return values
 
 
@@ -80,11 +92,13 @@ def stored_shapes(shape: Architecture) -> dict[str, tuple[int, ...]]:
     """The shapes of a recurrent network's tensors by the names that the server reads. Biases may be absent from a file, a tied decoder weight is."""
     vocabulary, width = shape.vocab_size, shape.embedding_size
     shapes: dict[str, tuple[int, ...]] = {"encoder.weight": (vocabulary, width)}
-    for layer, hidden in enumerate(shape.hidden_sizes):
+    for layer, (hidden, recurrent) in enumerate(zip(shape.hidden_sizes, shape.widths)):
         rows = GATE_COUNTS[shape.cell] * hidden
-        shapes |= {f"rnn.weight_ih_l{layer}": (rows, width), f"rnn.weight_hh_l{layer}": (rows, hidden)}
+        shapes |= {f"rnn.weight_ih_l{layer}": (rows, width), f"rnn.weight_hh_l{layer}": (rows, recurrent)}
         shapes |= {f"rnn.bias_ih_l{layer}": (rows,), f"rnn.bias_hh_l{layer}": (rows,)}
-        width = hidden
+        if shape.proj_size is not None:
+            shapes[f"rnn.weight_hr_l{layer}"] = (recurrent, hidden)
+        width = recurrent
     if not shape.tie_weights:
         shapes["decoder.weight"] = (vocabulary, width)
     return shapes | {"decoder.bias": (vocabulary,)}

@@ -16,7 +16,7 @@ from . import cells
 from .architecture import Architecture
 from .errors import InputError
 
-# One entry a layer: h `[1, batch, hidden]`, for an LSTM the pair (h, c).
+# One entry a layer: h `[1, batch, width]`, for an LSTM the pair of it and c `[1, batch, hidden]`.
 State = list
 
 
@@ -30,16 +30,17 @@ class Dropouts:
 
 
 class RnnLm(nn.Module):
-    """ids `[steps, batch]` and a state to the top layer's outputs `[steps, batch, hidden]` and the state after them."""
+    """ids `[steps, batch]` and a state to the top layer's outputs `[steps, batch, width]` and the state after them."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        inputs = (architecture.embedding_size, *architecture.hidden_sizes[:-1])
+        inputs = (architecture.embedding_size, *architecture.widths[:-1])
         layer = cells.layer(architecture)
+        options = {} if architecture.proj_size is None else {"proj_size": architecture.proj_size}
         self.encoder = nn.Embedding(architecture.vocab_size, architecture.embedding_size)
-        self.rnn = nn.ModuleList(layer(*sizes) for sizes in zip(inputs, architecture.hidden_sizes))
-        self.decoder = nn.Linear(architecture.hidden_sizes[-1], architecture.vocab_size)
+        self.rnn = nn.ModuleList(layer(*sizes, **options) for sizes in zip(inputs, architecture.hidden_sizes))
+        self.decoder = nn.Linear(architecture.widths[-1], architecture.vocab_size)
         self.dropouts = Dropouts()
         if architecture.tie_weights:
             self.decoder.weight = self.encoder.weight
@@ -62,8 +63,10 @@ class RnnLm(nn.Module):
     def zero_state(self, batch_size: int) -> State:
         """The state before anything was read."""
         like = self.encoder.weight
-        zeros = [like.new_zeros(1, batch_size, size) for size in self.architecture.hidden_sizes]
-        return [(zero, zero.clone()) if self.architecture.cell == "lstm" else zero for zero in zeros]
+        h = [like.new_zeros(1, batch_size, width) for width in self.architecture.widths]
+        if self.architecture.cell != "lstm":
+            return h
+        return [(h, like.new_zeros(1, batch_size, hidden)) for h, hidden in zip(h, self.architecture.hidden_sizes)]
 
     def _initialize(self) -> None:
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)

@@ -31,6 +31,8 @@ class Storage:
         if windowed and format == "safetensors":
             raise InputError(f"a `{shape.cell}` network that reads a window is served as a graph: use --format onnx")
         format = format or ("onnx" if windowed else "safetensors")
+        if format == "onnx" and shape.proj_size is not None:
+            raise InputError("ONNX's LSTM operator has no projection of h: a network with `proj_size` is stored as safetensors")
         if format == "onnx" and dtype == "bf16":
             raise InputError("ONNX graphs are stored as f32 or f16, which every runtime reads; found bf16")
         return Storage(format, dtype)

@@ -11,6 +11,7 @@ from torch import nn
 import awd_lstm
 import convert
 from conftest import refusal, run
+from rnnlm import reading
 from served import assert_served_alike
 from torch_sources import IDS, WORDS, DefaultRNNLM, RNNModel, RnnLmModel, probabilities, randomised
 
@@ -46,6 +47,30 @@ def test_state_dict_of_word_language_model(server_binary, words, tmp_path, rnn_t
     run(convert, tmp_path / "model.pt", tmp_path / "model", "--vocab", words, *options)
     assert architecture(tmp_path / "model")["cell"] == cell
     assert_served_alike(server_binary, tmp_path / "model", IDS, probabilities(module, IDS))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_projected_lstm(server_binary, words, tmp_path, tied):
+    module = randomised(RNNModel("LSTM", len(WORDS), 4 if tied else 7, 9, 2, tied, proj_size=4), seed=6)
+    torch.save(module.state_dict(), tmp_path / "model.pt")
+    run(convert, tmp_path / "model.pt", tmp_path / "model", "--vocab", words)
+    assert architecture(tmp_path / "model")["proj_size"] == 4
+    assert architecture(tmp_path / "model")["hidden_sizes"] == [9, 9]
+    expected = probabilities(module, IDS)
+    assert_served_alike(server_binary, tmp_path / "model", IDS, expected)
+    # What the package reads back is the same network.
+    network, _ = reading.read(tmp_path / "model")
+    ids = torch.tensor(IDS)[:, None]
+    outputs, _ = network(ids, network.zero_state(1))
+    found = torch.softmax(network.decoder(outputs)[:, 0], dim=-1)
+    assert torch.allclose(found.double(), torch.as_tensor(expected).double().reshape(found.shape), atol=1e-5)
+
+
+def test_a_projection_on_one_layer_alone_is_refused(words, tmp_path):
+    tensors = RNNModel("LSTM", len(WORDS), 7, 9, 2, proj_size=4).state_dict()
+    del tensors["rnn.weight_hr_l1"]
+    torch.save(tensors, tmp_path / "model.pt")
+    assert "expected layers of one kind" in refusal(convert, tmp_path / "model.pt", tmp_path / "model", "--vocab", words)
 
 
 def test_state_dict_of_a_plain_rnn_needs_its_activation(words, tmp_path):

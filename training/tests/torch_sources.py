@@ -21,15 +21,16 @@ def randomised(module: nn.Module, seed: int) -> nn.Module:
 class RNNModel(nn.Module):
     """The class of word_language_model."""
 
-    def __init__(self, rnn_type: str, ntoken: int, ninp: int, nhid: int, nlayers: int, tie_weights: bool = False) -> None:
+    def __init__(self, rnn_type: str, ntoken: int, ninp: int, nhid: int, nlayers: int, tie_weights: bool = False, proj_size: int = 0) -> None:
         super().__init__()
         self.drop = nn.Dropout(0.5)
         self.encoder = nn.Embedding(ntoken, ninp)
         if rnn_type in ("LSTM", "GRU"):
-            self.rnn = getattr(nn, rnn_type)(ninp, nhid, nlayers, dropout=0.5 if nlayers > 1 else 0.0)
+            projection = {"proj_size": proj_size} if proj_size else {}
+            self.rnn = getattr(nn, rnn_type)(ninp, nhid, nlayers, dropout=0.5 if nlayers > 1 else 0.0, **projection)
         else:
             self.rnn = nn.RNN(ninp, nhid, nlayers, nonlinearity=rnn_type.removeprefix("RNN_").lower(), dropout=0.5 if nlayers > 1 else 0.0)
-        self.decoder = nn.Linear(nhid, ntoken)
+        self.decoder = nn.Linear(proj_size or nhid, ntoken)
         if tie_weights:
             self.decoder.weight = self.encoder.weight
         self.rnn_type = rnn_type

@@ -12,7 +12,7 @@ use crate::lm::TokenId;
 use crate::onnx::{Hints, WindowHint};
 
 /// What the manifest says about a graph.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GraphSpec {
     /// Must agree with the graph, except for `gru_linear_before_reset`, which overrides it.
     pub architecture: KnownArchitecture,

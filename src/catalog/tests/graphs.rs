@@ -193,9 +193,9 @@ fn a_state_of_a_client_that_holds_no_ids_fails_its_row_alone() {
         [(CBOW, 0.5), (CBOW, 11.0), (CBOW, -1.0), (RESIDUAL, 12.0), (RESIDUAL, f32::INFINITY)]
     {
         let model = loaded(file, |manifest| manifest["onnx"] = json!({"pad": "a"})).unwrap().model;
-        let mut values = model.zero_state().as_slice().to_vec();
+        let mut values = model.start_state().as_slice().to_vec();
         *values.last_mut().unwrap() = stray;
-        let mut states = [State::from(values), model.zero_state()];
+        let mut states = [State::from(values), model.start_state()];
         let before = states[0].clone();
         let [first, second] = &mut states;
         let mut rows = [Row::new(first, &[1], Logits::Last), Row::new(second, &[1], Logits::Last)];

@@ -30,7 +30,7 @@ fn a_manifest_with_all_keys_is_read() {
     });
     let manifest = Manifest::parse(json.to_string().as_bytes()).unwrap();
     assert_eq!((manifest.weights.as_str(), manifest.tokenizer_file.as_str()), ("w.safetensors", "v.txt"));
-    let NetworkSpec::Declared(DeclaredNetwork { architecture, tie_weights }) = manifest.network else {
+    let NetworkSpec::Declared(DeclaredNetwork { architecture, tie_weights, .. }) = manifest.network else {
         panic!("{:?}", manifest.network);
     };
     assert_eq!((architecture.gru_form, tie_weights), (GruForm::ResetBefore, true));

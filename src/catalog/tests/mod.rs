@@ -1,5 +1,6 @@
 //! Folders on disk: one that is right, and what every way of being wrong is answered with.
 
+mod extras;
 mod files;
 #[cfg(feature = "onnx")]
 mod graphs;

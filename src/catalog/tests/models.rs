@@ -36,11 +36,11 @@ fn loaded(change: impl FnOnce(&mut Folder)) -> Served {
 fn a_sequence_starts_after_the_initial_tokens() {
     let served = loaded(|_| ());
     assert_eq!((&*served.name, served.initial_tokens.as_slice()), ("sea", &[1][..]));
-    let mut state = served.model.zero_state();
+    let mut state = served.model.start_state();
     let mut rows = [Row::new(&mut state, &[1], Logits::None)];
     served.model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, _| ());
     assert_eq!(served.start, state);
-    assert_ne!(served.start, served.model.zero_state());
+    assert_ne!(served.start, served.model.start_state());
     assert_eq!((served.start_tail.tokens(), served.start_tail.joint), (&[1][..], Joint::Open));
 
     let bare = loaded(|folder| *folder.key("/initial_tokens") = json!([]));

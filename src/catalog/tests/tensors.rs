@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 
-use super::super::{DeclaredNetwork, load_folder, read_weights};
+use super::super::{DeclaredNetwork, Norms, load_folder, read_weights};
 use super::*;
 use crate::error::Error;
 use crate::kernels::Kernel;
@@ -163,8 +163,9 @@ fn embedding(values: &[u16], dtype: Dtype) -> Result<Values, Error> {
         hidden_sizes: vec![hidden],
         gru_form: GruForm::default(),
         gate_activation: GateActivation::Sigmoid,
+        proj_size: None,
     };
-    let network = DeclaredNetwork { architecture, tie_weights: false };
+    let network = DeclaredNetwork { architecture, tie_weights: false, norms: Norms::none(1) };
     read_weights(&file_of(&tensors), &network).map(|weights| weights.embedding)
 }
 
@@ -220,8 +221,9 @@ fn small_lstm() -> DeclaredNetwork {
         hidden_sizes: vec![2],
         gru_form: GruForm::default(),
         gate_activation: GateActivation::Sigmoid,
+        proj_size: None,
     };
-    DeclaredNetwork { architecture, tie_weights: false }
+    DeclaredNetwork { architecture, tie_weights: false, norms: Norms::none(1) }
 }
 
 proptest! {

@@ -81,7 +81,7 @@ impl<'m> Bench<'m> {
     /// # Errors
     /// `Load` when a row fails, because then there is nothing to measure.
     pub(super) fn measure(&mut self, case: &Case, time: Duration) -> Result<Timing, Error> {
-        let mut states = vec![self.model.zero_state(); case.rows];
+        let mut states = vec![self.model.start_state(); case.rows];
         let begun = self.clock.now();
         while self.clock.now() - begun < time / WARM_UP {
             self.run(case, &mut states)?;

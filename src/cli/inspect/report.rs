@@ -5,7 +5,9 @@ mod page;
 use serde::Serialize;
 
 use crate::api::onnx::OnnxGraph;
-use crate::catalog::{Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, Served, TensorHead};
+use crate::catalog::{
+    Draft, Fitting, GraphSpec, Inspection, Manifest, NetworkSpec, NormKind, Served, TensorHead,
+};
 use crate::lm::{Backend, Cell, WeightsType};
 use crate::onnx::WindowHint;
 use crate::service::onnx_graph;
@@ -68,9 +70,13 @@ struct Architecture {
     vocab_size: usize,
     embedding_size: usize,
     hidden_sizes: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proj_size: Option<usize>,
     tie_weights: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     gru_linear_before_reset: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    norms: Option<Vec<String>>,
 }
 
 /// What the manifest says of a graph's inputs and outputs.
@@ -109,7 +115,11 @@ struct FittingArchitecture {
     vocab_size: usize,
     embedding_size: usize,
     hidden_sizes: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proj_size: Option<usize>,
     tie_weights: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    norms: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -168,8 +178,10 @@ impl From<Manifest> for ManifestSays {
                     vocab_size: architecture.vocab_size,
                     embedding_size: architecture.embedding_size,
                     hidden_sizes: architecture.hidden_sizes,
+                    proj_size: architecture.proj_size,
                     tie_weights: network.tie_weights,
                     gru_linear_before_reset,
+                    norms: norm_names(&network.norms.kinds),
                 };
                 (Some(architecture), None)
             }
@@ -208,10 +220,18 @@ impl From<GraphSpec> for Onnx {
 
 impl From<Fitting> for FittingArchitecture {
     fn from(fitting: Fitting) -> Self {
-        let Fitting { cells, vocab_size, embedding_size, hidden_sizes, tie_weights } = fitting;
+        let Fitting { cells, vocab_size, embedding_size, hidden_sizes, proj_size, tie_weights, norms } =
+            fitting;
         let cells = cells.into_iter().map(Cell::name).collect();
-        Self { cells, vocab_size, embedding_size, hidden_sizes, tie_weights }
+        let norms = norm_names(&norms);
+        Self { cells, vocab_size, embedding_size, hidden_sizes, proj_size, tie_weights, norms }
     }
+}
+
+/// The names of normalisations; `None` where there is none at all.
+fn norm_names(kinds: &[NormKind]) -> Option<Vec<String>> {
+    let is_any = kinds.iter().any(|&kind| kind != NormKind::None);
+    is_any.then(|| kinds.iter().map(|kind| kind.name().to_owned()).collect())
 }
 
 impl From<TensorHead> for Tensor {

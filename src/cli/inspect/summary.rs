@@ -39,6 +39,15 @@ fn what(inspection: &Inspection) -> String {
         let cell = network.cell.name();
         return format!("a network with {layers} {cell} layer{plural} and {} tokens", network.vocab_size);
     }
+    let feed_forward = inspection.understanding.as_ref().and_then(|found| found.feed_forward.as_ref());
+    if let Some(network) = feed_forward {
+        let layers = network.hidden.len();
+        let plural = if layers == 1 { "" } else { "s" };
+        return format!(
+            "a feed-forward network with {layers} hidden layer{plural} and {} tokens",
+            network.vocab_size
+        );
+    }
     let what = match &inspection.understanding {
         Some(Understanding { layers, .. }) if layers.is_empty() => "an ONNX graph without recurrent layers",
         Some(_) => "an ONNX graph with recurrent layers that is not a network of the native engine",

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::axes::{Along, Axis, Part, Size};
+use super::norm::Normed;
 use super::tokens::along_features;
 use super::value::{Content, Flow, Head, Value};
-use super::{Known, dense};
+use super::{Known, dense, norm};
 use crate::onnx::fold::Why;
 use crate::onnx::graph::Attribute;
 use crate::onnx::scores::Scores;
 use crate::onnx::tensor::{Data, Tensor};
+use crate::rnn::{Norm, NormForm};
 
 /// A constant matrix.
 pub(super) enum Matrix {
@@ -82,7 +84,13 @@ pub(super) fn product(flow: &Flow, matrix: Matrix) -> Result<Flow, Why> {
             Content::Output(Arc::new(composed(head, &weights)?), Scores::Logits)
         }
         Content::Hidden(layer) if last.len() == 1 => {
-            let head = Head { layer: *layer, weights: matrix.out_in(columns)?, bias: None };
+            let weights = matrix.out_in(columns)?;
+            let head = Head { layer: *layer, norms: Vec::new(), weights, bias: None };
+            Content::Output(Arc::new(head), Scores::Logits)
+        }
+        Content::Normed(normed) if last.len() == 1 => {
+            let Normed { layer, norms } = Normed::clone(normed);
+            let head = Head { layer, norms, weights: matrix.out_in(columns)?, bias: None };
             Content::Output(Arc::new(head), Scores::Logits)
         }
         other => return Err(format!("it multiplies {}, which a known network does not", other.describe())),
@@ -92,7 +100,7 @@ pub(super) fn product(flow: &Flow, matrix: Matrix) -> Result<Flow, Why> {
 }
 
 /// Two affine layers as one: `weights` `[out, in]` after `head`.
-fn composed(head: &Head, weights: &Tensor) -> Result<Head, Why> {
+pub(super) fn composed(head: &Head, weights: &Tensor) -> Result<Head, Why> {
     let refused = || format!("its matrix is {:?} after one of {:?}", weights.shape, head.weights.shape);
     let (&[rows, depth], &[inner, columns]) = (weights.shape.as_slice(), head.weights.shape.as_slice())
     else {
@@ -114,7 +122,8 @@ fn composed(head: &Head, weights: &Tensor) -> Result<Head, Why> {
         row.iter().zip(bias).fold(0.0, |sum, (weight, value)| sum + weight * value)
     };
     let bias = head.bias.as_ref().map(|bias| outer.chunks_exact(depth).map(|row| dot(row, bias)).collect());
-    Ok(Head { layer: head.layer, weights: Arc::new(Tensor::floats(vec![rows, columns], product)), bias })
+    let weights = Arc::new(Tensor::floats(vec![rows, columns], product));
+    Ok(Head { weights, bias, ..head.clone() })
 }
 
 /// Room for a product of matrices that is taken once, when a file is read: its elements, and a share for its multiply-adds, so that
@@ -218,98 +227,120 @@ pub(super) fn elementwise(known: &Known<'_>) -> Result<Value, Why> {
         (Value::Constant(constant), Value::Flow(flow)) => (flow, constant, false),
         (a, b) => return Err(format!("it is of {} and {}, expected a constant", a.describe(), b.describe())),
     };
-    let number = || match constant.as_floats() {
-        Some(&[number]) if constant.shape.len() <= flow.axes.len() => Ok(number),
-        _ => Err(format!("it is by {} {:?}, expected one float", constant.element, constant.shape)),
-    };
     let flow = match (op, is_right) {
         ("Add", _) => shifted(flow, constant, |bias| bias)?,
         ("Sub", true) => shifted(flow, constant, |bias| -bias)?,
-        ("Mul", _) => scaled(flow, Factor::Times(number()?))?,
-        ("Div", true) => scaled(flow, Factor::Over(number()?))?,
+        ("Mul", _) => scaled(flow, constant, |value, factor| value * factor)?,
+        ("Div", true) => scaled(flow, constant, |value, divisor| value / divisor)?,
         _ => return Err(format!("it is a constant and then {}", flow.content.describe())),
     };
     Ok(Value::Flow(flow))
 }
 
-/// A constant that logits or embeddings are multiplied or divided by.
-#[derive(Clone, Copy)]
-enum Factor {
-    Times(f32),
-    Over(f32),
-}
-
-impl Factor {
-    fn apply(self, value: f32) -> f32 {
-        match self {
-            Factor::Times(factor) => value * factor,
-            Factor::Over(divisor) => value / divisor,
-        }
-    }
-}
-
 /// `flow` times a constant.
 pub(super) fn times(flow: &Flow, factor: f32) -> Result<Flow, Why> {
-    scaled(flow, Factor::Times(factor))
+    scaled(flow, &Tensor::floats(Vec::new(), vec![factor]), |value, factor| value * factor)
 }
 
-/// `flow` with every element multiplied or divided, by multiplying the constants that it is made of.
-fn scaled(flow: &Flow, factor: Factor) -> Result<Flow, Why> {
-    let number = match factor {
-        Factor::Times(number) | Factor::Over(number) => number,
-    };
-    if number == 1.0 {
+/// `flow` with every element multiplied or divided by a constant, one number for all features or one for each, by doing it to the
+/// constants that it is made of.
+fn scaled(flow: &Flow, constant: &Tensor, apply: impl Fn(f32, f32) -> f32) -> Result<Flow, Why> {
+    let numbers = features_of(flow, constant)
+        .ok_or_else(|| format!("it is by {} {:?}, expected a scale", constant.element, constant.shape))?;
+    if numbers.iter().all(|&number| number == 1.0) {
         return Ok(flow.clone());
     }
-    if !number.is_normal() {
+    if let Some(number) = numbers.iter().find(|number| !number.is_normal()) {
         return Err(format!("its factor is {number}"));
     }
-    let each = |tensor: &Tensor| -> Result<Arc<Tensor>, Why> {
-        let values = tensor.as_floats().ok_or("it multiplies integers")?;
-        let values = values.iter().map(|&value| factor.apply(value)).collect();
-        Ok(Arc::new(Tensor::floats(tensor.shape.clone(), values)))
-    };
     let content = match &flow.content {
-        Content::Row(table) => Content::Row(each(table)?),
-        Content::Output(head, Scores::Logits) => {
-            let bias = head.bias.as_ref();
-            let bias = bias.map(|bias| bias.iter().map(|&value| factor.apply(value)).collect());
-            let head = Head { layer: head.layer, weights: each(&head.weights)?, bias };
-            Content::Output(Arc::new(head), Scores::Logits)
+        Content::Row(table) => {
+            let values = table.as_floats().ok_or("it multiplies integers")?;
+            let scaled = values.iter().zip(numbers.iter().cycle());
+            let scaled = scaled.map(|(&value, &number)| apply(value, number)).collect();
+            Content::Row(Arc::new(Tensor::floats(table.shape.clone(), scaled)))
         }
-        other => return Err(format!("it multiplies {}, which a known network does not", other.describe())),
+        Content::Output(head, Scores::Logits) => {
+            Content::Output(Arc::new(scaled_head(head, &numbers, apply)?), Scores::Logits)
+        }
+        Content::Dense(dense) => dense.scaled(&numbers, apply)?,
+        content => {
+            let scale: Vec<f32> = numbers.iter().map(|&number| apply(1.0, number)).collect();
+            let shift = vec![0.0; scale.len()];
+            norm::after_layer(content, Norm { form: NormForm::Constants, scale, shift })?
+        }
     };
     Ok(Flow { content, ..flow.clone() })
+}
+
+/// An output layer whose logits are multiplied or divided, each by its number.
+pub(super) fn scaled_head(
+    head: &Head,
+    numbers: &[f32],
+    apply: impl Fn(f32, f32) -> f32,
+) -> Result<Head, Why> {
+    let weights = Arc::new(scaled_rows(&head.weights, numbers, &apply)?);
+    let scaled =
+        |bias: &Vec<f32>| bias.iter().zip(numbers).map(|(&bias, &number)| apply(bias, number)).collect();
+    Ok(Head { weights, bias: head.bias.as_ref().map(scaled), ..head.clone() })
+}
+
+/// Each row of a matrix multiplied or divided by its number.
+pub(super) fn scaled_rows(
+    matrix: &Tensor,
+    numbers: &[f32],
+    apply: impl Fn(f32, f32) -> f32,
+) -> Result<Tensor, Why> {
+    let values = matrix.as_floats().ok_or("it multiplies integers")?;
+    let columns = values.len() / numbers.len().max(1);
+    let rows = values.chunks_exact(columns.max(1)).zip(numbers);
+    let scaled = rows.flat_map(|(row, &number)| row.iter().map(move |&value| (value, number)));
+    let scaled = scaled.map(|(value, number)| apply(value, number)).collect();
+    Ok(Tensor::floats(matrix.shape.clone(), scaled))
+}
+
+/// A number of `constant` for each feature of `flow`; `None` where it is neither one for all nor a vector along the features.
+fn features_of(flow: &Flow, constant: &Tensor) -> Option<Vec<f32>> {
+    let &[Part { along: Along::Features, size: Some(size) }] = flow.axes.last()?.as_slice() else {
+        return None;
+    };
+    let len = constant.len();
+    let is_vector = constant.shape.len() <= flow.axes.len()
+        && (len == 1 || (len == size && constant.shape.last() == Some(&size)));
+    let values = constant.as_floats().filter(|_| is_vector)?;
+    Some((0..size).map(|at| values[at % len]).collect())
 }
 
 /// `flow` with a constant added to every position, one number for all features or one for each.
 pub(super) fn shifted(flow: &Flow, constant: &Tensor, sign: impl Fn(f32) -> f32) -> Result<Flow, Why> {
     let refused = || format!("it adds {} {:?}, expected a bias", constant.element, constant.shape);
-    let Some(&[Part { along: Along::Features, size: Some(size) }]) = flow.axes.last().map(Vec::as_slice)
-    else {
-        return Err("the last axis is not that of the features".into());
-    };
-    let len = constant.len();
-    let is_vector = constant.shape.len() <= flow.axes.len()
-        && (len == 1 || (len == size && constant.shape.last() == Some(&size)));
-    let values = constant.as_floats().filter(|_| is_vector).ok_or_else(refused)?;
-    let shift: Vec<f32> = (0..size).map(|at| sign(values[at % len])).collect();
+    let numbers = features_of(flow, constant).ok_or_else(refused)?;
+    let shift: Vec<f32> = numbers.into_iter().map(sign).collect();
     let content = match &flow.content {
         Content::Row(table) => {
-            let rows = table.as_floats().ok_or_else(refused)?.chunks_exact(size);
+            let rows = table.as_floats().ok_or_else(refused)?.chunks_exact(shift.len());
             let sums = rows.flat_map(|row| row.iter().zip(&shift).map(|(value, shift)| value + shift));
             Content::Row(Arc::new(Tensor::floats(table.shape.clone(), sums.collect())))
         }
         Content::Output(head, Scores::Logits) => {
-            let bias = match &head.bias {
-                Some(bias) => bias.iter().zip(&shift).map(|(bias, shift)| bias + shift).collect(),
-                None => shift,
-            };
-            let head = Head { layer: head.layer, weights: head.weights.clone(), bias: Some(bias) };
-            Content::Output(Arc::new(head), Scores::Logits)
+            Content::Output(Arc::new(head.shifted(&shift)), Scores::Logits)
         }
         Content::Dense(dense) => dense.plus(&shift)?,
-        other => return Err(format!("it adds to {}, which a known network does not", other.describe())),
+        content => {
+            let scale = vec![1.0; shift.len()];
+            norm::after_layer(content, Norm { form: NormForm::Constants, scale, shift })?
+        }
     };
     Ok(Flow { content, ..flow.clone() })
+}
+
+impl Head {
+    /// With a number added to each logit.
+    pub(super) fn shifted(&self, shift: &[f32]) -> Self {
+        let bias = match &self.bias {
+            Some(bias) => bias.iter().zip(shift).map(|(bias, shift)| bias + shift).collect(),
+            None => shift.to_vec(),
+        };
+        Self { bias: Some(bias), ..self.clone() }
+    }
 }

@@ -20,10 +20,12 @@ pub(super) struct FoundCell {
     pub(super) hidden: usize,
     /// `[1, gates * hidden, input]`.
     pub(super) w: Arc<Tensor>,
-    /// `[1, gates * hidden, hidden]`.
+    /// `[1, gates * hidden, width of h]`.
     pub(super) r: Arc<Tensor>,
     /// `[1, 2 * gates * hidden]`.
     pub(super) b: Option<Arc<Tensor>>,
+    /// `[width, hidden]`, of an LSTM that projects its h.
+    pub(super) projection: Option<Arc<Tensor>>,
 }
 
 /// A gate: its function, and what it is a function of.
@@ -61,13 +63,14 @@ fn rnn(h: &Term) -> Option<Result<FoundCell, Why>> {
                 gate_activation: GateActivation::default(),
                 h: 0,
                 c: None,
+                projection: None,
             },
             &[gate.affine],
         )
     })
 }
 
-/// `c = f * c + i * g`, `h = o * tanh(c)`.
+/// `c = f * c + i * g`, `h = o * tanh(c)` or a projection of it.
 fn lstm(carried: &[Arc<Term>], h: usize, c: usize) -> Option<Result<FoundCell, Why>> {
     let Kind::Sum(a, b) = &carried[c].kind else { return None };
     let kept = |[forget, state]: [&Arc<Term>; 2]| is_state(state, c).then_some(forget.clone());
@@ -80,12 +83,25 @@ fn lstm(carried: &[Arc<Term>], h: usize, c: usize) -> Option<Result<FoundCell, W
         Kind::Activated(Function::Tanh, of) => Arc::ptr_eq(of, &carried[c]),
         _ => false,
     };
-    let [o, _] = orders(&carried[h]).into_iter().find(|[_, last]| is_of_c(last))?;
+    let (output, projection) = projected(&carried[h]);
+    let projection = projection.cloned();
+    let [o, _] = orders(output).into_iter().find(|[_, last]| is_of_c(last))?;
     let [i, o, f, g] = [gate(i)?, gate(o)?, gate(&forget)?, gate(g)?];
     let gate_activation = common_activation(&[&i, &o, &f])?;
     let gates = [i.affine, o.affine, f.affine, g.affine];
-    let parts = Parts { cell: Cell::Lstm, gru_form: GruForm::default(), gate_activation, h, c: Some(c) };
+    let parts =
+        Parts { cell: Cell::Lstm, gru_form: GruForm::default(), gate_activation, h, c: Some(c), projection };
     gates.iter().all(|affine| is_of_state(affine, h)).then(|| packed(&parts, &gates))
+}
+
+/// What an LSTM's h is a projection of, and the weights `[hidden, width]`; h itself without any.
+fn projected(h: &Term) -> (&Term, Option<&Block>) {
+    match &h.kind {
+        Kind::Affine(Affine { input: None, recurrent: Some(Matrix { of, weights }), bias: None }) => {
+            (of, Some(weights))
+        }
+        _ => (h, None),
+    }
 }
 
 /// `z * h + (1 - z) * n`: z and n.
@@ -122,7 +138,7 @@ fn gru(h: &Term) -> Option<Result<FoundCell, Why>> {
     let Candidate { r, affine, gru_form } = candidate(n)?;
     let [z, r] = [gate(&z)?, gate(&r)?];
     let gate_activation = common_activation(&[&z, &r])?;
-    let parts = Parts { cell: Cell::Gru, gru_form, gate_activation, h: 0, c: None };
+    let parts = Parts { cell: Cell::Gru, gru_form, gate_activation, h: 0, c: None, projection: None };
     (is_of_state(z.affine, 0) && is_of_state(r.affine, 0)).then(|| match gru_form {
         GruForm::ResetBefore => packed(&parts, &[z.affine, r.affine, &affine.joined]),
         GruForm::ResetAfter => {
@@ -249,18 +265,25 @@ struct Parts {
     gate_activation: GateActivation,
     h: usize,
     c: Option<usize>,
+    /// `[hidden, width of h]`.
+    projection: Option<Block>,
 }
 
 /// The weights of `gates`, which are in ONNX's order.
 fn packed(parts: &Parts, gates: &[&Affine]) -> Result<FoundCell, Why> {
-    let &Parts { cell, gru_form, gate_activation, h, c } = parts;
+    let &Parts { cell, gru_form, gate_activation, h, c, ref projection } = parts;
     let inputs = gates.iter().filter_map(|gate| gate.input.as_ref().map(|input| &input.weights));
     let w = stacked(&inputs.collect::<Vec<_>>())?;
     let recurrents =
         gates.iter().filter_map(|gate| gate.recurrent.as_ref().map(|recurrent| &recurrent.weights));
     let r = stacked(&recurrents.collect::<Vec<_>>())?;
-    let [_, rows, hidden] = *r.shape.as_slice() else { return Err("its weights are no matrices".into()) };
-    if rows != gates.len() * hidden || w.shape[1] != rows {
+    let [_, rows, width] = *r.shape.as_slice() else { return Err("its weights are no matrices".into()) };
+    let hidden = rows / gates.len();
+    let fits = match projection {
+        None => width == hidden,
+        Some(weights) => weights.sizes() == [hidden, width],
+    };
+    if !fits || rows != gates.len() * hidden || w.shape[1] != rows {
         let found = &w.shape;
         return Err(format!(
             "its gates have weights {found:?} and {:?}, expected those of one size",
@@ -274,7 +297,10 @@ fn packed(parts: &Parts, gates: &[&Affine]) -> Result<FoundCell, Why> {
         all.resize(2 * rows, 0.0);
         Arc::new(Tensor::floats(vec![1, 2 * rows], all))
     });
-    Ok(FoundCell { cell, gru_form, gate_activation, h, c, hidden, w: Arc::new(w), r: Arc::new(r), b })
+    let projection = projection.as_ref().map(Block::turned);
+    let w = Arc::new(w);
+    let r = Arc::new(r);
+    Ok(FoundCell { cell, gru_form, gate_activation, h, c, hidden, w, r, b, projection })
 }
 
 /// Matrices `[in, columns]`, turned and one below the other: `[1, all columns, in]`.

@@ -30,7 +30,7 @@ impl Found<'_> {
     /// Checks that `port` can have the vectors `carried`.
     fn check_state(&self, port: &Port, carried: &BTreeSet<Carried>) -> Result<()> {
         let Some(shape) = port.shape.as_deref().filter(|_| !carried.is_empty()) else { return Ok(()) };
-        let sizes = carried.iter().map(|carried| self.layers[carried.layer].hidden_size);
+        let sizes = carried.iter().map(|carried| self.layers[carried.layer].size_of(carried.vector));
         let sizes: Vec<usize> = sizes.collect();
         if can_hold(shape, &sizes) {
             return Ok(());

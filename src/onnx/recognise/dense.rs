@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Known;
-use super::affine::{Matrix, product_room, transposed};
+use super::affine::{Matrix, product_room, scaled_rows, transposed};
 use super::axes::{Along, Part};
 use super::glue::named_axes;
 use super::value::{Content, Flow, Position, Value};
@@ -83,6 +83,22 @@ impl Dense {
         Ok(Content::Dense(Arc::new(dense)))
     }
 
+    /// With the last layer's numbers multiplied or divided, each by its own.
+    pub(super) fn scaled(&self, numbers: &[f32], apply: impl Fn(f32, f32) -> f32) -> Result<Content, Why> {
+        let mut dense = self.clone();
+        let layer = dense.affine_end().ok_or_else(|| format!("it multiplies {}", self.describe()))?;
+        layer.weights = Arc::new(scaled_rows(&layer.weights, numbers, &apply)?);
+        let biases = layer.bias.iter_mut().flatten().zip(numbers);
+        biases.for_each(|(bias, &number)| *bias = apply(*bias, number));
+        Ok(Content::Dense(Arc::new(dense)))
+    }
+
+    /// Whether its last layer is affine and not yet an output.
+    pub(super) fn is_affine(&self) -> bool {
+        let is_open = self.scores == Scores::Logits;
+        is_open && self.layers.last().is_some_and(|layer| layer.activation.is_none())
+    }
+
     /// With the last layer's numbers as `scores`.
     pub(super) fn scored(&self, scores: Scores) -> Result<Content, Why> {
         let mut dense = self.clone();
@@ -93,8 +109,7 @@ impl Dense {
 
     /// The last layer, while it is affine and not yet an output.
     fn affine_end(&mut self) -> Option<&mut DenseLayer> {
-        let is_open = self.scores == Scores::Logits;
-        self.layers.last_mut().filter(|layer| is_open && layer.activation.is_none())
+        if self.is_affine() { self.layers.last_mut() } else { None }
     }
 
     pub(super) fn describe(&self) -> String {

@@ -196,7 +196,7 @@ impl<'g> Found<'g> {
         let vectors = body.vectors(initial, &inside.outputs)?;
         let found = cell(&vectors.terms)?;
         let inputs = source.inputs(trip)?;
-        let FoundCell { cell, gru_form, gate_activation, h, c, hidden, w, r, b } = found;
+        let FoundCell { cell, gru_form, gate_activation, h, c, hidden, w, r, b, projection } = found;
         if w.shape.last() != Some(&inputs.features) {
             return Err(format!("its weights are {:?} for {} features", w.shape, inputs.features));
         }
@@ -213,13 +213,18 @@ impl<'g> Found<'g> {
             w,
             r,
             b,
+            projection,
+            h0: None,
+            c0: None,
         };
+        let mut layer = self.joined_below(&source.flow.content, layer)?;
         self.set_time(&inputs)?;
         let at = self.layers.len();
         let carried = |vector: Vector| Carried { layer: at, vector };
-        self.start(Some(&initial[vectors.slots[h]]), carried(Vector::H))?;
+        let width = layer.width();
+        layer.h0 = self.start(Some(&initial[vectors.slots[h]]), carried(Vector::H), width)?;
         if let Some(c) = c {
-            self.start(Some(&initial[vectors.slots[c]]), carried(Vector::C))?;
+            layer.c0 = self.start(Some(&initial[vectors.slots[c]]), carried(Vector::C), hidden)?;
         }
         self.layers.push(layer);
         let layer = LoopLayer { at, time: inputs.time.clone() };

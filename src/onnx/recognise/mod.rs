@@ -20,12 +20,14 @@ mod heads;
 mod looped;
 mod negative_ids;
 mod network;
+mod norm;
 mod quantised;
 mod recurrent;
 mod selection;
 mod sizes;
 mod softmax;
 mod stacked;
+mod starts;
 mod steps;
 mod term;
 mod tokens;
@@ -53,7 +55,7 @@ use stacked::Stack;
 use unrolled::Unrolled;
 use value::{Carried, Content, Flow, Form, MovedInput, Position, Value, exact_below};
 
-pub(super) use dense::Dense;
+pub(super) use dense::{Dense, DenseLayer};
 pub(super) use facts::Facts;
 pub(super) use network::{FoundLayer, FoundNetwork, LayerInput};
 pub(super) use usage::Usage;
@@ -194,6 +196,8 @@ fn tables(known: &Known<'_>) -> usize {
         | "QLinearMatMul"
         | "QGemm"
         | "Split"
+        | "LayerNormalization"
+        | "BatchNormalization"
         | "Slice" => known.inputs.iter().flatten().map(Value::table_len).sum(),
         _ => 0,
     }
@@ -269,6 +273,9 @@ impl<'g> Found<'g> {
         if !node.is_standard() {
             return Err(format!("`{}.{}` is not known", node.domain, node.op));
         }
+        if let Some(values) = self.repeated(known)? {
+            return Ok(values);
+        }
         self.note_stack(known)?;
         if let Some(value) = self.read_at_step(known)?.or(self.unstacked(known)?) {
             return Ok(vec![value]);
@@ -277,8 +284,11 @@ impl<'g> Found<'g> {
         if let Some(value) = truth.or_else(|| sizes::sizes(known).transpose()).transpose()? {
             return Ok(vec![value]);
         }
-        match steps::step(known)? {
-            Some(values) => Ok(values),
+        if let Some(values) = steps::step(known)? {
+            return Ok(values);
+        }
+        match norm::moment(self, known)? {
+            Some(value) => Ok(vec![value]),
             None => self.standard(known),
         }
     }
@@ -309,6 +319,8 @@ impl<'g> Found<'g> {
             "LogSoftmax" => one(softmax::softmax(known, self.graph.opset, Scores::LogProbabilities)?),
             "Log" => one(softmax::log(known)?),
             "ReduceMean" => one(dense::mean(known)?),
+            "LayerNormalization" => one(self.layer_normalization(known)?),
+            "BatchNormalization" => one(self.batch_normalization(known)?),
             "Tanh" => one(dense::activated(known, Activation::Tanh)?),
             "Relu" => one(dense::activated(known, Activation::Relu)?),
             "Sigmoid" => one(dense::activated(known, Activation::Sigmoid)?),

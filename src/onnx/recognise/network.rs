@@ -13,7 +13,7 @@ use crate::onnx::fold::Why;
 use crate::onnx::graph::Port;
 use crate::onnx::tensor::Tensor;
 use crate::onnx::understanding::PortUse;
-use crate::rnn::{GateActivation, GruForm};
+use crate::rnn::{GateActivation, GruForm, Norm};
 
 /// A recurrent layer with its weights as the operator has them.
 #[derive(Clone, Debug)]
@@ -32,10 +32,31 @@ pub(in crate::onnx) struct FoundLayer {
     pub(in crate::onnx) source: LayerInput,
     /// `[1, gates * hidden, input]`.
     pub(in crate::onnx) w: Arc<Tensor>,
-    /// `[1, gates * hidden, hidden]`.
+    /// `[1, gates * hidden, width]`.
     pub(in crate::onnx) r: Arc<Tensor>,
     /// `[1, 2 * gates * hidden]`.
     pub(in crate::onnx) b: Option<Arc<Tensor>>,
+    /// `[width, hidden]`: what makes an LSTM's h of the output of its cell.
+    pub(in crate::onnx) projection: Option<Arc<Tensor>>,
+    /// `[width]`: h before the first position; `None` is zeros, or what callers feed.
+    pub(in crate::onnx) h0: Option<Vec<f32>>,
+    /// `[hidden]`: the same for an LSTM's c.
+    pub(in crate::onnx) c0: Option<Vec<f32>>,
+}
+
+impl FoundLayer {
+    /// Width of its h.
+    pub(in crate::onnx) fn width(&self) -> usize {
+        self.projection.as_ref().map_or(self.hidden_size, |projection| projection.shape[0])
+    }
+
+    /// The size of a vector that it carries.
+    pub(super) fn size_of(&self, vector: Vector) -> usize {
+        match vector {
+            Vector::H => self.width(),
+            Vector::C => self.hidden_size,
+        }
+    }
 }
 
 /// What a layer reads.
@@ -46,8 +67,11 @@ pub(in crate::onnx) enum LayerInput {
     OneHot {
         vocab_size: usize,
     },
-    /// The h of another layer.
-    Layer(usize),
+    /// The h of another layer, which may be normalised first.
+    Layer {
+        place: usize,
+        norms: Vec<Norm>,
+    },
 }
 
 /// `embedding -> recurrent layers -> affine`, as a graph has it.
@@ -57,6 +81,8 @@ pub(in crate::onnx) struct FoundNetwork {
     pub(in crate::onnx) embedding: LayerInput,
     /// The first layer first.
     pub(in crate::onnx) layers: Vec<FoundLayer>,
+    /// What h goes through before the output layer.
+    pub(in crate::onnx) output_norms: Vec<Norm>,
     /// `[vocab, hidden]`.
     pub(in crate::onnx) output: Arc<Tensor>,
     /// `[vocab]`.
@@ -86,7 +112,7 @@ impl Found<'_> {
         let mut at = head.layer;
         let embedding = loop {
             match &self.layers[at].source {
-                LayerInput::Layer(before) => at = *before,
+                LayerInput::Layer { place, .. } => at = *place,
                 source => break source.clone(),
             }
             places.push(at);
@@ -95,6 +121,7 @@ impl Found<'_> {
         Ok(FoundNetwork {
             embedding,
             layers: places.iter().map(|&place| self.layers[place].clone()).collect(),
+            output_norms: head.norms.clone(),
             output: head.weights.clone(),
             output_bias: head.bias.clone(),
             usage: self.usage(&places),

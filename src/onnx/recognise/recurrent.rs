@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use super::affine::{composed, product_room};
 use super::axes::{Along, Axis, Part, Size};
-use super::glue::as_state;
 use super::network::{FoundLayer, LayerInput};
 use super::tokens::along_features;
-use super::value::{Carried, Content, Flow, Position, Sizes, Value, Vector};
+use super::value::{Carried, Content, Flow, Head, Position, Sizes, Value, Vector};
 use super::weight_shapes::consistent;
-use super::{Found, Known, Start};
+use super::{Found, Known};
 use crate::lm::Cell;
 use crate::onnx::allow::{Activation, Recurrent, gates, input, refusal};
 use crate::onnx::fold::{Why, dequantise};
 use crate::onnx::graph::some;
+use crate::onnx::scores::Scores;
 use crate::onnx::tensor::Tensor;
 use crate::rnn::{GateActivation, GruForm};
 
@@ -53,13 +54,14 @@ impl Found<'_> {
             return Ok(vec![unknown.clone(); known.node.outputs.len()]);
         }
         let inputs = inputs?;
-        let layer = self.layer(known, kind, &inputs)?;
+        let mut layer = self.layer(known, kind, &inputs)?;
+        let hidden = layer.hidden_size;
         self.set_time(&inputs)?;
         let at = self.layers.len();
         let initial_h = Carried { layer: at, vector: Vector::H };
-        self.start(known.optional(input::INITIAL_H), initial_h)?;
+        layer.h0 = self.start(known.optional(input::INITIAL_H), initial_h, hidden)?;
         let initial_c = Carried { layer: at, vector: Vector::C };
-        self.start(known.optional(input::INITIAL_C), initial_c)?;
+        layer.c0 = self.start(known.optional(input::INITIAL_C), initial_c, hidden)?;
         let values = outputs(&inputs, at, layer.hidden_size);
         self.layers.push(layer);
         Ok(values)
@@ -74,9 +76,34 @@ impl Found<'_> {
                 self.folder.room(dense.folded_room())?;
                 Ok(LayerInput::Table(Arc::new(dense.folded()?)))
             }
-            Content::Hidden(layer) => Ok(LayerInput::Layer(*layer)),
+            Content::Hidden(place) => Ok(LayerInput::Layer { place: *place, norms: Vec::new() }),
+            Content::Normed(normed) => {
+                Ok(LayerInput::Layer { place: normed.layer, norms: normed.norms.clone() })
+            }
+            Content::Output(head, Scores::Logits) => {
+                Ok(LayerInput::Layer { place: head.layer, norms: head.norms.clone() })
+            }
             other => Err(format!("it reads {}, expected an embedding or a layer", other.describe())),
         }
+    }
+
+    /// `layer`, which reads vectors of this content: where an affine layer makes them of another layer's h, its matrix becomes part of the
+    /// layer's own.
+    pub(super) fn joined_below(&mut self, content: &Content, layer: FoundLayer) -> Result<FoundLayer, Why> {
+        let Content::Output(head, Scores::Logits) = content else { return Ok(layer) };
+        let (&[features, depth], &[_, rows, _]) = (head.weights.shape.as_slice(), layer.w.shape.as_slice())
+        else {
+            return Err(format!("its `W` is {:?} after {:?}", layer.w.shape, head.weights.shape));
+        };
+        self.folder.room(product_room([rows, features, depth]))?;
+        let w = Tensor { shape: vec![rows, features], ..Tensor::clone(&layer.w) };
+        let Head { weights, bias, .. } = composed(head, &w)?;
+        let w = Arc::new(Tensor { shape: vec![1, rows, depth], ..Tensor::clone(&weights) });
+        let b = match bias {
+            None => layer.b.clone(),
+            Some(bias) => Some(Arc::new(with_input_bias(layer.b.as_deref(), &bias))),
+        };
+        Ok(FoundLayer { w, b, input_size: depth, ..layer })
     }
 
     /// The layer with its weights.
@@ -116,7 +143,7 @@ impl Found<'_> {
         }
         // Nodes may share weights; the engine packs them for each.
         self.folder.room(w.len() + r.len())?;
-        Ok(FoundLayer {
+        let layer = FoundLayer {
             node: node.name.clone(),
             op: node.op.clone(),
             cell,
@@ -128,7 +155,11 @@ impl Found<'_> {
             w,
             r,
             b,
-        })
+            projection: None,
+            h0: None,
+            c0: None,
+        };
+        self.joined_below(&inputs.flow.content, layer)
     }
 
     /// Weights of 8 bits `[1, in, gates * hidden]`, as floats in the standard operator's shape.
@@ -171,20 +202,14 @@ impl Found<'_> {
         }
         Ok(())
     }
+}
 
-    /// Checks that a vector of a layer starts from zeros or from what callers feed.
-    pub(super) fn start(&mut self, value: Option<&Value>, carried: Carried) -> Result<(), Why> {
-        let Some(value) = value else { return Ok(()) };
-        if value.is_zeros() {
-            return Ok(());
-        }
-        let inputs = as_state(value).ok_or_else(|| match value {
-            Value::Constant(_) => "it starts from a constant that is not zeros".to_owned(),
-            other => format!("it starts from {}, expected zeros or an input", other.describe()),
-        })?;
-        self.starts.extend(inputs.into_iter().map(|input| Start { input, carried }));
-        Ok(())
-    }
+/// The biases `[1, 2 * rows]` of a layer, with `bias` added to those beside its input.
+fn with_input_bias(biases: Option<&Tensor>, bias: &[f32]) -> Tensor {
+    let rows = bias.len();
+    let mut values = biases.and_then(Tensor::as_floats).map_or_else(|| vec![0.0; 2 * rows], <[f32]>::to_vec);
+    values.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+    Tensor::floats(vec![1, 2 * rows], values)
 }
 
 /// Y, the last h and, of an LSTM, the last c.

@@ -73,7 +73,8 @@ impl Found<'_> {
         if let Some(selected) = self.select_one(flow, axis, range) {
             return Ok(selected);
         }
-        let is_after_recurrence = matches!(flow.content, Content::Hidden(_) | Content::Output(..));
+        let is_after_recurrence =
+            matches!(flow.content, Content::Hidden(_) | Content::Normed(_) | Content::Output(..));
         let &[Part { along: along @ Along::Input { .. }, .. }] = parts.as_slice() else {
             return Err(refused());
         };
@@ -107,7 +108,11 @@ impl Found<'_> {
                 (input.form == Form::Raw).then(|| input.form = Form::Part(index))?;
                 return Some(selected);
             }
-            Content::Hidden(_) | Content::Output(..) if !self.is_unrolled_along(part) => return None,
+            Content::Hidden(_) | Content::Normed(_) | Content::Output(..)
+                if !self.is_unrolled_along(part) =>
+            {
+                return None;
+            }
             _ if !self.unroll(part) => return None,
             _ => selected.position = Position::At(index),
         }

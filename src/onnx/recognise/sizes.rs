@@ -1,15 +1,20 @@
 //! Arithmetic on shapes: `Shape` of an input or of what follows from it, and the operators that exporters make targets of reshapes with.
 
+use std::sync::Arc;
+
 use super::Known;
 use super::axes::Size;
 use super::value::{Sizes, Value};
 use crate::onnx::fold::{Why, axis_of, shape_range};
-use crate::onnx::tensor::RANK_MAX;
+use crate::onnx::tensor::{RANK_MAX, Tensor};
 
 /// The sizes that a node makes; `None` if it is none of these operators, or not on sizes.
 pub(super) fn sizes(known: &Known<'_>) -> Result<Option<Value>, Why> {
     let node = known.node;
     if node.op == "Shape" {
+        if let Value::Sizes(Sizes::List(list)) = known.value(0)? {
+            return Ok(Some(Value::Constant(Arc::new(Tensor::vector(vec![list.len() as i64])))));
+        }
         let Value::Flow(flow) = known.value(0)? else { return Ok(None) };
         let range = shape_range(node, flow.axes.len())?;
         let sizes = flow.axes[range].iter().map(|axis| Some(Size::of(axis))).collect();
@@ -88,7 +93,7 @@ fn slice(known: &Known<'_>, list: Sizes) -> Result<Sizes, Why> {
     Ok(Sizes::List(list[start as usize..end.max(start) as usize].to_vec()))
 }
 
-/// Operators of two or three inputs; what comes out of a comparison is not known.
+/// Operators of two or three inputs.
 fn elementwise(op: &str, inputs: &[Sizes]) -> Result<Sizes, Why> {
     let len = inputs.iter().map(|sizes| match sizes {
         Sizes::One(_) => Some(1),
@@ -107,6 +112,11 @@ fn elementwise(op: &str, inputs: &[Sizes]) -> Result<Sizes, Why> {
     };
     let values = (0..len).map(|index| match inputs {
         [a, b] => combine(op, &at(a, index)?, &at(b, index)?),
+        // `Where`
+        [condition, a, b] => match at(condition, index)?.number()? {
+            0 => at(b, index),
+            _ => at(a, index),
+        },
         _ => None,
     });
     let is_one = inputs.iter().all(|sizes| matches!(sizes, Sizes::One(_)));
@@ -121,6 +131,9 @@ fn combine(op: &str, a: &Size, b: &Size) -> Option<Size> {
         ("Sub", _, Some(number)) => a.plus(number.checked_neg()?),
         ("Mul", ..) => a.times(b),
         ("Div", Some(a), Some(b)) => a.checked_div(b).map(Size::fixed),
+        ("Equal", Some(a), Some(b)) => Some(Size::fixed(i64::from(a == b))),
+        // Exporters write -1 for a size that stays as it is, which no axis has.
+        ("Equal", None, Some(number)) if number < 0 && a.plus == 0 && a.fixed >= 0 => Some(Size::fixed(0)),
         _ => None,
     }
 }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use super::axes::{Axis, Size};
 use super::dense::Dense;
 use super::fixed_scales::Scaling;
+use super::norm::{Moment, Normed};
+use super::starts::Repeated;
 use super::term::Term;
 use crate::onnx::graph::Element;
 use crate::onnx::scores::Scores;
 use crate::onnx::tensor::{Data, Tensor};
+use crate::rnn::Norm;
 
 /// A tensor of the graph, as far as it is understood.
 #[derive(Clone, Debug)]
@@ -17,6 +20,7 @@ pub(super) enum Value {
     Constant(Arc<Tensor>),
     /// Zeros of a shape that callers decide, with the number of its dimensions, where that is known.
     Zeros(Option<usize>),
+    Repeated(Repeated),
     /// Integers that follow from the shapes of inputs.
     Sizes(Sizes),
     /// What is on the way from the token ids to the logits.
@@ -81,6 +85,10 @@ pub(super) enum Content {
     Row(Arc<Tensor>),
     /// The h of a layer.
     Hidden(usize),
+    /// The h of a layer, normalised.
+    Normed(Arc<Normed>),
+    /// An intermediate result of a normalisation.
+    Moment(Arc<Moment>),
     /// What affine layers make of the token's row, or of a window of them.
     Dense(Arc<Dense>),
     /// What a step of a loop computes.
@@ -113,11 +121,13 @@ pub(super) enum Form {
     Part(usize),
 }
 
-/// An output layer, `logits = weights h + bias`.
+/// An output layer, `logits = weights n(h) + bias`.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     /// The layer whose h it reads.
     pub(super) layer: usize,
+    /// What h goes through first, n.
+    pub(super) norms: Vec<Norm>,
     /// `[vocab, hidden]`.
     pub(super) weights: Arc<Tensor>,
     /// `[vocab]`.
@@ -169,12 +179,7 @@ impl Value {
     pub(super) fn table_len(&self) -> usize {
         match self {
             Value::Constant(tensor) => tensor.len(),
-            Value::Flow(flow) => match &flow.content {
-                Content::Row(table) => table.len(),
-                Content::Output(head, _) => head.weights.len(),
-                Content::Dense(dense) => dense.table_len(),
-                Content::Input(_) | Content::OneHot | Content::Hidden(_) | Content::Cell(_) => 0,
-            },
+            Value::Flow(flow) => flow.content.table_len(),
             Value::Quantised(Quantised::Product { weights, .. }) => weights.len(),
             _ => 0,
         }
@@ -202,6 +207,7 @@ impl Value {
         match self {
             Value::Constant(tensor) => format!("a constant {:?}", tensor.shape),
             Value::Zeros(_) => "zeros".into(),
+            Value::Repeated(_) => "a constant for every row".into(),
             Value::Sizes(_) => "sizes of an input".into(),
             Value::Flow(flow) => flow.content.describe(),
             Value::State(_) => "a part of an input".into(),
@@ -213,12 +219,27 @@ impl Value {
 }
 
 impl Content {
+    /// Elements of the constants that it is made of.
+    fn table_len(&self) -> usize {
+        match self {
+            Content::Row(table) => table.len(),
+            Content::Output(head, _) => head.weights.len(),
+            Content::Dense(dense) => dense.table_len(),
+            Content::Moment(moment) => moment.source().content.table_len(),
+            // Its matrices are parts of constants that the graph has.
+            Content::Cell(_) => 0,
+            Content::Input(_) | Content::OneHot | Content::Hidden(_) | Content::Normed(_) => 0,
+        }
+    }
+
     pub(super) fn describe(&self) -> String {
         match self {
             Content::Input(_) => "an input".into(),
             Content::OneHot => "one-hot token ids".into(),
             Content::Row(_) => "the embedding".into(),
             Content::Hidden(layer) => format!("h of layer {layer}"),
+            Content::Normed(normed) => format!("h of layer {}, normalised", normed.layer),
+            Content::Moment(_) => "a part of a normalisation".into(),
             Content::Dense(dense) => dense.describe(),
             Content::Cell(_) => "a vector of a step".into(),
             Content::Output(_, scores) => scores.name().into(),

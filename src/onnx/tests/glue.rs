@@ -189,11 +189,23 @@ fn layers_start_from_zeros_or_from_inputs() {
         })
         .is_ok()
     );
+    // What the module has learned.
+    let learned = with(|model| {
+        model.constant("start", super::counted(&[1, 1, HIDDEN], 1));
+    });
+    let h0 = learned.unwrap().weights.layers.remove(0).h0.unwrap().widened();
+    assert_eq!(h0, (1..=HIDDEN).map(|value| value as f32).collect::<Vec<_>>());
     says(
         with(|model| {
-            model.constant("start", super::counted(&[1, 1, HIDDEN], 1));
+            model.constant("start", super::counted(&[1, 2, HIDDEN], 1));
         }),
-        &["node `layer`", "not zeros"],
+        &["node `layer`", "starts each row from another vector"],
+    );
+    says(
+        with(|model| {
+            model.constant("start", super::counted(&[1, 1, HIDDEN + 1], 1));
+        }),
+        &["node `layer`", "expected floats [.., "],
     );
     // A state that its exporter has taken for integers is one when it is zeros, and the engine keeps its own after that.
     let whole = with(|model| {

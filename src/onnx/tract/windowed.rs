@@ -39,8 +39,8 @@ impl Model for Windowed {
         &self.info
     }
 
-    fn zero_state(&self) -> State {
-        self.window.zero_state()
+    fn start_state(&self) -> State {
+        self.window.start_state()
     }
 
     /// A token costs next to nothing: it is kept, and read anew for each position whose logits are asked for.

@@ -62,7 +62,7 @@ impl Cursor {
                 self.rnn(at, *activation);
                 self.add_before(at.kernel, w_hh, 0);
             }
-            Recurrence::Lstm { gate, w_hh } => {
+            Recurrence::Lstm { gate, w_hh, .. } => {
                 self.lstm(at, *gate);
                 self.add_before(at.kernel, w_hh, 0);
             }

@@ -40,6 +40,9 @@ impl Inside for Rnn {
     }
 
     fn gradient(&self, mut passage: Passage<'_>) -> Result<Gradient, GradientError> {
+        if !self.is_plain() {
+            return Err(GradientError::NotSupported("the projections or normalisations of this network"));
+        }
         let vectors = embedded(self, passage.tokens)?;
         let state = passage.start.as_slice().to_vec();
         let mut forward = Forward { network: self, passage: &passage, state };
@@ -79,7 +82,7 @@ impl Rnn {
         result: &mut [StepGradient],
     ) -> Result<Vec<f32>, GradientError> {
         let Backward { layer, trace, above, passage } = back;
-        let hidden = layer.hidden();
+        let hidden = layer.width();
         let input = layer.input();
         let has_c = self.info.cell == Some(Cell::Lstm);
         let mut by_input = vec![0.0; result.len() * input];
@@ -119,7 +122,7 @@ impl Inside for WindowedRnn {
     fn gradient(&self, passage: Passage<'_>) -> Result<Gradient, GradientError> {
         let Passage { start, tokens, target, gates, is_abandoned } = passage;
         let window = super::windowed::last_window(self.window, &self.info, start, tokens)?;
-        let zero = self.network.zero_state();
+        let zero = self.network.start_state();
         let inner = Passage { start: &zero, tokens: &window, target, gates, is_abandoned };
         let Gradient { steps: mut inside } = self.network.gradient(inner)?;
         let absent = StepGradient {

@@ -35,16 +35,16 @@ impl Forward<'_, '_> {
     pub(super) fn run(&mut self, mut vectors: Vec<f32>) -> Result<Vec<LayerTrace>, GradientError> {
         let mut traces = Vec::new();
         for layer in &self.network.layers {
-            let trace = self.layer(layer, &vectors)?;
-            vectors = trace.h[layer.hidden()..].to_vec();
+            let trace = self.layer(layer, &mut vectors)?;
+            vectors = trace.h[layer.width()..].to_vec();
             traces.push(trace);
         }
         Ok(traces)
     }
 
-    fn layer(&mut self, layer: &Layer, input: &[f32]) -> Result<LayerTrace, GradientError> {
+    fn layer(&mut self, layer: &Layer, input: &mut [f32]) -> Result<LayerTrace, GradientError> {
         let steps = self.passage.tokens.len();
-        let hidden = layer.hidden();
+        let hidden = layer.width();
         let gate_columns = layer.gate_columns();
         let aux_columns = layer.aux_columns();
         let mut gates = vec![0.0; steps * gate_columns];

@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::catalog::Served;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{ModelInfo, State, TokenId};
+use crate::lm::{Cell, ModelInfo, State, TokenId};
 use crate::session::Snapshot;
 use crate::text::{Joint, Tail};
 
@@ -36,7 +36,7 @@ pub(super) fn parts(served: &Served) -> Vec<Part> {
     let ModelInfo { cell, hidden_sizes, state_len, .. } = served.model.info();
     match cell {
         Some(cell) if served.model.state_is_layered() => {
-            let names: &[&str] = if cell.state_vectors() == 2 { &["h", "c"] } else { &["h"] };
+            let names: &[&str] = if *cell == Cell::Lstm { &["h", "c"] } else { &["h"] };
             let layers = hidden_sizes.iter().enumerate();
             let parts = layers.flat_map(|(layer, &len)| {
                 names.iter().map(move |name| Part { name: format!("{name}_l{layer}"), len })

@@ -39,7 +39,7 @@ struct Walk {
 impl Walk {
     fn new(tokens_max: usize) -> Self {
         let tail = Tail::new(&[1, 2], Joint::Open);
-        let state = Fake::new(VOCAB as usize).zero_state();
+        let state = Fake::new(VOCAB as usize).start_state();
         let snapshot = Snapshot { tail, ..Snapshot::at_start(state, "fake".into()) };
         Self { snapshot: snapshot.with_history(tokens_max), read: Vec::new() }
     }

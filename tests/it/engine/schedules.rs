@@ -18,7 +18,7 @@ use super::fragile::Fragile;
 use super::given::{Given, Target, Work, token};
 use super::solo;
 use super::world::{Draws, Limits, World};
-use crate::harness::network::{Biases, Shape, weights_types};
+use crate::harness::network::{Biases, Extras, Shape, weights_types};
 
 const VOCAB: TokenId = 40;
 /// The token after which the scripted model's logits are not finite.
@@ -254,8 +254,9 @@ proptest! {
             hidden_sizes: vec![9, 6],
             gru_form: GruForm::ResetAfter,
             gate_activation: GateActivation::Sigmoid,
+            proj_size: None,
         };
-        let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
+        let shape = Shape { architecture, tied_output: false, biases: Biases::Both, extras: Extras::default(), seed: 7 };
         let kernel = Kernel::choose(None).expect("every processor runs some kernel");
         QUIET.call_once(silence_intended_panics);
         let network = shape.build(LoadOptions { kernel, weights: Some(weights), fold_bytes_max: usize::MAX });

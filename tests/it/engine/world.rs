@@ -117,7 +117,7 @@ impl World {
             gone_max: 100,
         };
         let sessions = Sessions::new(session_limits, clock.clone());
-        let snapshot = Snapshot::at_start(model.zero_state(), "weights".into());
+        let snapshot = Snapshot::at_start(model.start_state(), "weights".into());
         let ids = (0..sessions_count).map(|_| {
             let new = NewSession {
                 id: None,

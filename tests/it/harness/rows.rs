@@ -14,9 +14,9 @@ pub(crate) struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    /// A row from the zero state.
+    /// A row from the start.
     pub(crate) fn fresh(model: &dyn Model, tokens: &'a [TokenId], logits: Logits) -> Self {
-        Self { state: model.zero_state(), tokens, logits }
+        Self { state: model.start_state(), tokens, logits }
     }
 }
 

@@ -56,6 +56,11 @@ async fn the_description_of_a_model_says_how_its_graph_was_understood() {
     let windowed = model(WINDOWED).await;
     assert_eq!((&windowed["backend"], &windowed["state_bytes"]), (&json!("native"), &json!(5 * 4)));
     assert_eq!(role(&windowed["onnx"]["inputs"], "x"), "the last 5 token ids, [B, N]");
+    let network = &windowed["onnx"]["feed_forward"];
+    assert_eq!((&network["window"], &network["vocab_size"]), (&json!(5), &windowed["vocab_size"]));
+    let sizes: Vec<&Value> =
+        network["hidden"].as_array().unwrap().iter().map(|layer| &layer["size"]).collect();
+    assert_eq!(json!(sizes), windowed["hidden_sizes"]);
 }
 
 #[tokio::test]

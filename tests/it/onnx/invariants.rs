@@ -67,7 +67,7 @@ fn a_token_outside_the_vocabulary_fails_its_row_alone() {
             let asks = tokens.map(|tokens| Ask::fresh(&*model, tokens, Logits::Last));
             let answers = run(&*model, asks.to_vec());
             if answers[1].outcome != Err(RowError::TokenOutOfRange(outside))
-                || answers[1].state != model.zero_state()
+                || answers[1].state != model.start_state()
             {
                 return Err(format!("token {outside}: {:?}", answers[1].outcome));
             }

@@ -89,6 +89,14 @@ fn feed_forward(case: &Case, loaded: &Loaded) -> Result<(), String> {
     {
         return Err(format!("found {info:?}, {not_lowered:?}, {warnings:?}"));
     }
+    let described = loaded.understanding.feed_forward.as_ref();
+    let sizes: Option<Vec<usize>> =
+        described.map(|network| network.hidden.iter().map(|layer| layer.size).collect());
+    if sizes.as_ref() != Some(&info.hidden_sizes)
+        || described.and_then(|network| network.window) != Some(info.state_len)
+    {
+        return Err(format!("described as {described:?}, found {info:?}"));
+    }
     let len = info.state_len;
     let role = format!("the last {len} token ids");
     let is_window = matches!(case.hints().window, None | Some(WindowHint::Len(_)));

@@ -32,7 +32,7 @@ pub(crate) fn together(model: &dyn Model, sequences: &[&[TokenId]]) -> Result<Ve
 
 /// Reads one sequence in pieces, as a session does. The lengths of the pieces are `lens`, repeated as often as necessary.
 pub(crate) fn in_pieces(model: &dyn Model, tokens: &[TokenId], lens: &[usize]) -> Result<Read, String> {
-    let mut read = Read { logits: Vec::new(), state: model.zero_state() };
+    let mut read = Read { logits: Vec::new(), state: model.start_state() };
     let mut rest = tokens;
     for len in lens.iter().cycle() {
         let (tokens, after) = rest.split_at(rest.len().min(*len));

@@ -9,7 +9,7 @@ use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, Rnn};
 use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
 use sha2::{Digest, Sha256};
 
-use crate::harness::network::{Biases, CELLS, Shape};
+use crate::harness::network::{Biases, CELLS, Extras, Shape};
 use crate::harness::rows::{Ask, kernels, run};
 
 /// SHA-256 for each of [`CELLS`].
@@ -38,8 +38,9 @@ fn shape(cell: Cell, gru_form: GruForm) -> Shape {
         hidden_sizes: vec![70, 33],
         gru_form,
         gate_activation: GateActivation::Sigmoid,
+        proj_size: None,
     };
-    Shape { architecture, tied_output: false, biases: Biases::Both, seed: 2026 }
+    Shape { architecture, tied_output: false, biases: Biases::Both, extras: Extras::default(), seed: 2026 }
 }
 
 fn fingerprint(shape: &Shape, kernel: Kernel) -> String {
@@ -62,7 +63,7 @@ fn draws(model: &Rnn) -> Vec<TokenId> {
     let filters = Filters::new(spec).expect("values within their ranges");
     let sampler = Sampler::Multinomial { seed: 2026, choice: 0 };
     let mut tokens = vec![0];
-    let mut state = model.zero_state();
+    let mut state = model.start_state();
     for position in 1..=1000 {
         let ask = Ask { state, tokens: &tokens[tokens.len() - 1..], logits: Logits::Last };
         let mut answer = run(model, vec![ask]).remove(0);

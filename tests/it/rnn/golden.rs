@@ -2,7 +2,10 @@
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, TokenId};
-use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Rnn, Values, Weights};
+use rnnlm_server::rnn::{
+    Architecture, GateActivation, GruForm, LayerWeights, Norm, NormForm, Rnn, Scaled, Statistics, Values,
+    Weights,
+};
 use safetensors::SafeTensors;
 
 use crate::harness::root;
@@ -16,7 +19,7 @@ fn logits_and_states_agree_with_pytorch_over_fifty_tokens() {
         .map(|entry| entry.expect("an entry").path());
     let fixtures: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
-    assert_eq!(fixtures.len(), 24, "four networks for each cell");
+    assert_eq!(fixtures.len(), 28, "four networks for each cell, and four with more than layers");
     for path in fixtures {
         let bytes = std::fs::read(&path).expect("a readable file");
         let fixture = Fixture::read(&bytes);
@@ -59,6 +62,10 @@ impl Fixture {
             w_hh: f32s(&format!("rnn.weight_hh_l{k}")).expect("recurrent weights"),
             b_ih: f32s(&format!("rnn.bias_ih_l{k}")),
             b_hh: f32s(&format!("rnn.bias_hh_l{k}")),
+            w_hr: f32s(&format!("rnn.weight_hr_l{k}")),
+            h0: f32s(&format!("rnn.h0_l{k}")),
+            c0: f32s(&format!("rnn.c0_l{k}")),
+            norms: norm(k, &f32s),
         });
         let embedding_shape = shape("encoder.weight");
         Self {
@@ -66,15 +73,19 @@ impl Fixture {
                 cell,
                 vocab_size: embedding_shape[0],
                 embedding_size: embedding_shape[1],
-                hidden_sizes: (0..depth).map(|k| shape(&format!("rnn.weight_hh_l{k}"))[1]).collect(),
+                hidden_sizes: (0..depth)
+                    .map(|k| shape(&format!("rnn.weight_hh_l{k}"))[0] / cell.gates())
+                    .collect(),
                 gru_form,
                 gate_activation: GateActivation::Sigmoid,
+                proj_size: file.tensor("rnn.weight_hr_l0").ok().map(|tensor| tensor.shape()[0]),
             },
             weights: Weights {
                 embedding: f32s("encoder.weight").expect("an embedding"),
                 layers: layers.collect(),
                 output: f32s("decoder.weight"),
                 output_bias: f32s("decoder.bias"),
+                output_norms: norm(depth, &f32s),
             },
             tokens: values(file.tensor("tokens").expect("tokens").data(), u32::from_le_bytes),
             logits: f64s("logits"),
@@ -92,6 +103,20 @@ impl Fixture {
         agree(logits, &self.logits, &format!("{name}, {}: logits", kernel.name()));
         agree(read.state.as_slice().iter(), &self.state, &format!("{name}, {}: state", kernel.name()));
     }
+}
+
+/// The normalisation before layer `k`, with PyTorch's default epsilon: of a batch, if there are statistics.
+fn norm(k: usize, tensors: &dyn Fn(&str) -> Option<Values>) -> Vec<Norm> {
+    const EPSILON: f32 = 1e-5;
+
+    let part = |part: &str| tensors(&format!("norm.{k}.{part}")).map(Values::widened);
+    let (Some(scale), Some(shift)) = (part("weight"), part("bias")) else { return Vec::new() };
+    vec![match (part("running_mean"), part("running_var")) {
+        (Some(mean), Some(variance)) => {
+            Norm::of_statistics(Scaled { scale, shift }, &Statistics { mean, variance, epsilon: EPSILON })
+        }
+        _ => Norm { form: NormForm::OfVector { epsilon: EPSILON }, scale, shift },
+    }]
 }
 
 fn agree<'a>(found: impl Iterator<Item = &'a f32>, expected: &[f64], what: &str) {

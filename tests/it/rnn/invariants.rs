@@ -6,7 +6,7 @@ use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{LoadOptions, Logits, Model, Scratch, TokenId, WeightsType};
 use rnnlm_server::rnn::{Architecture, GateActivation};
 
-use crate::harness::network::{Biases, CELLS, Shape, shapes, weights_types};
+use crate::harness::network::{Biases, CELLS, Extras, Shape, shapes, weights_types};
 use crate::harness::rows::{Answer, Ask, kernels, run, run_in};
 
 /// The length of a random row, and the logits that it asks for.
@@ -57,7 +57,7 @@ proptest! {
         for kernel in kernels() {
             let model = shape.build(held(kernel, weights));
             let whole = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Each)]).remove(0);
-            let mut pieces = Answer { state: model.zero_state(), logits: Vec::new(), outcome: Ok(()) };
+            let mut pieces = Answer { state: model.start_state(), logits: Vec::new(), outcome: Ok(()) };
             let mut read = 0;
             for cut in cuts.iter().copied() {
                 let tokens = &tokens[read..len.min(read + cut)];
@@ -94,8 +94,15 @@ fn a_long_prompt_gives_the_same_bits_as_single_steps() {
             hidden_sizes: vec![3, 2],
             gru_form,
             gate_activation: GateActivation::HardSigmoid,
+            proj_size: None,
         };
-        let shape = Shape { architecture, tied_output: false, biases: Biases::Both, seed: 7 };
+        let shape = Shape {
+            architecture,
+            tied_output: false,
+            biases: Biases::Both,
+            extras: Extras::default(),
+            seed: 7,
+        };
         let kernel = Kernel::choose(None).expect("a kernel for every processor");
         let model = shape.build(held(kernel, weights));
         let tokens: Vec<_> = [20_000, 15_000, 100, 0].map(|len| shape.tokens(len as u64, len)).into();
@@ -104,7 +111,7 @@ fn a_long_prompt_gives_the_same_bits_as_single_steps() {
         let together = run(&model, asks.clone().collect());
         for (ask, answer) in asks.zip(together) {
             assert_eq!(answer.outcome, Ok(()));
-            let mut state = model.zero_state();
+            let mut state = model.start_state();
             let mut found = answer.logits.into_iter().peekable();
             for (position, tokens) in ask.tokens.chunks(1).enumerate() {
                 let step = run(&model, vec![Ask { state, tokens, logits: Logits::Each }]).remove(0);

@@ -1,6 +1,7 @@
 //! The native engine, compared with a scalar reference, with PyTorch, and with itself.
 
 mod failing;
+mod feed_forward;
 mod fingerprint;
 mod folding;
 mod golden;

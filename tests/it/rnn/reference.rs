@@ -4,23 +4,23 @@ use proptest::prelude::*;
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::math::{sigmoid, tanh};
 use rnnlm_server::lm::{Cell, LoadOptions, Logits, TokenId, WeightsType};
-use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, Values};
+use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, Norm, NormForm, Values};
 
 use crate::harness::network::{Shape, shapes};
 use crate::harness::rows::{Ask, kernels, run};
 
 /// `start` plus the products of `x` with a row of weights.
-type Chain = fn(start: f32, weights: &[f32], x: &[f32]) -> f32;
+pub(super) type Chain = fn(start: f32, weights: &[f32], x: &[f32]) -> f32;
 
-fn fused(start: f32, weights: &[f32], x: &[f32]) -> f32 {
+pub(super) fn fused(start: f32, weights: &[f32], x: &[f32]) -> f32 {
     x.iter().zip(weights).fold(start, |sum, (&x, &weight)| x.mul_add(weight, sum))
 }
 
-fn unfused(start: f32, weights: &[f32], x: &[f32]) -> f32 {
+pub(super) fn unfused(start: f32, weights: &[f32], x: &[f32]) -> f32 {
     x.iter().zip(weights).fold(start, |sum, (&x, &weight)| x * weight + sum)
 }
 
-fn int8(start: f32, weights: &[f32], x: &[f32]) -> f32 {
+pub(super) fn int8(start: f32, weights: &[f32], x: &[f32]) -> f32 {
     let x = Int8Row::of(x);
     let weights = Int8Row::of(weights);
     let sum: i64 = x.integers.iter().zip(&weights.integers).map(|(x, weight)| x * weight).sum();
@@ -28,13 +28,13 @@ fn int8(start: f32, weights: &[f32], x: &[f32]) -> f32 {
 }
 
 /// Values quantised together: integers in `-127..=127` times the unit.
-struct Int8Row {
+pub(super) struct Int8Row {
     unit: f32,
     integers: Vec<i64>,
 }
 
 impl Int8Row {
-    fn of(values: &[f32]) -> Self {
+    pub(super) fn of(values: &[f32]) -> Self {
         let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         if largest == 0.0 {
             return Self { unit: 0.0, integers: vec![0; values.len()] };
@@ -44,7 +44,7 @@ impl Int8Row {
         Self { unit: largest / 127.0, integers }
     }
 
-    fn values(&self) -> Vec<f32> {
+    pub(super) fn values(&self) -> Vec<f32> {
         self.integers.iter().map(|&integer| integer as f32 * self.unit).collect()
     }
 }
@@ -57,6 +57,7 @@ struct Reference {
     layers: Vec<Layer>,
     output: Vec<f32>,
     output_bias: Vec<f32>,
+    output_norms: Vec<Norm>,
     chain: Chain,
 }
 
@@ -66,6 +67,10 @@ struct Layer {
     w_hh: Vec<f32>,
     b_ih: Vec<f32>,
     b_hh: Vec<f32>,
+    w_hr: Option<Vec<f32>>,
+    /// h, and c of an LSTM, before anything was read.
+    start: Vec<f32>,
+    norms: Vec<Norm>,
 }
 
 impl Reference {
@@ -80,36 +85,44 @@ impl Reference {
                 w_hh: layer.w_hh.widened(),
                 b_ih: or_zeros(layer.b_ih, columns),
                 b_hh: or_zeros(layer.b_hh, columns),
+                w_hr: layer.w_hr.map(Values::widened),
+                start: {
+                    let h0 = or_zeros(layer.h0, architecture.width(hidden));
+                    let c0 = (architecture.cell == Cell::Lstm).then(|| or_zeros(layer.c0, hidden));
+                    h0.into_iter().chain(c0.into_iter().flatten()).collect()
+                },
+                norms: layer.norms,
             }
         });
         let layers = layers.collect();
         let embedding = weights.embedding.widened();
         let output = weights.output.map_or_else(|| embedding.clone(), Values::widened);
         let output_bias = or_zeros(weights.output_bias, architecture.vocab_size);
-        Self { architecture, embedding, layers, output, output_bias, chain }
+        let output_norms = weights.output_norms;
+        Self { architecture, embedding, layers, output, output_bias, output_norms, chain }
     }
 
     /// Reads a token into the state of all layers: h, and c for an LSTM.
     fn read(&self, state: &mut [f32], token: TokenId) {
-        let Architecture { embedding_size, cell, hidden_sizes, .. } = &self.architecture;
+        let embedding_size = &self.architecture.embedding_size;
         let mut x = self.embedding[token as usize * embedding_size..][..*embedding_size].to_vec();
         let mut rest = state;
-        for (layer, &hidden) in self.layers.iter().zip(hidden_sizes) {
-            let (own, tail) = std::mem::take(&mut rest).split_at_mut(cell.state_vectors() * hidden);
-            self.step(layer, &x, own);
-            x = own[..hidden].to_vec();
+        for (layer, &hidden) in self.layers.iter().zip(&self.architecture.hidden_sizes) {
+            let (own, tail) = std::mem::take(&mut rest).split_at_mut(layer.start.len());
+            self.step(layer, &normalised(x, &layer.norms), own);
+            x = own[..self.architecture.width(hidden)].to_vec();
             rest = tail;
         }
     }
 
     /// Advances a layer's h and c.
     fn step(&self, layer: &Layer, x: &[f32], state: &mut [f32]) {
-        let size = state.len() / self.architecture.cell.state_vectors();
-        let (h, c) = state.split_at_mut(size);
+        let size = layer.b_ih.len() / self.architecture.cell.gates();
+        let (h, c) = state.split_at_mut(self.architecture.width(size));
         let before = h.to_vec();
         let input = |column: usize, bias: f32| (self.chain)(bias, row(&layer.w_ih, column, x.len()), x);
         let recurrent =
-            |column: usize, sum: f32, h: &[f32]| (self.chain)(sum, row(&layer.w_hh, column, size), h);
+            |column: usize, sum: f32, h: &[f32]| (self.chain)(sum, row(&layer.w_hh, column, h.len()), h);
         let bias = |column: usize| layer.b_ih[column] + layer.b_hh[column];
         let gate = |column: usize| recurrent(column, input(column, bias(column)), &before);
         let open = |sum: f32| match self.architecture.gate_activation {
@@ -122,10 +135,17 @@ impl Reference {
             (Cell::RnnRelu, _) => (0..size).for_each(|j| h[j] = gate(j).max(0.0)),
             (Cell::RnnSigmoid, _) => (0..size).for_each(|j| h[j] = sigmoid(gate(j))),
             (Cell::Lstm, _) => {
+                let mut output = vec![0.0; size];
                 for j in 0..size {
                     let [i, f, g, o] = std::array::from_fn(|k| gate(k * size + j));
                     c[j] = open(f) * c[j] + open(i) * tanh(g);
-                    h[j] = open(o) * tanh(c[j]);
+                    output[j] = open(o) * tanh(c[j]);
+                }
+                match &layer.w_hr {
+                    None => h.copy_from_slice(&output),
+                    Some(w_hr) => {
+                        (0..h.len()).for_each(|j| h[j] = (self.chain)(0.0, row(w_hr, j, size), &output));
+                    }
                 }
             }
             (Cell::Gru, form) => {
@@ -147,26 +167,57 @@ impl Reference {
     }
 
     fn logits(&self, state: &[f32]) -> Vec<f32> {
-        let Architecture { vocab_size, cell, hidden_sizes, .. } = &self.architecture;
-        let hidden = hidden_sizes[hidden_sizes.len() - 1];
-        let h = &state[state.len() - cell.state_vectors() * hidden..][..hidden];
-        let logit = |token| (self.chain)(self.output_bias[token], row(&self.output, token, hidden), h);
-        (0..*vocab_size).map(logit).collect()
+        let top = self.layers.last().expect("at least one layer");
+        let width = self.architecture.output_width();
+        let h = normalised(state[state.len() - top.start.len()..][..width].to_vec(), &self.output_norms);
+        let logit = |token| (self.chain)(self.output_bias[token], row(&self.output, token, width), &h);
+        (0..self.architecture.vocab_size).map(logit).collect()
     }
 }
 
-fn bits(values: Vec<f32>) -> Vec<u32> {
+/// `x` after all of `norms`.
+fn normalised(mut x: Vec<f32>, norms: &[Norm]) -> Vec<f32> {
+    for Norm { form, scale, shift } in norms {
+        if let NormForm::OfVector { epsilon } = form {
+            let len = x.len() as f64;
+            let mean = (lanes(&x) / len) as f32;
+            x.iter_mut().for_each(|x| *x -= mean);
+            let squares: Vec<f32> = x.iter().map(|x| x * x).collect();
+            let deviation = (lanes(&squares) / len + f64::from(*epsilon)).sqrt();
+            let inverse = (1.0 / deviation) as f32;
+            x.iter_mut().for_each(|x| *x *= inverse);
+        }
+        x.iter_mut().zip(scale).zip(shift).for_each(|((x, scale), shift)| *x = *x * scale + shift);
+    }
+    x
+}
+
+/// The sum of `values` in the order of the contract: value `i` in lane `i % 16`, in f32 within each 256 values and in f64 from one to the
+/// next, and at the end lane `i` with lane `i + 8`, `i + 4`, `i + 2`, `i + 1`.
+fn lanes(values: &[f32]) -> f64 {
+    let mut sums = [0.0f64; 16];
+    for block in values.chunks(256) {
+        let mut lanes = [0.0f32; 16];
+        block.iter().enumerate().for_each(|(i, value)| lanes[i % 16] += value);
+        sums.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += f64::from(lane));
+    }
+    for half in [8, 4, 2, 1] {
+        (0..half).for_each(|i| sums[i] += sums[i + half]);
+    }
+    sums[0]
+}
+
+pub(super) fn bits(values: Vec<f32>) -> Vec<u32> {
     values.into_iter().map(f32::to_bits).collect()
 }
 
-fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
+pub(super) fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
     &matrix[index * width..][..width]
 }
 
-/// The logits before each of `tokens`, read from the zero state, then the last state.
+/// The logits before each of `tokens`, read from the start, then the last state.
 fn expected(reference: &Reference, tokens: &[TokenId]) -> Vec<f32> {
-    let Architecture { cell, hidden_sizes, .. } = &reference.architecture;
-    let mut state = vec![0.0; hidden_sizes.iter().sum::<usize>() * cell.state_vectors()];
+    let mut state: Vec<f32> = reference.layers.iter().flat_map(|layer| &layer.start).copied().collect();
     let mut values = Vec::new();
     for &token in tokens {
         values.extend(reference.logits(&state));

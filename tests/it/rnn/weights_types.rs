@@ -27,17 +27,18 @@ fn to_bf16(values: Vec<f32>) -> Values {
 
 impl Stored<'_> {
     fn weights(&self) -> Weights {
-        let Weights { embedding, layers, output, output_bias } = self.shape.weights();
+        let Weights { embedding, layers, output, .. } = self.shape.weights();
         let layer = |layer: LayerWeights| LayerWeights {
             w_ih: self.rounded(layer.w_ih),
             w_hh: self.rounded(layer.w_hh),
+            w_hr: layer.w_hr.map(|w_hr| self.rounded(w_hr)),
             ..layer
         };
         Weights {
             embedding: self.rounded(embedding),
             layers: layers.into_iter().map(layer).collect(),
             output: output.map(|output| self.rounded(output)),
-            output_bias,
+            ..self.shape.weights()
         }
     }
 

@@ -84,39 +84,40 @@ def build(network: Network, style: Style) -> onnx.ModelProto:
     length = graph.op("Gather", graph.op("Shape", h), graph.constant(0, dtype=np.int64))
     rows = graph.op("Slice", graph.op("Shape", h), *(graph.constant([at], dtype=np.int64) for at in (1, 2)))
     pending = []
-    for k, hidden in enumerate(network.hidden_sizes):
+    for k in range(network.layers):
         initial = []
         for kind in network.kinds:
             if style.states:
-                initial.append(graph.input(f"{kind}{k}_in", [batch, hidden]))
+                initial.append(graph.input(f"{kind}{k}_in", [batch, network.width(kind, k)]))
             else:
-                shape = graph.op("Concat", rows, graph.constant([hidden], dtype=np.int64), axis=0)
+                shape = graph.op("Concat", rows, graph.constant([network.width(kind, k)], dtype=np.int64), axis=0)
                 initial.append(graph.op("ConstantOfShape", shape))
         whole, *finals = loop(graph, network, style, weights, k, h, length, initial)
-        pending += [(final, f"{kind}{k}_out", hidden) for final, kind in zip(finals, network.kinds)]
+        pending += [(final, f"{kind}{k}_out", network.width(kind, k)) for final, kind in zip(finals, network.kinds)]
         h = finals[0] if style.last else whole
     if not style.time_major and not style.last:
         h = graph.op("Transpose", h, perm=[1, 0, 2])
     y = graph.op("MatMul", h, graph.constant(np.ascontiguousarray(weights["decoder.weight"].T), "decoder"), name="decoder")
     y = graph.op("Add", y, graph.constant(weights["decoder.bias"], "decoder_bias"))
     graph.output(y, "y", [batch, network.vocab_size] if style.last else [*order, network.vocab_size])
-    for name, to, hidden in pending if style.states else []:
-        graph.output(name, to, [batch, hidden])
+    for name, to, width in pending if style.states else []:
+        graph.output(name, to, [batch, width])
     return graph.model()
 
 
 def loop(graph: Graph, network: Network, style: Style, weights: Weights, k: int, x: Name, length: Name, initial: list[Name]) -> list[Name]:
     """Adds the loop of a layer: h of every position, then what it carries after the last."""
     body = Body(network, style, weights, k)
-    kinds, hidden = network.kinds, network.hidden_sizes[k]
+    kinds = network.kinds
     state = {kind: f"{kind}{k}_before" for kind in kinds}
     vector = TensorProto.FLOAT
-    carried = [helper.make_tensor_value_info(state[kind], vector, ["rows", hidden]) for kind in kinds]
+    shapes = {kind: ["rows", network.width(kind, k)] for kind in kinds}
+    carried = [helper.make_tensor_value_info(state[kind], vector, shapes[kind]) for kind in kinds]
     if style.op == "Scan":
         after = body.step(f"x{k}_at", state)
         inputs = [*carried, helper.make_tensor_value_info(f"x{k}_at", vector, ["rows", body.width])]
-        outputs = [helper.make_tensor_value_info(after[kind], vector, ["rows", hidden]) for kind in kinds]
-        outputs.append(helper.make_tensor_value_info(body.same(after["h"]), vector, ["rows", hidden]))
+        outputs = [helper.make_tensor_value_info(after[kind], vector, shapes[kind]) for kind in kinds]
+        outputs.append(helper.make_tensor_value_info(body.same(after["h"]), vector, shapes["h"]))
         nested = helper.make_graph(body.nodes, f"body{k}", inputs, outputs, body.constants)
         names = [f"{kind}{k}_last" for kind in kinds] + [f"h{k}_all"]
         graph.ops("Scan", *initial, x, name=f"scan{k}", to=names, body=nested, num_scan_inputs=1)
@@ -130,8 +131,8 @@ def loop(graph: Graph, network: Network, style: Style, weights: Weights, k: int,
     ahead = body.op("Add", f"i{k}", body.constant(2 if style.spoiled == "early" else 1, np.int64))
     goes_on = body.op("Less", ahead, length) if style.condition else body.same(condition)
     outputs = [helper.make_tensor_value_info(goes_on, TensorProto.BOOL, [])]
-    outputs += [helper.make_tensor_value_info(after[kind], vector, ["rows", hidden]) for kind in kinds]
-    outputs.append(helper.make_tensor_value_info(body.same(after["h"]), vector, ["rows", hidden]))
+    outputs += [helper.make_tensor_value_info(after[kind], vector, shapes[kind]) for kind in kinds]
+    outputs.append(helper.make_tensor_value_info(body.same(after["h"]), vector, shapes["h"]))
     nested = helper.make_graph(body.nodes, f"body{k}", [*inputs, *carried], outputs, body.constants)
     if style.spoiled == "shorter":
         length = graph.op("Sub", length, graph.constant(1, dtype=np.int64))
@@ -147,7 +148,8 @@ class Body:
     def __init__(self, network: Network, style: Style, weights: Weights, k: int) -> None:
         self.network, self.style, self.k = network, style, k
         self.hidden, self.gates = network.hidden_sizes[k], GATES[network.cell]
-        self.width = network.embedding_size if k == 0 else network.hidden_sizes[k - 1]
+        self.width = network.embedding_size if k == 0 else network.width("h", k - 1)
+        self.projection = weights.get(f"rnn.weight_hr_l{k}")
         self.w, self.r = weights[f"rnn.weight_ih_l{k}"].T, weights[f"rnn.weight_hh_l{k}"].T
         self.b_w, self.b_r = weights.get(f"rnn.bias_ih_l{k}"), weights.get(f"rnn.bias_hh_l{k}")
         self.nodes: list[onnx.NodeProto] = []
@@ -206,7 +208,11 @@ class Body:
         after = self.op("Sub" if spoiled == "another-cell" else "Add", self.op("Mul", c, f), new)
         if spoiled == "another-cell":
             after = self.op("Add", self.op("Mul", f, f), new)
-        return {"h": self.op("Mul", self.op("Tanh", c if spoiled == "c-of-before" else after), o), "c": after}
+        output = self.op("Mul", self.op("Tanh", c if spoiled == "c-of-before" else after), o)
+        if self.projection is not None:
+            bias = np.full(len(self.projection), 0.1) if spoiled == "biased-projection" else None
+            output = self.affine(output, self.projection.T, bias)
+        return {"h": output, "c": after}
 
     def gru(self, x: Name, h: Name) -> Name:
         n = self.hidden

@@ -28,6 +28,8 @@ class Network:
     tied: bool = False
     gates: str = "sigmoid"
     """The function of the gates: `sigmoid`, `hard_sigmoid` or `hard_sigmoid_sixth`."""
+    projection: int = 0
+    """The width of an LSTM's h where it is a projection of the cell's output."""
     one_hot: bool = False
     """Whether the first layer reads one-hot vectors: the embedding is an identity."""
     dtype: str = "f32"
@@ -41,6 +43,7 @@ class Network:
         parts += [f"bias-{self.bias}"] if self.bias != "both" else []
         parts += ["plain-output"] if not self.output_bias else []
         parts += ["tied"] if self.tied else []
+        parts += [f"p{self.projection}"] if self.projection else []
         parts += ["one-hot"] if self.one_hot else []
         parts += [self.gates.replace("_", "-")] if self.gates != "sigmoid" else []
         parts += [self.dtype] if self.dtype != "f32" else []
@@ -60,6 +63,10 @@ class Network:
         """The kinds of vectors in the state of a layer."""
         return ("h", "c") if self.cell == "lstm" else ("h",)
 
+    def width(self, kind: str, k: int) -> int:
+        """The size of a vector in the state of layer `k`."""
+        return self.projection if self.projection and kind == "h" else self.hidden_sizes[k]
+
     def weights(self) -> Weights:
         # The function of the gates changes no weight.
         random = np.random.default_rng(zlib.crc32(replace(self, gates="sigmoid").name.encode()))
@@ -74,12 +81,14 @@ class Network:
         for k, hidden in enumerate(self.hidden_sizes):
             rows, bound = GATES[self.cell] * hidden, hidden**-0.5
             tensors[f"rnn.weight_ih_l{k}"] = uniform(2 * bound, rows, width)
-            tensors[f"rnn.weight_hh_l{k}"] = uniform(bound, rows, hidden)
+            tensors[f"rnn.weight_hh_l{k}"] = uniform(bound, rows, self.width("h", k))
+            if self.projection:
+                tensors[f"rnn.weight_hr_l{k}"] = uniform(bound, self.projection, hidden)
             if self.bias != "none":
                 tensors[f"rnn.bias_ih_l{k}"] = uniform(bound, rows)
             if self.bias == "both":
                 tensors[f"rnn.bias_hh_l{k}"] = uniform(bound, rows)
-            width = hidden
+            width = self.width("h", k)
         if not self.tied:
             tensors["decoder.weight"] = uniform(2 * width**-0.5, self.vocab_size, width)
         if self.output_bias:

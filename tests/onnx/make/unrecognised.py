@@ -24,7 +24,6 @@ def cases() -> Iterator[Case]:
     yield tract("lstm-residual-probabilities", Net("LSTM", around=residual, values="Softmax"))
     yield tract("lstm-residual-2", Net("LSTM", around=residual, layers=2))
     yield tract("gru-residual-3", Net("GRU", around=residual, layers=3))
-    yield tract("lstm-layer-norm", Net("LSTM", around=layer_norm))
     yield tract("lstm-highway", Net("LSTM", around=highway))
     yield tract("gru-tanh-between", Net("GRU", around=squashed, layers=2))
     yield tract("lstm-flat-states", Net("LSTM", around=residual, layers=2, states="BH"))
@@ -124,10 +123,6 @@ def residual(net: Net, k: int, value: Name, recur: Callable) -> Name:
 
 def squashed(net: Net, k: int, value: Name, recur: Callable) -> Name:
     return net.graph.op("Tanh", recur(value), name=f"tanh{k}")
-
-
-def layer_norm(net: Net, k: int, value: Name, recur: Callable) -> Name:
-    return net.graph.op("LayerNormalization", recur(value), net.weight("scale", HIDDEN), net.weight("shift", HIDDEN), axis=-1)
 
 
 def highway(net: Net, k: int, value: Name, recur: Callable) -> Name:

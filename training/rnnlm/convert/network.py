@@ -16,16 +16,18 @@ GATES = {1: "h", 3: "rzn", 4: "ifgo"}
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """`w_ih [G*H, in]`, `w_hh [G*H, H]` and the biases `[G*H]`, gates in the order of `GATES`."""
+    """`w_ih [G*H, in]`, `w_hh [G*H, H]` and the biases `[G*H]`, gates in the order of `GATES`. An LSTM may project its output by `w_hr [P, H]`;
+    `w_hh` is `[G*H, P]` then."""
 
     w_ih: numpy.ndarray
     w_hh: numpy.ndarray
     b_ih: numpy.ndarray | None = None
     b_hh: numpy.ndarray | None = None
+    w_hr: numpy.ndarray | None = None
 
     @property
     def hidden_size(self) -> int:
-        return self.w_hh.shape[-1]
+        return (self.w_hh if self.w_hr is None else self.w_hr).shape[-1]
 
     @property
     def gate_count(self) -> int:
@@ -71,6 +73,10 @@ class Network:
         return tuple(layer.hidden_size for layer in self.layers)
 
     @property
+    def proj_size(self) -> int | None:
+        return None if self.layers[0].w_hr is None else self.layers[0].w_hr.shape[0]
+
+    @property
     def parameter_count(self) -> int:
         return sum(tensor.size for tensor in self.tensors(DTYPES["f32"]).values())
 
@@ -84,6 +90,7 @@ class Network:
             "tie_weights": self.tie_weights,
             "gru_linear_before_reset": self.gru_linear_before_reset if self.cell == "gru" else True,
             "gate_activation": self.gate_activation,
+            "proj_size": self.proj_size,
         }
         return WindowArchitecture(**sizes, context=window.context, pad=window.pad) if window else Architecture(**sizes)
 
@@ -92,7 +99,7 @@ class Network:
         tensors = {"encoder.weight": self.embedding, "decoder.bias": self.output_bias}
         for k, layer in enumerate(self.layers):
             tensors |= {f"rnn.weight_ih_l{k}": layer.w_ih, f"rnn.weight_hh_l{k}": layer.w_hh}
-            tensors |= {f"rnn.bias_ih_l{k}": layer.b_ih, f"rnn.bias_hh_l{k}": layer.b_hh}
+            tensors |= {f"rnn.bias_ih_l{k}": layer.b_ih, f"rnn.bias_hh_l{k}": layer.b_hh, f"rnn.weight_hr_l{k}": layer.w_hr}
         if not self.tie_weights:
             tensors["decoder.weight"] = self.output
         stored = {name: numpy.ascontiguousarray(tensor, numpy.float32) for name, tensor in tensors.items() if tensor is not None}

@@ -14,7 +14,7 @@ from .pickles import class_name
 from .source import Converted, Form, Reader, Source
 from .tensors import Tensors
 
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
 def read_word_language_model(source: Source, plain: str | None) -> Converted:

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Architecture, FittingArchitecture, ManifestSays, Model, Report, Tensor};
-use crate::api::onnx::{OnnxGraph, OnnxLayer, OnnxNetwork, OnnxPort};
+use crate::api::onnx::{OnnxFeedForward, OnnxGraph, OnnxHiddenLayer, OnnxLayer, OnnxNetwork, OnnxPort};
 use crate::catalog::Manifest;
 
 const TIED: &str = "tied to the embedding";
@@ -76,6 +76,7 @@ impl fmt::Display for ManifestSays {
             line(f, "cell", cell)?;
             reset(f, architecture.gru_linear_before_reset)?;
             line(f, "sizes", sizes(vocab_size, embedding_size, hidden_sizes))?;
+            extras(f, architecture.proj_size, architecture.norms.as_deref())?;
             line(f, "output", if architecture.tie_weights { TIED } else { OWN })?;
         }
         if let Some(pad) = onnx.as_ref().and_then(|onnx| onnx.pad.as_ref()) {
@@ -97,6 +98,7 @@ impl fmt::Display for FittingArchitecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, "cell", self.cells.join(" or "))?;
         line(f, "sizes", sizes(self.vocab_size, self.embedding_size, &self.hidden_sizes))?;
+        extras(f, self.proj_size, self.norms.as_deref())?;
         line(f, "output", if self.tie_weights { TIED } else { OWN })
     }
 }
@@ -120,9 +122,36 @@ fn write_graph(f: &mut fmt::Formatter<'_>, graph: &OnnxGraph) -> fmt::Result {
         line(f, "cell", cell)?;
         reset(f, network.gru_linear_before_reset)?;
         line(f, "sizes", sizes(vocab_size, embedding_size, hidden_sizes))?;
+        extras(f, network.proj_size, network.norms.as_deref())?;
+        if network.learned_start {
+            line(f, "starts from", "a state that the file holds")?;
+        }
         line(f, "output", if network.tie_weights { TIED } else { OWN })?;
     }
+    graph.feed_forward.iter().try_for_each(|network| write_feed_forward(f, network))?;
     graph.not_lowered.iter().try_for_each(|why| line(f, "not native", why))
+}
+
+fn write_feed_forward(f: &mut fmt::Formatter<'_>, network: &OnnxFeedForward) -> fmt::Result {
+    let count = network.window.map_or("N".to_owned(), |window| window.to_string());
+    match network.input {
+        "mean" => line(f, "reads", format!("the mean of the last {count} embeddings"))?,
+        _ => line(f, "reads", format!("the last {count} embeddings, side by side"))?,
+    }
+    for OnnxHiddenLayer { size, activation } in &network.hidden {
+        line(f, "layer", format!("{}, {size} units", activation.unwrap_or("affine")))?;
+    }
+    let sizes: Vec<usize> = network.hidden.iter().map(|layer| layer.size).collect();
+    line(f, "sizes", self::sizes(network.vocab_size, network.embedding_size, &sizes))?;
+    line(f, "output", if network.tie_weights { TIED } else { OWN })
+}
+
+/// What a network has besides its sizes.
+fn extras(f: &mut fmt::Formatter<'_>, proj_size: Option<usize>, norms: Option<&[String]>) -> fmt::Result {
+    if let Some(size) = proj_size {
+        line(f, "projection", format!("h has {size} values"))?;
+    }
+    norms.map_or(Ok(()), |norms| line(f, "norms", norms.join(", ")))
 }
 
 fn reset(f: &mut fmt::Formatter<'_>, gru_linear_before_reset: Option<bool>) -> fmt::Result {
@@ -140,5 +169,7 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt
 /// From the input of the network to its output.
 fn sizes(vocab_size: usize, embedding_size: usize, hidden_sizes: &[usize]) -> String {
     let hidden: Vec<String> = hidden_sizes.iter().map(ToString::to_string).collect();
-    format!("{vocab_size} tokens, embedding {embedding_size}, hidden {}", hidden.join(" "))
+    let hidden =
+        if hidden.is_empty() { "no hidden layer".to_owned() } else { format!("hidden {}", hidden.join(" ")) };
+    format!("{vocab_size} tokens, embedding {embedding_size}, {hidden}")
 }

@@ -154,8 +154,9 @@ impl Found<'_> {
         let layer = self.layers.len();
         let starts = self.starts_of(states)?;
         self.push_unrolled(model, last)?;
+        let width = self.layers[layer].width();
         for (vector, input) in starts {
-            self.start(Some(&Value::State([input].into())), Carried { layer, vector })?;
+            self.start(Some(&Value::State([input].into())), Carried { layer, vector }, width)?;
         }
         Ok(UnrolledLayer { layer, h, c: c_of(last) })
     }
@@ -221,11 +222,15 @@ impl Found<'_> {
 
     /// Adds the layer of `model` to those of the network.
     fn push_unrolled(&mut self, model: &Model, last: &Arc<Term>) -> Result<(), Why> {
-        let FoundCell { cell, gru_form, gate_activation, hidden, ref w, ref r, ref b, .. } = model.cell;
+        let FoundCell {
+            cell, gru_form, gate_activation, hidden, ref w, ref r, ref b, ref projection, ..
+        } = model.cell;
         let features = w.shape[2];
         self.folder.room(w.len() + r.len())?;
         let source = match model.source {
-            Source::Layer(below) => LayerInput::Layer(self.unrolled.layers[below].layer),
+            Source::Layer(below) => {
+                LayerInput::Layer { place: self.unrolled.layers[below].layer, norms: Vec::new() }
+            }
             Source::Read(read) => {
                 let content = self.unrolled.sources[read].clone();
                 self.layer_input(&content, features)?
@@ -247,6 +252,9 @@ impl Found<'_> {
             w: w.clone(),
             r: r.clone(),
             b: b.clone(),
+            projection: projection.clone(),
+            h0: None,
+            c0: None,
         });
         Ok(())
     }

@@ -35,7 +35,7 @@ impl Ending {
         match self.affine {
             None => Content::Hidden(self.layer),
             Some((weights, bias)) => {
-                let head = Head { layer: self.layer, weights: weights.turned(), bias };
+                let head = Head { layer: self.layer, norms: Vec::new(), weights: weights.turned(), bias };
                 Content::Output(Arc::new(head), Scores::Logits)
             }
         }

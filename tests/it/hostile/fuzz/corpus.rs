@@ -48,13 +48,15 @@ pub(super) struct Mutant {
 }
 
 /// Graphs that the native engine runs, and graphs that tract runs, with what their manifests say of them.
-const GRAPHS: [&str; 8] = [
+const GRAPHS: [&str; 10] = [
     "by_hand/lstm-1-layout0-tb.onnx",
     "by_hand/gru-onehot.onnx",
     "by_hand/gru-tied-einsum.onnx",
     "by_hand/lstm-typed-data.onnx",
     "unrecognised/lstm-residual.onnx",
-    "unrecognised/lstm-layer-norm.onnx",
+    "extended/torchscript-lstm-layer-norms-decomposed.onnx",
+    "extended/lstm-2-scan-projected.onnx",
+    "extended/torchscript-gru-start-repeat-bt.onnx",
     "unrecognised/elman-step.onnx",
     "windows/convolution-6.onnx",
 ];
