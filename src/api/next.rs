@@ -8,6 +8,7 @@ use super::fields;
 use super::independent::Independent;
 use super::prompt::Prompt;
 use super::question::{Distribution, Question, Shown};
+use super::state::Carried;
 
 /// A question from a model's start, or many questions in `requests`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -49,9 +50,12 @@ pub struct SessionNextRequest {
     /// What is asked.
     #[serde(flatten)]
     pub question: Question,
+    /// A state to start from.
+    #[serde(flatten)]
+    pub carried: Carried,
 }
 
-fields!(SessionNextRequest {} + prompt: Prompt + question: Question);
+fields!(SessionNextRequest {} + prompt: Prompt + question: Question + carried: Carried);
 
 /// A question in a query string.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -74,7 +78,7 @@ impl From<NextQuery> for NextRequest {
     fn from(NextQuery { model, text, shown }: NextQuery) -> Self {
         let prompt = Prompt { model, text, tokens: None };
         let question = Question { shown, ..Question::default() };
-        Self { next: SessionNextRequest { prompt, question }, requests: None }
+        Self { next: SessionNextRequest { prompt, question, carried: Carried::default() }, requests: None }
     }
 }
 
@@ -90,6 +94,9 @@ pub struct NextResponse {
     /// The distribution.
     #[serde(flatten)]
     pub next: Distribution,
+    /// The state after what was read, for the field `state` of another request; if the request has asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// The answer to one question, or the answers to many.
