@@ -306,6 +306,7 @@ impl Bench {
             stops: Vec::new(),
             decoder: self.tokenizer.decoder(&Tail::default()),
             reads_last_token: false,
+            returns_state: false,
             alternatives: 0,
             events_max: 64,
         });

@@ -8,6 +8,7 @@ use super::fields;
 use super::prompt::{Prompt, Strings};
 use super::sampling::Sampling;
 use super::sessions::Expectation;
+use super::state::Carried;
 use super::tokens::Token;
 
 /// A text to continue: where it starts, how tokens are drawn, and when it ends.
@@ -48,11 +49,14 @@ pub struct GenerateRequest {
     /// Limit: `--request-timeout`.
     #[schema(minimum = 1)]
     pub timeout_ms: Option<u64>,
+    /// A state to start from.
+    #[serde(flatten)]
+    pub carried: Carried,
 }
 
 fields!(GenerateRequest {
     max_tokens, stream, seed, stop, n, stop_at_eos, token_logprobs, top_logprobs, timeout_ms
-} + prompt: Prompt + sampling: Sampling);
+} + prompt: Prompt + sampling: Sampling + carried: Carried);
 
 /// The schema of [`GenerateRequest::stop`]. A field with a schema of its own is not described by its comment.
 fn stop_schema() -> RefOr<Schema> {
@@ -113,6 +117,10 @@ pub struct GenerateResponse {
     /// The session that moved, and where it stands now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionPosition>,
+    /// The state after the continuation, which has read all of its tokens, for the field `state` of another request. Present if the request has
+    /// asked for it, unless the generation was cut short by its time limit or by the end of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// One continuation.

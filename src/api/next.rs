@@ -10,6 +10,7 @@ use super::json_text::JsonText;
 use super::prompt::{Prompt, Word};
 use super::question::{Distribution, Question, Shown};
 use super::sampling::Sampling;
+use super::state::Carried;
 
 /// A question from a model's start, or many questions in `requests`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -51,9 +52,12 @@ pub struct SessionNextRequest {
     /// What is asked.
     #[serde(flatten)]
     pub question: Question,
+    /// A state to start from.
+    #[serde(flatten)]
+    pub carried: Carried,
 }
 
-fields!(SessionNextRequest {} + prompt: Prompt + question: Question);
+fields!(SessionNextRequest {} + prompt: Prompt + question: Question + carried: Carried);
 
 /// A question in a query string.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -88,7 +92,7 @@ impl TryFrom<NextQuery> for NextRequest {
         let sampling = sampling.map(|filters| filters.read("sampling")).transpose()?;
         let prompt = Prompt { model, text, tokens: None };
         let question = Question { shown, candidates: candidates.unwrap_or_default(), sampling };
-        Ok(Self { next: SessionNextRequest { prompt, question }, requests: None })
+        Ok(Self { next: SessionNextRequest { prompt, question, carried: Carried::default() }, requests: None })
     }
 }
 
@@ -104,6 +108,9 @@ pub struct NextResponse {
     /// The distribution.
     #[serde(flatten)]
     pub next: Distribution,
+    /// The state after what was read, for the field `state` of another request; if the request has asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// The answer to one question, or the answers to many.

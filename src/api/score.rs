@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::fields;
 use super::prompt::{Prompt, TextOrIds};
+use super::state::Carried;
 use super::tokens::ScoredToken;
 
 /// Texts to score. Exactly one of `texts`, `text` and `tokens` is required.
@@ -26,9 +27,12 @@ pub struct ScoreRequest {
     pub scoring: Scoring,
     /// Whether each text after the first starts from the end of the text before, instead of from the end of the context.
     pub carry_state: bool,
+    /// A state to start from.
+    #[serde(flatten)]
+    pub carried: Carried,
 }
 
-fields!(ScoreRequest { context, texts, carry_state } + prompt: Prompt + scoring: Scoring);
+fields!(ScoreRequest { context, texts, carry_state } + prompt: Prompt + scoring: Scoring + carried: Carried);
 
 /// How texts are scored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -82,6 +86,9 @@ pub struct ScoreResponse {
     pub results: Vec<Score>,
     /// All texts together.
     pub total: Score,
+    /// The state after the context, for the field `state` of another request; if the request has asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// How likely a text is. A ratio is null if nothing was scored, or if it is too large for a number.

@@ -70,6 +70,9 @@ pub struct StreamDone {
     /// The session that moved, and where it stands now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionPosition>,
+    /// The state after the continuation, as in an answer in one piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// How a choice ended.

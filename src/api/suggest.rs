@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::fields;
 use super::prompt::Prompt;
+use super::state::Carried;
 
 /// A half-typed word to complete, after a text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -19,9 +20,12 @@ pub struct SuggestRequest {
     /// What is asked for.
     #[serde(flatten)]
     pub suggest: Suggest,
+    /// A state to start from.
+    #[serde(flatten)]
+    pub carried: Carried,
 }
 
-fields!(SuggestRequest {} + prompt: Prompt + suggest: Suggest);
+fields!(SuggestRequest {} + prompt: Prompt + suggest: Suggest + carried: Carried);
 
 /// A half-typed word to complete, and how many words to suggest.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -87,6 +91,9 @@ pub struct SuggestResponse {
     /// The suggestions.
     #[serde(flatten)]
     pub suggested: Suggestions,
+    /// The state after what was read, without the half-typed word, for the field `state` of another request; if the request has asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// Suggestions, those with the most likely first word first.

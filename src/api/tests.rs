@@ -13,6 +13,7 @@ use super::rewind::RewindRequest;
 use super::sampling::Sampling;
 use super::score::{ScoreRequest, ScoreTextQuery, SessionScoreRequest};
 use super::sessions::{CreateSessionRequest, Expectation, ForkRequest, ListSessionsQuery};
+use super::state::{Carried, PutStateQuery};
 use super::suggest::{ExtraWord, Suggest, SuggestRequest};
 use super::tokens::{DetokenizeRequest, TokenizeRequest};
 
@@ -57,6 +58,8 @@ fn a_field_that_is_null_keeps_its_default() {
     null_is_absent::<AppendRequest>();
     null_is_absent::<RewindRequest>();
     null_is_absent::<ListSessionsQuery>();
+    null_is_absent::<PutStateQuery>();
+    null_is_absent::<Carried>();
     null_is_absent::<Expectation>();
     null_is_absent::<SuggestRequest>();
     null_is_absent::<ExtraWord>();

@@ -36,7 +36,7 @@ pub(super) fn run(args: &NextArgs) -> Outcome {
     let prompt = Prompt { text: Some(args.text.clone()), ..Prompt::default() };
     let shown = Shown { top_k: Some(args.top_k), ..Shown::default() };
     let question = Question { shown, ..Question::default() };
-    let next = SessionNextRequest { prompt, question };
+    let next = SessionNextRequest { prompt, question, ..SessionNextRequest::default() };
     let reply = local.block_on(local.service.next(NextRequest { next, requests: None }))?;
     let mut out = stdout().lock();
     match &reply {

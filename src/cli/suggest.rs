@@ -48,6 +48,7 @@ pub(super) fn run(args: &SuggestArgs) -> Outcome {
             next_words: args.next_words,
             extra_words: Vec::new(),
         },
+        ..SuggestRequest::default()
     };
     let response = local.block_on(local.service.suggest(request))?;
     let mut out = stdout().lock();

@@ -36,7 +36,8 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a full queue.
     pub async fn generate(&self, request: GenerateRequest) -> Result<Generating> {
-        let target = self.model_target(request.prompt.model.as_deref())?;
+        let state = request.carried.state.as_deref();
+        let target = self.start_target(request.prompt.model.as_deref(), state).await?;
         let checked = self.check_generation(&target, request).await?;
         let start = Start::Copy(self.open(&target)?);
         self.start_generation(target.served(), start, checked)
@@ -52,6 +53,7 @@ impl Service {
             let message = "`expected_position` is given although `commit` is false; it is accepted only if the session moves";
             return Err(Error::invalid("expected_position", message));
         }
+        request.carried.check_in_session(id)?;
         let target = Target::Session(self.session_target(id, request.prompt.model.as_deref())?);
         let checked = self.check_generation(&target, request).await?;
         let start = match &target {
@@ -144,7 +146,8 @@ impl Service {
             eos: tokenizer.eos().filter(|_| stop_at_eos),
             stops,
             decoder: tokenizer.decoder(&tail),
-            reads_last_token: session.is_some(),
+            reads_last_token: session.is_some() || request.carried.return_state,
+            returns_state: request.carried.return_state,
             alternatives: request.top_logprobs,
             events_max: self.config.engine.stream_buffer,
         });
@@ -157,6 +160,7 @@ impl Service {
                 unknown_count: prepared.unknown_count,
                 session,
             },
+            carried: request.carried,
             lists_tokens: request.token_logprobs || request.top_logprobs > 0,
             served: served.clone(),
             reader: self.submit(work)?,

@@ -9,6 +9,7 @@ use super::tokens::token;
 use crate::api::generate::{
     Alternative, Choice, DrawnToken, FinishReason, GenerateResponse, SessionPosition, Usage,
 };
+use crate::api::state::Carried;
 use crate::api::stream::{EndedChoice, StreamDone, StreamError, StreamEvent, StreamStart, StreamToken};
 use crate::api::tokens::Token;
 use crate::catalog::Served;
@@ -24,6 +25,8 @@ pub struct Generating {
     pub(super) start: StreamStart,
     /// Whether an answer in one piece lists its tokens.
     pub(super) lists_tokens: bool,
+    /// Whether the answer returns the state.
+    pub(super) carried: Carried,
     pub(super) served: Arc<Served>,
     pub(super) reader: Reader<GenerationEvent>,
     pub(super) tail: Tail,
@@ -33,9 +36,16 @@ pub struct Generating {
 /// One step of a generation.
 enum Step {
     Token(Drawn),
-    Done(Finished),
+    Done(Ended),
     /// The tokens drawn before are in the session, if it moves one.
     Failed(WriteFailure),
+}
+
+/// The end of a generation.
+struct Ended {
+    finished: Finished,
+    /// The state after it, as the answer returns it.
+    state: Option<String>,
 }
 
 /// A token that was drawn.
@@ -56,7 +66,7 @@ impl Generating {
         let mut text = String::new();
         let mut tokens = Vec::new();
         let mut listed = Vec::new();
-        let finished = loop {
+        let Ended { finished, state } = loop {
             match self.step().await {
                 Step::Token(drawn) => {
                     text.push_str(&drawn.shown);
@@ -65,7 +75,7 @@ impl Generating {
                         listed.push(drawn.token);
                     }
                 }
-                Step::Done(finished) => break finished,
+                Step::Done(ended) => break ended,
                 Step::Failed(failure) => return Err(failure),
             }
         };
@@ -73,6 +83,7 @@ impl Generating {
         Ok(GenerateResponse {
             usage: self.usage(&finished),
             session: self.session_at(finished.position),
+            state,
             model: self.start.model,
             seed: self.start.seed,
             unknown_count: self.start.unknown_count,
@@ -104,7 +115,12 @@ impl Generating {
     async fn step(&mut self) -> Step {
         match self.reader.next().await {
             Some(GenerationEvent::Token(event)) => Step::Token(self.drawn(event)),
-            Some(GenerationEvent::Done(finished)) => Step::Done(finished),
+            Some(GenerationEvent::Done(finished)) => {
+                match self.carried.returned(&self.served, finished.snapshot.as_ref()) {
+                    Ok(state) => Step::Done(Ended { finished, state }),
+                    Err(error) => Step::Failed(WriteFailure { error, position: finished.position }),
+                }
+            }
             Some(GenerationEvent::Failed { error, position }) => {
                 Step::Failed(WriteFailure { error, position })
             }
@@ -135,8 +151,9 @@ impl Generating {
                 let token = DrawnToken { token: Token { text: shown, ..token.token }, ..token };
                 StreamEvent::Token(StreamToken { choice: 0, index, token })
             }
-            Step::Done(finished) => StreamEvent::Done(StreamDone {
+            Step::Done(Ended { finished, state }) => StreamEvent::Done(StreamDone {
                 usage: self.usage(&finished),
+                state,
                 session: self.session_at(finished.position),
                 choices: vec![EndedChoice {
                     index: 0,

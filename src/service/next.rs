@@ -23,7 +23,8 @@ impl Service {
     pub async fn next(&self, request: NextRequest) -> Result<NextReply> {
         let NextRequest { next, requests } = request;
         let Some(entries) = requests else {
-            let target = self.model_target(next.prompt.model.as_deref())?;
+            let target =
+                self.start_target(next.prompt.model.as_deref(), next.carried.state.as_deref()).await?;
             return Ok(NextReply::One(Box::new(self.next_at(target, next).await?)));
         };
         if next != SessionNextRequest::default() {
@@ -38,6 +39,7 @@ impl Service {
     /// # Errors
     /// As [`Self::next`]; a session that does not exist.
     pub async fn session_next(&self, id: &str, request: SessionNextRequest) -> Result<NextResponse> {
+        request.carried.check_in_session(id)?;
         let session = self.session_target(id, request.prompt.model.as_deref())?;
         self.next_at(Target::Session(session), request).await
     }
@@ -61,7 +63,11 @@ impl Service {
 
     async fn next_entry(&self, NextEntry { session, next }: NextEntry) -> Result<NextResponse> {
         match session {
-            None => self.next_at(self.model_target(next.prompt.model.as_deref())?, next).await,
+            None => {
+                let state = next.carried.state.as_deref();
+                let target = self.start_target(next.prompt.model.as_deref(), state).await?;
+                self.next_at(target, next).await
+            }
             // Here the session is named by a field, not by the path.
             Some(id) => self.session_next(&id, next).await.map_err(|error| match error.kind {
                 ErrorKind::SessionNotFound | ErrorKind::SessionExpired | ErrorKind::SessionEvicted => {
@@ -74,7 +80,7 @@ impl Service {
     }
 
     async fn next_at(&self, target: Target, request: SessionNextRequest) -> Result<NextResponse> {
-        let SessionNextRequest { prompt, question } = request;
+        let SessionNextRequest { prompt, question, carried } = request;
         let served = target.served();
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         target.check_context(prepared.tokens.len())?;
@@ -94,6 +100,7 @@ impl Service {
             model: served.name.to_string(),
             position,
             unknown_count: prepared.unknown_count,
+            state: carried.returned(served, result.snapshot.as_ref())?,
             next: asked.answered(served, &tail, result.next)?,
         })
     }

@@ -17,6 +17,7 @@ use super::target::Target;
 use super::tokens::{input_tokens, token};
 use crate::api::prompt::TextOrIds;
 use crate::api::score::{Score, ScoreRequest, ScoreResponse, Scoring, SessionScoreRequest, Tally};
+use crate::api::state::Carried;
 use crate::api::tokens::{InputToken, ScoredToken};
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
@@ -47,6 +48,7 @@ struct Checked {
     context: Prepared,
     texts: Vec<Prepared>,
     manner: Manner,
+    carried: Carried,
 }
 
 impl Service {
@@ -55,8 +57,8 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a full queue; a timeout.
     pub async fn score(&self, request: ScoreRequest) -> Result<ScoreResponse> {
-        let ScoreRequest { prompt, context, texts, scoring, carry_state } = request;
-        let target = self.model_target(prompt.model.as_deref())?;
+        let ScoreRequest { prompt, context, texts, scoring, carry_state, carried } = request;
+        let target = self.start_target(prompt.model.as_deref(), carried.state.as_deref()).await?;
         let served = target.served();
         let texts = match (texts, input_of(prompt)?) {
             (Some(texts), None) => self.several("texts", texts)?,
@@ -78,7 +80,7 @@ impl Service {
         };
         let manner = Manner { carries_state: carry_state, ..Manner::new(served, scoring)? };
         let texts = self.prepare_texts(served, texts, &manner).await?;
-        self.score_at(&target, Checked { context, texts, manner }).await
+        self.score_at(&target, Checked { context, texts, manner, carried }).await
     }
 
     /// Scores continuations of a session, which does not move.
@@ -93,7 +95,8 @@ impl Service {
         let texts = self.several("continuations", continuations.ok_or_else(required)?)?;
         let manner = Manner::new(served, scoring)?;
         let texts = self.prepare_texts(served, texts, &manner).await?;
-        self.score_at(&target, Checked { context: Prepared::default(), texts, manner }).await
+        let context = Prepared::default();
+        self.score_at(&target, Checked { context, texts, manner, carried: Carried::default() }).await
     }
 
     fn several(&self, list: &'static str, texts: Vec<TextOrIds>) -> Result<Texts> {
@@ -141,7 +144,7 @@ impl Service {
     async fn score_at(&self, target: &Target, checked: Checked) -> Result<ScoreResponse> {
         let served = target.served();
         let start = self.open(target)?;
-        let Checked { context, texts, manner } = checked;
+        let Checked { context, texts, manner, carried } = checked;
         let with_eos = |text: &Prepared| text.tokens.iter().copied().chain(manner.eos).collect();
         let each: Vec<Vec<TokenId>> = texts.iter().map(with_eos).collect();
         let tail = context.tail_after(&start.tail);
@@ -156,6 +159,7 @@ impl Service {
         };
         let tokens_before = start.position + context.tokens.len() as u64;
         let result = self.read_copy(served, start, plan).await?;
+        let state = carried.returned(served, result.snapshot.as_ref())?;
         let mut logprobs = result.branches.into_iter().flatten();
         let mut place = Place { served, tail, tokens_before };
         let results = texts.iter().zip(&each).map(|(text, tokens)| {
@@ -170,7 +174,7 @@ impl Service {
         let results: Vec<Score> = results.collect();
         let mut total = Tally::default();
         results.iter().for_each(|result| add_tally(&mut total, &result.tally));
-        Ok(ScoreResponse { model: served.name.to_string(), results, total: figures(total) })
+        Ok(ScoreResponse { model: served.name.to_string(), results, total: figures(total), state })
     }
 }
 

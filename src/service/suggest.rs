@@ -36,6 +36,13 @@ impl Typing {
     }
 }
 
+/// What was suggested.
+struct Suggested {
+    suggestions: Suggestions,
+    /// Where the half-typed word begins.
+    after_text: Snapshot,
+}
+
 /// Where a word begins.
 struct Place<'a> {
     served: &'a Arc<Served>,
@@ -49,7 +56,8 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a full queue; a timeout.
     pub async fn suggest(&self, request: SuggestRequest) -> Result<SuggestResponse> {
-        let target = self.model_target(request.prompt.model.as_deref())?;
+        let state = request.carried.state.as_deref();
+        let target = self.start_target(request.prompt.model.as_deref(), state).await?;
         self.suggest_at(target, request).await
     }
 
@@ -58,12 +66,13 @@ impl Service {
     /// # Errors
     /// As [`Self::suggest`]; a session that does not exist.
     pub async fn session_suggest(&self, id: &str, request: SuggestRequest) -> Result<SuggestResponse> {
+        request.carried.check_in_session(id)?;
         let session = self.session_target(id, request.prompt.model.as_deref())?;
         self.suggest_at(Target::Session(session), request).await
     }
 
     async fn suggest_at(&self, target: Target, request: SuggestRequest) -> Result<SuggestResponse> {
-        let SuggestRequest { mut prompt, mut suggest } = request;
+        let SuggestRequest { mut prompt, mut suggest, carried } = request;
         let served = target.served();
         if let (Some(text), None) = (&mut prompt.text, &suggest.prefix) {
             let half = served.tokenizer.half_typed(text);
@@ -81,8 +90,15 @@ impl Service {
         let position = start.position + read.tokens.len() as u64;
         check_context(served, position)?;
         let unknown_count = read.unknown_count;
-        let suggested = self.suggestions(Place { served, start, read }, &typing).await?;
-        Ok(SuggestResponse { model: served.name.to_string(), position, unknown_count, suggested })
+        let Suggested { suggestions, after_text } =
+            self.suggestions(Place { served, start, read }, &typing).await?;
+        Ok(SuggestResponse {
+            model: served.name.to_string(),
+            position,
+            unknown_count,
+            suggested: suggestions,
+            state: carried.returned(served, Some(&after_text))?,
+        })
     }
 
     /// Checks what is asked for; `path` is its path in the request, with a final dot.
@@ -146,10 +162,11 @@ impl Service {
         snapshot: Snapshot,
         typing: &Typing,
     ) -> Result<Suggestions> {
-        self.suggestions(Place { served, start: snapshot, read: Prepared::default() }, typing).await
+        let place = Place { served, start: snapshot, read: Prepared::default() };
+        Ok(self.suggestions(place, typing).await?.suggestions)
     }
 
-    async fn suggestions(&self, place: Place<'_>, typing: &Typing) -> Result<Suggestions> {
+    async fn suggestions(&self, place: Place<'_>, typing: &Typing) -> Result<Suggested> {
         let served = place.served;
         let Completed { words, snapshot } = self.complete(place, typing).await?;
         let start =
@@ -157,7 +174,8 @@ impl Service {
         let start = Place { served, start, read: Prepared::default() };
         let phrases = words.into_iter().map(|word| self.phrase(&start, word, typing));
         let phrases = try_join_all(phrases).await?;
-        Ok(Suggestions { suggestions: phrases.into_iter().map(Phrase::suggestion).collect() })
+        let suggestions = phrases.into_iter().map(Phrase::suggestion).collect();
+        Ok(Suggested { suggestions: Suggestions { suggestions }, after_text: start.start })
     }
 
     /// A word that follows `start`, and the most likely next words.

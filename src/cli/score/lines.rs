@@ -50,7 +50,7 @@ pub(super) async fn score(service: &Arc<Service>, args: &ScoreArgs) -> Outcome<S
         return Err(service::no_token().into());
     }
     let model = service.catalog().default().name.to_string();
-    Ok(ScoreResponse { model, results, total: service::figures(total) })
+    Ok(ScoreResponse { model, results, total: service::figures(total), state: None })
 }
 
 fn print(number: usize, score: &Score) -> io::Result<()> {

@@ -6,6 +6,7 @@ use crate::engine::{At, Draws, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan,
 use crate::error::{Error, Result};
 use crate::lm::{Distribution, Logits, TokenId};
 use crate::sampling::{Filters, Sampler};
+use crate::session::Snapshot;
 use crate::text::{Decoder, Joint, Passed, StopStrings};
 
 /// What to generate, and when to stop.
@@ -30,6 +31,8 @@ pub struct GenerationPlan {
     pub decoder: Decoder,
     /// Whether the last token drawn is read too, as a session requires, which holds every token drawn.
     pub reads_last_token: bool,
+    /// Whether the state after the last token is reported.
+    pub returns_state: bool,
     /// Number of alternatives reported with each token.
     pub alternatives: usize,
     /// Events that may wait for a slow reader.
@@ -80,6 +83,8 @@ pub struct Finished {
     pub logprob: f64,
     /// Where the session stands, if there is one.
     pub position: Option<u64>,
+    /// The state after the last token, if it was to be reported and that token was read.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// Why a generation ended.
@@ -109,6 +114,7 @@ pub struct Generation {
     token_count: usize,
     logprob: f64,
     finish: Option<Finish>,
+    snapshot: Option<Snapshot>,
 }
 
 const ROW: Tag = 0;
@@ -122,7 +128,9 @@ impl Generation {
         let rows = vec![RowPlan { tag: ROW, tokens: plan.prompt.clone(), joint: plan.joint, logits }];
         let stops = StopStrings::new(std::mem::take(&mut plan.stops));
         let finish = if draws { None } else { Some(Finish::Length) };
-        (Self { plan, stops, outlet, drawn: None, token_count: 0, logprob: 0.0, finish }, rows, reader)
+        let job =
+            Self { plan, stops, outlet, drawn: None, token_count: 0, logprob: 0.0, finish, snapshot: None };
+        (job, rows, reader)
     }
 
     fn draw(&mut self, logits: &mut [f32]) -> Result<TokenEvent> {
@@ -184,17 +192,20 @@ impl Job for Generation {
         });
         match next {
             Some(feed) => rows.feed(ROW, feed),
-            None => drop(rows.finish(ROW)),
+            None => {
+                self.snapshot = self.plan.returns_state.then(|| rows.snapshot(ROW).clone());
+                rows.finish(ROW);
+            }
         }
         Ok(())
     }
 
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
-        let Self { plan, stops, outlet, token_count, logprob, finish, .. } = *self;
+        let Self { plan, stops, outlet, token_count, logprob, finish, snapshot, .. } = *self;
         outlet.close(match resolve(finish, ending, token_count) {
             Ok(finish) => {
                 let text = if finish == Finish::Stop { String::new() } else { rest(plan.decoder, stops) };
-                GenerationEvent::Done(Finished { finish, text, token_count, logprob, position })
+                GenerationEvent::Done(Finished { finish, text, token_count, logprob, position, snapshot })
             }
             Err(error) => GenerationEvent::Failed { error, position },
         });

@@ -108,7 +108,7 @@ impl TextScorer {
         let mut score = figures(tally);
         let total = score.clone();
         score.token_logprobs = self.manner.lists_tokens.then_some(self.tokens);
-        Ok(ScoreResponse { model: self.served.name.to_string(), results: vec![score], total })
+        Ok(ScoreResponse { model: self.served.name.to_string(), results: vec![score], total, state: None })
     }
 
     /// The tokens scored since this was last called, if tokens are listed.

@@ -8,7 +8,7 @@ use super::Service;
 use super::sessions::described;
 use super::target::Target;
 use crate::api::sessions::Session;
-use crate::api::state::{LayerState, PutStateQuery, SessionState};
+use crate::api::state::{Carried, LayerState, PutStateQuery, SessionState};
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
@@ -142,6 +142,28 @@ impl Service {
             Error::new(ErrorKind::StateMismatch, message)
         })
     }
+}
+
+impl Carried {
+    /// Refuses a state that a request to the session `id` brings.
+    pub(super) fn check_in_session(&self, id: &str) -> Result<()> {
+        if self.state.is_none() {
+            return Ok(());
+        }
+        let message = format!("`state` is given, but the request starts where session `{id}` stands");
+        Err(Error::invalid("state", message))
+    }
+
+    /// `snapshot`, a state of `served`, if the answer is to return it.
+    pub(super) fn returned(&self, served: &Served, snapshot: Option<&Snapshot>) -> Result<Option<String>> {
+        let Some(snapshot) = snapshot.filter(|_| self.return_state) else { return Ok(None) };
+        encoded(served, snapshot).map(Some)
+    }
+}
+
+/// `snapshot`, a state of `served`, as the field `state` of a request takes it.
+fn encoded(served: &Served, snapshot: &Snapshot) -> Result<String> {
+    Ok(base64::encode(file::write(served, snapshot)?))
 }
 
 /// The vectors of a state, layer by layer.

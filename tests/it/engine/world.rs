@@ -185,6 +185,7 @@ impl World {
             stops: Vec::new(),
             decoder: self.tokenizer.decoder(&Tail::default()),
             reads_last_token,
+            returns_state: false,
             alternatives: 0,
             events_max: draws.events_max,
         });

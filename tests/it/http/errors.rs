@@ -35,7 +35,6 @@ async fn an_unknown_field_is_refused_and_named() {
         ("/v1/next", json!({"sampling": {"topk": 1}}), "sampling.topk"),
         ("/v1/sessions", json!({"cache": {"window": 1}}), "cache"),
         ("/v1/sessions", json!({"cache": {}}), "cache"),
-        ("/v1/sessions", json!({"state": ""}), "state"),
         ("/v1/sessions", json!({"next": {"text": "a"}}), "next.text"),
         ("/v1/sessions/s/next", json!({"requests": []}), "requests"),
         ("/v1/sessions/s/append", json!({"text": "a", "n": 1}), "n"),

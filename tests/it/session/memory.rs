@@ -13,8 +13,8 @@ use crate::harness::network::Counter;
 
 const SESSIONS: usize = 20_000;
 
-/// What is allocated for more sessions in the last segments of the arrays, however many sessions there are.
-const SEGMENTS_BYTES: i64 = 64 << 10;
+/// What is allocated for more sessions in the last segments of the arrays, 58 kB, and for the lists of segments.
+const SEGMENTS_BYTES: i64 = 80 << 10;
 
 /// A table without limits.
 fn sessions(clock: &Clock) -> Arc<Sessions> {
