@@ -28,6 +28,7 @@ impl Default for Bit {
     }
 }
 
+#[allow(clippy::fn_params_excessive_bools, reason = "a bit that is coded is no option of a function")]
 impl Bit {
     const SEEN_MAX: u8 = 60;
 

@@ -111,7 +111,7 @@ impl Direction {
         let vocab_size = served.tokenizer.vocab_size().min(served.model.info().vocab_size);
         let mut all = Vec::with_capacity(vocab_size);
         for token in 0..vocab_size as TokenId {
-            if token % 4096 == 0 && wanted.is_set() {
+            if token.is_multiple_of(4096) && wanted.is_set() {
                 return Err(abandoned());
             }
             if !self.positive.contains(&token) && !self.negative.contains(&token) {

@@ -84,9 +84,9 @@ impl Cursor {
     }
 
     fn rnn(&mut self, at: &At<'_>, activation: Activation) {
-        let h = at.trace.h(at.t + 1);
-        for j in 0..h.len() {
-            self.gates[j] = self.h[j] * activation.slope_at(h[j]);
+        let each = self.gates.iter_mut().zip(&self.h).zip(at.trace.h(at.t + 1));
+        for ((gate, by_h), &h) in each {
+            *gate = by_h * activation.slope_at(h);
         }
     }
 

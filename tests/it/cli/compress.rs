@@ -26,7 +26,7 @@ fn a_file_comes_back_from_a_file_and_from_a_pipe() {
 #[test]
 fn what_cannot_be_decompressed_fails_and_leaves_no_file() {
     let folders = Folders::new();
-    let file = folders.file("text", &TEXT.repeat(3000));
+    let file = folders.file("text", TEXT.repeat(3000));
     let packed = format!("{file}.packed");
     let back = format!("{file}.back");
     folders.run(["compress", "--model", "words", &file, "-o", &packed]).succeeded();
