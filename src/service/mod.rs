@@ -8,7 +8,6 @@ mod append;
 mod bounds;
 mod failure;
 mod generate;
-mod generating;
 mod info;
 mod input;
 mod models;
@@ -31,7 +30,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use failure::{WriteFailure, detail};
-pub use generating::{Events, Generating};
+pub use generate::{Events, Generating};
 pub use models::onnx_graph;
 pub use room::Room;
 pub use score::{TextScorer, add_tally, figures, no_token};

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Service;
-use crate::api::generate::GenerateRequest;
 use crate::api::independent::Independent;
 use crate::api::next::{NextRequest, SessionNextRequest};
 use crate::api::question::Question;
@@ -36,6 +35,18 @@ struct Listed<'a> {
     tokens: usize,
     /// The field of the request that makes the answer large.
     param: &'a str,
+}
+
+/// What the answer to a generation lists.
+pub(super) struct Continuations {
+    /// Continuations that are in memory as a whole.
+    pub(super) choices: usize,
+    /// Most tokens of each.
+    pub(super) tokens_max: usize,
+    /// Tokens of the prompt.
+    pub(super) prompt_tokens: usize,
+    /// Alternatives to each token.
+    pub(super) alternatives: usize,
 }
 
 /// The room for all answers.
@@ -73,17 +84,19 @@ impl Service {
         self.room(&self.listed(&request.question, self.vocab_size(Some(id), None)))
     }
 
-    /// Room for the answer to `request`, if it comes in one piece.
+    /// Room for what the answer to a generation lists; `None` if that is nothing.
     ///
     /// # Errors
     /// As [`Self::room_for_next`].
-    pub fn room_for_generation(&self, request: &GenerateRequest) -> Result<Room> {
-        let limits = &self.config.limits;
-        let listed_each = request.top_logprobs.min(limits.max_top_k);
-        let max_tokens = request.max_tokens_or_default(limits.max_tokens).min(limits.max_tokens);
-        let tokens = max_tokens.saturating_mul(listed_each + 1);
-        let param = if listed_each == 0 { "max_tokens" } else { "top_logprobs" };
-        self.room(&Listed { numbers: 0, tokens, param })
+    pub(super) fn room_for_generation(&self, listed: &Continuations) -> Result<Option<Room>> {
+        let Continuations { choices, tokens_max, prompt_tokens, alternatives } = *listed;
+        let places = choices.saturating_mul(tokens_max).saturating_add(prompt_tokens);
+        if places == 0 {
+            return Ok(None);
+        }
+        let tokens = places.saturating_mul(alternatives + 1);
+        let param = if alternatives == 0 { "max_tokens" } else { "top_logprobs" };
+        self.room(&Listed { numbers: 0, tokens, param }).map(Some)
     }
 
     fn listed(&self, question: &Question, vocab_size: usize) -> Listed<'static> {

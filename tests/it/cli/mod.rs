@@ -2,4 +2,5 @@
 
 mod commands;
 mod folders;
+mod generate;
 mod options;
