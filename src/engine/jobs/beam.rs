@@ -138,7 +138,10 @@ impl BeamSearch {
     /// By score; ties by the ids of all tokens.
     fn better_first(&self, a: &Candidate, b: &Candidate) -> Ordering {
         let by_ids = || {
-            let parents = self.alive[a.parent].by_ids(&self.alive[b.parent]);
+            let parents = match a.parent == b.parent {
+                true => Ordering::Equal,
+                false => self.alive[a.parent].by_ids(&self.alive[b.parent]),
+            };
             parents.then(a.extension.token.cmp(&b.extension.token))
         };
         b.score.total_cmp(&a.score).then_with(by_ids)
