@@ -4,7 +4,7 @@
 
 use divan::Bencher;
 use rnnlm_server::lm::Distribution;
-use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
+use rnnlm_server::sampling::{FilterSpec, Filtering, Filters, Sampler};
 
 const VOCAB_SIZES: [usize; 3] = [10_000, 33_278, 250_000];
 
@@ -59,12 +59,12 @@ fn draw_top_p_90(bencher: Bencher<'_, '_>, vocab_size: usize) {
 
 fn draw(bencher: Bencher<'_, '_>, vocab_size: usize, spec: FilterSpec) {
     let mut logits = logits(vocab_size);
-    let filters = Filters::new(spec).expect("the values are in range");
+    let filtering = Filtering::new(Filters::new(spec).expect("the values are in range"), &[]);
     let sampler = Sampler::Multinomial { seed: 1, choice: 0 };
     let mut position = 0;
     bencher.bench_local(|| {
         position += 1;
-        sampler.draw(&filters, &mut logits, position)
+        sampler.draw(&filtering, &mut logits, position)
     });
 }
 

@@ -13,7 +13,8 @@ use rnnlm_server::catalog::load_folder;
 use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Config;
 use rnnlm_server::engine::jobs::{
-    Generation, GenerationEvent, GenerationPlan, Reading, ReadingFailure, ReadingPlan, ReadingResult,
+    ContinuationPlan, Destination, Generation, GenerationEvent, GenerationPlan, Reading, ReadingFailure,
+    ReadingPlan, ReadingResult,
 };
 use rnnlm_server::engine::{
     BatchReport, Engine, EngineLimits, Inbox, InboxLimits, Observer, Reader, Start, Submission,
@@ -101,9 +102,11 @@ struct Tokens(AtomicUsize);
 
 impl Observer for Tokens {
     fn batch(&self, _model: &str, batch: &BatchReport) {
-        let read = batch.prompt_tokens + batch.scored_tokens + batch.generated_tokens;
+        let read = batch.prompt_tokens + batch.scored_tokens + batch.chosen_tokens;
         self.0.fetch_add(read, Ordering::Relaxed);
     }
+
+    fn generated(&self, _model: &str, _tokens: usize) {}
 }
 
 /// What else the engine has to do.
@@ -296,18 +299,21 @@ impl Bench {
 
     fn stream(&mut self) -> Reader<GenerationEvent> {
         let (job, plans, reader) = Generation::new(GenerationPlan {
-            prompt: self.tokens(1),
-            joint: Joint::Closed,
+            continuation: ContinuationPlan {
+                prompt: self.tokens(1),
+                joint: Joint::Closed,
+                scores_prompt: false,
+                filters: Filters::new(FilterSpec::default()).expect("the values are in range"),
+                tokens_max: 4096,
+                eos: None,
+                stops: Vec::new(),
+                decoder: self.tokenizer.decoder(&Tail::default()),
+                alternatives: 0,
+                choices: 1,
+                destination: Destination::Nowhere,
+            },
             sampler: Sampler::Multinomial { seed: self.random.word() >> 11, choice: 0 },
-            filters: Filters::new(FilterSpec::default()).expect("the values are in range"),
             position: 1,
-            tokens_max: 4096,
-            eos: None,
-            stops: Vec::new(),
-            decoder: self.tokenizer.decoder(&Tail::default()),
-            reads_last_token: false,
-            returns_state: false,
-            alternatives: 0,
             events_max: 64,
         });
         self.submit(Submission { plans, job: Box::new(job), ..self.submission() }, reader)

@@ -26,13 +26,15 @@ pub fn refused(path: &str, complaint: &str) -> ErrorDetail {
 }
 
 /// What other servers call the fields of this one.
-const OTHER_NAMES: [(&str, &[&str]); 6] = [
+const OTHER_NAMES: [(&str, &[&str]); 8] = [
     ("text", &["prompt", "input", "inputs"]),
     ("max_tokens", &["n_predict", "max_new_tokens", "max_length", "max_completion_tokens"]),
     ("stop", &["stop_sequences", "stop_strings", "stopping_strings"]),
     ("top_logprobs", &["logprobs", "n_probs"]),
     ("banned", &["bad_words", "bad_words_ids"]),
     ("texts", &["prompts"]),
+    ("repetition_penalty", &["repeat_penalty"]),
+    ("n", &["num_return_sequences"]),
 ];
 
 /// A question whether another field was meant, if one of the `known` has a name that is mistaken for `field`.

@@ -9,7 +9,7 @@ use super::prompt::{Prompt, Strings};
 use super::sampling::Sampling;
 use super::sessions::Expectation;
 use super::state::Carried;
-use super::tokens::Token;
+use super::tokens::{ScoredToken, Token};
 
 /// A text to continue: where it starts, how tokens are drawn, and when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -35,9 +35,17 @@ pub struct GenerateRequest {
     /// The stop strings, which [`stop_schema`] describes.
     #[schema(schema_with = stop_schema)]
     pub stop: Strings,
-    /// The number of continuations. Only 1 is accepted.
-    #[schema(minimum = 1, maximum = 1)]
+    /// The number of continuations. Choice i draws with random numbers of its own, which depend on the seed and i. With `beam`, the
+    /// best `n` hypotheses. If absent, 1.
+    /// Limit: `--max-n`.
+    #[schema(minimum = 1, default = 1)]
     pub n: Option<usize>,
+    /// Whether each choice becomes a session of its own, which stands after its last token. The answer names it. A session from which the request
+    /// starts does not move.
+    pub fork: bool,
+    /// Search for the most likely continuations instead of drawing one. `temperature`, `top_k`, `top_p`, `min_p` and `typical_p` are then not
+    /// accepted.
+    pub beam: Option<Beam>,
     /// Whether the end-of-text token ends the text. If absent, it does unless it is also the newline token.
     pub stop_at_eos: Option<bool>,
     /// Whether an answer in one piece lists its tokens with their log-probabilities. A stream always does.
@@ -45,6 +53,9 @@ pub struct GenerateRequest {
     /// The number of most likely tokens to list with each token. Above 0, it implies `token_logprobs`.
     /// Limit: `--max-top-k`.
     pub top_logprobs: usize,
+    /// Whether the `text` of each choice begins with the input. With `token_logprobs`, the tokens of the input are listed in
+    /// `prompt_logprobs`.
+    pub echo: bool,
     /// Ends the generation after this many milliseconds. If absent, the maximum applies.
     /// Limit: `--request-timeout`.
     #[schema(minimum = 1)]
@@ -55,7 +66,7 @@ pub struct GenerateRequest {
 }
 
 fields!(GenerateRequest {
-    max_tokens, stream, seed, stop, n, stop_at_eos, token_logprobs, top_logprobs, timeout_ms
+    max_tokens, stream, seed, stop, n, fork, beam, stop_at_eos, token_logprobs, top_logprobs, echo, timeout_ms
 } + prompt: Prompt + sampling: Sampling + carried: Carried);
 
 /// The schema of [`GenerateRequest::stop`]. A field with a schema of its own is not described by its comment.
@@ -78,6 +89,34 @@ impl GenerateRequest {
     }
 }
 
+/// A beam search.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"width": 4, "length_penalty": 1.0}))]
+pub struct Beam {
+    /// The number of hypotheses that are kept at each step. At 1, the search is greedy.
+    /// Limit: `--max-beam-width`.
+    #[schema(minimum = 1)]
+    pub width: usize,
+    /// The exponent of a hypothesis's length, by which its log-probability is divided at the end. At 0 the most likely hypothesis is the best;
+    /// above 0 longer ones become better.
+    #[schema(minimum = -10, maximum = 10)]
+    pub length_penalty: f64,
+}
+
+fields!(Beam { width, length_penalty });
+
+impl Beam {
+    /// The largest absolute value of `length_penalty`.
+    pub const LENGTH_PENALTY_MAX: f64 = 10.0;
+}
+
+impl Default for Beam {
+    fn default() -> Self {
+        Self { width: 4, length_penalty: 1.0 }
+    }
+}
+
 /// A text to continue from where a session stands.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -86,7 +125,8 @@ pub struct SessionGenerateRequest {
     /// What is read and drawn.
     #[serde(flatten)]
     pub generate: GenerateRequest,
-    /// Whether the session moves. If false, `expected_position` must be absent.
+    /// Whether the session moves. A single choice that is drawn can move it; `n` above 1 and `beam` require `commit` to be false or `fork` to be
+    /// true. If the session does not move, `expected_position` must be absent.
     pub commit: bool,
     /// Where the session must stand.
     #[serde(flatten)]
@@ -95,25 +135,35 @@ pub struct SessionGenerateRequest {
 
 fields!(SessionGenerateRequest { commit } + generate: GenerateRequest + expected: Expectation);
 
+impl SessionGenerateRequest {
+    /// Whether the session is to move.
+    pub fn moves_session(&self) -> bool {
+        self.commit && !self.generate.fork
+    }
+}
+
 impl Default for SessionGenerateRequest {
     fn default() -> Self {
         Self { generate: GenerateRequest::default(), commit: true, expected: Expectation::default() }
     }
 }
 
-/// A continuation.
+/// One or several continuations.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct GenerateResponse {
     /// The model.
     pub model: String,
     /// The seed of the draws, given or chosen.
     pub seed: u64,
-    /// The continuation, as the only entry.
+    /// The continuations: in the order of their indices, or with `beam`, the best first.
     pub choices: Vec<Choice>,
     /// The number of tokens read and drawn.
     pub usage: Usage,
     /// The number of words in the input that are not in the vocabulary.
     pub unknown_count: usize,
+    /// The tokens of the input, if the request asked for `echo` and `token_logprobs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_logprobs: Option<Vec<PromptToken>>,
     /// The session that moved, and where it stands now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionPosition>,
@@ -128,7 +178,7 @@ pub struct GenerateResponse {
 pub struct Choice {
     /// The index of the choice.
     pub index: usize,
-    /// The text to append to the input. It ends before an end-of-text token and before a stop string.
+    /// The text to append to the input; with `echo`, the input and that text. It ends before an end-of-text token and before a stop string.
     pub text: String,
     /// The ids of all tokens drawn, including those that ended the text.
     pub tokens: Vec<u32>,
@@ -141,6 +191,20 @@ pub struct Choice {
     /// The tokens with their log-probabilities, if the request asked for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_logprobs: Option<Vec<DrawnToken>>,
+    /// The session that this choice became, with `fork`. Absent if the choice ended early because the server is shutting down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionPosition>,
+}
+
+/// A token of the input.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PromptToken {
+    /// The token, its place in the input and its log-probability.
+    #[serde(flatten)]
+    pub token: ScoredToken,
+    /// The most likely tokens at this place, if the request asked for them and something precedes the token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub top_logprobs: Vec<Alternative>,
 }
 
 /// A token that was drawn. Log-probabilities are the model's own, whatever the filters.
@@ -189,9 +253,9 @@ pub enum FinishReason {
 pub struct Usage {
     /// Tokens of the input.
     pub prompt_tokens: usize,
-    /// Tokens drawn.
+    /// Tokens of all choices.
     pub completion_tokens: usize,
-    /// Tokens of the input and tokens drawn.
+    /// Tokens of the input and of all choices.
     pub total_tokens: usize,
 }
 

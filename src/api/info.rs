@@ -60,6 +60,12 @@ pub struct LimitsInfo {
     pub max_stop_length_bytes: usize,
     /// `--max-banned`
     pub max_banned: usize,
+    /// `--max-logit-bias`
+    pub max_logit_bias: usize,
+    /// `--max-n`
+    pub max_n: usize,
+    /// `--max-beam-width`
+    pub max_beam_width: usize,
     /// `--max-suggestions`
     pub max_suggestions: usize,
     /// `--max-next-words`

@@ -92,7 +92,10 @@ impl TryFrom<NextQuery> for NextRequest {
         let sampling = sampling.map(|filters| filters.read("sampling")).transpose()?;
         let prompt = Prompt { model, text, tokens: None };
         let question = Question { shown, candidates: candidates.unwrap_or_default(), sampling };
-        Ok(Self { next: SessionNextRequest { prompt, question, carried: Carried::default() }, requests: None })
+        Ok(Self {
+            next: SessionNextRequest { prompt, question, carried: Carried::default() },
+            requests: None,
+        })
     }
 }
 

@@ -1,10 +1,11 @@
-//! A generation as a stream of events: `start`, one `token` for each token, and last `done` or `error`.
+//! A generation as a stream of events: `start`, one `token` for each token, and last `done` or `error`. The tokens of several choices
+//! are mixed as they come; those of a beam search come one choice after the other, once the search is over.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ErrorDetail;
-use super::generate::{DrawnToken, FinishReason, SessionPosition, Usage};
+use super::generate::{DrawnToken, FinishReason, PromptToken, SessionPosition, Usage};
 
 /// The data of an event. The event's name is sent beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -33,7 +34,7 @@ impl StreamEvent {
 }
 
 /// What is known before the first token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct StreamStart {
     /// The model.
     pub model: String,
@@ -43,6 +44,12 @@ pub struct StreamStart {
     pub prompt_tokens: usize,
     /// The number of words in the input that are not in the vocabulary.
     pub unknown_count: usize,
+    /// The input as text, if the request asked for `echo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The tokens of the input, if the request asked for `echo` and `token_logprobs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_logprobs: Option<Vec<PromptToken>>,
     /// The session that moves, and where it stands before the first token drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionPosition>,
@@ -63,7 +70,7 @@ pub struct StreamToken {
 /// The end of a stream that succeeded.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct StreamDone {
-    /// How the continuation ended, as the only entry.
+    /// How each choice ended.
     pub choices: Vec<EndedChoice>,
     /// The number of tokens read and drawn.
     pub usage: Usage,
@@ -88,6 +95,9 @@ pub struct EndedChoice {
     pub token_count: usize,
     /// The natural logarithm of the joint probability of the tokens.
     pub logprob: f64,
+    /// The session that this choice became, with `fork`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionPosition>,
 }
 
 /// The end of a stream that failed.

@@ -85,7 +85,7 @@ fn the_defaults_are_those_of_the_contract() {
 #[test]
 fn fields_of_parts_stand_beside_own_fields() {
     let request: NextRequest = read(r#"{"text": "the", "top_k": 3, "full": true, "candidates": ["sea", 7]}"#);
-    let SessionNextRequest { prompt, question } = request.next;
+    let SessionNextRequest { prompt, question, .. } = request.next;
     assert_eq!(prompt, Prompt { text: Some("the".into()), ..Prompt::default() });
     assert_eq!((question.shown.top_k, question.shown.full, question.candidates.len()), (Some(3), true, 2));
     let names = NextRequest::names();

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::values::{Bytes, bytes, count, entries};
+use super::values::{Bytes, bytes, choices, count, entries};
 
 /// The limit of every field of a request that a client could make large.
 #[derive(Args, Clone, Debug)]
@@ -55,6 +55,18 @@ pub struct Limits {
     /// Maximum number of banned words and tokens in one request
     #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
     pub max_banned: usize,
+
+    /// Maximum number of tokens with a bias in one request
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
+    pub max_logit_bias: usize,
+
+    /// Maximum number of choices of one generation
+    #[arg(long, value_name = "N", default_value = "16", value_parser = choices())]
+    pub max_n: usize,
+
+    /// Maximum width of a beam search
+    #[arg(long, value_name = "N", default_value = "16", value_parser = choices())]
+    pub max_beam_width: usize,
 
     /// Maximum number of suggestions in one answer
     #[arg(long, value_name = "N", default_value = "100", value_parser = count())]

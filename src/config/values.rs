@@ -108,6 +108,11 @@ pub(super) fn entries() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..=ENTRIES_MAX as u64)
 }
 
+/// A maximum number of rows of one job. Each is stepped in every turn.
+pub(super) fn choices() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..=4096)
+}
+
 /// The longest list that a request is read into.
 pub const ENTRIES_MAX: usize = 1 << 16;
 

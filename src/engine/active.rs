@@ -28,6 +28,8 @@ pub(super) struct Active {
     pub(super) deadline: Option<Instant>,
     /// Set when the job is to end before its rows are done.
     ending: Option<Ending>,
+    /// Tokens that the job had sent when it was last asked.
+    sent: usize,
     /// The lease of its session, once the row on the session has ended.
     lease: Option<Lease>,
     /// Of its model.
@@ -57,6 +59,7 @@ impl Active {
             ticket,
             deadline,
             ending: None,
+            sent: 0,
             lease: None,
             figures,
         };
@@ -119,17 +122,19 @@ impl Active {
         self.rows.iter().filter(|row| row.stage == Stage::Running)
     }
 
-    /// Ends the job early. A row on a session stays until it has read the token that the client may have seen; all others end at once.
+    /// Ends the job early. A row on a session stays until it has read the token that the client may have seen, and so does one whose
+    /// end the job wants to know; all others end at once.
     pub(super) fn end(&mut self, ending: Ending) {
         if self.ending.is_some() {
             return;
         }
+        let wants_ends = ending != Ending::Cancelled && self.job.wants_ends();
         self.ending = Some(ending);
-        let (kept, gone): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.rows).into_iter().partition(ActiveRow::owes_a_read);
+        let stays = |row: &ActiveRow| row.owes_a_read() && (wants_ends || row.is_on_session());
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.rows).into_iter().partition(stays);
         self.rows = kept;
         self.rows.iter_mut().for_each(|row| row.logits = Logits::None);
-        gone.into_iter().for_each(|row| self.keep_lease(row.place));
+        gone.into_iter().for_each(|row| self.retire(row));
     }
 
     /// Ends the job at once, because it or one of its rows failed.
@@ -145,8 +150,9 @@ impl Active {
         self.ending.is_some()
     }
 
-    /// Counts what its rows have read in a batch, and lets the job decide if one of them has become ready.
-    pub(super) fn commit(&mut self, outcomes: &[Outcome]) {
+    /// Counts what its rows have read in a batch, and lets the job decide if one of them has become ready. Returns how many tokens the
+    /// job has then sent.
+    pub(super) fn commit(&mut self, outcomes: &[Outcome]) -> usize {
         let mut is_asked = false;
         for Outcome { share, read, .. } in outcomes {
             let row = &mut self.rows[share.row];
@@ -164,12 +170,15 @@ impl Active {
             None => Ok(()),
         };
         decided.unwrap_or_else(|error| self.fail(error));
+        let before = std::mem::replace(&mut self.sent, self.job.sent());
+        self.sent - before
     }
 
     fn decide(&mut self) -> Result<()> {
         if self.is_ending() {
             // The rows that were left have read what the client has seen.
-            self.take_out(Stage::Ready);
+            let gone: Vec<ActiveRow> = self.rows.extract_if(.., |row| row.stage == Stage::Ready).collect();
+            gone.into_iter().for_each(|row| self.retire(row));
             return Ok(());
         }
         let mut rows = Rows::new(&self.rows);
@@ -183,7 +192,8 @@ impl Active {
         for decision in decisions {
             decision.carry_out(&mut self.rows)?;
         }
-        self.take_out(Stage::Finished);
+        let gone: Vec<ActiveRow> = self.rows.extract_if(.., |row| row.stage == Stage::Finished).collect();
+        gone.into_iter().for_each(|row| self.keep_lease(row.place));
         if brings_prompts {
             self.count_prompts();
         }
@@ -193,9 +203,12 @@ impl Active {
         Ok(())
     }
 
-    fn take_out(&mut self, stage: Stage) {
-        let gone: Vec<ActiveRow> = self.rows.extract_if(.., |row| row.stage == stage).collect();
-        gone.into_iter().for_each(|row| self.keep_lease(row.place));
+    /// Lets a row go because the job ends early.
+    fn retire(&mut self, row: ActiveRow) {
+        match row.place {
+            Place::Session(lease) => self.lease = Some(lease),
+            Place::Copy(snapshot) => self.job.left(row.tag, snapshot),
+        }
     }
 
     fn keep_lease(&mut self, place: Place) {

@@ -133,7 +133,7 @@ pub(super) fn report(active: &[Active], shares: &[Share]) -> BatchReport {
     for share in shares {
         let row = &active[share.job].rows[share.row];
         let count = match (row.is_drawn(), row.logits) {
-            (true, _) => &mut report.generated_tokens,
+            (true, _) => &mut report.chosen_tokens,
             (false, Logits::Each) => &mut report.scored_tokens,
             (false, _) => &mut report.prompt_tokens,
         };

@@ -118,11 +118,11 @@ mod tests {
     fn the_share_of_ends_follows_the_texts() {
         let figures = Figures::default();
         assert_eq!(figures.end(), 0.0);
-        figures.ended(Draws { drawn: 300, left: 0 });
+        figures.ended(Draws { drawn: 300, left: 0, rows: 1 });
         assert_eq!(figures.end(), 0.0, "a text that was cut off at its maximum did not end");
-        figures.ended(Draws { drawn: 100, left: 200 });
+        figures.ended(Draws { drawn: 100, left: 200, rows: 1 });
         assert_eq!(figures.end(), 1.0 / 400.0);
-        (0..100_000).for_each(|_| figures.ended(Draws { drawn: 10, left: 1 }));
+        (0..100_000).for_each(|_| figures.ended(Draws { drawn: 10, left: 1, rows: 1 }));
         assert!((figures.end() - 0.1).abs() < 0.001, "{}", figures.end());
     }
 }

@@ -47,15 +47,31 @@ pub trait Job: Send {
     fn draws(&self) -> Draws {
         Draws::default()
     }
+
+    /// The number of tokens that it has drawn and sent so far.
+    fn sent(&self) -> usize {
+        0
+    }
+
+    /// Whether it wants to know where its rows stand when it ends early, although they are on no session. Each of them then reads the
+    /// last token that was chosen for it, and [`Self::left`] is called.
+    fn wants_ends(&self) -> bool {
+        false
+    }
+
+    /// A row on no session has ended at `snapshot`, because the job ends early.
+    fn left(&mut self, _row: Tag, _snapshot: Snapshot) {}
 }
 
-/// Tokens that a row of a job draws.
+/// Tokens that the rows of a job draw. Of rows that differ, the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Draws {
     /// So far.
     pub drawn: usize,
     /// At most from now on.
     pub left: usize,
+    /// Rows that draw, once the prompt is read.
+    pub rows: usize,
 }
 
 /// The name that a job gives to one of its rows.
@@ -171,12 +187,12 @@ impl Submission {
 
     /// What it needs. `expected` turns the maximum number of draws into the expected one.
     pub(super) fn demand(&self, expected: impl Fn(usize) -> f64) -> Demand {
-        let draws_max = self.job.draws().left;
+        let Draws { left: draws_max, rows, .. } = self.job.draws();
         let reading = self.reading_cost();
         // What is read within a step of the rows that draw costs them nothing.
         let is_brief = draws_max > 0 && reading <= self.model.cost().bare_step(1);
         Demand {
-            rows: if draws_max > 0 { self.plans.len() } else { 0 },
+            rows: if draws_max > 0 { self.plans.len().max(rows) } else { 0 },
             draws: expected(draws_max),
             reading: if is_brief { 0 } else { reading },
         }

@@ -26,7 +26,7 @@ mod turn;
 
 pub use inbox::{Inbox, InboxLimits, Refusal, Refused};
 pub use job::{At, Draws, Ending, Job, RowPlan, Start, Submission, Tag};
-pub use outlet::{Flow, Outlet, Promise, Reader, outlet, promise};
+pub use outlet::{Capacity, Flow, Outlet, Promise, Reader, outlet, promise, wide_outlet};
 pub use pool::{Pool, PoolStats, Setup};
 pub use rows::{Feed, Rows};
 pub use turn::{Engine, EngineLimits, Turn};
@@ -35,6 +35,9 @@ pub use turn::{Engine, EngineLimits, Turn};
 pub trait Observer: Send + Sync {
     /// A batch of rows ran.
     fn batch(&self, model: &str, batch: &BatchReport);
+
+    /// Jobs have sent this many tokens that they have drawn.
+    fn generated(&self, model: &str, tokens: usize);
 }
 
 /// The figures of one batch.
@@ -47,9 +50,10 @@ pub struct BatchReport {
     /// Tokens read that were scored.
     pub scored_tokens: usize,
     /// Tokens read that a job had chosen.
-    pub generated_tokens: usize,
+    pub chosen_tokens: usize,
 }
 
 impl Observer for () {
     fn batch(&self, _model: &str, _batch: &BatchReport) {}
+    fn generated(&self, _model: &str, _tokens: usize) {}
 }

@@ -15,6 +15,8 @@ use super::inbox::Inbox;
 /// The engine's end. It never blocks: a job runs only while [`Self::flow`] is open.
 pub struct Outlet<T> {
     sender: mpsc::Sender<T>,
+    /// Most items that the job sends in a turn.
+    turn_max: usize,
     shared: Arc<Shared>,
 }
 
@@ -47,7 +49,7 @@ struct Shared {
 /// Whether a reader keeps up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// There is room for the result of a turn.
+    /// There is room for the results of a turn.
     Open,
     /// The reader is slow. The job is parked until there is room again.
     Full,
@@ -55,12 +57,28 @@ pub enum Flow {
     Gone,
 }
 
-/// A channel for `items_max` items and the last message of the job, for which there is always room.
+/// How many items a channel holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Items that may wait for a slow reader.
+    pub items_max: usize,
+    /// Most items that a job sends in a turn.
+    pub turn_max: usize,
+}
+
+/// A channel for `items_max` items and the last message of the job, for which there is always room. The job sends at most one item in a
+/// turn.
 pub fn outlet<T>(items_max: usize) -> (Outlet<T>, Reader<T>) {
-    let (sender, receiver) = mpsc::channel(items_max.max(1) + 1);
+    wide_outlet(Capacity { items_max, turn_max: 1 })
+}
+
+/// The same for a job that sends several items in a turn.
+pub fn wide_outlet<T>(capacity: Capacity) -> (Outlet<T>, Reader<T>) {
+    let Capacity { items_max, turn_max } = capacity;
+    let (sender, receiver) = mpsc::channel(items_max.max(turn_max) + 1);
     let shared = Arc::new(Shared::default());
     let source = Source::Outlet(receiver, shared.clone());
-    (Outlet { sender, shared }, Reader { source, engine: None })
+    (Outlet { sender, turn_max, shared }, Reader { source, engine: None })
 }
 
 /// A promise of one item.
@@ -84,7 +102,7 @@ impl<T> Promise<T> {
 impl<T> Outlet<T> {
     /// Sends an item. It is dropped if the reader is gone.
     pub fn send(&self, item: T) {
-        // The channel cannot be full: a job sends at most one item a turn, only while the flow is open, and one last message.
+        // The channel cannot be full: a job sends at most `turn_max` items in a turn, only while the flow is open, and one last message.
         let _ = self.sender.try_send(item);
     }
 
@@ -109,9 +127,9 @@ impl<T> Outlet<T> {
         if self.has_room() { Flow::Open } else { Flow::Full }
     }
 
-    /// Whether there is room for an item and the last message.
+    /// Whether there is room for the items of a turn and the last message.
     fn has_room(&self) -> bool {
-        self.sender.capacity() > 1
+        self.sender.capacity() > self.turn_max
     }
 }
 
@@ -222,6 +240,22 @@ mod tests {
         assert_eq!(reader.try_next(), Some(2));
         drop(reader);
         assert!(!inbox.news().tell_of(&ALL));
+    }
+
+    #[test]
+    fn a_job_that_sends_several_items_in_a_turn_has_room_for_all_of_them_or_is_full() {
+        let (outlet, mut reader) = wide_outlet(Capacity { items_max: 1, turn_max: 3 });
+        assert_eq!(outlet.flow(), Flow::Open);
+        (0..3).for_each(|item| outlet.send(item));
+        for item in 0..3 {
+            assert_eq!(outlet.flow(), Flow::Full);
+            assert_eq!(reader.try_next(), Some(item));
+        }
+        assert_eq!(outlet.flow(), Flow::Open);
+        (3..6).for_each(|item| outlet.send(item));
+        outlet.close(6);
+        let left: Vec<i32> = std::iter::from_fn(|| reader.try_next()).collect();
+        assert_eq!(left, [3, 4, 5, 6]);
     }
 
     #[test]

@@ -67,9 +67,13 @@ impl ActiveRow {
         self.is_drawn() && self.logits == Logits::None
     }
 
-    /// Whether its session has yet to read a token that the client may have seen.
+    /// Whether it has yet to read a token that the client may have seen.
     pub(super) fn owes_a_read(&self) -> bool {
-        self.stage == Stage::Running && self.is_drawn() && matches!(self.place, Place::Session(_))
+        self.stage == Stage::Running && self.is_drawn()
+    }
+
+    pub(super) fn is_on_session(&self) -> bool {
+        matches!(self.place, Place::Session(_))
     }
 
     /// How many tokens it may read in one turn.

@@ -121,10 +121,10 @@ impl Engine {
         let outcomes = batch::run(&mut self.active, &shares, &mut self.scratch);
         let elapsed = self.clock.now().saturating_duration_since(begun);
         self.figures[&model].measured(Pace::measured(cost, elapsed));
+        let by_job = outcomes.chunk_by(|a, b| a.share.job == b.share.job);
+        let sent = by_job.map(|own| self.active[own[0].share.job].commit(own)).sum();
+        self.observer.generated(&model, sent);
         self.last_model = Some(model);
-        for own in outcomes.chunk_by(|a, b| a.share.job == b.share.job) {
-            self.active[own[0].share.job].commit(own);
-        }
         self.close_jobs();
         self.publish();
         Turn::Ran

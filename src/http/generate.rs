@@ -19,7 +19,7 @@ use crate::service::Generating;
 
 /// Continue a text
 ///
-/// Reads `text` or `tokens` from the model's start and draws a continuation.
+/// Reads `text` or `tokens` from the model's start, and draws one or several continuations or searches for the most likely ones.
 ///
 /// With `stream`, the answer is a stream of events: `start`, one `token` for each token, and last `done` or `error`. The `text` of
 /// all events joined is the text of the answer in one piece. Closing the connection stops the work.
@@ -30,21 +30,18 @@ use crate::service::Generating;
 pub(super) async fn generate(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Body(request): Body<GenerateRequest>,
+    Body(mut request): Body<GenerateRequest>,
 ) -> ApiResult<Response> {
     let streams = streams(&request, &headers);
-    let service = app.service()?;
-    if streams {
-        return events(&app, service.generate(request).await?).await;
-    }
-    let room = service.room_for_generation(&request)?;
-    Ok(hold(whole(service.generate(request).await?).await?, room))
+    request.stream = Some(streams);
+    let generating = app.service()?.generate(request).await?;
+    if streams { events(&app, generating).await } else { whole(generating).await }
 }
 
 /// Continue a session
 ///
-/// Continues from where the session stands, and moves it to the end of what was read and drawn, unless `commit` is false. The
-/// session then holds exactly the `tokens` of the answer, including those that ended the text. If the client closes the
+/// Continues from where the session stands, and moves it to the end of what was read and drawn, unless `commit` is false or `fork` is
+/// true. The session then holds exactly the `tokens` of the answer, including those that ended the text. If the client closes the
 /// connection, the session holds what was drawn until then.
 #[utoipa::path(post, path = "/v1/sessions/{id}/generate", operation_id = "generateInSession", tag = "generation",
     params(("id" = String, Path, description = "The session's id")), request_body = SessionGenerateRequest,
@@ -54,17 +51,14 @@ pub(super) async fn session_generate(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Body(request): Body<SessionGenerateRequest>,
+    Body(mut request): Body<SessionGenerateRequest>,
 ) -> ApiResult<Response> {
-    let is_unguarded = request.commit && request.expected.expected_position.is_none();
+    let is_unguarded = request.moves_session() && request.expected.expected_position.is_none();
     let streams = streams(&request.generate, &headers);
+    request.generate.stream = Some(streams);
     let answer = async {
-        let service = app.service()?;
-        if streams {
-            return events(&app, service.session_generate(&id, request).await?).await;
-        }
-        let room = service.room_for_generation(&request.generate)?;
-        Ok(hold(whole(service.session_generate(&id, request).await?).await?, room))
+        let generating = app.service()?.session_generate(&id, request).await?;
+        if streams { events(&app, generating).await } else { whole(generating).await }
     };
     let failed = |error: ApiError| if is_unguarded { error.of_unguarded_write() } else { error };
     answer.await.map_err(failed)
@@ -74,17 +68,19 @@ fn streams(request: &GenerateRequest, headers: &HeaderMap) -> bool {
     request.stream.unwrap_or_else(|| accepts(headers, "text/event-stream"))
 }
 
-async fn whole(generating: Generating) -> ApiResult<Response> {
-    Ok(Json(generating.whole().await?).into_response())
+async fn whole(mut generating: Generating) -> ApiResult<Response> {
+    let room = generating.take_room();
+    Ok(hold(Json(generating.whole().await?).into_response(), room))
 }
 
 /// A stream begins with its first token: what fails before that has a status of its own.
-async fn events(app: &App, generating: Generating) -> ApiResult<Response> {
+async fn events(app: &App, mut generating: Generating) -> ApiResult<Response> {
+    let room = generating.take_room();
     let events = stream::unfold(generating.events().await?, async |mut events| {
         let event = events.next().await?;
         Some(((event.name(), event), events))
     });
-    Ok(sse::answer(events, app.config.http.stream_keep_alive))
+    Ok(hold(sse::answer(events, app.config.http.stream_keep_alive), room))
 }
 
 #[cfg(test)]

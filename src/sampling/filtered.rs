@@ -1,7 +1,7 @@
 //! The distribution that the filters make of one row of logits, and the inverse of its cumulative distribution function.
 //!
-//! Tokens are ranked by the model's logit, the largest first; ties are broken by the lower id. Temperature never changes that
-//! ranking, and every filter keeps its first tokens, so only as many tokens are sorted as a filter or a draw needs.
+//! Tokens are ranked by logit, the largest first; ties are broken by the lower id. Temperature never changes that ranking, and every
+//! filter but `typical_p` keeps its first tokens, so only as many tokens are sorted as a filter or a draw needs.
 //! Sums run in rank order in f64 (sums over the whole vocabulary: in the order of `lm::reduce`), so equal logits give equal draws.
 //!
 //! What lies beyond the first tokens is located with a [`Histogram`] instead of a walk, unless its answer would depend on rounding.
@@ -10,7 +10,7 @@ use super::{Filters, NothingLeft};
 use crate::lm::histogram::{Histogram, Reached};
 use crate::lm::softmax::Softmax;
 use crate::lm::top_k::{Place, Ranking, top_k};
-use crate::lm::{TokenId, reduce};
+use crate::lm::{TokenId, math, reduce};
 
 /// A filtered distribution: the tokens that may be drawn, and the weight of each.
 ///
@@ -44,7 +44,7 @@ struct Cut {
 const HEAD: usize = 64;
 
 impl Filtered {
-    /// Applies all filters but the first to `logits`, in which the tokens that are ruled out are `-inf`.
+    /// Applies the filters to adjusted `logits`, in which the tokens that are ruled out are `-inf`.
     pub(super) fn new(filters: &Filters, logits: &[f32]) -> Result<Self, NothingLeft> {
         let max = reduce::max(logits);
         if max == f32::NEG_INFINITY {
@@ -62,7 +62,37 @@ impl Filtered {
             }
             (None, ..) => Support::truncated(filters, softmax, logits),
         };
-        Ok(Self { softmax, support })
+        let filtered = Self { softmax, support };
+        Ok(match filters.typical_p {
+            None => filtered,
+            Some(share) => filtered.typical(logits, share),
+        })
+    }
+
+    /// Keeps the tokens whose surprise is closest to the entropy, as few as have this `share` of the probability; ties by the lower id.
+    fn typical(self, logits: &[f32], share: f64) -> Self {
+        let mut scaled = logits.to_vec();
+        self.write(&mut scaled);
+        let mass = reduce::sum(&scaled, math::exp);
+        // The entropy is `ln mass - mean` and the surprise of a token `ln mass - scaled`, so `ln mass` cancels. At -104 the weight is
+        // 0, and 0 times -inf would be NaN.
+        let moment = reduce::sum(&scaled, |scaled| math::exp(scaled) * scaled.max(-104.0));
+        let mean = moment / mass;
+        // The most typical token ranks first; what was filtered out stays so.
+        let closeness = |&scaled: &f32| match scaled {
+            f32::NEG_INFINITY => f32::NEG_INFINITY,
+            scaled => -((f64::from(scaled) - mean).abs() as f32),
+        };
+        let closeness: Vec<f32> = scaled.iter().map(closeness).collect();
+        let mut before = 0.0;
+        let keep = |&token: &TokenId| {
+            let keep = before < share * mass;
+            before += f64::from(math::exp(scaled[token as usize]));
+            keep
+        };
+        let mut kept: Vec<TokenId> = Ranking::new(&closeness).take_while(keep).collect();
+        kept.sort_unstable_by_key(|&token| Place::new(logits[token as usize], token));
+        Self { support: Support::Ranked(kept), ..self }
     }
 
     /// The first token in rank order at which the cumulative probability exceeds `u`, in `[0, 1)`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Filters, NothingLeft};
+use super::{Filtering, NothingLeft};
 use crate::lm::{Distribution, TokenId};
 
 /// What is asked about the distribution over the next token.
@@ -17,7 +17,7 @@ pub struct NextQuery {
     /// Whether the logprob of every token is asked for.
     pub full: bool,
     /// Filters to apply first; without them the distribution is the model's own.
-    pub filters: Option<Filters>,
+    pub filters: Option<Filtering>,
 }
 
 /// What was asked about the distribution over the next token. Logarithms are natural.
@@ -58,14 +58,19 @@ pub struct CandidateAnswer {
 }
 
 impl NextQuery {
-    /// The distribution that the query is about; `logits` `[vocab_size]` may be overwritten.
+    /// The distribution that the query is about, after the tokens `read` of a candidate; `logits` `[vocab_size]` may be overwritten.
     ///
     /// # Errors
     /// When the filters leave no token.
-    pub fn view<'a>(&self, logits: &'a mut [f32]) -> Result<Distribution<'a>, NothingLeft> {
+    pub fn view<'a>(&self, logits: &'a mut [f32], read: &[TokenId]) -> Result<Distribution<'a>, NothingLeft> {
         match &self.filters {
-            Some(filters) => filters.apply(logits),
             None => Ok(Distribution::new(logits)),
+            Some(filtering) if read.is_empty() => filtering.apply(logits),
+            Some(filtering) => {
+                let mut filtering = filtering.clone();
+                read.iter().for_each(|&token| filtering.drew(token));
+                filtering.apply(logits)
+            }
         }
     }
 

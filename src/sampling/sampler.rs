@@ -1,7 +1,7 @@
 //! The draw of one token.
 
 use super::filtered::Filtered;
-use super::{Filters, NothingLeft, uniform};
+use super::{Filtering, NothingLeft, uniform};
 use crate::lm::top_k::top_k;
 use crate::lm::{LogSumExp, TokenId};
 
@@ -29,22 +29,35 @@ pub struct Drawn {
 }
 
 impl Sampler {
+    /// The same for another choice of the request.
+    pub fn of_choice(self, choice: u32) -> Self {
+        match self {
+            Sampler::Greedy => Sampler::Greedy,
+            Sampler::Multinomial { seed, .. } => Sampler::Multinomial { seed, choice },
+        }
+    }
+
     /// Draws the token at `position`, counted from the start of its sequence.
     ///
-    /// The logits of tokens that are ruled out are overwritten with `-inf`; the others are left unchanged.
+    /// Logits with a bias, a penalty or a ban are overwritten; the others are left unchanged.
     ///
     /// # Errors
     /// [`NothingLeft`] if every token is ruled out.
-    pub fn draw(&self, filters: &Filters, logits: &mut [f32], position: u64) -> Result<Drawn, NothingLeft> {
+    pub fn draw(
+        &self,
+        filtering: &Filtering,
+        logits: &mut [f32],
+        position: u64,
+    ) -> Result<Drawn, NothingLeft> {
         let model = LogSumExp::new(logits);
-        filters.rule_out(logits);
+        let originals = filtering.adjust(logits);
         let token = match *self {
-            // No other filter ever removes the most likely token.
+            // A temperature of 0 leaves this token alone, whatever the filters after it.
             Sampler::Greedy => *top_k(logits, 1).first().ok_or(NothingLeft)?,
             Sampler::Multinomial { seed, choice } => {
-                Filtered::new(filters, logits)?.quantile(logits, uniform(seed, choice, position))
+                Filtered::new(&filtering.filters, logits)?.quantile(logits, uniform(seed, choice, position))
             }
         };
-        Ok(Drawn { token, logprob: model.logprob(logits[token as usize]) })
+        Ok(Drawn { token, logprob: model.logprob(originals.logit(logits, token)) })
     }
 }

@@ -1,5 +1,7 @@
 //! Filters and draws together: compared with a naive reference, with their probabilities, and over a whole generation.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,13 +9,24 @@ use crate::lm::fake::Fake;
 use crate::lm::test_logits::gaussian;
 use crate::lm::{Distribution, Logits, Model, Row, Scratch, State, TokenId};
 
-fn filters(spec: FilterSpec) -> Filters {
-    Filters::new(spec).unwrap()
+fn filtering(spec: FilterSpec) -> Filtering {
+    Filtering::new(Filters::new(spec).unwrap(), &SEEN)
 }
+
+/// What penalties count.
+const SEEN: [TokenId; 6] = [3, 1, 3, 30, 7, 3];
 
 /// The filters as their papers define them, in f64: the probabilities `[vocab_size]`, renormalised after each filter.
 fn naive(spec: &FilterSpec, logits: &[f32]) -> Vec<f64> {
     let mut logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
+    spec.biases.iter().for_each(|bias| logits[bias.token as usize] += bias.amount);
+    let Penalties { repetition, presence, frequency } = spec.penalties;
+    for token in BTreeSet::from(SEEN) {
+        let logit = &mut logits[token as usize];
+        *logit = if *logit > 0.0 { *logit / repetition } else { *logit * repetition };
+        *logit -= presence;
+    }
+    SEEN.iter().for_each(|&token| logits[token as usize] -= frequency);
     spec.ruled_out.iter().for_each(|&token| logits[token as usize] = f64::NEG_INFINITY);
     let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let probs: Vec<f64> = logits.iter().map(|logit| libm::exp((logit - max) / spec.temperature)).collect();
@@ -30,6 +43,18 @@ fn naive(spec: &FilterSpec, logits: &[f32]) -> Vec<f64> {
     order.truncate(fewest.map_or(usize::MAX, |last| last + 1));
     let best = probs[order[0]];
     order.retain(|&id| probs[id] >= spec.min_p * best);
+    if spec.typical_p < 1.0 {
+        let mass: f64 = order.iter().map(|&id| probs[id]).sum();
+        let surprise = |id: usize| -libm::log(probs[id] / mass);
+        let entropy: f64 = order.iter().map(|&id| probs[id] / mass * surprise(id)).sum();
+        order.sort_by(|&a, &b| (surprise(a) - entropy).abs().total_cmp(&(surprise(b) - entropy).abs()));
+        let mut sum = 0.0;
+        let last = order.iter().position(|&id| {
+            sum += probs[id] / mass;
+            sum >= spec.typical_p
+        });
+        order.truncate(last.map_or(usize::MAX, |last| last + 1));
+    }
 
     let mass: f64 = order.iter().map(|&id| probs[id]).sum();
     let mut kept = vec![0.0; probs.len()];
@@ -44,8 +69,21 @@ prop_compose! {
         top_k in prop::option::of(1..60usize),
         top_p in prop_oneof![Just(1.0), 0.05..0.99f64],
         min_p in prop_oneof![Just(0.0), 0.0..0.3f64],
+        typical_p in prop_oneof![Just(1.0), 0.05..0.99f64],
+        biases in prop::collection::btree_map(0..40u32, -5.0..5.0f64, 0..4),
+        penalties in (prop_oneof![Just(1.0), 0.5..2.0f64], -1.0..1.0f64, -1.0..1.0f64),
     ) -> FilterSpec {
-        FilterSpec { ruled_out: ruled_out.into(), temperature, top_k, top_p, min_p }
+        let (repetition, presence, frequency) = penalties;
+        FilterSpec {
+            ruled_out: ruled_out.into(),
+            biases: biases.into_iter().map(|(token, amount)| Bias { token, amount }).collect(),
+            penalties: Penalties { repetition, presence, frequency },
+            temperature,
+            top_k,
+            top_p,
+            min_p,
+            typical_p,
+        }
     }
 }
 
@@ -55,7 +93,8 @@ proptest! {
         let logits = gaussian(seed, vocab_size, 2.0);
         let expected = naive(&spec, &logits);
         let mut filtered = logits.clone();
-        let distribution = filters(spec).apply(&mut filtered).unwrap();
+        let filtering = filtering(spec);
+        let distribution = filtering.apply(&mut filtered).unwrap();
         for (token, &prob) in expected.iter().enumerate() {
             let found = libm::exp(distribution.logprob(token as TokenId));
             prop_assert!((found - prob).abs() < 2e-6, "token {}: found {}, expected {}", token, found, prob);
@@ -68,15 +107,16 @@ proptest! {
 fn assert_draws_follow(spec: FilterSpec, seed: u64) {
     const DRAWS: u64 = 100_000;
     let logits = gaussian(seed, 500, 2.5);
-    let filters = filters(spec);
+    let filtering = filtering(spec);
     let mut filtered = logits.clone();
-    let distribution = filters.apply(&mut filtered).unwrap();
+    let distribution = filtering.apply(&mut filtered).unwrap();
 
     let mut counts = vec![0u32; logits.len()];
     let sampler = Sampler::Multinomial { seed, choice: 0 };
     let mut row = logits.clone();
     for position in 0..DRAWS {
-        counts[sampler.draw(&filters, &mut row, position).unwrap().token as usize] += 1;
+        row.copy_from_slice(&logits);
+        counts[sampler.draw(&filtering, &mut row, position).unwrap().token as usize] += 1;
     }
 
     // Tokens expected fewer than 20 times share one bin.
@@ -117,11 +157,15 @@ fn draws_follow_the_filtered_probabilities() {
     assert_draws_follow(FilterSpec { ruled_out: ruled_out(), temperature: 1.7, ..Default::default() }, 2);
     assert_draws_follow(FilterSpec { ruled_out: ruled_out(), top_k: Some(40), ..Default::default() }, 3);
     assert_draws_follow(FilterSpec { temperature: 0.7, top_p: 0.9, min_p: 0.01, ..Default::default() }, 4);
+    assert_draws_follow(FilterSpec { typical_p: 0.4, ..Default::default() }, 5);
+    let biases = (0..500).step_by(7).map(|token| Bias { token, amount: 1.5 }).collect();
+    let penalties = Penalties { repetition: 1.3, presence: 0.5, frequency: -0.25 };
+    assert_draws_follow(FilterSpec { biases, penalties, typical_p: 0.9, ..Default::default() }, 6);
 }
 
 #[test]
 fn greedy_breaks_ties_by_the_lower_id() {
-    let greedy = |logits: &mut [f32], spec| Sampler::Greedy.draw(&filters(spec), logits, 0);
+    let greedy = |logits: &mut [f32], spec| Sampler::Greedy.draw(&filtering(spec), logits, 0);
     let spec = FilterSpec::default;
     assert_eq!(greedy(&mut [1.0, 2.0, 2.0], spec()).unwrap().token, 1);
     assert_eq!(greedy(&mut [-0.0, 0.0, -1.0], spec()).unwrap().token, 0);
@@ -135,10 +179,17 @@ fn greedy_breaks_ties_by_the_lower_id() {
 
 #[test]
 fn temperature_zero_is_greedy() {
-    let filters = filters(FilterSpec { temperature: 0.0, ruled_out: [9].into(), ..Default::default() });
+    let spec = FilterSpec {
+        temperature: 0.0,
+        ruled_out: [9].into(),
+        typical_p: 0.1,
+        top_p: 0.5,
+        ..Default::default()
+    };
+    let filtering = filtering(spec);
     for seed in 0..50 {
         let logits = gaussian(seed, 300, 0.1);
-        let draw = |sampler: Sampler| sampler.draw(&filters, &mut logits.clone(), 0).unwrap();
+        let draw = |sampler: Sampler| sampler.draw(&filtering, &mut logits.clone(), 0).unwrap();
         assert_eq!(draw(Sampler::Greedy), draw(Sampler::Multinomial { seed, choice: 3 }));
     }
 }
@@ -146,12 +197,18 @@ fn temperature_zero_is_greedy() {
 #[test]
 fn the_logprob_is_the_models_before_any_filter() {
     let logits = gaussian(5, 100, 2.0);
-    let spec =
-        FilterSpec { temperature: 3.0, top_k: Some(7), ruled_out: [0, 1, 2].into(), ..Default::default() };
+    let spec = FilterSpec {
+        temperature: 3.0,
+        top_k: Some(7),
+        ruled_out: [0, 1, 2].into(),
+        biases: [Bias { token: 3, amount: 9.0 }].into(),
+        penalties: Penalties { frequency: 0.5, ..Penalties::NONE },
+        ..Default::default()
+    };
     let model = Distribution::new(&logits);
     for position in 0..100 {
         let sampler = Sampler::Multinomial { seed: 8, choice: 0 };
-        let drawn = sampler.draw(&filters(spec.clone()), &mut logits.clone(), position).unwrap();
+        let drawn = sampler.draw(&filtering(spec.clone()), &mut logits.clone(), position).unwrap();
         assert_eq!(drawn.logprob, model.logprob(drawn.token));
     }
 }
@@ -171,11 +228,11 @@ impl Sequence {
 
     /// Draws `count` tokens of choice `choice`, feeding each to the model.
     fn generate(&mut self, count: usize, choice: u32) -> Vec<TokenId> {
-        let filters = filters(FilterSpec { temperature: 0.8, top_p: 0.95, ..Default::default() });
+        let filtering = filtering(FilterSpec { temperature: 0.8, top_p: 0.95, ..Default::default() });
         let sampler = Sampler::Multinomial { seed: 1234, choice };
         let step = || {
             let mut logits = self.model.logits(&self.state);
-            let tokens = [sampler.draw(&filters, &mut logits, self.position).unwrap().token];
+            let tokens = [sampler.draw(&filtering, &mut logits, self.position).unwrap().token];
             let mut rows = [Row::new(&mut self.state, &tokens, Logits::None)];
             self.model.run(&mut rows, &mut Scratch::new(0), &mut |_, _, _| {});
             assert_eq!(rows[0].outcome, Ok(()));

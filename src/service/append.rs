@@ -24,6 +24,7 @@ impl Service {
         let prepared = self.prepare_prompt(served, prompt, purpose).await?;
         check_not_empty(&prepared)?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
+        let asked = asked.map(|asked| asked.after(&prepared.tokens));
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;
         let typing = typing.map(|typing| typing.in_session(&session));
         let lease = self.lease(&session, expected)?;

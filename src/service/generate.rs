@@ -1,32 +1,44 @@
-//! Use case: a text is continued. The request is checked here; [`super::generating`] has what comes out.
+//! Use case: a text is continued. The request is checked in [`checked`]; [`generating`] has what comes out.
 
+mod checked;
+mod echo;
+mod forking;
+mod generating;
+mod pace;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+
+pub use generating::{Events, Generating};
 
 use super::Service;
-use super::bounds::Bound;
-use super::generating::{Generating, Pace};
-use super::input::{Prepared, Use};
-use super::target::{Target, check_context};
+use super::target::{Branch, Target, check_context};
 use super::work::Work;
-use crate::api::generate::{GenerateRequest, SessionGenerateRequest, SessionPosition};
+use crate::api::generate::{Beam, GenerateRequest, SessionGenerateRequest, SessionPosition};
 use crate::api::stream::StreamStart;
 use crate::catalog::Served;
-use crate::engine::Start;
-use crate::engine::jobs::{Generation, GenerationPlan};
+use crate::engine::jobs::{
+    BeamPlan, BeamSearch, ContinuationPlan, Destination, Generation, GenerationEvent, GenerationPlan,
+};
+use crate::engine::{Job, Reader, RowPlan, Start};
 use crate::error::{Error, Result};
-use crate::sampling::{Filters, Sampler};
+use crate::sampling::Sampler;
+use checked::{Checked, lists_tokens};
+use echo::Echo;
+use forking::Forking;
+use pace::Pace;
 
-/// A request that was checked, apart from what depends on the state from which it starts.
-struct Checked {
-    request: GenerateRequest,
-    max_tokens: usize,
-    stops: Vec<String>,
-    begun: Instant,
-    seed: u64,
-    prepared: Prepared,
-    filters: Filters,
-    timeout: Option<Duration>,
+/// Where a generation starts, and what becomes of where it ends.
+struct Origin {
+    start: Start,
+    forking: Option<Forking>,
+}
+
+/// A job that continues a text.
+struct Continuing {
+    job: Box<dyn Job>,
+    plans: Vec<RowPlan>,
+    reader: Reader<GenerationEvent>,
 }
 
 impl Service {
@@ -36,11 +48,12 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a full queue.
     pub async fn generate(&self, request: GenerateRequest) -> Result<Generating> {
+        check_returned_state(&request)?;
         let state = request.carried.state.as_deref();
         let target = self.start_target(request.prompt.model.as_deref(), state).await?;
         let checked = self.check_generation(&target, request).await?;
-        let start = Start::Copy(self.open(&target)?);
-        self.start_generation(target.served(), start, checked)
+        let origin = self.origin(&target, &checked)?;
+        self.start_generation(target.served(), origin, checked)
     }
 
     /// Starts a generation from where the session `id` stands.
@@ -48,141 +61,134 @@ impl Service {
     /// # Errors
     /// As [`Self::generate`]; a session that does not exist; `SessionBusy` and `PositionMismatch` if it is to move.
     pub async fn session_generate(&self, id: &str, request: SessionGenerateRequest) -> Result<Generating> {
-        let SessionGenerateRequest { generate: request, commit, expected } = request;
-        if !commit && expected.expected_position.is_some() {
-            let message = "`expected_position` is given although `commit` is false; it is accepted only if the session moves";
+        let moves = request.moves_session();
+        let SessionGenerateRequest { generate: request, commit: _, expected } = request;
+        if !moves && expected.expected_position.is_some() {
+            let message = "`expected_position` is given although the session does not move; it is accepted only if `commit` is true and `fork` false";
             return Err(Error::invalid("expected_position", message));
         }
         request.carried.check_in_session(id)?;
-        let target = Target::Session(self.session_target(id, request.prompt.model.as_deref())?);
+        if moves {
+            check_moves_one(&request)?;
+        }
+        let session = self.session_target(id, request.prompt.model.as_deref())?;
+        let target = Target::Session(session);
         let checked = self.check_generation(&target, request).await?;
-        let start = match &target {
-            Target::Session(session) if commit => Start::Session(self.lease(session, expected)?),
-            target => Start::Copy(self.open(target)?),
-        };
-        self.start_generation(target.served(), start, checked)
-    }
-
-    async fn check_generation(&self, target: &Target, mut request: GenerateRequest) -> Result<Checked> {
-        let begun = self.clock.now();
-        let limits = &self.config.limits;
-        let max_tokens = request.max_tokens_or_default(limits.max_tokens);
-        Bound { param: "max_tokens", max: limits.max_tokens, option: "--max-tokens" }.number(max_tokens)?;
-        Bound { param: "top_logprobs", max: limits.max_top_k, option: "--max-top-k" }
-            .number(request.top_logprobs)?;
-        let timeout = self.timeout(request.timeout_ms)?;
-        let seed = request.seed.unwrap_or_else(random_seed);
-        if seed > GenerateRequest::SEED_MAX {
-            let message = format!("`seed` is {seed}; the maximum is {}", GenerateRequest::SEED_MAX);
-            return Err(Error::invalid("seed", message));
-        }
-        if let Some(n) = request.n.filter(|n| *n != 1) {
-            return Err(Error::invalid(
-                "n",
-                format!("`n` is {n}; only 1 is accepted: a request has one continuation"),
-            ));
-        }
-        let stops = std::mem::take(&mut request.stop).into_vec();
-        self.check_stops(&stops)?;
-        let filters = self.filters(target.served(), &request.sampling, "")?;
-        let prepared =
-            self.prepare_prompt(target.served(), std::mem::take(&mut request.prompt), Use::Read).await?;
-        target.check_context(prepared.tokens.len())?;
-        Ok(Checked { request, max_tokens, stops, begun, seed, prepared, filters, timeout })
-    }
-
-    fn check_stops(&self, stops: &[String]) -> Result<()> {
-        let limits = &self.config.limits;
-        Bound { param: "stop", max: limits.max_stops, option: "--max-stops" }.entries(stops.len())?;
-        let len_max = limits.max_stop_length;
-        let too_long = |stop: &String| stop.is_empty() || stop.len() > len_max.0;
-        let Some(index) = stops.iter().position(too_long) else { return Ok(()) };
-        let message = match stops[index].len() {
-            0 => format!("`stop[{index}]` is empty; a stop string has at least 1 byte"),
-            found => {
-                format!("`stop[{index}]` has {found} bytes; the maximum is {len_max} (`--max-stop-length`)")
+        let origin = match &target {
+            Target::Session(session) if moves => {
+                Origin { start: Start::Session(self.lease(session, expected)?), forking: None }
             }
+            target => self.origin(target, &checked)?,
         };
-        Err(Error::invalid(format!("stop[{index}]"), message))
+        self.start_generation(target.served(), origin, checked)
     }
 
-    fn timeout(&self, asked_ms: Option<u64>) -> Result<Option<Duration>> {
-        let Some(asked_ms) = asked_ms else { return Ok(None) };
-        let max = self.config.http.request_timeout;
-        let asked = Duration::from_millis(asked_ms);
-        if asked.is_zero() || asked > max {
-            let max_ms = max.as_millis();
-            let message = format!(
-                "`timeout_ms` is {asked_ms}; it must be between 1 and {max_ms} (`--request-timeout`)"
-            );
-            return Err(Error::invalid("timeout_ms", message));
+    /// A start that moves no session.
+    fn origin(&self, target: &Target, checked: &Checked) -> Result<Origin> {
+        if !checked.request.fork {
+            return Ok(Origin { start: Start::Copy(self.open(target)?), forking: None });
         }
-        Ok(Some(asked))
+        let Branch { snapshot, ttl, extra_words } = self.branch(target)?;
+        let forking = Forking {
+            sessions: self.sessions.clone(),
+            metrics: self.metrics.clone(),
+            model: target.served().name.clone(),
+            vocab_size: target.served().model.info().vocab_size,
+            ttl,
+            extra_words,
+        };
+        Ok(Origin { start: Start::Copy(snapshot), forking: Some(forking) })
     }
 
-    fn start_generation(&self, served: &Arc<Served>, start: Start, checked: Checked) -> Result<Generating> {
-        let Checked { request, max_tokens, stops, begun, seed, prepared, filters, timeout } = checked;
+    fn start_generation(&self, served: &Arc<Served>, origin: Origin, checked: Checked) -> Result<Generating> {
+        let Origin { start, forking } = origin;
         let at = start.snapshot();
-        let lease = match &start {
-            Start::Session(lease) => Some(lease),
+        let before = at.tail.clone();
+        let tokens_before = at.position;
+        let position = tokens_before + checked.prepared.tokens.len() as u64;
+        check_context(served, position)?;
+        let tail = checked.prepared.tail_after(&before);
+        let session = match &start {
+            Start::Session(lease) => Some(SessionPosition { id: lease.id().to_string(), position }),
             Start::Copy(_) => None,
         };
-        let position = at.position + prepared.tokens.len() as u64;
-        check_context(served, position)?;
-        let tail = prepared.tail_after(&at.tail);
-        let session = lease.map(|lease| SessionPosition { id: lease.id().to_string(), position });
-        let tokenizer = &served.tokenizer;
-        let stop_at_eos = request.stop_at_eos.unwrap_or(tokenizer.eos() != tokenizer.newline());
-        let (job, plans, reader) = Generation::new(GenerationPlan {
-            prompt: prepared.tokens.clone(),
-            joint: tail.joint,
-            sampler: match request.sampling.temperature {
-                0.0 => Sampler::Greedy,
-                _ => Sampler::Multinomial { seed, choice: 0 },
-            },
-            filters,
-            position,
-            tokens_max: max_tokens,
-            eos: tokenizer.eos().filter(|_| stop_at_eos),
-            stops,
-            decoder: tokenizer.decoder(&tail),
-            reads_last_token: session.is_some() || request.carried.return_state,
-            returns_state: request.carried.return_state,
-            alternatives: request.top_logprobs,
-            events_max: self.config.engine.stream_buffer,
-        });
-        let work = Work { served: served.clone(), start, job: Box::new(job), plans, reader, timeout };
+        let destination = match (&session, &forking) {
+            (Some(_), _) => Destination::Session,
+            (None, Some(_)) => Destination::Snapshots,
+            (None, None) if checked.request.carried.return_state => Destination::Snapshots,
+            (None, None) => Destination::Nowhere,
+        };
+        let plan = checked.continuation(served, &tail, destination);
+        let Continuing { job, plans, reader } = self.continuing(plan, position, &checked);
+        let lists_prompt = checked.lists_prompt();
+        let Checked { request, n, begun, seed, prepared, timeout, room, .. } = checked;
+        let prompt_tokens = prepared.tokens.len();
+        let unknown_count = prepared.unknown_count;
+        let echo = request.echo.then(|| Echo::new(prepared, before, tokens_before));
+        let work = Work { served: served.clone(), start, job, plans, reader, timeout };
         Ok(Generating {
             start: StreamStart {
                 model: served.name.to_string(),
                 seed,
-                prompt_tokens: prepared.tokens.len(),
-                unknown_count: prepared.unknown_count,
+                prompt_tokens,
+                unknown_count,
+                text: echo.as_ref().map(|echo| echo.text(served)),
+                prompt_logprobs: None,
                 session,
             },
+            lists_tokens: lists_tokens(&request),
             carried: request.carried,
-            lists_tokens: request.token_logprobs || request.top_logprobs > 0,
             served: served.clone(),
             reader: self.submit(work)?,
-            tail,
+            tails: vec![tail; n],
             pace: Pace::new(self.metrics.clone(), self.clock.clone(), begun),
+            echo: echo.filter(|_| lists_prompt),
+            forking,
+            ahead: VecDeque::new(),
+            room,
         })
+    }
+
+    /// The job: a beam search, or draws.
+    fn continuing(&self, continuation: ContinuationPlan, position: u64, checked: &Checked) -> Continuing {
+        if let Some(beam) = checked.request.beam {
+            let Beam { width, length_penalty } = beam;
+            let (job, plans, reader) = BeamSearch::new(BeamPlan { continuation, width, length_penalty });
+            return Continuing { job: Box::new(job), plans, reader };
+        }
+        let sampler = match checked.request.sampling.temperature {
+            0.0 => Sampler::Greedy,
+            _ => Sampler::Multinomial { seed: checked.seed, choice: 0 },
+        };
+        let events_max = self.config.engine.stream_buffer;
+        let (job, plans, reader) =
+            Generation::new(GenerationPlan { continuation, sampler, position, events_max });
+        Continuing { job: Box::new(job), plans, reader }
     }
 }
 
-/// A seed from the operating system's random source; each is equally likely.
-fn random_seed() -> u64 {
-    getrandom::u64().expect("the operating system has a random source") & GenerateRequest::SEED_MAX
+/// An answer returns the state after its only choice.
+fn check_returned_state(request: &GenerateRequest) -> Result<()> {
+    match request.n {
+        Some(n) if n > 1 && request.carried.return_state => {
+            let message = format!("`return_state` is true, and `n` is {n}; it is accepted with one choice");
+            Err(Error::invalid("return_state", message))
+        }
+        _ => Ok(()),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_bit_of_a_random_seed_varies() {
-        let seeds: Vec<u64> = (0..64).map(|_| random_seed()).collect();
-        assert_eq!(seeds.iter().fold(0, |ones, seed| ones | seed), GenerateRequest::SEED_MAX);
-        assert_eq!(seeds.iter().fold(u64::MAX, |ones, seed| ones & seed), 0);
+/// Refuses what would move a session to more than one place, or to the end of a hypothesis that was chosen from several.
+fn check_moves_one(request: &GenerateRequest) -> Result<()> {
+    let refused = |param: &str, found: &str| {
+        let message = format!(
+            "{found}, and the session would move; `commit` must be false, or `fork` true, which makes a session of each choice"
+        );
+        Err(Error::invalid(param, message))
+    };
+    match (request.n, request.beam) {
+        (_, Some(_)) => refused("beam", "`beam` is given"),
+        (Some(n), None) if n > 1 => refused("n", &format!("`n` is {n}")),
+        _ => Ok(()),
     }
 }

@@ -84,7 +84,7 @@ impl Service {
         let served = target.served();
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         target.check_context(prepared.tokens.len())?;
-        let asked = self.check_question(served, question, "")?;
+        let asked = self.check_question(served, question, "")?.after(&prepared.tokens);
         let start = self.open(&target)?;
         let position = start.position + prepared.tokens.len() as u64;
         check_context(served, position)?;

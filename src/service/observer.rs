@@ -26,7 +26,12 @@ impl Observer for MetricsObserver {
         if let Some(model) = self.models.get(model) {
             model.prompt_tokens(batch.prompt_tokens);
             model.scored_tokens(batch.scored_tokens);
-            model.generated_tokens(batch.generated_tokens);
+        }
+    }
+
+    fn generated(&self, model: &str, tokens: usize) {
+        if let Some(model) = self.models.get(model) {
+            model.generated_tokens(tokens);
         }
     }
 }

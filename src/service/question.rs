@@ -11,7 +11,7 @@ use crate::api::question::{Candidate, Distribution, Question, RankedToken, View}
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
-use crate::sampling::{CandidateAnswer, NextAnswer, NextQuery, Ranked};
+use crate::sampling::{CandidateAnswer, Filtering, NextAnswer, NextQuery, Ranked};
 use crate::text::Tail;
 
 /// A question that was checked.
@@ -43,7 +43,7 @@ impl Service {
             hidden: if shown.special { Vec::new() } else { special_tokens(served) },
             candidates: question.candidates.iter().enumerate().map(tokens).collect::<Result<_>>()?,
             full: shown.full,
-            filters: filters.transpose()?,
+            filters: filters.transpose()?.map(|filters| Filtering::new(filters, &[])),
         };
         Ok(Asked { question, query })
     }
@@ -94,6 +94,13 @@ fn candidate_tokens(served: &Served, candidate: &Word) -> Result<Arc<[TokenId]>>
 }
 
 impl Asked {
+    /// The same question after the tokens `read` of the request, which penalties count.
+    pub(super) fn after(self, read: &[TokenId]) -> Self {
+        let Self { question, query } = self;
+        let filters = query.filters.map(|filters| filters.after(read));
+        Self { question, query: NextQuery { filters, ..query } }
+    }
+
     /// What the client sees of the engine's answer, for a text that ends with `tail`.
     pub(super) fn answered(
         self,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Service;
-use crate::api::generate::GenerateRequest;
 use crate::api::independent::Independent;
 use crate::api::next::{NextRequest, SessionNextRequest};
 use crate::api::question::Question;
@@ -46,6 +45,18 @@ pub struct AskedBeside<'a> {
     pub model: Option<&'a str>,
     /// The question, if the request has one.
     pub next: Option<&'a Question>,
+}
+
+/// What the answer to a generation lists.
+pub(super) struct Continuations {
+    /// Continuations that are in memory as a whole.
+    pub(super) choices: usize,
+    /// Most tokens of each.
+    pub(super) tokens_max: usize,
+    /// Tokens of the prompt.
+    pub(super) prompt_tokens: usize,
+    /// Alternatives to each token.
+    pub(super) alternatives: usize,
 }
 
 /// The room for all answers.
@@ -93,17 +104,19 @@ impl Service {
         self.room(&self.listed(question, "next.", vocab_size)).map(Some)
     }
 
-    /// Room for the answer to `request`, if it comes in one piece.
+    /// Room for what the answer to a generation lists; `None` if that is nothing.
     ///
     /// # Errors
     /// As [`Self::room_for_next`].
-    pub fn room_for_generation(&self, request: &GenerateRequest) -> Result<Room> {
-        let limits = &self.config.limits;
-        let listed_each = request.top_logprobs.min(limits.max_top_k);
-        let max_tokens = request.max_tokens_or_default(limits.max_tokens).min(limits.max_tokens);
-        let tokens = max_tokens.saturating_mul(listed_each + 1);
-        let param = if listed_each == 0 { "max_tokens" } else { "top_logprobs" };
-        self.room(&Listed { numbers: 0, tokens, param: param.to_owned() })
+    pub(super) fn room_for_generation(&self, listed: &Continuations) -> Result<Option<Room>> {
+        let Continuations { choices, tokens_max, prompt_tokens, alternatives } = *listed;
+        let places = choices.saturating_mul(tokens_max).saturating_add(prompt_tokens);
+        if places == 0 {
+            return Ok(None);
+        }
+        let tokens = places.saturating_mul(alternatives + 1);
+        let param = if alternatives == 0 { "max_tokens" } else { "top_logprobs" };
+        self.room(&Listed { numbers: 0, tokens, param: param.to_owned() }).map(Some)
     }
 
     /// Room for an explanation that lists `tokens` tokens, each with `numbers` numbers.

@@ -4,11 +4,11 @@ use super::Service;
 use super::bounds::Bound;
 use super::input::{is_in_vocabulary, out_of_range};
 use crate::api::prompt::Word;
-use crate::api::sampling::Sampling;
+use crate::api::sampling::{LogitBias, Sampling};
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
-use crate::sampling::{FilterSpec, Filters, NothingLeft};
+use crate::sampling::{Bias, FilterSpec, Filters, NothingLeft, Penalties};
 
 const _: () = assert!(Sampling::TEMPERATURE_MAX == Filters::TEMPERATURE_MAX);
 
@@ -35,15 +35,36 @@ impl Service {
         }
         let filters = Filters::new(FilterSpec {
             ruled_out: ruled_out.into(),
+            biases: self.biases(served, &sampling.logit_bias, path)?.into(),
+            penalties: Penalties {
+                repetition: sampling.repetition_penalty,
+                presence: sampling.presence_penalty,
+                frequency: sampling.frequency_penalty,
+            },
             temperature: sampling.temperature,
             top_k: top_k(sampling.top_k, vocab_size, &format!("{path}top_k"))?,
             top_p: sampling.top_p,
             min_p: sampling.min_p,
+            typical_p: sampling.typical_p,
         });
         filters.map_err(|error| {
             let name = error.param.clone().unwrap_or_default();
             error.at(format!("{path}{name}"))
         })
+    }
+
+    fn biases(&self, served: &Served, biases: &LogitBias, path: &str) -> Result<Vec<Bias>> {
+        let max = self.config.limits.max_logit_bias;
+        Bound { param: &format!("{path}logit_bias"), max, option: "--max-logit-bias" }
+            .entries(biases.0.len())?;
+        let bias = |(&token, &amount): (&TokenId, &f64)| match is_in_vocabulary(token, served) {
+            true => Ok(Bias { token, amount }),
+            false => {
+                let error = Error { kind: ErrorKind::InvalidValue, ..out_of_range(token, served) };
+                Err(error.at(format!("{path}logit_bias.{token}")))
+            }
+        };
+        biases.0.iter().map(bias).collect()
     }
 }
 

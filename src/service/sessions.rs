@@ -13,8 +13,8 @@ use crate::api::sessions::{
 };
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{NewSession, OnExisting, SessionId, SessionInfo, Standing};
-use crate::telemetry::Rejected;
+use crate::session::{NewSession, OnExisting, SessionId, SessionInfo, Sessions, Standing};
+use crate::telemetry::{Metrics, Rejected};
 
 const _: () = assert!(SESSION_ID_LENGTH_MAX == SessionId::LEN_MAX);
 
@@ -48,6 +48,7 @@ impl Service {
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         let extra_words = self.extra_words(served, extra_words, "extra_words")?;
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
+        let asked = asked.map(|asked| asked.after(&prepared.tokens));
         if asked.is_some() {
             target.check_context(prepared.tokens.len())?;
         }
@@ -167,12 +168,7 @@ impl Service {
     }
 
     pub(super) fn add_session(&self, new: NewSession) -> Result<Session> {
-        let added = self.sessions.create(new).inspect_err(|error| {
-            if error.kind == ErrorKind::SessionsFull {
-                self.metrics.rejected(Rejected::SessionsFull);
-            }
-        });
-        added.map(described)
+        add(&self.sessions, &self.metrics, new).map(described)
     }
 
     fn ttl(&self, lifetime: Lifetime) -> Result<Option<Duration>> {
@@ -190,6 +186,15 @@ impl Service {
             }
         }
     }
+}
+
+/// Adds a session, and counts a refusal for want of room.
+pub(super) fn add(sessions: &Sessions, metrics: &Metrics, new: NewSession) -> Result<SessionInfo> {
+    sessions.create(new).inspect_err(|error| {
+        if error.kind == ErrorKind::SessionsFull {
+            metrics.rejected(Rejected::SessionsFull);
+        }
+    })
 }
 
 /// Says what a creation can do about an id that is taken, unlike a fork.

@@ -5,12 +5,13 @@
 //! write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Service;
 use crate::api::sessions::Expectation;
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{Lease, SessionId, Snapshot};
+use crate::session::{Lease, SessionId, Snapshot, Standing};
 use crate::text::ExtraWords;
 
 /// Where a request starts, as it was when the request looked at it.
@@ -36,6 +37,14 @@ pub(super) struct SessionTarget {
     /// Words that are suggested in it although its model does not know them.
     pub(super) extra_words: Option<Arc<ExtraWords>>,
     position: u64,
+}
+
+/// Where new sessions branch off, and what they take over.
+pub(super) struct Branch {
+    pub(super) snapshot: Snapshot,
+    /// The server's own if absent.
+    pub(super) ttl: Option<Duration>,
+    pub(super) extra_words: Option<Arc<ExtraWords>>,
 }
 
 impl Target {
@@ -103,6 +112,24 @@ impl Service {
                 let standing = self.sessions.read(&session.id)?;
                 session.check_model(&standing.model)?;
                 Ok(Snapshot { history: None, ..standing.snapshot })
+            }
+        }
+    }
+
+    /// The state at `target` for copies that become sessions, which can go back as far as a session at `target` can. This counts as a
+    /// use of the session.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn branch(&self, target: &Target) -> Result<Branch> {
+        match target {
+            Target::Model(_) | Target::Given { .. } => {
+                Ok(Branch { snapshot: self.open(target)?, ttl: None, extra_words: None })
+            }
+            Target::Session(session) => {
+                let Standing { model, snapshot, ttl, extra_words } = self.sessions.read(&session.id)?;
+                session.check_model(&model)?;
+                Ok(Branch { snapshot, ttl: Some(ttl), extra_words })
             }
         }
     }

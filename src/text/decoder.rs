@@ -13,6 +13,7 @@ use crate::lm::TokenId;
 ///
 /// The text does not depend on how the tokens are divided between decoders, if each decoder starts with the tail that the one
 /// before it has reached.
+#[derive(Clone)]
 pub struct Decoder {
     tokenizer: Arc<Tokenizer>,
     tail: Tail,

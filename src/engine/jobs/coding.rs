@@ -102,7 +102,7 @@ impl<C: Coder + 'static> Job for CodingJob<C> {
     fn draws(&self) -> Draws {
         match self.coding {
             Coding::Known(_) => Draws::default(),
-            Coding::Unknown(count) => Draws { drawn: self.told, left: count - self.told },
+            Coding::Unknown(count) => Draws { drawn: self.told, left: count - self.told, rows: 1 },
         }
     }
 }

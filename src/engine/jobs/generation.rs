@@ -1,114 +1,52 @@
-//! The job that generates text: it draws a token, sends it, reads it, and repeats.
+//! The job that generates text: it draws a token, sends it, reads it, and repeats. Several choices share the reading of the prompt; then
+//! each has a row of its own.
 
-use std::sync::Arc;
-
-use crate::engine::{At, Draws, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag, outlet};
-use crate::error::{Error, Result};
-use crate::lm::{Distribution, Logits, TokenId};
-use crate::sampling::{Filters, Sampler};
+use super::continuation::{Beginning, ContinuationPlan, Destination, Opening, Written, alternatives};
+use super::event::{Alternatives, Finish, Finished, FinishedChoice, GenerationEvent, TokenEvent};
+use crate::engine::wide_outlet;
+use crate::engine::{At, Capacity, Draws, Ending, Feed, Flow, Job, Outlet, Reader, RowPlan, Rows, Tag};
+use crate::error::Result;
+use crate::lm::Logits;
+use crate::sampling::{Filtering, Sampler};
 use crate::session::Snapshot;
-use crate::text::{Decoder, Joint, Passed, StopStrings};
 
-/// What to generate, and when to stop.
+/// What to generate.
 pub struct GenerationPlan {
-    /// Read before the first draw.
-    pub prompt: Arc<[TokenId]>,
-    /// How the text ends with it.
-    pub joint: Joint,
-    /// How a token is drawn.
+    /// What to continue, and when to stop.
+    pub continuation: ContinuationPlan,
+    /// How a token of choice 0 is drawn. The other choices have random numbers of their own.
     pub sampler: Sampler,
-    /// The filters that are applied before each draw.
-    pub filters: Filters,
     /// The position of the first token drawn, counted from the start of the model.
     pub position: u64,
-    /// Most tokens drawn. At 0 the prompt is read and nothing is drawn.
-    pub tokens_max: usize,
-    /// The token that ends the text, if one does.
-    pub eos: Option<TokenId>,
-    /// The strings that end the text; none is empty.
-    pub stops: Vec<String>,
-    /// Turns tokens into text. It has seen the prompt.
-    pub decoder: Decoder,
-    /// Whether the last token drawn is read too, as a session requires, which holds every token drawn.
-    pub reads_last_token: bool,
-    /// Whether the state after the last token is reported.
-    pub returns_state: bool,
-    /// Number of alternatives reported with each token.
-    pub alternatives: usize,
     /// Events that may wait for a slow reader.
     pub events_max: usize,
 }
 
-/// What a generation sends. The last event is `Done` or `Failed`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum GenerationEvent {
-    /// A token was drawn.
-    Token(TokenEvent),
-    /// The generation is over, and its session is free.
-    Done(Finished),
-    /// The generation failed. Its session holds the tokens that were sent before, and stands at `position`.
-    Failed {
-        /// What went wrong.
-        error: Error,
-        /// Where the session stands, if there is one.
-        position: Option<u64>,
-    },
-}
-
-/// A token that was drawn. Logprobs are natural logarithms, from before the filters.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TokenEvent {
-    /// Its index among the tokens drawn.
-    pub index: usize,
-    /// The token.
-    pub token: TokenId,
-    /// The text that can be shown after it: whole characters, and none that could begin a stop string.
-    pub text: String,
-    /// `ln P(token)`.
-    pub logprob: f64,
-    /// The most likely tokens and their logprobs.
-    pub alternatives: Vec<(TokenId, f64)>,
-}
-
-/// How a generation ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
-    /// Why.
-    pub finish: Finish,
-    /// The text that was held back.
-    pub text: String,
-    /// Tokens drawn.
-    pub token_count: usize,
-    /// Their joint logprob.
-    pub logprob: f64,
-    /// Where the session stands, if there is one.
-    pub position: Option<u64>,
-    /// The state after the last token, if it was to be reported and that token was read.
-    pub snapshot: Option<Snapshot>,
-}
-
-/// Why a generation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// The maximum number of tokens.
-    Length,
-    /// A stop string.
-    Stop,
-    /// The end-of-text token.
-    Eos,
-    /// Its time was up.
-    Timeout,
-    /// The client went away.
-    Cancelled,
-    /// The service stops.
-    Shutdown,
-}
-
-/// The job: one row.
+/// The job. Row 0 reads the prompt; then row i is choice i.
 pub struct Generation {
-    plan: GenerationPlan,
-    stops: StopStrings,
+    opening: Opening,
+    choices: Vec<Choice>,
+    limits: Limits,
+    destination: Destination,
     outlet: Outlet<GenerationEvent>,
+    /// Tokens sent.
+    sent: usize,
+}
+
+/// What bounds and places the tokens of every choice.
+#[derive(Clone, Copy)]
+struct Limits {
+    tokens_max: usize,
+    position: u64,
+    alternatives: usize,
+}
+
+/// One continuation.
+struct Choice {
+    index: usize,
+    sampler: Sampler,
+    filtering: Filtering,
+    written: Written,
     /// The token drawn in this turn.
     drawn: Option<TokenEvent>,
     token_count: usize,
@@ -117,96 +55,156 @@ pub struct Generation {
     snapshot: Option<Snapshot>,
 }
 
-const ROW: Tag = 0;
-
 impl Generation {
-    /// The job, the plan of its row, and where its events will come out.
-    pub fn new(mut plan: GenerationPlan) -> (Self, Vec<RowPlan>, Reader<GenerationEvent>) {
-        let (outlet, reader) = outlet(plan.events_max);
-        let draws = plan.tokens_max > 0;
-        let logits = if draws { Logits::Last } else { Logits::None };
-        let rows = vec![RowPlan { tag: ROW, tokens: plan.prompt.clone(), joint: plan.joint, logits }];
-        let stops = StopStrings::new(std::mem::take(&mut plan.stops));
-        let finish = if draws { None } else { Some(Finish::Length) };
-        let job =
-            Self { plan, stops, outlet, drawn: None, token_count: 0, logprob: 0.0, finish, snapshot: None };
-        (job, rows, reader)
+    /// The job, the plan of its first row, and where its events will come out.
+    pub fn new(plan: GenerationPlan) -> (Self, Vec<RowPlan>, Reader<GenerationEvent>) {
+        let GenerationPlan { continuation, sampler, position, events_max } = plan;
+        let ContinuationPlan { tokens_max, alternatives, choices, destination, .. } = continuation;
+        // The scores of the prompt are sent with the first tokens.
+        let turn_max = choices + usize::from(continuation.scores_prompt);
+        let (opening, beginning) = continuation.begin();
+        let (outlet, reader) = wide_outlet(Capacity { items_max: events_max, turn_max });
+        let choice = |index| Choice::new(index, sampler, beginning.clone(), tokens_max);
+        let rows = vec![opening.plan()];
+        let limits = Limits { tokens_max, position, alternatives };
+        let choices = (0..choices).map(choice).collect();
+        (Self { opening, choices, limits, destination, outlet, sent: 0 }, rows, reader)
     }
 
-    fn draw(&mut self, logits: &mut [f32]) -> Result<TokenEvent> {
-        let alternatives = self.alternatives(logits);
-        let position = self.plan.position + self.token_count as u64;
-        let drawn = self.plan.sampler.draw(&self.plan.filters, logits, position)?;
-        let text = self.show(drawn.token);
-        let index = self.token_count;
-        self.token_count += 1;
-        self.logprob += drawn.logprob;
-        if self.finish.is_none() && self.token_count >= self.plan.tokens_max {
-            self.finish = Some(Finish::Length);
+    /// Draws the first token of every choice.
+    fn draw_first(&mut self, logits: &mut [f32]) -> Result<()> {
+        let alternatives = alternatives(logits, self.limits.alternatives);
+        let (first, others) = self.choices.split_first_mut().expect("bug: a generation without a choice");
+        for choice in others {
+            choice.draw(self.limits, &mut logits.to_vec(), alternatives.clone())?;
         }
-        Ok(TokenEvent { index, token: drawn.token, text, logprob: drawn.logprob, alternatives })
+        first.draw(self.limits, logits, alternatives)
     }
 
-    fn alternatives(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
-        if self.plan.alternatives == 0 {
-            return Vec::new();
+    /// Decides for a choice, whose state is that of the row `from`. Returns whether a row of its own reads on.
+    fn advance(&mut self, index: usize, from: Tag, rows: &mut Rows<'_>) -> bool {
+        let choice = &mut self.choices[index];
+        // Without a draw it has read its last token.
+        let Some(event) = choice.drawn.take() else {
+            if self.destination == Destination::Snapshots {
+                choice.snapshot = Some(rows.snapshot(from).clone());
+            }
+            return false;
+        };
+        let token = event.token;
+        let logits = match choice.finish {
+            None => Some(Logits::Last),
+            Some(_) if self.destination.reads_last_token() => Some(Logits::None),
+            Some(_) => None,
+        };
+        self.outlet.send(GenerationEvent::Token(event));
+        self.sent += 1;
+        if let Some(logits) = logits {
+            rows.feed(index, Feed { from, token, logits });
         }
-        let model = Distribution::new(logits);
-        model.top_k(self.plan.alternatives).into_iter().map(|token| (token, model.logprob(token))).collect()
+        logits.is_some()
     }
 
-    /// The text that can be shown after `token`. Sets `finish` if the token ends the text.
-    fn show(&mut self, token: TokenId) -> String {
-        if self.plan.eos == Some(token) {
-            self.finish = Some(Finish::Eos);
-            return String::new();
+    /// Every choice continues from where the prompt has led.
+    fn start(&mut self, rows: &mut Rows<'_>) {
+        if let Some(scored) = self.opening.take_scored() {
+            self.outlet.send(GenerationEvent::Prompt(scored));
         }
-        match self.stops.push(&self.plan.decoder.push(token)) {
-            Passed::Text(text) => text,
-            Passed::Stopped(text) => {
-                self.finish = Some(Finish::Stop);
-                text
+        for index in 0..self.choices.len() {
+            let reads_on = self.advance(index, Opening::ROW, rows);
+            if index == Opening::ROW && !reads_on {
+                rows.finish(Opening::ROW);
             }
         }
     }
 }
 
-impl Job for Generation {
-    fn look(&mut self, _row: Tag, _at: At, logits: &mut [f32]) -> Result<()> {
-        self.drawn = Some(self.draw(logits)?);
+impl Choice {
+    fn new(index: usize, sampler: Sampler, beginning: Beginning, tokens_max: usize) -> Self {
+        let Beginning { filtering, written } = beginning;
+        Self {
+            index,
+            sampler: sampler.of_choice(index as u32),
+            filtering,
+            written,
+            drawn: None,
+            token_count: 0,
+            logprob: 0.0,
+            finish: (tokens_max == 0).then_some(Finish::Length),
+            snapshot: None,
+        }
+    }
+
+    fn draw(&mut self, limits: Limits, logits: &mut [f32], alternatives: Alternatives) -> Result<()> {
+        let index = self.token_count;
+        let drawn = self.sampler.draw(&self.filtering, logits, limits.position + index as u64)?;
+        let added = self.written.push(drawn.token);
+        self.filtering.drew(drawn.token);
+        self.token_count += 1;
+        self.logprob += drawn.logprob;
+        let is_full = self.token_count >= limits.tokens_max;
+        self.finish = added.finish.or(is_full.then_some(Finish::Length));
+        self.drawn = Some(TokenEvent {
+            choice: self.index,
+            index,
+            token: drawn.token,
+            text: added.text,
+            logprob: drawn.logprob,
+            alternatives,
+        });
         Ok(())
     }
 
+    fn finished(self, ending: &Ending) -> Result<FinishedChoice> {
+        let finish = match (self.finish, ending) {
+            (_, Ending::Failed(error)) => return Err(error.clone()),
+            (Some(finish), _) => finish,
+            (None, ending) => Finish::by(ending, self.token_count)?,
+        };
+        Ok(FinishedChoice {
+            finish,
+            unsent: Vec::new(),
+            text: self.written.rest(finish),
+            token_count: self.token_count,
+            logprob: self.logprob,
+            snapshot: self.snapshot,
+        })
+    }
+}
+
+impl Job for Generation {
+    fn look(&mut self, row: Tag, at: At, logits: &mut [f32]) -> Result<()> {
+        if self.opening.is_over() {
+            let alternatives = alternatives(logits, self.limits.alternatives);
+            return self.choices[row].draw(self.limits, logits, alternatives);
+        }
+        match self.opening.look(at, logits) {
+            true => self.draw_first(logits),
+            false => Ok(()),
+        }
+    }
+
     fn decide(&mut self, rows: &mut Rows<'_>) -> Result<()> {
-        // Without a draw the row has read the last token.
-        let next = self.drawn.take().and_then(|event| {
-            let token = event.token;
-            self.outlet.send(GenerationEvent::Token(event));
-            match self.finish {
-                None => Some(Feed { from: ROW, token, logits: Logits::Last }),
-                Some(_) if self.plan.reads_last_token => {
-                    Some(Feed { from: ROW, token, logits: Logits::None })
-                }
-                Some(_) => None,
+        if !self.opening.is_over() {
+            self.opening.decide(rows);
+            if self.opening.is_over() {
+                self.start(rows);
             }
-        });
-        match next {
-            Some(feed) => rows.feed(ROW, feed),
-            None => {
-                self.snapshot = self.plan.returns_state.then(|| rows.snapshot(ROW).clone());
-                rows.finish(ROW);
+            return Ok(());
+        }
+        for row in rows.ready() {
+            if !self.advance(row, row, rows) {
+                rows.finish(row);
             }
         }
         Ok(())
     }
 
     fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
-        let Self { plan, stops, outlet, token_count, logprob, finish, snapshot, .. } = *self;
-        outlet.close(match resolve(finish, ending, token_count) {
-            Ok(finish) => {
-                let text = if finish == Finish::Stop { String::new() } else { rest(plan.decoder, stops) };
-                GenerationEvent::Done(Finished { finish, text, token_count, logprob, position, snapshot })
-            }
+        let Self { choices, outlet, .. } = *self;
+        let choices: Result<Vec<_>> = choices.into_iter().map(|choice| choice.finished(&ending)).collect();
+        outlet.close(match choices {
+            Ok(choices) => GenerationEvent::Done(Finished { choices, position }),
             Err(error) => GenerationEvent::Failed { error, position },
         });
     }
@@ -216,28 +214,29 @@ impl Job for Generation {
     }
 
     fn draws(&self) -> Draws {
-        Draws { drawn: self.token_count, left: self.plan.tokens_max - self.token_count }
-    }
-}
-
-/// Why the generation ended; an error if it failed, or ended before the first token.
-fn resolve(finish: Option<Finish>, ending: Ending, token_count: usize) -> Result<Finish> {
-    match (finish, ending) {
-        (_, Ending::Failed(error)) => Err(error),
-        (Some(finish), _) => Ok(finish),
-        (None, Ending::TimedOut) if token_count > 0 => Ok(Finish::Timeout),
-        (None, Ending::Shutdown) if token_count > 0 => Ok(Finish::Shutdown),
-        (None, Ending::Cancelled) => Ok(Finish::Cancelled),
-        (None, ending) => {
-            Err(ending.into_error().unwrap_or_else(|| Error::internal("a generation ended without a reason")))
+        Draws {
+            drawn: self.choices.iter().map(|choice| choice.token_count).max().unwrap_or(0),
+            left: self
+                .choices
+                .iter()
+                .map(|choice| self.limits.tokens_max - choice.token_count)
+                .max()
+                .unwrap_or(0),
+            rows: self.choices.len(),
         }
     }
-}
 
-/// The text that was held back until the end. What the decoder still holds may complete a stop string.
-fn rest(decoder: Decoder, mut stops: StopStrings) -> String {
-    match stops.push(&decoder.finish()) {
-        Passed::Text(text) => text + &stops.finish(),
-        Passed::Stopped(text) => text,
+    fn sent(&self) -> usize {
+        self.sent
+    }
+
+    fn wants_ends(&self) -> bool {
+        self.destination == Destination::Snapshots
+    }
+
+    fn left(&mut self, row: Tag, snapshot: Snapshot) {
+        if self.opening.is_over() && self.destination == Destination::Snapshots {
+            self.choices[row].snapshot = Some(snapshot);
+        }
     }
 }

@@ -1,11 +1,18 @@
-//! The jobs: reading (for next, append and score), generation, the completion of words, and coding for compression.
+//! The jobs: reading (for next, append and score), generation, beam search, the completion of words, and coding for compression.
 
+mod beam;
 mod coding;
 mod completion;
+mod continuation;
+mod event;
 mod generation;
+mod hypothesis;
 mod reading;
 
+pub use beam::{BeamPlan, BeamSearch};
 pub use coding::{Coded, Coder, Coding, CodingJob};
 pub use completion::{Completed, Completing, Completion, CompletionPlan};
-pub use generation::{Finish, Finished, Generation, GenerationEvent, GenerationPlan, TokenEvent};
+pub use continuation::{ContinuationPlan, Destination};
+pub use event::{Alternatives, Finish, Finished, FinishedChoice, GenerationEvent, ReadToken, TokenEvent};
+pub use generation::{Generation, GenerationPlan};
 pub use reading::{Reading, ReadingFailure, ReadingPlan, ReadingResult};

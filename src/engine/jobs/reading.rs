@@ -108,7 +108,7 @@ impl Reading {
             (At::Before(index), _) => {
                 self.result.logprobs.push(Distribution::new(logits).logprob(self.plan.tokens[index]));
             }
-            (At::End, Some(next)) => self.result.next = Some(next.answer(&next.view(logits)?)),
+            (At::End, Some(next)) => self.result.next = Some(next.answer(&next.view(logits, &[])?)),
             (At::End, None) => {}
         }
         Ok(())
@@ -118,8 +118,9 @@ impl Reading {
         let (Some(query), Some(answer)) = (&self.plan.next, &mut self.result.next) else { return Ok(()) };
         // The first token was scored with the answer itself.
         if index > 0 {
-            let token = query.candidates[candidate][index];
-            answer.candidates[candidate].logprob += query.view(logits)?.logprob(token);
+            let tokens = &query.candidates[candidate];
+            let view = query.view(logits, &tokens[..index])?;
+            answer.candidates[candidate].logprob += view.logprob(tokens[index]);
         }
         Ok(())
     }

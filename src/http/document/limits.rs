@@ -1,6 +1,6 @@
 //! The limits of this server, written where the documentation of a field names the option that sets its limit.
 //!
-//! ``Limit: `--option` `` becomes the `maximum` of a number, the `maxItems` of a list or the `maxLength` of a text; ``Limit of each:
+//! ``Limit: `--option` `` becomes the `maximum` of a number, the `maxItems` of a list, the `maxProperties` of an object or the `maxLength` of a text; ``Limit of each:
 //! `--option` `` bounds the entries of a list in the same way. A limit in bytes bounds the number of characters too, which
 //! is what `maxLength` counts.
 
@@ -95,6 +95,8 @@ fn bound(schema: &mut Value, name: &str, limit: &Limit) {
         "maxItems"
     } else if is(schema, "string") {
         "maxLength"
+    } else if is(schema, "object") {
+        "maxProperties"
     } else {
         "maximum"
     };
@@ -122,6 +124,9 @@ fn of_option(config: &Config, option: &str) -> Limit {
         "--max-stops" => limits.max_stops,
         "--max-stop-length" => limits.max_stop_length.0,
         "--max-banned" => limits.max_banned,
+        "--max-logit-bias" => limits.max_logit_bias,
+        "--max-n" => limits.max_n,
+        "--max-beam-width" => limits.max_beam_width,
         "--max-suggestions" => limits.max_suggestions,
         "--max-extra-words" => limits.max_extra_words,
         "--max-next-words" => limits.max_next_words,

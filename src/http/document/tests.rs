@@ -268,7 +268,7 @@ fn every_limit_that_is_named_has_a_value() {
         .collect();
     assert!(limited.len() > 20, "only {} limits were found", limited.len());
     for schema in limited {
-        let bounds = ["maximum", "maxItems", "maxLength"];
+        let bounds = ["maximum", "maxItems", "maxLength", "maxProperties"];
         assert!(bounds.iter().any(|bound| schema.contains_key(*bound)), "{schema:?}");
     }
 }

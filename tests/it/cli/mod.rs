@@ -3,4 +3,5 @@
 mod commands;
 mod compress;
 mod folders;
+mod generate;
 mod options;

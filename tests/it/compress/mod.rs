@@ -124,7 +124,7 @@ fn a_corpus_comes_back_beside_other_work_and_is_shorter() {
         let others = async {
             loop {
                 let query = NextQuery { text: Some("My lord, ".to_owned()), ..NextQuery::default() };
-                service.next(query.into()).await.unwrap();
+                service.next(query.try_into().unwrap()).await.unwrap();
                 tokio::task::yield_now().await;
             }
         };

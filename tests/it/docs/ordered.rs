@@ -65,14 +65,20 @@ fn entry_line((key, value): &(String, Ordered)) -> String {
     with_placeholder(key, value).unwrap_or_else(|| format!("{key:?}: {}", value.line()))
 }
 
-/// An entry with the placeholder, if its value is a time or a digest.
+/// An entry with the placeholder, if its value is a time, a digest or a random id.
 fn with_placeholder(key: &str, value: &Ordered) -> Option<String> {
     let is_replaced = match value {
-        Ordered::Scalar(Value::String(text)) => key.ends_with("_at") || is_digest(text),
+        Ordered::Scalar(Value::String(text)) => key.ends_with("_at") || is_digest(text) || is_random(text),
         Ordered::Scalar(Value::Number(_)) => key == "created",
         _ => false,
     };
     is_replaced.then(|| format!("{key:?}: {ANYTHING:?}"))
+}
+
+/// Whether `word` is a random UUID, as sessions without a name get it.
+fn is_random(word: &str) -> bool {
+    let parts: Vec<usize> = word.split('-').map(str::len).collect();
+    parts == [8, 4, 4, 4, 12] && word.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 /// Whether `word` is a SHA-256 in hexadecimal.

@@ -8,7 +8,7 @@ use rnnlm_server::lm::fake::Fake;
 use super::world::{Draws, Limits, STALL, World};
 
 fn draws(prompt_len: usize, events_max: usize) -> Draws {
-    Draws { prompt: vec![1; prompt_len], seed: 1, len: 1000, events_max, deadline: None }
+    Draws { prompt: vec![1; prompt_len], seed: 1, len: 1000, events_max, choices: 1, deadline: None }
 }
 
 fn world() -> World {

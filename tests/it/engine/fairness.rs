@@ -17,7 +17,8 @@ use super::world::{Draws, Limits, World};
 const ENDLESS: usize = 100_000;
 
 fn stream(world: &World, seed: u64) -> Reader<GenerationEvent> {
-    let draws = Draws { prompt: vec![1], seed, len: ENDLESS, events_max: ENDLESS, deadline: None };
+    let draws =
+        Draws { prompt: vec![1], seed, len: ENDLESS, events_max: ENDLESS, choices: 1, deadline: None };
     world.generate(Start::Copy(world.snapshot(0)), &draws)
 }
 

@@ -1,13 +1,16 @@
 //! A job of a random schedule: what it was asked for, what it answered, and the comparison with a run of the job alone.
 
 use rnnlm_server::engine::Reader;
-use rnnlm_server::engine::jobs::{Finish, GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult};
+use rnnlm_server::engine::jobs::{
+    Finish, FinishedChoice, GenerationEvent, ReadingFailure, ReadingPlan, ReadingResult,
+};
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::{Model, TokenId};
 use rnnlm_server::session::Snapshot;
 
-use super::beam::{Alone, Found, Search};
+use super::beam::{self, Beam};
 use super::schedules::{NAN, PANIC};
+use super::search::{Alone, Found, Search};
 use super::solo;
 use super::world::Draws;
 
@@ -31,6 +34,11 @@ pub(crate) enum Work {
         reader: Option<Reader<GenerationEvent>>,
         events: Vec<GenerationEvent>,
     },
+    Beam {
+        beam: Beam,
+        reader: Option<Reader<GenerationEvent>>,
+        event: Option<GenerationEvent>,
+    },
     Search {
         search: Search,
         reader: Option<Reader<Result<Found>>>,
@@ -50,6 +58,9 @@ impl Given {
             Work::Search { reader: Some(reader), found, .. } => {
                 *found = found.take().or_else(|| reader.try_next());
             }
+            Work::Beam { reader: Some(reader), event, .. } => {
+                *event = event.take().or_else(|| reader.try_next());
+            }
             _ => {}
         }
     }
@@ -57,7 +68,7 @@ impl Given {
     pub(crate) fn drop_reader(&mut self) {
         match &mut self.work {
             Work::Reading { reader, .. } => drop(reader.take()),
-            Work::Generation { reader, .. } => drop(reader.take()),
+            Work::Generation { reader, .. } | Work::Beam { reader, .. } => drop(reader.take()),
             Work::Search { reader, .. } => drop(reader.take()),
         }
     }
@@ -66,6 +77,7 @@ impl Given {
         match &self.work {
             Work::Reading { reader, result, .. } => reader.is_none() || result.is_some(),
             Work::Search { reader, found, .. } => reader.is_none() || found.is_some(),
+            Work::Beam { reader, event, .. } => reader.is_none() || event.is_some(),
             Work::Generation { reader, events, .. } => {
                 reader.is_none()
                     || events.last().is_some_and(|event| !matches!(event, GenerationEvent::Token(_)))
@@ -79,19 +91,16 @@ impl Given {
             Work::Reading { plan, .. } => plan.tokens.to_vec(),
             Work::Generation { draws, .. } => {
                 let mut whole = draws.prompt.clone();
-                whole.extend(self.drawn(model, draws).iter().map(|(token, _)| token));
+                whole.extend(solo::generate(model, &self.start, draws, 0).iter().map(|(token, _)| token));
                 whole
             }
+            Work::Beam { beam, .. } => beam.prompt.clone(),
             Work::Search { search, .. } => {
                 let best = Alone::search(model, &self.start.state, search).found;
                 let best = best.map_or_else(Vec::new, |mut found| found.remove(0).tokens);
                 [&search.prompt[..], &best].concat()
             }
         }
-    }
-
-    fn drawn(&self, model: &dyn Model, draws: &Draws) -> Vec<(TokenId, f64)> {
-        solo::generate(model, &self.start, draws)
     }
 
     /// Checks that the answers are those of a run of the job alone.
@@ -104,7 +113,8 @@ impl Given {
             Work::Reading { result: None, .. } => {}
             Work::Generation { draws, events, .. } => self.check_generation(model, draws, events),
             Work::Search { search, found: Some(found), .. } => self.check_search(model, search, found),
-            Work::Search { found: None, .. } => {}
+            Work::Search { found: None, .. } | Work::Beam { event: None, .. } => {}
+            Work::Beam { beam, event: Some(event), .. } => self.check_beam(model, beam, event),
         }
     }
 
@@ -148,31 +158,72 @@ impl Given {
         }
     }
 
+    fn check_beam(&self, model: &dyn Model, beam: &Beam, event: &GenerationEvent) {
+        let alone = beam::Alone::search(model, &self.start.state, beam);
+        match event {
+            GenerationEvent::Done(finished) => {
+                if finished.choices.iter().any(|choice| choice.finish == Finish::Timeout) {
+                    finished
+                        .choices
+                        .iter()
+                        .for_each(|choice| beam::check_path(model, &self.start, beam, choice));
+                    return;
+                }
+                let expected = alone.found.expect("a search that succeeded also succeeds alone");
+                assert_eq!(finished.choices.len(), expected.len());
+                for (choice, expected) in finished.choices.iter().zip(&expected) {
+                    beam::assert_is(choice, expected);
+                }
+            }
+            GenerationEvent::Failed { error, .. } => check_failure(&error.message, &alone.read),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn check_generation(&self, model: &dyn Model, draws: &Draws, events: &[GenerationEvent]) {
-        let alone = self.drawn(model, draws);
-        for (index, event) in events.iter().enumerate() {
+        let alone: Vec<_> =
+            (0..draws.choices).map(|choice| solo::generate(model, &self.start, draws, choice)).collect();
+        let mut counts = vec![0; draws.choices];
+        for event in events {
             match event {
+                GenerationEvent::Prompt(_) => panic!("no scores were asked for"),
                 GenerationEvent::Token(token) => {
-                    assert_eq!(
-                        (token.index, token.token, token.logprob),
-                        (index, alone[index].0, alone[index].1)
-                    );
+                    let count = &mut counts[token.choice];
+                    let expected = alone[token.choice][*count];
+                    assert_eq!((token.index, token.token, token.logprob), (*count, expected.0, expected.1));
+                    *count += 1;
                 }
                 GenerationEvent::Done(finished) => {
-                    assert_eq!(finished.token_count, index, "every token that was drawn was sent");
-                    assert_eq!(finished.finish == Finish::Length, index == draws.len);
-                    assert!(
-                        matches!(finished.finish, Finish::Length | Finish::Timeout),
-                        "{:?}",
-                        finished.finish
-                    );
+                    for (index, choice) in finished.choices.iter().enumerate() {
+                        assert_eq!(choice.token_count, counts[index], "every token that was drawn was sent");
+                        assert_eq!(choice.finish == Finish::Length, counts[index] == draws.len);
+                        let is_known = matches!(choice.finish, Finish::Length | Finish::Timeout);
+                        assert!(is_known, "{:?}", choice.finish);
+                        self.check_end(model, choice, &alone[index][..counts[index]]);
+                    }
                 }
                 GenerationEvent::Failed { error, .. } => {
-                    let last = index.checked_sub(1).map(|last| vec![alone[last].0]);
-                    check_failure(&error.message, last.as_ref().unwrap_or(&draws.prompt));
+                    let last = |(alone, count): (&Vec<(TokenId, f64)>, &usize)| {
+                        count.checked_sub(1).map(|last| alone[last].0)
+                    };
+                    let last: Vec<TokenId> = alone.iter().zip(&counts).filter_map(last).collect();
+                    check_failure(&error.message, if last.is_empty() { &draws.prompt } else { &last });
                 }
             }
         }
+    }
+
+    /// Checks where a choice on a copy has ended, which has drawn `drawn`.
+    fn check_end(&self, model: &dyn Model, choice: &FinishedChoice, drawn: &[(TokenId, f64)]) {
+        let Work::Generation { draws, .. } = &self.work else { panic!("only a generation has choices") };
+        if self.target == Target::Session {
+            return;
+        }
+        let read: Vec<TokenId> =
+            draws.prompt.iter().copied().chain(drawn.iter().map(|(token, _)| *token)).collect();
+        let end = choice.snapshot.as_ref().expect("ends are asked for");
+        assert_eq!(Some(&end.state), solo::read(model, &self.start.state, &read).as_ref());
+        assert_eq!(end.position, self.start.position + read.len() as u64);
     }
 }
 

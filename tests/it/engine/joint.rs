@@ -11,7 +11,7 @@ use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::session::Snapshot;
 use rnnlm_server::text::Joint;
 
-use super::beam::{Alone, Search};
+use super::search::{Alone, Search};
 use super::solo;
 use super::world::{Limits, World};
 

@@ -10,6 +10,7 @@ mod joint;
 mod overload;
 mod panics;
 mod schedules;
+mod search;
 mod shares;
 mod solo;
 mod turns;

@@ -35,7 +35,8 @@ fn world() -> World {
 }
 
 fn submit(world: &World, seed: u64) -> Result<Reader<GenerationEvent>, Refusal> {
-    let draws = Draws { prompt: vec![1], seed, len: TOKENS, events_max: TOKENS, deadline: Some(TIMEOUT) };
+    let draws =
+        Draws { prompt: vec![1], seed, len: TOKENS, events_max: TOKENS, choices: 1, deadline: Some(TIMEOUT) };
     world.try_generate(Start::Copy(world.snapshot(0)), &draws)
 }
 
@@ -112,12 +113,13 @@ fn take(open: &mut Vec<Open>, outcome: &mut Outcome, now: Instant) {
                     one.tokens += 1;
                     outcome.tokens += 1;
                 }
-                GenerationEvent::Done(done) if done.finish == Finish::Length => {
+                GenerationEvent::Done(done) if done.choices[0].finish == Finish::Length => {
                     outcome.latencies.push(now - one.since);
                     outcome.tokens_in_whole_answers += one.tokens;
                     return false;
                 }
                 GenerationEvent::Done(_) | GenerationEvent::Failed { .. } => return false,
+                GenerationEvent::Prompt(_) => {}
             }
         }
         true
@@ -185,6 +187,7 @@ fn a_request_alone_is_accepted_even_if_it_cannot_be_finished_in_time() {
         seed: 1,
         len: 100_000,
         events_max: 100_000,
+        choices: 1,
         deadline: Some(Duration::from_secs(1)),
     };
     let start = || Start::Copy(world.snapshot(0));

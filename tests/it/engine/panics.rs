@@ -51,7 +51,7 @@ fn run<T>(submit: impl FnOnce(&World) -> T) -> (T, Done) {
         world.read(lease(session).0, plan)
     };
     let (start, _) = lease(0);
-    let draws = Draws { prompt: vec![2, 3], seed: 5, len: 12, events_max: 100, deadline: None };
+    let draws = Draws { prompt: vec![2, 3], seed: 5, len: 12, events_max: 100, choices: 1, deadline: None };
     let mut generation = world.generate(start, &draws);
     let mut before = read(2);
     let own = submit(&world);

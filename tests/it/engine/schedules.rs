@@ -13,9 +13,10 @@ use rnnlm_server::rnn::{Architecture, GateActivation, GruForm};
 use rnnlm_server::sampling::NextQuery;
 use rnnlm_server::session::Snapshot;
 
-use super::beam::Search;
+use super::beam::Beam;
 use super::fragile::Fragile;
 use super::given::{Given, Target, Work, token};
+use super::search::Search;
 use super::solo;
 use super::world::{Draws, Limits, World};
 use crate::harness::network::{Biases, Extras, Shape, weights_types};
@@ -40,6 +41,10 @@ enum Op {
         session: usize,
         draws: Draws,
         target: Target,
+    },
+    Beam {
+        session: usize,
+        beam: Beam,
     },
     Search {
         session: usize,
@@ -66,13 +71,26 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         Op::Read { session, tokens, scored, branches, target }
     });
     let deadline = prop::option::weighted(0.2, (1..4u64).prop_map(Duration::from_secs));
-    let draws = (tokens(0..12), any::<u64>(), 1..20usize, 1..4usize, deadline).prop_map(
-        |(prompt, seed, len, events_max, deadline)| Draws { prompt, seed, len, events_max, deadline },
+    let sizes = (1..20usize, 1..4usize, 1..4usize);
+    let draws = (tokens(0..12), any::<u64>(), sizes, deadline.clone()).prop_map(
+        |(prompt, seed, (len, events_max, choices), deadline)| Draws {
+            prompt,
+            seed,
+            len,
+            events_max,
+            choices,
+            deadline,
+        },
     );
-    let generate = (0..SESSIONS, draws, targets()).prop_map(|(session, draws, target)| Op::Generate {
+    let generate = (0..SESSIONS, draws, targets()).prop_map(|(session, draws, target)| {
+        // A session is moved by a single choice.
+        let choices = if target == Target::Session { 1 } else { draws.choices };
+        Op::Generate { session, draws: Draws { choices, ..draws }, target }
+    });
+    let beams = (tokens(0..12), 1..5usize, 1..8usize, prop::option::of(0..NAN), deadline);
+    let beam = (0..SESSIONS, beams).prop_map(|(session, (prompt, width, len, eos, deadline))| Op::Beam {
         session,
-        draws,
-        target,
+        beam: Beam { prompt, width, len, eos, length_penalty: 0.5, deadline },
     });
     let searches = (tokens(0..12), 1..5usize, 1..6usize);
     let searches = searches.prop_map(|(prompt, width, len)| Search { prompt, width, len });
@@ -82,6 +100,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => read,
         3 => generate,
         2 => search,
+        2 => beam,
         6 => (1..5usize).prop_map(Op::Turns),
         6 => (any::<usize>(), 1..8usize).prop_map(|(job, count)| Op::Take(job, count)),
         1 => any::<usize>().prop_map(Op::Drop),
@@ -156,6 +175,12 @@ fn run(model: &Arc<dyn Model>, limits: &Limits, ops: Vec<Op>) {
                 let work = Work::Search { search, reader, found: None };
                 given.push(Given { session, target, start: snapshot, work });
             }
+            Op::Beam { session, beam } => {
+                let start = world.snapshot(session);
+                let reader = Some(world.beam(Start::Copy(start.clone()), &beam));
+                let work = Work::Beam { beam, reader, event: None };
+                given.push(Given { session, target: Target::Copy, start, work });
+            }
             Op::Turns(count) => (0..count).for_each(|_| _ = world.engine.turn()),
             Op::Take(job, count) if !given.is_empty() => {
                 let job = job % given.len();
@@ -224,7 +249,7 @@ fn check_write(model: &dyn Model, write: &Given, end: &Snapshot) {
         assert!(held == 0 || read >= draws.prompt.len() + held, "{read} tokens read, {seen:?} seen");
         if let Some(GenerationEvent::Done(finished)) = events.last() {
             assert_eq!(finished.position, Some(end.position));
-            assert_eq!(read, draws.prompt.len() + finished.token_count);
+            assert_eq!(read, draws.prompt.len() + finished.choices[0].token_count);
         }
     }
 }

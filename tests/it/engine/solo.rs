@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rnnlm_server::lm::{Distribution, Logits, Model, Row, Scratch, State, TokenId};
 use rnnlm_server::session::Snapshot;
 
-use super::world::{Draws, filters};
+use super::world::Draws;
 
 /// The state after `tokens`, read one by one; `None` if the model fails.
 pub(crate) fn read(model: &dyn Model, state: &State, tokens: &[TokenId]) -> Option<State> {
@@ -30,16 +30,22 @@ pub(crate) fn distribution(model: &dyn Model, state: &State) -> Vec<f64> {
     (0..logits.len() as TokenId).map(|token| distribution.logprob(token)).collect()
 }
 
-/// The tokens that are drawn after `start` and the prompt, with their log-probabilities, until the model fails.
-pub(crate) fn generate(model: &dyn Model, start: &Snapshot, draws: &Draws) -> Vec<(TokenId, f64)> {
+/// The tokens of a choice that are drawn after `start` and the prompt, with their log-probabilities, until the model fails.
+pub(crate) fn generate(
+    model: &dyn Model,
+    start: &Snapshot,
+    draws: &Draws,
+    choice: usize,
+) -> Vec<(TokenId, f64)> {
     let Some(mut state) = read(model, &start.state, &draws.prompt) else { return Vec::new() };
-    let sampler = draws.sampler();
-    let filters = filters();
+    let sampler = draws.sampler().of_choice(choice as u32);
+    let mut filtering = draws.filtering();
     let mut drawn = Vec::new();
     while drawn.len() < draws.len {
         let position = start.position + (draws.prompt.len() + drawn.len()) as u64;
         let mut logits = logits(model, &mut state);
-        let next = sampler.draw(&filters, &mut logits, position).expect("no token is ruled out");
+        let next = sampler.draw(&filtering, &mut logits, position).expect("no token is ruled out");
+        filtering.drew(next.token);
         drawn.push((next.token, next.logprob));
         if !step(model, &mut state, next.token) {
             break;

@@ -76,7 +76,7 @@ fn a_long_text_alone_uses_the_whole_budget_of_an_idle_turn() {
 fn beside_a_stream_a_long_text_uses_the_rest_of_the_budget() {
     let mut watched = Watched::new(&eight_and_sixteen_steps());
     let start = Start::Copy(watched.world.snapshot(0));
-    let draws = Draws { prompt: vec![1], seed: 1, len: 100, events_max: 100, deadline: None };
+    let draws = Draws { prompt: vec![1], seed: 1, len: 100, events_max: 100, choices: 1, deadline: None };
     let _stream = watched.world.generate(start, &draws);
     let _text = watched.score(1000);
     assert_eq!(watched.turn(), [1, 7]);
@@ -136,7 +136,7 @@ fn turns_are_small_while_jobs_wait_for_room() {
 fn long_texts_that_do_not_all_fit_beside_a_stream_take_turns() {
     let mut watched = Watched::new(&Limits { turn_steps: 4, ..Limits::default() });
     let start = Start::Copy(watched.world.snapshot(0));
-    let draws = Draws { prompt: vec![1], seed: 1, len: 100, events_max: 100, deadline: None };
+    let draws = Draws { prompt: vec![1], seed: 1, len: 100, events_max: 100, choices: 1, deadline: None };
     let _stream = watched.world.generate(start, &draws);
     let mut texts: Vec<_> = (0..6).map(|_| watched.score(5)).collect();
     // A turn affords 12: the row of the stream, and three more.

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use rnnlm_server::clock::Clock;
 use rnnlm_server::engine::jobs::{
-    Generation, GenerationEvent, GenerationPlan, Reading, ReadingFailure, ReadingPlan, ReadingResult,
+    BeamPlan, BeamSearch, ContinuationPlan, Destination, Generation, GenerationEvent, GenerationPlan,
+    Reading, ReadingFailure, ReadingPlan, ReadingResult,
 };
 use rnnlm_server::engine::{
     Engine, EngineLimits, Inbox, InboxLimits, Reader, Refusal, RowPlan, Start, Submission, Turn,
 };
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::{Model, TokenId};
-use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
+use rnnlm_server::sampling::{FilterSpec, Filtering, Filters, Penalties, Sampler};
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
 use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
 
-use super::beam::{Beam, Found, Search};
+use super::beam::Beam;
+use super::search::{Found, JointSearch, Search};
 
 pub(crate) struct World {
     /// The name under which jobs are submitted.
@@ -67,12 +69,19 @@ pub(crate) struct Draws {
     pub(crate) seed: u64,
     pub(crate) len: usize,
     pub(crate) events_max: usize,
+    /// Number of choices; above 1, not on a session.
+    pub(crate) choices: usize,
     pub(crate) deadline: Option<Duration>,
 }
 
 impl Draws {
     pub(crate) fn sampler(&self) -> Sampler {
         Sampler::Multinomial { seed: self.seed, choice: 0 }
+    }
+
+    /// The filters, with what they have seen of the prompt.
+    pub(crate) fn filtering(&self) -> Filtering {
+        Filtering::new(filters(), &self.prompt)
     }
 }
 
@@ -169,24 +178,24 @@ impl World {
         start: Start,
         draws: &Draws,
     ) -> Result<Reader<GenerationEvent>, Refusal> {
-        let reads_last_token = matches!(start, Start::Session(_));
+        // Whatever is drawn on a copy could become a session.
+        let destination = match start {
+            Start::Session(_) => Destination::Session,
+            Start::Copy(_) => Destination::Snapshots,
+        };
         let position = match &start {
             Start::Session(lease) => lease.snapshot.position,
             Start::Copy(snapshot) => snapshot.position,
         };
         let (job, plans, reader) = Generation::new(GenerationPlan {
-            prompt: draws.prompt.as_slice().into(),
-            joint: Joint::Closed,
+            continuation: ContinuationPlan {
+                tokens_max: draws.len,
+                choices: draws.choices,
+                destination,
+                ..self.continuation(&draws.prompt)
+            },
             sampler: draws.sampler(),
-            filters: filters(),
             position: position + draws.prompt.len() as u64,
-            tokens_max: draws.len,
-            eos: None,
-            stops: Vec::new(),
-            decoder: self.tokenizer.decoder(&Tail::default()),
-            reads_last_token,
-            returns_state: false,
-            alternatives: 0,
             events_max: draws.events_max,
         });
         let deadline = draws.deadline.map(|after| self.clock.now() + after);
@@ -195,8 +204,40 @@ impl World {
         Ok(reader.telling(self.inbox.clone()))
     }
 
+    fn continuation(&self, prompt: &[TokenId]) -> ContinuationPlan {
+        ContinuationPlan {
+            prompt: prompt.into(),
+            joint: Joint::Closed,
+            scores_prompt: false,
+            filters: filters(),
+            tokens_max: 0,
+            eos: None,
+            stops: Vec::new(),
+            decoder: self.tokenizer.decoder(&Tail::default()),
+            alternatives: 0,
+            choices: 1,
+            destination: Destination::Snapshots,
+        }
+    }
+
+    pub(crate) fn beam(&self, start: Start, beam: &Beam) -> Reader<GenerationEvent> {
+        let (job, plans, reader) = BeamSearch::new(BeamPlan {
+            continuation: ContinuationPlan {
+                tokens_max: beam.len,
+                eos: beam.eos,
+                choices: beam.width,
+                ..self.continuation(&beam.prompt)
+            },
+            width: beam.width,
+            length_penalty: beam.length_penalty,
+        });
+        let deadline = beam.deadline.map(|after| self.clock.now() + after);
+        let submission = Submission { job: Box::new(job), deadline, ..self.submission(start, plans) };
+        self.submit(submission, reader)
+    }
+
     pub(crate) fn search(&self, start: Start, search: Search) -> Reader<Result<Found>> {
-        let (job, plans, reader) = Beam::new(search);
+        let (job, plans, reader) = JointSearch::new(search);
         self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
     }
 
@@ -233,5 +274,6 @@ impl World {
 }
 
 pub(crate) fn filters() -> Filters {
-    Filters::new(FilterSpec::default()).expect("the values are in range")
+    let penalties = Penalties { frequency: 0.25, ..Penalties::NONE };
+    Filters::new(FilterSpec { penalties, ..FilterSpec::default() }).expect("the values are in range")
 }

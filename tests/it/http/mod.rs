@@ -1,11 +1,14 @@
 //! The service over a real socket, laid out like its URLs. The tests send requests to small models, whose weights come from a
 //! counter, and compare whole answers.
 
+mod beam;
 mod carried;
+mod choices;
 mod errors;
 mod events;
 mod explain;
 mod extremes;
+mod filters;
 mod gate;
 mod generate;
 mod next;

@@ -6,7 +6,7 @@
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, Logits, Model, TokenId};
 use rnnlm_server::rnn::{Architecture, GateActivation, GruForm, Rnn};
-use rnnlm_server::sampling::{FilterSpec, Filters, Sampler};
+use rnnlm_server::sampling::{FilterSpec, Filtering, Filters, Sampler};
 use sha2::{Digest, Sha256};
 
 use crate::harness::network::{Biases, CELLS, Extras, Shape};
@@ -60,14 +60,15 @@ fn fingerprint(shape: &Shape, kernel: Kernel) -> String {
 /// A thousand tokens, each drawn after the previous one was read.
 fn draws(model: &Rnn) -> Vec<TokenId> {
     let spec = FilterSpec { temperature: 0.7, top_k: Some(200), top_p: 0.95, ..FilterSpec::default() };
-    let filters = Filters::new(spec).expect("values within their ranges");
+    let filtering = Filtering::new(Filters::new(spec).expect("values within their ranges"), &[]);
     let sampler = Sampler::Multinomial { seed: 2026, choice: 0 };
     let mut tokens = vec![0];
     let mut state = model.start_state();
     for position in 1..=1000 {
         let ask = Ask { state, tokens: &tokens[tokens.len() - 1..], logits: Logits::Last };
         let mut answer = run(model, vec![ask]).remove(0);
-        let drawn = sampler.draw(&filters, &mut answer.logits[0].1, position).expect("no token is ruled out");
+        let drawn =
+            sampler.draw(&filtering, &mut answer.logits[0].1, position).expect("no token is ruled out");
         tokens.push(drawn.token);
         state = answer.state;
     }

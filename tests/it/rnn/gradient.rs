@@ -43,7 +43,7 @@ fn differentiated(model: &dyn Model, tokens: &[TokenId], target: TokenId) -> (Gr
         seen = logits.to_vec();
         target
     };
-    let start = model.zero_state();
+    let start = model.start_state();
     let passage =
         Passage { start: &start, tokens, target: &mut choose, gates: true, is_abandoned: &|| false };
     let gradient = model.inside().expect("a native model").gradient(passage).expect("a gradient");
@@ -202,7 +202,7 @@ fn a_token_that_has_left_the_window_has_no_influence() {
 fn what_nobody_waits_for_is_given_up_and_a_stray_token_is_refused() {
     let fixture = fixture(&goldens()["recurrent"][0]);
     let model = Rnn::new(&fixture.architecture, fixture.weights, Kernel::choose(None).unwrap()).unwrap();
-    let start = model.zero_state();
+    let start = model.start_state();
     let ask = |tokens: &[TokenId], is_abandoned: bool| {
         let is_abandoned = &|| is_abandoned;
         model.gradient(Passage { start: &start, tokens, target: &mut |_| 0, gates: false, is_abandoned })
