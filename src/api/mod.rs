@@ -10,17 +10,20 @@
 //! `#[serde(default, deny_unknown_fields)]` says the same to utoipa. [`complaint`] has the errors of what cannot be read.
 
 pub mod append;
+mod choice;
 pub mod complaint;
 pub mod error;
 mod fields;
 pub mod generate;
 pub mod independent;
 pub mod info;
+pub mod mixture;
 pub mod models;
 pub mod next;
 pub mod onnx;
 pub mod prompt;
 pub mod question;
+pub mod rescore;
 pub mod rewind;
 pub mod sampling;
 pub mod score;
@@ -28,6 +31,7 @@ pub mod sessions;
 pub mod stream;
 pub mod suggest;
 pub mod tokens;
+pub mod unknown;
 mod value;
 
 use fields::fields;

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::error::ErrorBody;
 use super::fields;
 use super::independent::Independent;
+use super::mixture::MixturePart;
 use super::prompt::Prompt;
 use super::question::{Distribution, Question, Shown};
 
@@ -14,6 +15,10 @@ use super::question::{Distribution, Question, Shown};
 #[serde(default, deny_unknown_fields)]
 #[schema(example = json!({"text": "the old man and the", "top_k": 5, "candidates": ["sea", "ship"]}))]
 pub struct NextRequest {
+    /// Several models in place of one, whose probabilities are interpolated linearly. Not beside `model` or `sampling`.
+    /// Limit: `--max-mixture`.
+    #[schema(min_items = 1)]
+    pub mixture: Option<Vec<MixturePart>>,
     /// What is read first, and what is asked.
     #[serde(flatten)]
     pub next: SessionNextRequest,
@@ -23,7 +28,7 @@ pub struct NextRequest {
     pub requests: Option<Vec<Independent<NextEntry>>>,
 }
 
-fields!(NextRequest { requests } + next: SessionNextRequest);
+fields!(NextRequest { mixture, requests } + next: SessionNextRequest);
 
 /// One of many questions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -31,12 +36,16 @@ fields!(NextRequest { requests } + next: SessionNextRequest);
 pub struct NextEntry {
     /// The session to ask, which does not move. If absent, the question starts from the model's start.
     pub session: Option<String>,
+    /// Several models in place of one, whose probabilities are interpolated linearly. Not beside `session`, `model` or `sampling`.
+    /// Limit: `--max-mixture`.
+    #[schema(min_items = 1)]
+    pub mixture: Option<Vec<MixturePart>>,
     /// What is read first, and what is asked.
     #[serde(flatten)]
     pub next: SessionNextRequest,
 }
 
-fields!(NextEntry { session } + next: SessionNextRequest);
+fields!(NextEntry { session, mixture } + next: SessionNextRequest);
 
 /// A question to a session. The prompt is read ahead on a copy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -74,7 +83,7 @@ impl From<NextQuery> for NextRequest {
     fn from(NextQuery { model, text, shown }: NextQuery) -> Self {
         let prompt = Prompt { model, text, tokens: None };
         let question = Question { shown, ..Question::default() };
-        Self { next: SessionNextRequest { prompt, question }, requests: None }
+        Self { mixture: None, next: SessionNextRequest { prompt, question }, requests: None }
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::{generate, layers, models, next, ops, score, sessions, suggest, tokens};
+use super::{generate, layers, models, next, ops, rescore, score, sessions, suggest, tokens};
 use crate::api::error::ErrorCode;
 
 /// The whole service as a router: routes in their layers.
@@ -59,6 +59,7 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(suggest::suggest))
         .routes(routes!(generate::generate))
         .routes(routes!(score::score))
+        .routes(routes!(rescore::rescore))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::get, sessions::delete))
         .routes(routes!(sessions::append))

@@ -6,12 +6,15 @@ mod events;
 mod extremes;
 mod gate;
 mod generate;
+mod mixture;
 mod next;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod ops;
+mod rescore;
 mod rewind;
 mod score;
 mod sessions;
 mod stream;
 mod suggest;
+mod unknown;
