@@ -13,6 +13,7 @@ mod local;
 mod next;
 mod probe;
 mod progress;
+mod rescore;
 mod score;
 mod serve;
 mod suggest;
@@ -48,6 +49,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Print how likely a text is: log-probability, perplexity, bits per character
     Score(score::ScoreArgs),
+    /// Rank the hypotheses of a recogniser again, and print them in their new order
+    Rescore(rescore::RescoreArgs),
     /// Print whole words for the half-typed one at the end of a text
     Suggest(suggest::SuggestArgs),
     /// Print the token ids of a text, one line for each line
@@ -94,6 +97,7 @@ impl Command {
             Self::Next(args) => next::run(&args),
             Self::Generate(args) => generate::run(&args),
             Self::Score(args) => score::run(&args),
+            Self::Rescore(args) => rescore::run(&args),
             Self::Suggest(args) => suggest::run(&args),
             Self::Tokenize(args) => tokenize::run(&args),
             Self::Inspect(args) => inspect::run(&args),

@@ -3,3 +3,4 @@
 mod commands;
 mod folders;
 mod options;
+mod rescore;
