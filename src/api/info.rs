@@ -54,6 +54,16 @@ pub struct LimitsInfo {
     pub max_requests: usize,
     /// `--max-texts`
     pub max_texts: usize,
+    /// `--max-utterances`
+    pub max_utterances: usize,
+    /// `--max-hypotheses`
+    pub max_hypotheses: usize,
+    /// `--max-line`
+    pub max_line_bytes: usize,
+    /// `--lines-at-once`
+    pub lines_at_once: usize,
+    /// `--max-mixture`
+    pub max_mixture: usize,
     /// `--max-stops`
     pub max_stops: usize,
     /// `--max-stop-length`

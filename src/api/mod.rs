@@ -10,6 +10,7 @@
 //! `#[serde(default, deny_unknown_fields)]` says the same to utoipa. [`complaint`] has the errors of what cannot be read.
 
 pub mod append;
+mod choice;
 pub mod complaint;
 pub mod error;
 pub mod explain;
@@ -18,12 +19,14 @@ pub mod generate;
 pub mod independent;
 pub mod info;
 pub mod json_text;
+pub mod mixture;
 pub mod models;
 pub mod neighbors;
 pub mod next;
 pub mod onnx;
 pub mod prompt;
 pub mod question;
+pub mod rescore;
 pub mod rewind;
 pub mod sampling;
 pub mod score;
@@ -32,6 +35,7 @@ pub mod state;
 pub mod stream;
 pub mod suggest;
 pub mod tokens;
+pub mod unknown;
 mod value;
 
 use fields::fields;

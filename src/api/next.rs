@@ -7,6 +7,7 @@ use super::error::{ErrorBody, ErrorDetail};
 use super::fields;
 use super::independent::Independent;
 use super::json_text::JsonText;
+use super::mixture::MixturePart;
 use super::prompt::{Prompt, Word};
 use super::question::{Distribution, Question, Shown};
 use super::sampling::Sampling;
@@ -17,6 +18,10 @@ use super::state::Carried;
 #[serde(default, deny_unknown_fields)]
 #[schema(example = json!({"text": "the old man and the", "top_k": 5, "candidates": ["sea", "ship"]}))]
 pub struct NextRequest {
+    /// Several models in place of one, whose probabilities are interpolated linearly. Not beside `model` or `sampling`.
+    /// Limit: `--max-mixture`.
+    #[schema(min_items = 1)]
+    pub mixture: Option<Vec<MixturePart>>,
     /// What is read first, and what is asked.
     #[serde(flatten)]
     pub next: SessionNextRequest,
@@ -26,7 +31,7 @@ pub struct NextRequest {
     pub requests: Option<Vec<Independent<NextEntry>>>,
 }
 
-fields!(NextRequest { requests } + next: SessionNextRequest);
+fields!(NextRequest { mixture, requests } + next: SessionNextRequest);
 
 /// One of many questions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -34,12 +39,16 @@ fields!(NextRequest { requests } + next: SessionNextRequest);
 pub struct NextEntry {
     /// The session to ask, which does not move. If absent, the question starts from the model's start.
     pub session: Option<String>,
+    /// Several models in place of one, whose probabilities are interpolated linearly. Not beside `session`, `model` or `sampling`.
+    /// Limit: `--max-mixture`.
+    #[schema(min_items = 1)]
+    pub mixture: Option<Vec<MixturePart>>,
     /// What is read first, and what is asked.
     #[serde(flatten)]
     pub next: SessionNextRequest,
 }
 
-fields!(NextEntry { session } + next: SessionNextRequest);
+fields!(NextEntry { session, mixture } + next: SessionNextRequest);
 
 /// A question to a session. The prompt is read ahead on a copy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -92,10 +101,8 @@ impl TryFrom<NextQuery> for NextRequest {
         let sampling = sampling.map(|filters| filters.read("sampling")).transpose()?;
         let prompt = Prompt { model, text, tokens: None };
         let question = Question { shown, candidates: candidates.unwrap_or_default(), sampling };
-        Ok(Self {
-            next: SessionNextRequest { prompt, question, carried: Carried::default() },
-            requests: None,
-        })
+        let next = SessionNextRequest { prompt, question, carried: Carried::default() };
+        Ok(Self { mixture: None, next, requests: None })
     }
 }
 

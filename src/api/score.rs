@@ -4,9 +4,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fields;
+use super::mixture::MixturePart;
 use super::prompt::{Prompt, TextOrIds};
 use super::state::Carried;
 use super::tokens::ScoredToken;
+use super::unknown::Unknown;
 
 /// Texts to score. Exactly one of `texts`, `text` and `tokens` is required.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -16,6 +18,10 @@ pub struct ScoreRequest {
     /// The only text, unless there are several in `texts`.
     #[serde(flatten)]
     pub prompt: Prompt,
+    /// Several models in place of one, whose probabilities are interpolated linearly. Not beside `model`.
+    /// Limit: `--max-mixture`.
+    #[schema(min_items = 1)]
+    pub mixture: Option<Vec<MixturePart>>,
     /// A text that is read before every scored text and is not scored, or the ids of its tokens.
     pub context: Option<TextOrIds>,
     /// Several texts, each a string or a list of token ids.
@@ -32,19 +38,22 @@ pub struct ScoreRequest {
     pub carried: Carried,
 }
 
-fields!(ScoreRequest { context, texts, carry_state } + prompt: Prompt + scoring: Scoring + carried: Carried);
+fields!(ScoreRequest { mixture, context, texts, carry_state } + prompt: Prompt + scoring: Scoring + carried: Carried);
 
 /// How texts are scored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scoring {
     /// Whether the end-of-text token is scored after each text.
     pub add_eos: bool,
     /// Whether the tokens are listed with their log-probabilities.
     pub token_logprobs: bool,
+    /// What is done with unknown words.
+    #[schema(schema_with = Unknown::described_natural)]
+    pub unknown: Unknown,
 }
 
-fields!(Scoring { add_eos, token_logprobs });
+fields!(Scoring { add_eos, token_logprobs, unknown });
 
 /// Continuations of a session to score.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -119,7 +128,7 @@ pub struct Score {
 pub struct Tally {
     /// The number of tokens, including an added end-of-text token.
     pub token_count: usize,
-    /// The number of tokens that were scored: all except a first token that nothing precedes.
+    /// The number of tokens that were scored: all except a first token that nothing precedes, and unknown ones that are excluded.
     pub scored_count: usize,
     /// The number of words that are not in the vocabulary.
     pub unknown_count: usize,

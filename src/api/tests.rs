@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use super::append::AppendRequest;
 use super::fields::Fields;
 use super::generate::{GenerateRequest, SessionGenerateRequest};
+use super::mixture::MixturePart;
 use super::next::{NextQuery, NextRequest, SessionNextRequest};
 use super::prompt::Prompt;
 use super::question::{Question, Shown};
+use super::rescore::{Hypothesis, RescoreQuery, RescoreRequest, Utterance};
 use super::rewind::RewindRequest;
 use super::sampling::Sampling;
 use super::score::{ScoreRequest, ScoreTextQuery, SessionScoreRequest};
@@ -53,6 +55,11 @@ fn a_field_that_is_null_keeps_its_default() {
     null_is_absent::<ScoreRequest>();
     null_is_absent::<SessionScoreRequest>();
     null_is_absent::<ScoreTextQuery>();
+    null_is_absent::<MixturePart>();
+    null_is_absent::<RescoreRequest>();
+    null_is_absent::<RescoreQuery>();
+    null_is_absent::<Utterance>();
+    null_is_absent::<Hypothesis>();
     null_is_absent::<CreateSessionRequest>();
     null_is_absent::<ForkRequest>();
     null_is_absent::<AppendRequest>();
@@ -89,11 +96,21 @@ fn fields_of_parts_stand_beside_own_fields() {
     assert_eq!(prompt, Prompt { text: Some("the".into()), ..Prompt::default() });
     assert_eq!((question.shown.top_k, question.shown.full, question.candidates.len()), (Some(3), true, 2));
     let names = NextRequest::names();
-    for name in ["requests", "model", "text", "tokens", "candidates", "sampling", "top_k", "special", "full"]
-    {
+    for name in [
+        "mixture",
+        "requests",
+        "model",
+        "text",
+        "tokens",
+        "candidates",
+        "sampling",
+        "top_k",
+        "special",
+        "full",
+    ] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
-    assert_eq!(names.len(), 9);
+    assert_eq!(names.len(), 10);
 }
 
 #[test]
@@ -105,7 +122,11 @@ fn what_is_refused_is_named_by_its_path_through_parts_and_lists() {
         (r#"{"sampling": {"banned": ["a", {}]}}"#, "sampling.banned[1]", "expected a word or a token id"),
         (r#"{"requests": {}}"#, "requests", "expected a list"),
         (r#"{"sampling": [1]}"#, "sampling", "expected an object"),
-        (r#"{"session": "s"}"#, ".", "unknown field `session`, expected one of `requests`, `model`"),
+        (
+            r#"{"session": "s"}"#,
+            ".",
+            "unknown field `session`, expected one of `mixture`, `requests`, `model`",
+        ),
         (r#"{"top_k": 1, "top_k": 2}"#, ".", "duplicate field `top_k`"),
         (r#"{"text": null, "text": "a"}"#, ".", "duplicate field `text`"),
         ("[]", ".", "expected an object"),

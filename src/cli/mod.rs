@@ -16,6 +16,7 @@ mod neighbors;
 mod next;
 mod probe;
 mod progress;
+mod rescore;
 mod score;
 mod serve;
 mod suggest;
@@ -51,6 +52,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Print how likely a text is: log-probability, perplexity, bits per character
     Score(score::ScoreArgs),
+    /// Rank the hypotheses of a recogniser again, and print them in their new order
+    Rescore(rescore::RescoreArgs),
     /// Print whole words for the half-typed one at the end of a text
     Suggest(suggest::SuggestArgs),
     /// Print on which of the tokens before it the probability of a word depends
@@ -105,6 +108,7 @@ impl Command {
             Self::Next(args) => next::run(&args),
             Self::Generate(args) => generate::run(&args),
             Self::Score(args) => score::run(&args),
+            Self::Rescore(args) => rescore::run(&args),
             Self::Suggest(args) => suggest::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Neighbors(args) => neighbors::run(&args),

@@ -37,7 +37,7 @@ pub(super) fn run(args: &NextArgs) -> Outcome {
     let shown = Shown { top_k: Some(args.top_k), ..Shown::default() };
     let question = Question { shown, ..Question::default() };
     let next = SessionNextRequest { prompt, question, ..SessionNextRequest::default() };
-    let reply = local.block_on(local.service.next(NextRequest { next, requests: None }))?;
+    let reply = local.block_on(local.service.next(NextRequest { next, ..NextRequest::default() }))?;
     let mut out = stdout().lock();
     match &reply {
         NextReply::One(response) if !args.json => {

@@ -14,6 +14,7 @@ use super::local::Local;
 use super::progress::Progress;
 use crate::api::score::{ScoreResponse, ScoreTextQuery, Scoring};
 use crate::api::tokens::ScoredToken;
+use crate::api::unknown::Unknown;
 use crate::service::TextScorer;
 
 #[derive(Args)]
@@ -32,6 +33,10 @@ pub(super) struct ScoreArgs {
     #[arg(long)]
     pub add_eos: bool,
 
+    /// What is done with unknown words: `include`, `exclude`, `add:X` to add X to their log-probability, or `set:X` to replace it
+    #[arg(long, value_name = "POLICY", default_value = "include")]
+    pub unknown: Unknown,
+
     /// Print the log-probability of each token
     #[arg(long)]
     pub token_logprobs: bool,
@@ -43,7 +48,7 @@ pub(super) struct ScoreArgs {
 
 impl ScoreArgs {
     fn scoring(&self) -> Scoring {
-        Scoring { add_eos: self.add_eos, token_logprobs: self.token_logprobs }
+        Scoring { add_eos: self.add_eos, token_logprobs: self.token_logprobs, unknown: self.unknown }
     }
 }
 

@@ -40,6 +40,26 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
     pub max_texts: usize,
 
+    /// Maximum number of utterances rescored by one JSON request
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
+    pub max_utterances: usize,
+
+    /// Maximum number of hypotheses of one utterance
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
+    pub max_hypotheses: usize,
+
+    /// Maximum bytes of one line of a body of lines
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = bytes)]
+    pub max_line: Bytes,
+
+    /// Maximum number of utterances of one request that are rescored at once; of a body of lines, no more are read ahead
+    #[arg(long, value_name = "N", default_value = "16", value_parser = count())]
+    pub lines_at_once: usize,
+
+    /// Maximum number of models in one mixture
+    #[arg(long, value_name = "N", default_value = "8", value_parser = entries())]
+    pub max_mixture: usize,
+
     /// Maximum bytes of one answer, as estimated from what the request asks for
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
     pub max_answer: Bytes,

@@ -7,11 +7,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use futures_util::StreamExt;
 use http_body::{Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::error::{ApiError, caused_by};
+use super::error::{ApiError, ApiResult, caused_by};
 use crate::api::error::ErrorCode;
 use crate::config::HttpOptions;
 
@@ -26,6 +27,21 @@ pub(super) fn failure(error: &(dyn Error + 'static)) -> ApiError {
         "the body is not valid gzip, as `content-encoding` says that it is"
     };
     ApiError::new(ErrorCode::InvalidRequest, message)
+}
+
+/// The next piece of a body that is read as it arrives; `None` at its end. Fails with 408 if none arrives within `limit`, which is
+/// `--request-timeout`.
+pub(super) async fn next_piece(pieces: &mut BodyDataStream, limit: Duration) -> ApiResult<Option<Bytes>> {
+    match timeout(limit, pieces.next()).await {
+        Ok(Some(Ok(piece))) => Ok(Some(piece)),
+        Ok(Some(Err(error))) => Err(failure(&error)),
+        Ok(None) => Ok(None),
+        Err(_) => {
+            let limit = humantime::format_duration(limit);
+            let message = format!("no more of the body arrived within {limit} (`--request-timeout`)");
+            Err(ApiError::new(ErrorCode::RequestTimeout, message))
+        }
+    }
 }
 
 /// The least that a body must bring while the server waits for it.
@@ -139,7 +155,7 @@ impl Error for TooSlow {}
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
-    use futures_util::{StreamExt, stream};
+    use futures_util::stream;
 
     use super::*;
 

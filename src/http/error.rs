@@ -66,6 +66,11 @@ impl ApiError {
         self
     }
 
+    /// What went wrong, for an answer that has begun and can no longer have a status.
+    pub fn into_detail(self) -> ErrorDetail {
+        self.detail
+    }
+
     /// What went wrong, for programs.
     pub fn code(&self) -> ErrorCode {
         self.detail.code

@@ -16,6 +16,7 @@ mod layers;
 mod models;
 mod next;
 mod ops;
+mod rescore;
 mod routes;
 mod score;
 mod serve;

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::{explain, generate, layers, models, next, ops, score, sessions, state, suggest, tokens};
+use super::{explain, generate, layers, models, next, ops, rescore, score, sessions, state, suggest, tokens};
 use crate::api::error::ErrorCode;
 
 /// The whole service as a router: routes in their layers.
@@ -59,6 +59,7 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(suggest::suggest))
         .routes(routes!(generate::generate))
         .routes(routes!(score::score))
+        .routes(routes!(rescore::rescore))
         .routes(routes!(explain::explain))
         .routes(routes!(explain::neighbors))
         .routes(routes!(sessions::create, sessions::list))

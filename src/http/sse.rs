@@ -13,7 +13,7 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use serde::Serialize;
 
 /// Tells nginx, and other proxies that know this header, to forward every event at once.
-const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
+pub(super) const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 /// What is sent when there is nothing to say.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";

@@ -3,9 +3,10 @@
 use super::Service;
 use super::failure::WriteFailure;
 use super::input::{Use, check_not_empty};
-use super::score::{ScoredText, known};
+use super::score::{Place, ScoredText};
 use super::work::end_of;
 use crate::api::append::{AppendRequest, AppendResponse};
+use crate::api::unknown::Unknown;
 use crate::engine::Start;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::Result;
@@ -28,9 +29,9 @@ impl Service {
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;
         let typing = typing.map(|typing| typing.in_session(&session));
         let lease = self.lease(&session, expected)?;
-        let before = lease.snapshot.tail.clone();
-        let tokens_before = lease.snapshot.position;
-        let tail = prepared.tail_after(&before);
+        let is_preceded = lease.snapshot.position > 0 || !served.initial_tokens.is_empty();
+        let place = Place { served, tail: lease.snapshot.tail.clone(), is_preceded };
+        let tail = prepared.tail_after(&place.tail);
         let plan = ReadingPlan {
             tokens: prepared.tokens.clone(),
             joint: tail.joint,
@@ -50,8 +51,8 @@ impl Service {
         };
         let next =
             asked.map(|asked| asked.answered(served, &tail, result.next)).transpose().map_err(moved)?;
-        let scored = token_logprobs
-            .then(|| ScoredText { text: &prepared, logprobs: known(served, tokens_before, result.logprobs) });
+        let scored =
+            token_logprobs.then(|| ScoredText::new(&place, &prepared, result.logprobs, Unknown::Include));
         Ok(AppendResponse {
             position,
             token_count: prepared.tokens.len(),
@@ -59,7 +60,7 @@ impl Service {
             logprob: scored
                 .as_ref()
                 .map(|scored| scored.logprobs.iter().flatten().fold(0.0, |sum, logprob| sum + logprob)),
-            token_logprobs: scored.map(|scored| scored.tokens(served, &before)),
+            token_logprobs: scored.map(|scored| scored.tokens(&place)),
             next,
             suggest,
         })

@@ -7,6 +7,7 @@ use super::bounds::Bound;
 use super::failure::detail;
 use super::input::Use;
 use super::target::{Target, check_context};
+use super::voices::Voices;
 use crate::api::error::{ErrorBody, ErrorDetail};
 use crate::api::independent::Independent;
 use crate::api::next::{
@@ -21,13 +22,12 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a full queue; a timeout.
     pub async fn next(&self, request: NextRequest) -> Result<NextReply> {
-        let NextRequest { next, requests } = request;
+        let NextRequest { mixture, next, requests } = request;
         let Some(entries) = requests else {
-            let target =
-                self.start_target(next.prompt.model.as_deref(), next.carried.state.as_deref()).await?;
-            return Ok(NextReply::One(Box::new(self.next_at(target, next).await?)));
+            let voices = self.start_voices(next.prompt.model.as_deref(), mixture, &next.carried).await?;
+            return Ok(NextReply::One(Box::new(self.next_at(voices, next).await?)));
         };
-        if next != SessionNextRequest::default() {
+        if next != SessionNextRequest::default() || mixture.is_some() {
             let message = "`requests` is given beside other fields; no other field is accepted beside it";
             return Err(Error::invalid("requests", message));
         }
@@ -41,7 +41,7 @@ impl Service {
     pub async fn session_next(&self, id: &str, request: SessionNextRequest) -> Result<NextResponse> {
         request.carried.check_in_session(id)?;
         let session = self.session_target(id, request.prompt.model.as_deref())?;
-        self.next_at(Target::Session(session), request).await
+        self.next_at(Voices::one(Target::Session(session)), request).await
     }
 
     /// Answers each question on its own: what is wrong with one does not touch the others.
@@ -61,13 +61,16 @@ impl Service {
         Ok(NextBatch { responses: join_all(results).await })
     }
 
-    async fn next_entry(&self, NextEntry { session, next }: NextEntry) -> Result<NextResponse> {
+    async fn next_entry(&self, NextEntry { session, mixture, next }: NextEntry) -> Result<NextResponse> {
         match session {
             None => {
-                let state = next.carried.state.as_deref();
-                let target = self.start_target(next.prompt.model.as_deref(), state).await?;
-                self.next_at(target, next).await
+                let voices = self.start_voices(next.prompt.model.as_deref(), mixture, &next.carried).await?;
+                self.next_at(voices, next).await
             }
+            Some(_) if mixture.is_some() => Err(Error::invalid(
+                "mixture",
+                "`mixture` is given beside `session`; at most one of them is accepted",
+            )),
             // Here the session is named by a field, not by the path.
             Some(id) => self.session_next(&id, next).await.map_err(|error| match error.kind {
                 ErrorKind::SessionNotFound | ErrorKind::SessionExpired | ErrorKind::SessionEvicted => {
@@ -79,29 +82,30 @@ impl Service {
         }
     }
 
-    async fn next_at(&self, target: Target, request: SessionNextRequest) -> Result<NextResponse> {
+    async fn next_at(&self, voices: Voices, request: SessionNextRequest) -> Result<NextResponse> {
         let SessionNextRequest { prompt, question, carried } = request;
-        let served = target.served();
+        voices.check_question(&question)?;
+        let served = voices.served();
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
-        target.check_context(prepared.tokens.len())?;
+        voices.check_context(prepared.tokens.len())?;
         let asked = self.check_question(served, question, "")?.after(&prepared.tokens);
-        let start = self.open(&target)?;
-        let position = start.position + prepared.tokens.len() as u64;
+        let start = self.open_voices(&voices)?;
+        let position = start.position() + prepared.tokens.len() as u64;
         check_context(served, position)?;
-        let tail = prepared.tail_after(&start.tail);
+        let tail = prepared.tail_after(start.tail());
         let plan = ReadingPlan {
             tokens: prepared.tokens.clone(),
             joint: tail.joint,
             next: Some(asked.query.clone()),
             ..Default::default()
         };
-        let result = self.read_copy(served, start, plan).await?;
+        let answer = self.ask_voices(&voices, start, plan).await?;
         Ok(NextResponse {
-            model: served.name.to_string(),
+            model: voices.name(),
             position,
             unknown_count: prepared.unknown_count,
-            state: carried.returned(served, result.snapshot.as_ref())?,
-            next: asked.answered(served, &tail, result.next)?,
+            state: carried.returned(served, answer.snapshot.as_ref())?,
+            next: asked.answered(served, &tail, answer.next)?,
         })
     }
 }

@@ -9,8 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Service;
 use crate::api::independent::Independent;
+use crate::api::mixture::MixturePart;
 use crate::api::next::{NextRequest, SessionNextRequest};
 use crate::api::question::Question;
+use crate::api::rescore::RescoreRequest;
 use crate::config::Bytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::SessionId;
@@ -70,20 +72,38 @@ impl Service {
     /// # Errors
     /// `InvalidValue` over `--max-answer`; `QueueFull` over `--answers-max-bytes`.
     pub fn room_for_next(&self, request: &NextRequest) -> Result<Room> {
-        let of_entry = |next: &SessionNextRequest, session: Option<&str>| {
-            self.listed(&next.question, "", self.vocab_size(session, next.prompt.model.as_deref()))
+        let of_entry =
+            |next: &SessionNextRequest, session: Option<&str>, mixture: Option<&[MixturePart]>| match mixture
+            {
+                None => {
+                    self.listed(&next.question, "", self.vocab_size(session, next.prompt.model.as_deref()))
+                }
+                Some(parts) => self.listed_by_mixture(&next.question, parts),
+            };
+        let Some(entries) = &request.requests else {
+            return self.room(&of_entry(&request.next, None, request.mixture.as_deref()));
         };
-        let Some(entries) = &request.requests else { return self.room(&of_entry(&request.next, None)) };
         let mut all = Listed { numbers: 0, tokens: 0, param: "requests".to_owned() };
         // More entries are refused later.
         for entry in entries.iter().take(self.config.limits.max_requests) {
             // What is refused is answered with a short error.
             let Independent::Read(entry) = entry else { continue };
-            let Listed { numbers, tokens, .. } = of_entry(&entry.next, entry.session.as_deref());
+            let Listed { numbers, tokens, .. } =
+                of_entry(&entry.next, entry.session.as_deref(), entry.mixture.as_deref());
             all.numbers += numbers;
             all.tokens += tokens;
         }
         self.room(&all)
+    }
+
+    /// Every model of a mixture gives its whole distribution, in numbers of a third of their size as JSON.
+    fn listed_by_mixture(&self, question: &Question, parts: &[MixturePart]) -> Listed {
+        let parts = &parts[..parts.len().min(self.config.limits.max_mixture)];
+        let sizes = parts.iter().map(|part| self.vocab_size(None, Some(&part.model)));
+        let largest = sizes.max().unwrap_or_default();
+        let listed = self.listed(question, "", largest);
+        let numbers = listed.numbers + (largest * parts.len()).div_ceil(3);
+        Listed { numbers, param: "mixture".to_owned(), ..listed }
     }
 
     /// Room for the answer to `request` to the session `id`.
@@ -136,6 +156,15 @@ impl Service {
         let info = SessionId::parse(id).and_then(|id| self.sessions.info(&id));
         let numbers = info.map_or(0, |info| info.state_bytes / size_of::<f32>());
         self.room(&Listed { numbers, tokens: 0, param: "accept".to_owned() })
+    }
+
+    /// Room for the answer to `request`.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub fn room_for_rescoring(&self, request: &RescoreRequest) -> Result<Room> {
+        let hypotheses = request.utterances.iter().flatten().map(|utterance| utterance.hypotheses.len());
+        self.room(&Listed { numbers: 0, tokens: hypotheses.sum(), param: "utterances".to_owned() })
     }
 
     /// `path` is that of the question's fields.

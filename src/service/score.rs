@@ -1,12 +1,13 @@
 //! Use case: how likely texts are.
 
+mod scored;
 mod stream;
 mod stride;
 mod tally;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
+pub(super) use scored::{Place, ScoredText, of_unknown};
 pub use stream::{TextScorer, no_token};
 pub use tally::{add_tally, figures};
 
@@ -14,16 +15,17 @@ use super::Service;
 use super::bounds::Bound;
 use super::input::{Input, Prepared, Use, check_not_empty, field_of, input_of};
 use super::target::Target;
-use super::tokens::{input_tokens, token};
+use super::tokens::token;
+use super::voices::Voices;
 use crate::api::prompt::TextOrIds;
 use crate::api::score::{Score, ScoreRequest, ScoreResponse, Scoring, SessionScoreRequest, Tally};
 use crate::api::state::Carried;
 use crate::api::tokens::{InputToken, ScoredToken};
+use crate::api::unknown::Unknown;
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
-use crate::text::Tail;
 use tally::Counter;
 
 /// Texts to score, each from where the context leads; at least one, none empty.
@@ -41,6 +43,8 @@ struct Manner {
     carries_state: bool,
     /// Whether tokens are listed.
     lists_tokens: bool,
+    /// What is done with the unknown token.
+    unknown: Unknown,
 }
 
 /// What is scored, checked and tokenised.
@@ -57,9 +61,9 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a full queue; a timeout.
     pub async fn score(&self, request: ScoreRequest) -> Result<ScoreResponse> {
-        let ScoreRequest { prompt, context, texts, scoring, carry_state, carried } = request;
-        let target = self.start_target(prompt.model.as_deref(), carried.state.as_deref()).await?;
-        let served = target.served();
+        let ScoreRequest { prompt, mixture, context, texts, scoring, carry_state, carried } = request;
+        let voices = self.start_voices(prompt.model.as_deref(), mixture, &carried).await?;
+        let served = voices.served();
         let texts = match (texts, input_of(prompt)?) {
             (Some(texts), None) => self.several("texts", texts)?,
             (Some(_), Some(_)) => {
@@ -80,7 +84,7 @@ impl Service {
         };
         let manner = Manner { carries_state: carry_state, ..Manner::new(served, scoring)? };
         let texts = self.prepare_texts(served, texts, &manner).await?;
-        self.score_at(&target, Checked { context, texts, manner, carried }).await
+        self.score_at(&voices, Checked { context, texts, manner, carried }).await
     }
 
     /// Scores continuations of a session, which does not move.
@@ -89,14 +93,14 @@ impl Service {
     /// As [`Self::score`]; a session that does not exist.
     pub async fn session_score(&self, id: &str, request: SessionScoreRequest) -> Result<ScoreResponse> {
         let SessionScoreRequest { model, continuations, scoring } = request;
-        let target = Target::Session(self.session_target(id, model.as_deref())?);
-        let served = target.served();
+        let voices = Voices::one(Target::Session(self.session_target(id, model.as_deref())?));
+        let served = voices.served();
         let required = || Error::invalid("continuations", "`continuations` is absent; it is required");
         let texts = self.several("continuations", continuations.ok_or_else(required)?)?;
         let manner = Manner::new(served, scoring)?;
         let texts = self.prepare_texts(served, texts, &manner).await?;
         let context = Prepared::default();
-        self.score_at(&target, Checked { context, texts, manner, carried: Carried::default() }).await
+        self.score_at(&voices, Checked { context, texts, manner, carried: Carried::default() }).await
     }
 
     fn several(&self, list: &'static str, texts: Vec<TextOrIds>) -> Result<Texts> {
@@ -141,13 +145,13 @@ impl Service {
         Ok(prepared)
     }
 
-    async fn score_at(&self, target: &Target, checked: Checked) -> Result<ScoreResponse> {
-        let served = target.served();
-        let start = self.open(target)?;
+    async fn score_at(&self, voices: &Voices, checked: Checked) -> Result<ScoreResponse> {
+        let served = voices.served();
+        let start = self.open_voices(voices)?;
         let Checked { context, texts, manner, carried } = checked;
         let with_eos = |text: &Prepared| text.tokens.iter().copied().chain(manner.eos).collect();
         let each: Vec<Vec<TokenId>> = texts.iter().map(with_eos).collect();
-        let tail = context.tail_after(&start.tail);
+        let tail = context.tail_after(start.tail());
         let plan = ReadingPlan {
             tokens: context.tokens.clone(),
             joint: tail.joint,
@@ -157,15 +161,14 @@ impl Service {
             },
             ..Default::default()
         };
-        let tokens_before = start.position + context.tokens.len() as u64;
-        let result = self.read_copy(served, start, plan).await?;
-        let state = carried.returned(served, result.snapshot.as_ref())?;
-        let mut logprobs = result.branches.into_iter().flatten();
-        let mut place = Place { served, tail, tokens_before };
+        let is_preceded = start.has_moved() || !context.is_empty() || voices.have_initial_tokens();
+        let joined = self.read_voices(voices, start, &plan).await?;
+        let state = carried.returned(served, joined.standing.only())?;
+        let mut logprobs = joined.branches.into_iter().flatten();
+        let mut place = Place { served, tail, is_preceded };
         let results = texts.iter().zip(&each).map(|(text, tokens)| {
             let own = logprobs.by_ref().take(tokens.len()).collect();
-            let logprobs = known(served, place.tokens_before, own);
-            let score = score_of(&place, &ScoredText { text, logprobs }, &manner);
+            let score = score_of(&place, &ScoredText::new(&place, text, own, manner.unknown), &manner);
             if manner.carries_state {
                 place.pass(text, manner.eos);
             }
@@ -174,7 +177,7 @@ impl Service {
         let results: Vec<Score> = results.collect();
         let mut total = Tally::default();
         results.iter().for_each(|result| add_tally(&mut total, &result.tally));
-        Ok(ScoreResponse { model: served.name.to_string(), results, total: figures(total), state })
+        Ok(ScoreResponse { model: voices.name(), results, total: figures(total), state })
     }
 }
 
@@ -191,50 +194,43 @@ impl Manner {
             eos: eos.filter(|_| scoring.add_eos),
             carries_state: false,
             lists_tokens: scoring.token_logprobs,
+            unknown: checked_unknown(scoring.unknown)?,
         })
     }
-}
 
-impl Manner {
+    /// What the tokens of a text are for: to leave out the characters of an unknown word, its place must be known.
     fn purpose(&self) -> Use {
-        if self.lists_tokens { Use::Listed } else { Use::Read }
+        if self.lists_tokens || self.unknown == Unknown::Exclude { Use::Listed } else { Use::Read }
     }
 }
 
-/// Where a text is read.
-struct Place<'a> {
-    served: &'a Served,
-    tail: Tail,
-    tokens_before: u64,
-}
-
-impl Place<'_> {
-    /// Moves past a text.
-    fn pass(&mut self, text: &Prepared, eos: Option<TokenId>) {
-        self.tail = text.tail_after(&self.tail);
-        self.tail.extend(eos.as_slice());
-        self.tokens_before += text.tokens.len() as u64 + eos.iter().len() as u64;
+/// Refuses a log-probability that is out of range.
+pub(super) fn checked_unknown(unknown: Unknown) -> Result<Unknown> {
+    const MAX: f64 = Unknown::MAGNITUDE_MAX;
+    match unknown {
+        Unknown::Add(shift) if shift.abs() > MAX => Err(Error::invalid(
+            "unknown.add",
+            format!("`unknown.add` is {shift}; it must be from -{MAX} to {MAX}"),
+        )),
+        Unknown::Set(logprob) if !(-MAX..=0.0).contains(&logprob) => Err(Error::invalid(
+            "unknown.set",
+            format!("`unknown.set` is {logprob}; it must be from -{MAX} to 0"),
+        )),
+        unknown => Ok(unknown),
     }
-}
-
-/// A text and the log-probabilities of its tokens, including an added end-of-text token.
-pub(super) struct ScoredText<'a> {
-    pub(super) text: &'a Prepared,
-    /// `None` for a token that no token precedes.
-    pub(super) logprobs: Vec<Option<f64>>,
 }
 
 fn score_of(place: &Place<'_>, scored: &ScoredText<'_>, manner: &Manner) -> Score {
     let Place { served, tail, .. } = place;
     let mut counter = Counter::default();
     counter.tokens(&scored.logprobs);
-    counter.unknown(scored.text.unknown_count);
+    counter.unknown(scored.unknown_count());
     counter.text(&scored.part(served));
     let mut score = figures(counter.tally());
     if manner.lists_tokens {
-        let mut tokens = scored.tokens(served, tail);
+        let mut tokens = scored.tokens(place);
         if let (Some(eos), Some(&logprob)) = (manner.eos, scored.logprobs.last()) {
-            let token = token(served, &scored.text.tail_after(tail), eos);
+            let token = token(served, &scored.tail_after(tail), eos);
             let unknown = Some(eos) == served.tokenizer.unk();
             tokens
                 .push(ScoredToken { token: InputToken { token, start: None, end: None, unknown }, logprob });
@@ -242,32 +238,4 @@ fn score_of(place: &Place<'_>, scored: &ScoredText<'_>, manner: &Manner) -> Scor
         score.token_logprobs = Some(tokens);
     }
     score
-}
-
-/// The log-probabilities as a client sees them: a first token that no token precedes has none.
-pub(super) fn known(served: &Served, tokens_before: u64, logprobs: Vec<f64>) -> Vec<Option<f64>> {
-    let is_preceded = tokens_before > 0 || !served.initial_tokens.is_empty();
-    let each = logprobs.into_iter().enumerate();
-    each.map(|(index, logprob)| Some(logprob).filter(|_| index > 0 || is_preceded)).collect()
-}
-
-impl<'a> ScoredText<'a> {
-    /// The text of the tokens that were scored.
-    fn part(&self, served: &Served) -> Cow<'a, str> {
-        let skipped = usize::from(!self.text.is_empty() && self.logprobs.first() == Some(&None));
-        match &self.text.source {
-            Some(source) => {
-                let chars = if skipped == 0 { 0 } else { source.encoding.spans[0].end };
-                let start = source.text.char_indices().nth(chars).map_or(source.text.len(), |(at, _)| at);
-                source.text[start..].into()
-            }
-            None => served.tokenizer.decode(&self.text.tokens[skipped..]).into(),
-        }
-    }
-
-    /// What a client sees of the text's tokens, read at `tail`.
-    pub(super) fn tokens(&self, served: &Served, tail: &Tail) -> Vec<ScoredToken> {
-        let tokens = input_tokens(served, tail, self.text).into_iter();
-        tokens.zip(&self.logprobs).map(|(token, &logprob)| ScoredToken { token, logprob }).collect()
-    }
 }

@@ -86,7 +86,7 @@ impl Generation {
         let choice = &mut self.choices[index];
         // Without a draw it has read its last token.
         let Some(event) = choice.drawn.take() else {
-            if self.destination == Destination::Snapshots {
+            if self.destination != Destination::Nowhere {
                 choice.snapshot = Some(rows.snapshot(from).clone());
             }
             return false;

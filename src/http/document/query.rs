@@ -28,9 +28,21 @@ fn json(schema: &RefOr<Schema>) -> Value {
     serde_json::to_value(schema).expect("bug: a schema has only string keys")
 }
 
+/// Of a value that is a text or an object, a query string holds the text.
+fn keep_text(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(alternatives)) = schema.get("oneOf") else { return };
+    let Some(Value::Object(text)) = alternatives.iter().find(|schema| schema["type"] == "string").cloned()
+    else {
+        return;
+    };
+    schema.remove("oneOf");
+    schema.extend(text);
+}
+
 fn parameter(name: &str, mut schema: Value) -> Parameter {
     let fields = schema.as_object_mut().expect("bug: the schema of a field is an object");
     let description = fields.remove("description");
+    keep_text(fields);
     let schema: RefOr<Schema> = serde_json::from_value(schema).expect("bug: it was a schema before");
     ParameterBuilder::new()
         .name(name)

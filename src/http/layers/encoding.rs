@@ -15,13 +15,16 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use crate::api::error::ErrorCode;
 use crate::http::error::ApiError;
 use crate::http::extract::quality;
+use crate::http::rescore::NDJSON;
 
 /// A shorter response fits into one packet as it is.
 const COMPRESSED_BYTES_MIN: u64 = 1 << 10;
 
-/// Compresses responses. Events are not compressed: each would have to wait for the next.
+/// Compresses responses. Events and lines that are sent one by one are not compressed: each would have to wait for the next.
 pub(super) fn compress() -> CompressionLayer<impl Predicate> {
-    let predicate = SizeAbove::new(COMPRESSED_BYTES_MIN).and(NotForContentType::SSE);
+    let predicate = SizeAbove::new(COMPRESSED_BYTES_MIN)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::const_new(NDJSON));
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(predicate)
 }
 

@@ -1,8 +1,6 @@
 //! A body that is one text, scored as it arrives: of any length, in memory that does not grow with it.
 
-use axum::body::{Body, BodyDataStream, Bytes};
-use futures_util::StreamExt;
-use tokio::time::timeout;
+use axum::body::Body;
 
 use crate::api::error::ErrorCode;
 use crate::api::score::ScoreResponse;
@@ -23,7 +21,7 @@ impl Text {
     pub(super) async fn score(self, config: &Config, mut scorer: TextScorer) -> ApiResult<ScoreResponse> {
         let mut pieces = self.body.into_data_stream();
         let mut len = 0;
-        while let Some(piece) = read(&mut pieces, config).await? {
+        while let Some(piece) = arrival::next_piece(&mut pieces, config.http.request_timeout).await? {
             len += piece.len();
             match self.bytes_max {
                 Some(max) if len > max.0 => return Err(too_long(max)),
@@ -31,20 +29,6 @@ impl Text {
             }
         }
         Ok(scorer.finish().await?)
-    }
-}
-
-async fn read(pieces: &mut BodyDataStream, config: &Config) -> ApiResult<Option<Bytes>> {
-    let limit = config.http.request_timeout;
-    match timeout(limit, pieces.next()).await {
-        Ok(Some(Ok(piece))) => Ok(Some(piece)),
-        Ok(Some(Err(error))) => Err(arrival::failure(&error)),
-        Ok(None) => Ok(None),
-        Err(_) => {
-            let limit = humantime::format_duration(limit);
-            let message = format!("no more of the text arrived within {limit} (`--request-timeout`)");
-            Err(ApiError::new(ErrorCode::RequestTimeout, message))
-        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The input of a generation, shown again.
 
 use crate::api::generate::{Alternative, PromptToken};
+use crate::api::unknown::Unknown;
 use crate::catalog::Served;
 use crate::engine::jobs::ReadToken;
 use crate::service::input::Prepared;
-use crate::service::score::{ScoredText, known};
+use crate::service::score::{Place, ScoredText};
 use crate::service::tokens::token;
 use crate::text::{Decoder, Tail};
 
@@ -36,9 +37,11 @@ impl Echo {
     /// The tokens of the input with their scores.
     pub(super) fn tokens(&self, served: &Served, scores: Vec<ReadToken>) -> Vec<PromptToken> {
         let logprobs = scores.iter().map(|score| score.logprob).collect();
-        let scored = ScoredText { text: &self.input, logprobs: known(served, self.tokens_before, logprobs) };
-        let mut tail = self.before.clone();
-        let listed = scored.tokens(served, &self.before).into_iter().zip(&scores);
+        let is_preceded = self.tokens_before > 0 || !served.initial_tokens.is_empty();
+        let place = Place { served, tail: self.before.clone(), is_preceded };
+        let scored = ScoredText::new(&place, &self.input, logprobs, Unknown::Include);
+        let listed = scored.tokens(&place).into_iter().zip(&scores);
+        let Place { mut tail, .. } = place;
         let each = listed.map(|(scored, ReadToken { alternatives, .. })| {
             // Without a token before it there is no distribution.
             let shown = alternatives.iter().filter(|_| scored.logprob.is_some());

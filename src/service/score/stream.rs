@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::stride::Stride;
 use super::tally::Counter;
-use super::{Manner, ScoredText, figures, known};
+use super::{Manner, Place, ScoredText, figures};
 use crate::api::prompt::TextOrIds;
 use crate::api::score::{ScoreResponse, ScoreTextQuery};
 use crate::api::tokens::ScoredToken;
@@ -148,10 +148,10 @@ impl TextScorer {
         let prepared =
             self.service.prepare(&served, Input { value: input, path, purpose: self.manner.purpose() }).await;
         let prepared = prepared.map_err(|error| self.placed(error))?;
-        let tail = self.snapshot.tail.clone();
-        let tokens_before = self.snapshot.position;
+        let is_preceded = self.snapshot.position > 0 || !served.initial_tokens.is_empty();
+        let place = Place { served: &served, tail: self.snapshot.tail.clone(), is_preceded };
         let logprobs = self.read_tokens(&prepared.tokens).await?;
-        let scored = ScoredText { text: &prepared, logprobs: known(&served, tokens_before, logprobs) };
+        let scored = ScoredText::new(&place, &prepared, logprobs, self.manner.unknown);
         self.counter.tokens(&scored.logprobs);
         self.counter.unknown(prepared.unknown_count);
         if prepared.source.is_some() {
@@ -159,7 +159,7 @@ impl TextScorer {
         }
         if self.manner.lists_tokens {
             let chars_read = self.chars_read;
-            self.tokens.extend(scored.tokens(&served, &tail).into_iter().map(|mut scored| {
+            self.tokens.extend(scored.tokens(&place).into_iter().map(|mut scored| {
                 let token = &mut scored.token;
                 token.start = token.start.map(|start| start + chars_read);
                 token.end = token.end.map(|end| end + chars_read);

@@ -5,3 +5,4 @@ mod compress;
 mod folders;
 mod generate;
 mod options;
+mod rescore;

@@ -32,6 +32,19 @@ pub(crate) fn write_words(root: &Path) -> PathBuf {
         .write(root)
 }
 
+/// A GRU of other weights over the tokens of [`words`].
+pub(crate) fn words_gru() -> Served {
+    static WORDS: LazyLock<Served> = LazyLock::new(|| {
+        load(|root| {
+            let tokenizer = json!({"kind": "whitespace", "file": "vocab.txt", "unk": "<unk>", "eos": "<eos>", "newline": "<eos>"});
+            let vocabulary = &VOCABULARY;
+            Folder { name: "words-gru", cell: "gru", gates: 3, vocabulary, tokenizer, initial: "<eos>" }
+                .write(root)
+        })
+    });
+    WORDS.clone()
+}
+
 /// A GRU over characters, without an unknown token and without initial tokens.
 pub(crate) fn letters() -> Served {
     static LETTERS: LazyLock<Served> = LazyLock::new(|| load(write_letters));

@@ -11,13 +11,16 @@ mod extremes;
 mod filters;
 mod gate;
 mod generate;
+mod mixture;
 mod next;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod ops;
+mod rescore;
 mod rewind;
 mod score;
 mod sessions;
 pub(crate) mod state;
 mod stream;
 mod suggest;
+mod unknown;

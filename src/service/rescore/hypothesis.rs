@@ -1,0 +1,120 @@
+//! A hypothesis that was checked and tokenised, and its log-probability.
+
+use std::sync::Arc;
+
+use super::words::{WordProbs, words_of_tokens};
+use super::{Formula, Rescorer};
+use crate::api::prompt::Prompt;
+use crate::api::rescore::Hypothesis;
+use crate::error::{Error, Result};
+use crate::lm::TokenId;
+use crate::service::input::{Input, Prepared, Use, field_of, input_of};
+use crate::service::score::of_unknown;
+
+/// A hypothesis.
+pub(super) struct Candidate {
+    /// Its tokens, with the end-of-text token if that is scored.
+    pub(super) tokens: Arc<[TokenId]>,
+    /// The unknown token of the model.
+    unk: Option<TokenId>,
+    pub(super) unknown_count: usize,
+    /// The number of its words, for the word penalty.
+    pub(super) words: usize,
+    pub(super) score: f64,
+    pub(super) lm_score: f64,
+    /// What another language model says.
+    word_probs: Option<WordProbs>,
+}
+
+impl Rescorer {
+    /// Checks and tokenises a hypothesis; `path` is its path in the utterance.
+    pub(super) async fn candidate(&self, hypothesis: Hypothesis, path: &str) -> Result<Candidate> {
+        let Hypothesis { text, tokens, score, lm_score, word_probs } = hypothesis;
+        check_score(path, "score", score)?;
+        check_score(path, "lm_score", lm_score)?;
+        let input = input_of(Prompt { model: None, text, tokens })
+            .map_err(|error| error.at(format!("{path}.tokens")))?
+            .ok_or_else(|| {
+                Error::invalid(
+                    path,
+                    format!("`{path}` has neither `text` nor `tokens`; one of them is required"),
+                )
+            })?;
+        let served = self.voices.served();
+        let purpose = if word_probs.is_some() { Use::Listed } else { Use::Read };
+        let input_path = format!("{path}.{}", field_of(&input));
+        let prepared =
+            self.service.prepare(served, Input { value: input, path: &input_path, purpose }).await?;
+        let words = match &prepared.source {
+            Some(source) => source.text.split_whitespace().count(),
+            None => served.tokenizer.decode(&prepared.tokens).split_whitespace().count(),
+        };
+        let word_probs = match word_probs {
+            Some(probs) => {
+                let groups = groups_of(&prepared);
+                let expected = groups.count + usize::from(self.eos.is_some());
+                Some(WordProbs::checked(probs, groups.words, expected).map_err(|error| {
+                    let param = error.param.clone().unwrap_or_default();
+                    error.at(format!("{path}.{param}"))
+                })?)
+            }
+            None => None,
+        };
+        Ok(Candidate {
+            unk: served.tokenizer.unk(),
+            unknown_count: prepared.unknown_count,
+            tokens: prepared.tokens.iter().copied().chain(self.eos).collect(),
+            words,
+            score,
+            lm_score,
+            word_probs,
+        })
+    }
+}
+
+/// The word of each token, and the number of words.
+struct Groups {
+    words: Vec<usize>,
+    count: usize,
+}
+
+/// Of a text, the words that other language models count too; of ids, each token.
+fn groups_of(prepared: &Prepared) -> Groups {
+    match &prepared.source {
+        Some(source) => Groups {
+            words: words_of_tokens(&source.text, &source.encoding.spans),
+            count: source.text.split_whitespace().count(),
+        },
+        None => Groups { words: (0..prepared.tokens.len()).collect(), count: prepared.tokens.len() },
+    }
+}
+
+fn check_score(path: &str, name: &str, found: f64) -> Result<()> {
+    const MAX: f64 = Hypothesis::SCORE_MAX;
+    if found.abs() <= MAX {
+        return Ok(());
+    }
+    let message = format!("`{name}` is {found}; it must be from -{MAX:e} to {MAX:e}");
+    Err(Error::invalid(format!("{path}.{name}"), message))
+}
+
+impl Candidate {
+    /// The natural logarithm of its probability, from the model's logprobs of its tokens. The first counts only if a token precedes it.
+    pub(super) fn logprob(&self, logprobs: &[f64], is_preceded: bool, formula: &Formula) -> f64 {
+        let own = |index: usize| Some(logprobs[index]).filter(|_| index > 0 || is_preceded);
+        let is_unknown = |index: usize| Some(self.tokens[index]) == self.unk;
+        let all = 0..self.tokens.len();
+        match &self.word_probs {
+            None => all
+                .filter_map(|index| {
+                    let logprob = own(index)?;
+                    if is_unknown(index) { of_unknown(formula.unknown, logprob) } else { Some(logprob) }
+                })
+                .fold(0.0, |sum, logprob| sum + logprob),
+            Some(probs) => {
+                let each = all.map(|index| own(index).filter(|_| !is_unknown(index)));
+                probs.interpolated(&each.collect::<Vec<_>>(), formula.rescoring.lambda)
+            }
+        }
+    }
+}
