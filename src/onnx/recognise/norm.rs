@@ -221,9 +221,9 @@ impl Found<'_> {
         if known.node.int("training_mode")?.unwrap_or(0) != 0 {
             return Err("it normalises by the batch that it reads, as in training".into());
         }
-        let width = match flow.axes.get(1).map(Vec::as_slice) {
-            Some(&[Part { along: Along::Features, size: Some(width) }]) => width,
-            _ => return Err("axis 1 is not that of the features".into()),
+        let Some(&[Part { along: Along::Features, size: Some(width) }]) = flow.axes.get(1).map(Vec::as_slice)
+        else {
+            return Err("axis 1 is not that of the features".into());
         };
         let epsilon = known.node.float("epsilon")?.unwrap_or(1e-5);
         let scaled = Scaled { scale: vector(known, 1, width)?, shift: vector(known, 2, width)? };
