@@ -113,7 +113,7 @@ async fn rescore(rescorer: &Rescorer, args: &RescoreArgs) -> Outcome {
         let done = done?;
         progress.step(done.bytes);
         progress.show(&format!("{} utterances", done.number));
-        progress.suspend(|| print(&done, args.json))?;
+        progress.suspend(|| print(&done, args))?;
     }
     Ok(())
 }
@@ -127,10 +127,10 @@ struct Done {
     bytes: usize,
 }
 
-fn print(done: &Done, as_answer: bool) -> Outcome {
+fn print(done: &Done, args: &RescoreArgs) -> Outcome {
     let mut out = BufWriter::new(stdout().lock());
     match &done.source {
-        _ if as_answer => json::print(&mut out, &done.rescored)?,
+        _ if args.json => json::print(&mut out, &done.rescored)?,
         nbest::Source::Utterance => json::print(&mut out, &done.rescored)?,
         nbest::Source::Lines(lines) => lines::print(&mut out, lines, &done.rescored)?,
         nbest::Source::Object(object) => json::print(&mut out, object.ranked(&done.rescored))?,

@@ -198,8 +198,10 @@ impl Rescorer {
         let joined = self.service.read_voices(&self.voices, standing, &plan).await?;
         let scored =
             candidates.iter().zip(&joined.branches).enumerate().map(|(index, (candidate, logprobs))| {
-                let lm_logprob =
-                    candidate.logprob(logprobs, is_preceded, &self.formula) / self.formula.ln_base;
+                let known = logprobs.iter().enumerate();
+                let known = known.map(|(index, &logprob)| (index > 0 || is_preceded).then_some(logprob));
+                let known: Vec<Option<f64>> = known.collect();
+                let lm_logprob = candidate.logprob(&known, &self.formula) / self.formula.ln_base;
                 RescoredHypothesis {
                     index,
                     rank: 0,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use super::moment::Timeline;
-use super::table::Table;
+use super::table::{Table, Terms};
 use super::{Lease, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -126,7 +126,7 @@ impl Sessions {
         let id = new.id.clone().unwrap_or_else(SessionId::random);
         let mut table = self.lock_for(&id);
         table.check_free(&id, new.on_existing)?;
-        let session = table.admit(id, new, &self.limits, self.time.now())?;
+        let session = table.admit(id, new, Terms { limits: &self.limits, now: self.time.now() })?;
         let info = table.info(&session, &self.time);
         table.insert(session);
         Ok(info)

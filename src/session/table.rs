@@ -37,6 +37,13 @@ pub(super) struct Table {
     closed: BTreeMap<Closed, u64>,
 }
 
+/// What decides which sessions stay.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) limits: &'a SessionLimits,
+    pub(super) now: Moment,
+}
+
 /// The only list of `by_use`.
 const IDLE: usize = 0;
 
@@ -159,13 +166,8 @@ impl Table {
     }
 
     /// Checks that `new` can be added under `id`, which is free or that of an idle session, and makes room for it.
-    pub(super) fn admit(
-        &mut self,
-        id: SessionId,
-        new: NewSession,
-        limits: &SessionLimits,
-        now: Moment,
-    ) -> Result<Session> {
+    pub(super) fn admit(&mut self, id: SessionId, new: NewSession, terms: Terms<'_>) -> Result<Session> {
+        let Terms { limits, now } = terms;
         let origin = self.origins.number(&new.model, &new.snapshot.identity);
         let ttl = new.ttl.unwrap_or(limits.ttl);
         let session = Session::new(id, new, &Beginning { now, ttl, origin });
@@ -192,7 +194,7 @@ impl Table {
         while !fits(self) {
             let oldest = self.longest_unused(new.id()).filter(|_| may_evict);
             let Some(oldest) = oldest else { return Err(self.full(limits, bytes)) };
-            self.end(oldest, Closed::Evicted, limits, now);
+            self.end(oldest, Closed::Evicted, Terms { limits, now });
         }
         Ok(())
     }
@@ -258,7 +260,8 @@ impl Table {
     }
 
     /// Removes an idle session, and remembers why.
-    fn end(&mut self, position: Position, why: Closed, limits: &SessionLimits, now: Moment) {
+    fn end(&mut self, position: Position, why: Closed, terms: Terms<'_>) {
+        let Terms { limits, now } = terms;
         let id = self.at(position).id().clone();
         self.gone.remember(GoneSession { id, why, at: now }, limits);
         self.close(position, why);
@@ -270,7 +273,7 @@ impl Table {
         for _ in 0..count_max {
             match self.by_expiry.first_due(now) {
                 Some(position) if self.at(position).has_expired(now) => {
-                    self.end(position, Closed::Expired, limits, now);
+                    self.end(position, Closed::Expired, Terms { limits, now });
                 }
                 Some(position) if self.by_expiry.is_behind(now) => {
                     self.by_expiry.clear(position);
@@ -285,7 +288,7 @@ impl Table {
     /// Removes this session if it has expired.
     pub(super) fn expire_one(&mut self, id: &SessionId, limits: &SessionLimits, now: Moment) {
         if let Some(position) = self.find(id).filter(|position| self.at(*position).has_expired(now)) {
-            self.end(position, Closed::Expired, limits, now);
+            self.end(position, Closed::Expired, Terms { limits, now });
         }
     }
 

@@ -99,9 +99,10 @@ fn check_score(path: &str, name: &str, found: f64) -> Result<()> {
 }
 
 impl Candidate {
-    /// The natural logarithm of its probability, from the model's logprobs of its tokens. The first counts only if a token precedes it.
-    pub(super) fn logprob(&self, logprobs: &[f64], is_preceded: bool, formula: &Formula) -> f64 {
-        let own = |index: usize| Some(logprobs[index]).filter(|_| index > 0 || is_preceded);
+    /// The natural logarithm of its probability, from the model's logprobs of its tokens; `None` is the first one of a text that no token
+    /// precedes, which does not count.
+    pub(super) fn logprob(&self, logprobs: &[Option<f64>], formula: &Formula) -> f64 {
+        let own = |index: usize| logprobs[index];
         let is_unknown = |index: usize| Some(self.tokens[index]) == self.unk;
         let all = 0..self.tokens.len();
         match &self.word_probs {

@@ -173,16 +173,14 @@ fn layers(served: &Served, state: &State) -> Vec<LayerState> {
     for part in parts(served) {
         let (values, after) = rest.split_at(part.len);
         rest = after;
-        let norm = Some(norm(values));
+        let norm = norm(values);
         let values = values.to_vec();
         match layers.last_mut() {
             Some(layer) if part.name.starts_with('c') => {
                 layer.c = Some(values);
-                layer.c_norm = norm;
+                layer.c_norm = Some(norm);
             }
-            _ => {
-                layers.push(LayerState { h: values, h_norm: norm.unwrap_or_default(), c: None, c_norm: None })
-            }
+            _ => layers.push(LayerState { h: values, h_norm: norm, c: None, c_norm: None }),
         }
     }
     layers

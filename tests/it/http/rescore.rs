@@ -212,19 +212,12 @@ async fn lines_are_answered_in_order_and_each_fault_on_its_own_line() {
     assert_eq!(post_lines(&server, "", "").await, Vec::<Value>::new());
 }
 
-#[tokio::test]
-async fn an_invalid_request_is_refused_with_its_field_named() {
-    let mut setup = Setup::over(vec![words(), letters()]);
-    setup.config.limits.max_utterances = 2;
-    setup.config.limits.max_hypotheses = 3;
-    setup.config.limits.max_prompt_tokens = 8;
-    let server = setup.start().await;
+/// Requests that are refused, with the code and the parameter of the error.
+fn invalid_requests() -> Vec<(Value, &'static str, Value)> {
     let of = |hypothesis: Value| json!({"utterances": [{"hypotheses": [{"text": "a"}, hypothesis]}]});
-    let with =
-        |name: &str, value: Value| json!({"utterances": [{"hypotheses": [{"text": "a"}]}], name: value});
     let at = |field: &str| json!(format!("utterances[0].{field}"));
     let one = json!({"hypotheses": [{"text": "a"}]});
-    for (body, code, param) in [
+    vec![
         (json!({}), "empty_input", json!("utterances")),
         (json!({"utterances": []}), "empty_input", json!("utterances")),
         (json!({"utterances": [one, one, one]}), "invalid_value", json!("utterances")),
@@ -264,14 +257,6 @@ async fn an_invalid_request_is_refused_with_its_field_named() {
         (of(json!({"text": "a a a a a a a a"})), "text_too_long", at("hypotheses")),
         (of(json!({"text": "a a a a a a a a a"})), "text_too_long", at("hypotheses[1].text")),
         (of(json!({"txt": "a"})), "unknown_field", at("hypotheses[1].txt")),
-        (with("lm_weight", json!(1e7)), "invalid_value", json!("lm_weight")),
-        (with("old_lm_weight", json!(-1e7)), "invalid_value", json!("old_lm_weight")),
-        (with("word_penalty", json!("1")), "invalid_value", json!("word_penalty")),
-        (with("lambda", json!(1.5)), "invalid_value", json!("lambda")),
-        (with("log_base", json!(2)), "invalid_value", json!("log_base")),
-        (with("unknown", json!({"set": 1})), "invalid_value", json!("unknown.set")),
-        (with("carry", json!("worst")), "invalid_value", json!("carry")),
-        (with("carry_state", json!(true)), "unknown_field", json!("carry_state")),
         (
             json!({"model": "letters", "add_eos": true, "utterances": [one]}),
             "invalid_value",
@@ -282,7 +267,34 @@ async fn an_invalid_request_is_refused_with_its_field_named() {
             "unknown_token",
             at("hypotheses[0].text"),
         ),
-    ] {
+    ]
+}
+
+/// Requests with an option that is refused.
+fn invalid_options() -> Vec<(Value, &'static str, Value)> {
+    let with =
+        |name: &str, value: Value| json!({"utterances": [{"hypotheses": [{"text": "a"}]}], name: value});
+    vec![
+        (with("lm_weight", json!(1e7)), "invalid_value", json!("lm_weight")),
+        (with("old_lm_weight", json!(-1e7)), "invalid_value", json!("old_lm_weight")),
+        (with("word_penalty", json!("1")), "invalid_value", json!("word_penalty")),
+        (with("lambda", json!(1.5)), "invalid_value", json!("lambda")),
+        (with("log_base", json!(2)), "invalid_value", json!("log_base")),
+        (with("unknown", json!({"set": 1})), "invalid_value", json!("unknown.set")),
+        (with("carry", json!("worst")), "invalid_value", json!("carry")),
+        (with("carry_state", json!(true)), "unknown_field", json!("carry_state")),
+    ]
+}
+
+#[tokio::test]
+async fn an_invalid_request_is_refused_with_its_field_named() {
+    let mut setup = Setup::over(vec![words(), letters()]);
+    setup.config.limits.max_utterances = 2;
+    setup.config.limits.max_hypotheses = 3;
+    setup.config.limits.max_prompt_tokens = 8;
+    let server = setup.start().await;
+    let one = json!({"hypotheses": [{"text": "a"}]});
+    for (body, code, param) in invalid_requests().into_iter().chain(invalid_options()) {
         let (found, message) = server.post(RESCORE, body.clone()).await.refused(422, code);
         assert_eq!(found, param, "{body}: {message}");
     }

@@ -190,7 +190,8 @@ async fn the_vectors_of_a_state_are_shown_with_their_norms() {
                 assert_eq!(tensor.shape(), [[8, 5][index]]);
                 let found: Vec<f32> = serde_json::from_value(layer[name].clone()).unwrap();
                 assert_eq!(found, expected);
-                let norm = expected.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+                let norm =
+                    expected.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
                 let shown = layer[format!("{name}_norm")].as_f64().unwrap();
                 assert!(norm > 0.0 && (shown - norm).abs() < 1e-12, "{shown}, expected {norm}");
             }
