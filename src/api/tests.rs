@@ -110,7 +110,7 @@ fn fields_of_parts_stand_beside_own_fields() {
     ] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
-    assert_eq!(names.len(), 10);
+    assert_eq!(names.len(), 12);
 }
 
 #[test]
