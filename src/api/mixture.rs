@@ -11,9 +11,10 @@ use super::fields;
 #[schema(example = json!({"model": "classics", "weight": 0.6}))]
 pub struct MixturePart {
     /// The model's name. All models of a mixture have the same tokenizer, by `tokenizer_sha256`.
+    #[schema(required)]
     pub model: String,
     /// Its weight. The weights of a mixture sum to 1.
-    #[schema(exclusive_minimum = 0, maximum = 1)]
+    #[schema(required, exclusive_minimum = 0, maximum = 1)]
     pub weight: f64,
 }
 

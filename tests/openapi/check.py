@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -60,7 +61,8 @@ def compare(address: str, options: argparse.Namespace) -> int:
             "--continue-on-failure", "--no-color", "--warnings", "off",
             "--generation-database", "none",
         ]
-        return subprocess.run(command, cwd=folder, check=False).returncode
+        hooks = {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(CHECKS.parent)}
+        return subprocess.run(command, cwd=folder, check=False, env=os.environ | hooks).returncode
 
 
 if __name__ == "__main__":

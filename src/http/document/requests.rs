@@ -80,10 +80,21 @@ fn allow_null(schema: &mut Value) {
     }
     let required = schema["required"].as_array().cloned().unwrap_or_default();
     for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+        // What must be given has no default.
+        if required.contains(&json!(name)) {
+            field.as_object_mut().map(|field| field.remove("default"));
+        }
         if let Some(Value::String(kind)) = field.get("type")
             && !required.contains(&json!(name))
         {
             field["type"] = json!([kind, "null"]);
+        }
+        let null = json!({"type": "null"});
+        if let Some(Value::Array(alternatives)) = field.get_mut("oneOf")
+            && !alternatives.contains(&null)
+            && !required.contains(&json!(name))
+        {
+            alternatives.push(null);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod beam;
 mod cancel;
+mod coding;
 mod fairness;
 mod fragile;
 mod given;

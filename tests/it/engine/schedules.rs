@@ -113,7 +113,7 @@ fn targets() -> impl Strategy<Value = Target> {
     prop_oneof![Just(Target::Session), Just(Target::Copy)]
 }
 
-fn limits() -> impl Strategy<Value = Limits> {
+pub(super) fn limits() -> impl Strategy<Value = Limits> {
     let logits_bytes = prop_oneof![Just(0), Just(200), Just(1 << 20)];
     // A state of the scripted model has 12 bytes, one of the network up to 120.
     let state_bytes = prop_oneof![0..500usize, Just(1 << 20)];
