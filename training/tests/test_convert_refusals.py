@@ -119,14 +119,12 @@ def test_getattr_of_a_whole_module_gives_nothing(words, tmp_path):
 
 def other_networks() -> dict[str, tuple[nn.Module, str]]:
     plain = RNNModel("LSTM", len(WORDS), 6, 6, 1)
-    projected, bidirectional = RNNModel("LSTM", len(WORDS), 6, 6, 1), RNNModel("LSTM", len(WORDS), 6, 6, 1)
-    projected.rnn = nn.LSTM(6, 8, proj_size=6)
+    bidirectional = RNNModel("LSTM", len(WORDS), 6, 6, 1)
     bidirectional.rnn = nn.LSTM(6, 6, bidirectional=True)
     plain.norm = nn.LayerNorm(6)
     return {
         "transformer": (nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 1, enable_nested_tensor=False), "layers.0"),
         "layer norm": (plain, "unexpected `norm.bias` (6,)"),
-        "projection": (projected, "unexpected `rnn.weight_hr_l0` (6, 8)"),
         "bidirectional": (bidirectional, "`rnn.bias_hh_l0_reverse`"),
         "convolution": (nn.Sequential(nn.Conv2d(1, 2, 3)), "`0.bias`"),
     }
