@@ -10,6 +10,7 @@ use super::error::ApiResult;
 use super::extract::{Body, Path, Query, UseCases, accepts};
 use super::held::hold;
 use crate::api::next::{NextQuery, NextReply, NextRequest, NextResponse, SessionNextRequest};
+use crate::error::Error;
 use crate::service::Service;
 
 /// Get the next-token distribution
@@ -73,7 +74,9 @@ pub(super) async fn session_next(
     Body(mut request): Body<SessionNextRequest>,
 ) -> ApiResult<Response> {
     let wants_octets = accepts(&headers, OCTETS);
-    request.question.shown.full |= wants_octets;
+    if wants_octets {
+        ask_for_octets(&mut request)?;
+    }
     let room = service.room_for_session_next(&id, &request)?;
     let response = service.session_next(&id, request).await?;
     Ok(hold(if wants_octets { octets(&response) } else { Json(response).into_response() }, room))
@@ -81,13 +84,27 @@ pub(super) async fn session_next(
 
 async fn answer(service: &Service, headers: &HeaderMap, mut request: NextRequest) -> ApiResult<Response> {
     let wants_octets = accepts(headers, OCTETS) && request.requests.is_none();
-    request.next.question.shown.full |= wants_octets;
+    if wants_octets {
+        ask_for_octets(&mut request.next)?;
+    }
     let room = service.room_for_next(&request)?;
     let response = match service.next(request).await? {
         NextReply::One(response) if wants_octets => octets(&response),
         reply => Json(reply).into_response(),
     };
     Ok(hold(response, room))
+}
+
+/// Has the answer list the whole vocabulary. As numbers alone, it has no place for a state.
+fn ask_for_octets(request: &mut SessionNextRequest) -> ApiResult<()> {
+    if request.carried.return_state {
+        let message = format!(
+            "`return_state` is true, but the answer is `{OCTETS}`, which holds no state; it is accepted with JSON"
+        );
+        return Err(Error::invalid("return_state", message).into());
+    }
+    request.question.shown.full = true;
+    Ok(())
 }
 
 const OCTETS: &str = "application/octet-stream";

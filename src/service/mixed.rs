@@ -11,9 +11,9 @@ use crate::lm::TokenId;
 use crate::sampling::{CandidateAnswer, NextAnswer, NextQuery, Ranked};
 use crate::session::Snapshot;
 
-/// What came of a question.
+/// The answer to a question.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct VoicesAnswer {
     pub(super) next: Option<NextAnswer>,
     /// Where the reading has led, of a single model.
     pub(super) snapshot: Option<Snapshot>,
@@ -29,12 +29,13 @@ impl Service {
         voices: &Voices,
         standing: Standing,
         plan: ReadingPlan,
-    ) -> Result<Asked> {
+    ) -> Result<VoicesAnswer> {
         let query = match &plan.next {
             Some(query) if voices.are_several() => query.clone(),
             _ => {
                 let mut results = self.read_each(voices, standing, &plan).await?;
-                let only = results.pop().map(|result| Asked { next: result.next, snapshot: result.snapshot });
+                let only =
+                    results.pop().map(|result| VoicesAnswer { next: result.next, snapshot: result.snapshot });
                 return Ok(only.unwrap_or_default());
             }
         };
@@ -54,7 +55,7 @@ impl Service {
             let own: Vec<&[f64]> = results.iter().map(|result| result.branches[branch].as_slice()).collect();
             voices.joined(&own).iter().fold(0.0, |sum, logprob| sum + logprob)
         });
-        Ok(Asked { next: Some(mixed.answer(&query, joint)), snapshot: None })
+        Ok(VoicesAnswer { next: Some(mixed.answer(&query, joint)), snapshot: None })
     }
 }
 

@@ -9,11 +9,10 @@ use rnnlm_server::engine::{Start, Submission};
 use rnnlm_server::error::{Error, Result};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Cell, LoadOptions, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GateActivation, GruForm};
 
 use super::schedules::limits;
 use super::world::{Draws, Limits, World};
-use crate::harness::network::{Biases, Extras, Shape, weights_types};
+use crate::harness::network::{Shape, weights_types};
 
 const VOCAB: TokenId = 40;
 
@@ -36,18 +35,7 @@ impl Coder for Telling {
 }
 
 fn model(cell: Cell, options: LoadOptions) -> Arc<dyn Model> {
-    let architecture = Architecture {
-        cell,
-        vocab_size: VOCAB as usize,
-        embedding_size: 5,
-        hidden_sizes: vec![9, 6],
-        gru_form: GruForm::ResetAfter,
-        gate_activation: GateActivation::Sigmoid,
-        proj_size: None,
-    };
-    let shape =
-        Shape { architecture, tied_output: false, biases: Biases::Both, extras: Extras::default(), seed: 7 };
-    Arc::new(shape.build(options))
+    Arc::new(Shape::of_two_layers(cell, VOCAB as usize).build(options))
 }
 
 proptest! {

@@ -9,7 +9,6 @@ use rnnlm_server::engine::jobs::{GenerationEvent, ReadingPlan};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Cell, LoadOptions, Model, TokenId};
-use rnnlm_server::rnn::{Architecture, GateActivation, GruForm};
 use rnnlm_server::sampling::NextQuery;
 use rnnlm_server::session::Snapshot;
 
@@ -19,7 +18,7 @@ use super::given::{Given, Target, Work, token};
 use super::search::Search;
 use super::solo;
 use super::world::{Draws, Limits, World};
-use crate::harness::network::{Biases, Extras, Shape, weights_types};
+use crate::harness::network::{Shape, weights_types};
 
 const VOCAB: TokenId = 40;
 /// The token after which the scripted model's logits are not finite.
@@ -272,16 +271,7 @@ proptest! {
     fn every_job_answers_as_if_alone_on_a_network(
         ops in ops(), limits in limits(), cell in prop::sample::select(&Cell::ALL[..]), weights in weights_types()
     ) {
-        let architecture = Architecture {
-            cell,
-            vocab_size: VOCAB as usize,
-            embedding_size: 5,
-            hidden_sizes: vec![9, 6],
-            gru_form: GruForm::ResetAfter,
-            gate_activation: GateActivation::Sigmoid,
-            proj_size: None,
-        };
-        let shape = Shape { architecture, tied_output: false, biases: Biases::Both, extras: Extras::default(), seed: 7 };
+        let shape = Shape::of_two_layers(cell, VOCAB as usize);
         let kernel = Kernel::choose(None).expect("every processor runs some kernel");
         QUIET.call_once(silence_intended_panics);
         let network = shape.build(LoadOptions { kernel, weights: Some(weights), fold_bytes_max: usize::MAX });

@@ -34,6 +34,20 @@ pub(crate) enum Biases {
 }
 
 impl Shape {
+    /// Two small layers of a cell.
+    pub(crate) fn of_two_layers(cell: Cell, vocab_size: usize) -> Self {
+        let architecture = Architecture {
+            cell,
+            vocab_size,
+            embedding_size: 5,
+            hidden_sizes: vec![9, 6],
+            gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
+            proj_size: None,
+        };
+        Self { architecture, tied_output: false, biases: Biases::Both, extras: Extras::default(), seed: 7 }
+    }
+
     /// The weights, uniform in `-1/sqrt(hidden)..1/sqrt(hidden)` as PyTorch initialises them.
     pub(crate) fn weights(&self) -> Weights {
         let Architecture { cell, vocab_size, embedding_size, hidden_sizes, proj_size, .. } =

@@ -116,3 +116,30 @@ async fn a_state_that_is_damaged_foreign_or_out_of_place_is_refused() {
     }
     assert_eq!(server.get("/v1/sessions/s").await.expect(200)["position"], 1);
 }
+
+#[tokio::test]
+async fn a_state_that_the_answer_has_no_place_for_is_refused() {
+    let server = Server::start().await;
+    let several = json!({"text": "the", "max_tokens": 2, "n": 2, "return_state": true});
+    let refused = server.post("/v1/generate", several).await.refused(422, "invalid_value");
+    assert_eq!(refused.0, "return_state");
+    server.post("/v1/sessions", json!({"id": "s", "text": "the"})).await.expect(201);
+    for path in ["/v1/next", "/v1/sessions/s/next"] {
+        let request = Request::new("POST", path).json(&json!({"text": "sea", "return_state": true}));
+        let request = request.header("accept", "application/octet-stream");
+        assert_eq!(server.send(request).await.refused(422, "invalid_value").0, "return_state", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_generation_that_moves_a_session_returns_its_state_too() {
+    let server = Server::start().await;
+    server.post("/v1/sessions", json!({"id": "s", "text": "the old"})).await.expect(201);
+    let draw = json!({"max_tokens": 3, "seed": 2, "return_state": true});
+    let answer = server.post("/v1/sessions/s/generate", draw).await.expect(200);
+    assert_eq!(answer["session"]["position"], 5);
+    server.post("/v1/sessions", json!({"id": "t", "state": answer["state"]})).await.expect(201);
+    let question = json!({"full": true});
+    let moved = server.post("/v1/sessions/s/next", question.clone()).await.expect(200);
+    assert_eq!(moved, server.post("/v1/sessions/t/next", question).await.expect(200));
+}

@@ -104,6 +104,8 @@ async fn what_is_no_mixture_is_refused_with_its_field_named() {
     let of = |parts: Value| json!({"text": "a", "mixture": parts});
     for (body, param) in [
         (of(json!([])), "mixture"),
+        (json!({"text": "a", "mixture": mixture(), "state": "AAAA"}), "state"),
+        (json!({"text": "a", "mixture": mixture(), "return_state": true}), "return_state"),
         (of(json!([{"model": "words", "weight": 0.5}])), "mixture"),
         (of(json!([{"model": "words", "weight": 0.5}, {"model": "words-gru", "weight": 0.6}])), "mixture"),
         (of(json!([{"model": "words", "weight": 0}])), "mixture[0].weight"),

@@ -2,16 +2,17 @@
 
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{
-    Gates, Gradient, GradientError, Inside, LoadOptions, Logits, Model, Passage, State, TokenId, WeightsType,
-    Window,
+    Cell, Gates, Gradient, GradientError, Inside, LoadOptions, Logits, Model, Passage, State, TokenId,
+    WeightsType, Window,
 };
 use rnnlm_server::rnn::{
-    Activation, DenseWeights, FeedForward, FeedForwardArchitecture, FeedForwardWeights, GateActivation, Rnn,
-    Values, WindowInput, WindowedRnn,
+    Activation, Architecture, DenseWeights, FeedForward, FeedForwardArchitecture, FeedForwardWeights,
+    GateActivation, GruForm, NormForm, Rnn, Values, WindowInput, WindowedRnn,
 };
 use serde_json::Value;
 
 use super::golden::Fixture;
+use crate::harness::network::{Biases, Extras, Shape};
 use crate::harness::root;
 use crate::harness::rows::{Ask, kernels, run};
 
@@ -210,4 +211,33 @@ fn what_nobody_waits_for_is_given_up_and_a_stray_token_is_refused() {
     assert_eq!(ask(&[1, 2], true), Err(GradientError::Abandoned));
     assert!(matches!(ask(&[1, 99], false), Err(GradientError::Reading(_))));
     assert!(ask(&[1, 2], false).unwrap().steps.iter().all(|step| step.layers[0].gates.is_none()));
+}
+
+#[test]
+fn a_network_with_a_projection_or_a_norm_is_not_differentiated() {
+    let norm = NormForm::OfVector { epsilon: 1e-5 };
+    for (proj_size, norms) in [(Some(2), vec![]), (None, vec![vec![norm]]), (None, vec![vec![], vec![norm]])]
+    {
+        let architecture = Architecture {
+            cell: Cell::Lstm,
+            vocab_size: 7,
+            embedding_size: 3,
+            hidden_sizes: vec![4],
+            gru_form: GruForm::ResetAfter,
+            gate_activation: GateActivation::Sigmoid,
+            proj_size,
+        };
+        let extras = Extras { norms, ..Extras::default() };
+        let model = Shape { architecture, tied_output: false, biases: Biases::Both, extras, seed: 3 }
+            .build(LoadOptions::from(Kernel::Portable));
+        let start = model.start_state();
+        let passage = Passage {
+            start: &start,
+            tokens: &[1, 2],
+            target: &mut |_| 0,
+            gates: false,
+            is_abandoned: &|| false,
+        };
+        assert!(matches!(model.gradient(passage), Err(GradientError::NotSupported(_))), "{proj_size:?}");
+    }
 }
