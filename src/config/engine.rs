@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::values::{Bytes, bytes, count, duration, duration_or_zero, threads};
+use super::values::{Bytes, bytes, count, duration, duration_or_zero, steps, threads};
 
 /// How much work is accepted, and how it is divided into turns.
 #[derive(Args, Clone, Debug)]
@@ -35,12 +35,12 @@ pub struct EngineOptions {
     pub max_batch_state: Bytes,
 
     /// Maximum work of a turn in which streams or short requests run, as a multiple of their own step; long prompts and texts share the rest
-    #[arg(long, value_name = "STEPS", default_value = "2", value_parser = count())]
-    pub turn_steps: usize,
+    #[arg(long, value_name = "STEPS", default_value = "1.5", value_parser = steps)]
+    pub turn_steps: f64,
 
     /// Maximum work of a turn in which only long prompts and texts run, as a multiple of the step of one row; more uses the processor better, less lets the next short request start sooner
-    #[arg(long, value_name = "STEPS", default_value = "4", value_parser = count())]
-    pub turn_steps_idle: usize,
+    #[arg(long, value_name = "STEPS", default_value = "4", value_parser = steps)]
+    pub turn_steps_idle: f64,
 
     /// Time after a stream or a short request for which turns stay small, because another is likely to follow
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]

@@ -84,6 +84,8 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
         (["--max-text", "1GiB"], ["--max-text", "1GiB", "--max-body"]),
         (["--max-answer", "1GiB"], ["--max-answer", "1GiB", "--answers-max-bytes"]),
         (["--queue-bytes-max", "1KiB"], ["--queue-bytes-max", "1KiB", "--max-prompt-tokens"]),
+        (["--turn-steps", "0.5"], ["--turn-steps", "0.5", "expected a number from 1"]),
+        (["--turn-steps", "NaN"], ["--turn-steps", "NaN", "expected a number from 1"]),
         (["--turn-steps", "32"], ["--turn-steps", "32", "--turn-steps-idle"]),
     ] {
         let message = message(&args);

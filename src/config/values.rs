@@ -103,6 +103,14 @@ pub(super) fn count() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..=1 << 40)
 }
 
+/// The work of a turn, as a multiple of a step. A turn contains at least one.
+pub(super) fn steps(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|steps| (1.0..=1e6).contains(steps))
+        .ok_or("expected a number from 1 to 1000000".to_owned())
+}
+
 /// A maximum number of entries in a list of a request, which is at most [`ENTRIES_MAX`].
 pub(super) fn entries() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..=ENTRIES_MAX as u64)

@@ -61,7 +61,7 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
     let rows_max = rows_max(active[first].model.info(), limits.rows_max, limits.state_bytes_max);
     let rows_each_max = if jobs.len() > 1 { rows_max.div_ceil(2) } else { rows_max };
     let cost = active[first].model.cost();
-    let short_max = limits.turn_steps as u64 * cost.bare_step(1);
+    let short_max = cost.bare_steps(limits.turn_steps, 1);
     let wishes = jobs.iter().flat_map(|&job| Wish::of(job, &active[job], short_max).take(rows_each_max));
     let (shorts, mut longs): (Vec<Wish>, Vec<Wish>) = wishes.partition(|wish| wish.kind != Kind::Long);
 
@@ -75,9 +75,9 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
             true => (limits.turn_steps, longs.len()),
             false => (limits.turn_steps_idle, 1),
         };
-        steps as u64 * cost.bare_step(rows)
+        cost.bare_steps(steps, rows)
     } else {
-        limits.turn_steps as u64 * cost.bare_step(shorts.len().max(1))
+        cost.bare_steps(limits.turn_steps, shorts.len().max(1))
     };
     budget.work_max = work_max.min(occasion.cost_max);
     budget.take(&mut shorts);

@@ -31,7 +31,7 @@ pub(super) struct Situation {
     /// Most rows that run together.
     pub(super) rows_max: usize,
     /// Most that a turn costs, as a multiple of the step of the rows that draw.
-    pub(super) turn_steps: usize,
+    pub(super) turn_steps: f64,
     pub(super) running: Running,
     /// What waits before the job.
     pub(super) waiting: Load,
@@ -128,8 +128,8 @@ impl Situation {
     /// The time of `count` turns in which `rows` rows draw.
     fn turns(&self, count: f64, rows: usize) -> Duration {
         let reads = self.running.reading + self.waiting.reading > 0;
-        let steps = if reads { self.turn_steps } else { 1 };
-        let step = self.pace.time(self.cost.bare_step(rows) as f64 * steps as f64);
+        let steps = if reads { self.turn_steps } else { 1.0 };
+        let step = self.pace.time(self.cost.bare_step(rows) as f64 * steps);
         (step + self.others).mul_f64(count)
     }
 
@@ -142,7 +142,7 @@ impl Situation {
         let share = match rows {
             0 => 1.0,
             // With `--turn-steps 1` a long text gets a token of each turn.
-            _ => self.turn_steps as f64 / (self.turn_steps as f64 - 1.0).max(0.5),
+            _ => self.turn_steps / (self.turn_steps - 1.0).max(0.5),
         };
         self.pace.time(reading as f64 * share)
     }
@@ -188,7 +188,7 @@ mod tests {
             cost: Cost { run: 1, step: 0, token: 1, position: 0 },
             pace: Pace::measured(1, Duration::from_millis(1)),
             rows_max: 9,
-            turn_steps: 2,
+            turn_steps: 2.0,
             running,
             waiting,
             others: Duration::ZERO,

@@ -43,7 +43,7 @@ pub struct InboxLimits {
     /// As the engine's.
     pub state_bytes_max: usize,
     /// As the engine's.
-    pub turn_steps: usize,
+    pub turn_steps: f64,
 }
 
 /// Why a job was not accepted, and the job.

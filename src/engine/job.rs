@@ -176,9 +176,9 @@ impl Submission {
     }
 
     /// How long it takes an engine whose turns cost at most `turn_steps` steps.
-    pub(super) fn length(&self, turn_steps: usize) -> Length {
+    pub(super) fn length(&self, turn_steps: f64) -> Length {
         let draws = self.job.draws().left > 0;
-        if draws || self.reading_cost() > turn_steps as u64 * self.model.cost().bare_step(1) {
+        if draws || self.reading_cost() > self.model.cost().bare_steps(turn_steps, 1) {
             Length::Long
         } else {
             Length::Short

@@ -225,7 +225,7 @@ mod tests {
             wait_max: Duration::ZERO,
             rows_max: 1,
             state_bytes_max: 1,
-            turn_steps: 1,
+            turn_steps: 1.0,
         }))
     }
 

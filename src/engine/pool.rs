@@ -162,8 +162,8 @@ mod tests {
         let limits = EngineLimits {
             rows_max: 4,
             state_bytes_max: 1 << 20,
-            turn_steps: 2,
-            turn_steps_idle: 8,
+            turn_steps: 2.0,
+            turn_steps_idle: 8.0,
             idle_after: Duration::ZERO,
             turn_time: Duration::from_secs(1),
             place_wait: Duration::from_secs(1),

@@ -50,9 +50,9 @@ pub struct EngineLimits {
     /// Most bytes of state of the rows that run together. One row always runs.
     pub state_bytes_max: usize,
     /// The most that a turn with short rows costs, as a multiple of their bare step.
-    pub turn_steps: usize,
+    pub turn_steps: f64,
     /// The most that a turn costs if no short row runs or is expected, as a multiple of the bare step of one row.
-    pub turn_steps_idle: usize,
+    pub turn_steps_idle: f64,
     /// How long after a short row has run another is expected.
     pub idle_after: Duration,
     /// The most time that a turn takes, by the pace of the model; a row always reads a token.
@@ -144,7 +144,7 @@ impl Engine {
 
     /// The most that the prompts of a short job cost.
     fn short_max(&self, model: &dyn Model) -> u64 {
-        self.limits.turn_steps as u64 * model.cost().bare_step(1)
+        model.cost().bare_steps(self.limits.turn_steps, 1)
     }
 
     /// Jobs that were admitted and have not ended.

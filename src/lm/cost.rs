@@ -45,6 +45,11 @@ impl Cost {
     pub fn bare_step(&self, rows: usize) -> u64 {
         self.of(Extent { steps: 1, tokens: rows, positions: rows })
     }
+
+    /// What costs as much as `count` such steps.
+    pub fn bare_steps(&self, count: f64, rows: usize) -> u64 {
+        (count * self.bare_step(rows) as f64) as u64
+    }
 }
 
 impl Extent {
@@ -67,6 +72,7 @@ mod tests {
         let cost = Cost { run: 1000, step: 100, token: 10, position: 1 };
         assert_eq!(cost.bare_step(1), 1111);
         assert_eq!(cost.bare_step(3), 1133);
+        assert_eq!(cost.bare_steps(1.5, 1), 1666);
         let ragged = Extent::default().and_row(5, 0).and_row(1, 1).and_row(0, 1);
         assert_eq!(ragged, Extent { steps: 5, tokens: 6, positions: 2 });
         assert_eq!(cost.of(ragged), 1562);

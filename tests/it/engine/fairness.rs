@@ -134,7 +134,7 @@ fn slow(each: Duration, limits: &Limits) -> (World, Arc<Mutex<Vec<usize>>>) {
 
 #[test]
 fn a_turn_takes_bounded_time_whatever_the_model_costs() {
-    let limits = Limits { turn_steps: 100, turn_time: Duration::from_millis(50), ..Limits::default() };
+    let limits = Limits { turn_steps: 100.0, turn_time: Duration::from_millis(50), ..Limits::default() };
     let (mut world, runs) = slow(Duration::from_millis(7), &limits);
     let plan = ReadingPlan { tokens: vec![1; 3000].into(), scored: true, ..ReadingPlan::default() };
     let mut text = world.read(Start::Copy(world.snapshot(0)), plan);

@@ -42,7 +42,7 @@ fn a_beam_search_finds_the_same_however_few_of_its_rows_fit_into_a_batch() {
 fn a_beam_search_moves_its_session_to_the_best_hypothesis_or_if_cancelled_not_beyond_the_prompt() {
     let search = Search { prompt: vec![1, 2, 3], width: 3, len: 4 };
     for turns in 0..12 {
-        let mut world = world(&Limits { turn_steps: 1, ..Limits::default() });
+        let mut world = world(&Limits { turn_steps: 1.0, ..Limits::default() });
         let (start, at) = world.lease(0).unwrap();
         let best = Alone::search(&*world.model, &at.state, &search).found.unwrap().remove(0);
         let mut reader = world.search(start, search.clone());
@@ -101,7 +101,7 @@ fn script(world: &World, decide: fn(&mut Rows<'_>, usize)) -> Reader<Result<usiz
 
 #[track_caller]
 fn refused(decide: fn(&mut Rows<'_>, usize)) -> String {
-    let mut world = world(&Limits { turn_steps: 1, ..Limits::default() });
+    let mut world = world(&Limits { turn_steps: 1.0, ..Limits::default() });
     let mut beside =
         world.search(Start::Copy(world.snapshot(0)), Search { prompt: vec![1], width: 2, len: 3 });
     let mut reader = script(&world, decide);
@@ -137,7 +137,7 @@ fn a_job_that_decides_on_a_row_that_is_not_ready_fails() {
 
 #[test]
 fn rows_continue_from_each_other_and_held_rows_cost_no_turn() {
-    let mut world = world(&Limits { turn_steps: 1, ..Limits::default() });
+    let mut world = world(&Limits { turn_steps: 1.0, ..Limits::default() });
     let mut reader = script(&world, |rows, decision| match decision {
         1 => assert_eq!(rows.ready().collect::<Vec<_>>(), [0]),
         2 => {

@@ -118,18 +118,18 @@ pub(super) fn limits() -> impl Strategy<Value = Limits> {
     let state_bytes = prop_oneof![0..500usize, Just(1 << 20)];
     // A turn of the scripted model costs at least 2 ns before it is measured.
     let times = (0..3u64, prop_oneof![1..40u64, Just(1 << 30)], 0..3u64);
-    (1..7usize, state_bytes, 1..9usize, times, logits_bytes, 1..4usize).prop_map(
+    (1..7usize, state_bytes, 2..18u32, times, logits_bytes, 1..4usize).prop_map(
         |(
             rows_max,
             state_bytes_max,
-            turn_steps,
+            half_steps,
             (idle_after, turn_time, place_wait),
             logits_bytes_max,
             parked_max,
         )| Limits {
             rows_max,
             state_bytes_max,
-            turn_steps,
+            turn_steps: f64::from(half_steps) / 2.0,
             idle_after: Duration::from_secs(idle_after),
             turn_time: Duration::from_nanos(turn_time),
             place_wait: Duration::from_secs(place_wait),

@@ -59,7 +59,7 @@ fn tokens(len: usize) -> Arc<[TokenId]> {
 
 /// A turn costs at most 24 while a short request is present, and 48 otherwise.
 fn eight_and_sixteen_steps() -> Limits {
-    Limits { turn_steps: 8, ..Limits::default() }
+    Limits { turn_steps: 8.0, ..Limits::default() }
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn turns_are_small_while_jobs_wait_for_room() {
 
 #[test]
 fn long_texts_that_do_not_all_fit_beside_a_stream_take_turns() {
-    let mut watched = Watched::new(&Limits { turn_steps: 4, ..Limits::default() });
+    let mut watched = Watched::new(&Limits { turn_steps: 4.0, ..Limits::default() });
     let start = Start::Copy(watched.world.snapshot(0));
     let draws = Draws { prompt: vec![1], seed: 1, len: 100, events_max: 100, choices: 1, deadline: None };
     let _stream = watched.world.generate(start, &draws);
@@ -148,7 +148,7 @@ fn long_texts_that_do_not_all_fit_beside_a_stream_take_turns() {
 
 #[test]
 fn a_long_text_makes_progress_beside_more_short_rows_than_a_batch_holds() {
-    let mut watched = Watched::new(&Limits { rows_max: 2, turn_steps: 1, ..Limits::default() });
+    let mut watched = Watched::new(&Limits { rows_max: 2, turn_steps: 1.0, ..Limits::default() });
     let mut text = watched.score(3);
     let mut shorts = Vec::new();
     for turns in 1.. {

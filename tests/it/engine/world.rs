@@ -37,7 +37,7 @@ pub(crate) struct World {
 pub(crate) struct Limits {
     pub(crate) rows_max: usize,
     pub(crate) state_bytes_max: usize,
-    pub(crate) turn_steps: usize,
+    pub(crate) turn_steps: f64,
     pub(crate) idle_after: Duration,
     pub(crate) turn_time: Duration,
     pub(crate) place_wait: Duration,
@@ -51,7 +51,7 @@ impl Default for Limits {
         Self {
             rows_max: 8,
             state_bytes_max: 1 << 20,
-            turn_steps: 8,
+            turn_steps: 8.0,
             idle_after: Duration::ZERO,
             turn_time: Duration::from_millis(50),
             place_wait: Duration::from_secs(1 << 20),
@@ -107,7 +107,7 @@ impl World {
             rows_max: limits.rows_max,
             state_bytes_max: limits.state_bytes_max,
             turn_steps: limits.turn_steps,
-            turn_steps_idle: 2 * limits.turn_steps,
+            turn_steps_idle: 2.0 * limits.turn_steps,
             idle_after: limits.idle_after,
             turn_time: limits.turn_time,
             place_wait: limits.place_wait,

@@ -265,8 +265,8 @@ fn with_queue(mut config: rnnlm_server::config::Config) -> rnnlm_server::config:
 async fn a_write_that_times_out_gives_the_position_of_its_session() {
     let (served, mut gate) = gated();
     let mut setup = Setup { clock: Clock::manual(), ..Setup::over(vec![served]) };
-    setup.config.engine.turn_steps = 1;
-    setup.config.engine.turn_steps_idle = 1;
+    setup.config.engine.turn_steps = 1.0;
+    setup.config.engine.turn_steps_idle = 1.0;
     let server = setup.start().await;
     tokio::join!(async { server.post("/v1/sessions", json!({"id": "s"})).await.expect(201) }, async {
         gate.entered().await;

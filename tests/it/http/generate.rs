@@ -273,8 +273,8 @@ async fn numbers_that_are_not_finite_fail_only_their_own_request() {
 async fn a_timeout_after_the_first_token_is_an_answer_and_before_it_an_error() {
     let (model, mut gate) = gated();
     let mut setup = Setup { clock: rnnlm_server::clock::Clock::manual(), ..Setup::over(vec![model]) };
-    setup.config.engine.turn_steps = 1;
-    setup.config.engine.turn_steps_idle = 1;
+    setup.config.engine.turn_steps = 1.0;
+    setup.config.engine.turn_steps_idle = 1.0;
     let server = setup.start().await;
     let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     let generate = format!("{path}/generate");

@@ -182,8 +182,8 @@ async fn a_closed_connection_ends_the_job_and_its_session_keeps_the_tokens_that_
 async fn a_connection_closed_before_the_first_token_ends_the_job() {
     let (model, mut gate) = gated();
     let mut setup = Setup::over(vec![model]);
-    setup.config.engine.turn_steps = 1;
-    setup.config.engine.turn_steps_idle = 1;
+    setup.config.engine.turn_steps = 1.0;
+    setup.config.engine.turn_steps_idle = 1.0;
     let server = setup.start().await;
     let (path, _) = tokio::join!(session(&server, ""), gate.let_through());
     for stream in [false, true] {
