@@ -197,10 +197,10 @@ impl Int8Values {
     }
 }
 
-/// The integer in `-127..=127` that `value` is `scale` times of, to the bit.
+/// The integer in `-127..=127` that `value` is `scale` times of, exactly.
 fn integer(value: f32, scale: f32) -> Option<i8> {
     let nearest = if value == 0.0 { 0.0 } else { (value / scale).round() };
-    let is_exact = nearest.abs() <= 127.0 && (nearest * scale).to_bits() == value.to_bits();
+    let is_exact = nearest.abs() <= 127.0 && nearest * scale == value;
     is_exact.then_some(nearest as i8)
 }
 
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_kept_where_they_give_every_value_to_the_bit() {
+    fn integers_are_kept_where_they_give_every_value_exactly() {
         let scales = [0.1, -0.3, 0.0];
         let integers: [i8; 9] = [127, -127, 0, 3, -5, 0, 0, 0, 0];
         let value = |index: usize| f32::from(integers[index]) * scales[index / 3];
