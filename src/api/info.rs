@@ -1,5 +1,7 @@
 //! What the server says about itself.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,6 +21,8 @@ pub struct Info {
     pub version: &'static str,
     /// The names of the models.
     pub models: Vec<String>,
+    /// The type that the weights of each model are held in, as in `GET /v1/models`.
+    pub weights_dtypes: BTreeMap<String, &'static str>,
     /// The model of requests that name none.
     pub default_model: String,
     /// The instruction set that the kernels use.

@@ -24,6 +24,12 @@ pub struct OnnxGraph {
     pub not_lowered: Option<String>,
     /// Warnings for the model's owner, such as a known fault of the exporter.
     pub warnings: Vec<String>,
+    /// The matrices that the file has in integers, from the embedding to the output layer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quantised: Vec<OnnxQuantised>,
+    /// Whether the file has scales of its own for what its layers read. They are not used, because answers would depend on other requests:
+    /// with weights in int8, each vector is quantised by its own largest value.
+    pub activation_scales_unused: bool,
     /// Files beside the graph that hold weights.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external_files: Vec<String>,
@@ -51,6 +57,16 @@ pub struct OnnxLayer {
     pub op: String,
     /// The number of units.
     pub hidden_size: usize,
+}
+
+/// A matrix that a graph has in integers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OnnxQuantised {
+    /// Its name in a model folder, such as `decoder.weight`.
+    pub matrix: String,
+    /// Why the server takes the numbers that the integers stand for; null if it keeps the integers and their scales, as int8, unless
+    /// `--weights` or the manifest asks for another type.
+    pub dequantised: Option<&'static str>,
 }
 
 /// The network of a graph, under the keys of `architecture` in a manifest.

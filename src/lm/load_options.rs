@@ -25,7 +25,7 @@ impl From<Kernel> for LoadOptions {
 pub enum WeightsType {
     /// That of the file.
     AsStored,
-    /// Single precision; 16-bit weights are widened, which changes no number.
+    /// Single precision; 16-bit weights are widened, which changes no number, and integers become the numbers that they stand for.
     F32,
     /// bfloat16; other weights are rounded to the nearest.
     Bf16,

@@ -128,7 +128,7 @@ pub struct ModelInfo {
     /// The type that the weights are held in; `F32` where they differ in theirs.
     pub weights_dtype: Dtype,
     /// The type whose precision the numbers have: `F32` where they are those of the file, since widening changes none; otherwise
-    /// what they were rounded to. It is part of a model's identity, because states belong to numbers.
+    /// what they were rounded to. `Int8` where any product is of integers. It is part of a model's identity, because states belong to numbers.
     pub effective_dtype: Dtype,
     /// What computes the model.
     pub backend: Backend,

@@ -6,8 +6,9 @@ use super::finite::check_finite;
 use super::fold::Why;
 use super::graph::Graph;
 use super::hints::WindowHint;
-use super::lower::{floats, same_bits, stored};
+use super::lower::same_bits;
 use super::recognise::{Dense, DenseLayer, Found};
+use super::stored::Stored;
 use super::{Examined, GraphFeedForward, GraphHidden, Hints, Reads, Understanding};
 use crate::error::{Error, Result};
 use crate::lm::{LoadOptions, Model, TokenId, Window};
@@ -34,9 +35,14 @@ pub(super) fn examine(dense: &Dense, given: &Given<'_>, mut understanding: Under
     understanding.interface = len.map(Hints::windowed);
     understanding.reads = window.as_ref().ok().map(|window| Reads::Window(window.len));
     understanding.feed_forward = described(dense, len);
+    let mut stored = Stored::default();
+    let weights = weights(dense, &mut stored);
+    understanding.quantised = stored.quantised;
     let model = window.and_then(|window| {
+        let model = FeedForward::new(&architecture(dense, window), weights?, options);
         // The engine has names of its own for the weights.
-        model(dense, window, options).map_err(|error| check_finite(graph).err().unwrap_or(error))
+        let model = model.map_err(|error| check_finite(graph).err().unwrap_or(error));
+        Ok(Arc::new(model?) as Arc<dyn Model>)
     });
     Examined { model, understanding }
 }
@@ -120,15 +126,13 @@ fn is_tied(dense: &Dense, output: &DenseLayer) -> bool {
     output.weights.shape == dense.table.shape && same_bits(weights, table)
 }
 
-/// Packs the network that reads `window`.
+/// The weights as the engine has them.
 ///
 /// # Errors
-/// `Load` when its weights cannot be served.
-fn model(dense: &Dense, window: Window, options: LoadOptions) -> Result<Arc<dyn Model>> {
+/// `Load` for what has none.
+fn weights(dense: &Dense, stored: &mut Stored) -> Result<FeedForwardWeights> {
     let refused = |why: Why| Error::load(why);
-    let (&[vocab_size, embedding_size], Some(table)) =
-        (dense.table.shape.as_slice(), dense.table.as_floats())
-    else {
+    let (&[vocab_size, _], Some(_)) = (dense.table.shape.as_slice(), dense.table.as_floats()) else {
         return Err(refused("its embedding is no table of floats".into()));
     };
     let Some((last, hidden)) = dense.layers.split_last() else {
@@ -138,27 +142,26 @@ fn model(dense: &Dense, window: Window, options: LoadOptions) -> Result<Arc<dyn 
         let found = last.weights.shape[0];
         return Err(refused(format!("its embedding has {vocab_size} tokens, and its output {found}")));
     }
-    let architecture = FeedForwardArchitecture {
-        vocab_size,
-        embedding_size,
+    let embedding = stored.matrix("encoder.weight".into(), &dense.table, &[0]);
+    let hidden = hidden.iter().enumerate().map(|(k, layer)| DenseWeights {
+        weights: stored.matrix(format!("hidden.{k}.weight"), &layer.weights, &[0]),
+        bias: layer.bias.clone().map(Values::from),
+        activation: layer.activation,
+    });
+    let hidden = hidden.collect();
+    let is_tied = is_tied(dense, last);
+    let output = (!is_tied).then(|| stored.matrix("decoder.weight".into(), &last.weights, &[0]));
+    Ok(FeedForwardWeights { embedding, hidden, output, output_bias: last.bias.clone().map(Values::from) })
+}
+
+/// The sizes of the network that reads `window`. Its last layer is the output layer.
+fn architecture(dense: &Dense, window: Window) -> FeedForwardArchitecture {
+    let hidden = dense.layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
+    FeedForwardArchitecture {
+        vocab_size: dense.table.shape[0],
+        embedding_size: dense.table.shape[1],
         window,
         input: input(dense),
         hidden_sizes: hidden.iter().map(|layer| layer.weights.shape[0]).collect(),
-    };
-    let output = floats(&last.weights);
-    let is_tied = is_tied(dense, last);
-    let weights = FeedForwardWeights {
-        embedding: stored(table.to_vec(), dense.table.stored),
-        hidden: hidden
-            .iter()
-            .map(|layer| DenseWeights {
-                weights: stored(floats(&layer.weights).to_vec(), layer.weights.stored),
-                bias: layer.bias.clone().map(Values::from),
-                activation: layer.activation,
-            })
-            .collect(),
-        output: (!is_tied).then(|| stored(output.to_vec(), last.weights.stored)),
-        output_bias: last.bias.clone().map(Values::from),
-    };
-    Ok(Arc::new(FeedForward::new(&architecture, weights, options)?))
+    }
 }

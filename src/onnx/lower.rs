@@ -1,12 +1,14 @@
 //! Converts a network from ONNX's conventions to the engine's: gate orders, biases, types.
 
+use std::sync::Arc;
+
 use super::Hints;
 use super::fold::Why;
-use super::graph::Element;
 use super::recognise::{FoundLayer, FoundNetwork, LayerInput, Usage};
+use super::stored::Stored;
 use super::tensor::Tensor;
-use super::understanding::{GraphLayer, GraphNetwork};
-use crate::lm::{Cell, Dtype};
+use super::understanding::{GraphLayer, GraphNetwork, QuantisedMatrix};
+use crate::lm::Cell;
 use crate::rnn::{Architecture, GateActivation, GruForm, LayerWeights, Values, Weights};
 
 /// What the engine is created from.
@@ -16,6 +18,8 @@ pub(super) struct Lowered {
     pub(super) usage: Usage,
     /// The nodes that its layers are, the first layer first.
     pub(super) layers: Vec<GraphLayer>,
+    /// The matrices that the file has in integers.
+    pub(super) quantised: Vec<QuantisedMatrix>,
 }
 
 impl Lowered {
@@ -41,7 +45,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
         return Err("it has no recurrent layer".into());
     };
     let gru_form = gru_form(network, first, hints)?;
-    let embedding = embedding(&network.embedding)?;
+    let embedding = embedding(network)?;
     let vocab_size = network.output.shape[0];
     if embedding.len() != vocab_size * first.input_size {
         let found = embedding.len() / first.input_size.max(1);
@@ -54,11 +58,13 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             last.width()
         ));
     }
-    let output = floats(&network.output);
     // Weights that are the same numbers twice were tied before they were exported.
-    let is_tied = first.input_size == last.width() && same_bits(output, &embedding);
-    let output = (!is_tied).then(|| stored(output.to_vec(), network.output.stored));
-    let layers = network.layers.iter().map(|layer| layer_weights(layer, first.cell)).collect();
+    let is_tied = first.input_size == last.width() && same_bits(floats(&network.output), floats(&embedding));
+    let mut stored = Stored::default();
+    let embedding = stored.matrix("encoder.weight".into(), &embedding, &[0]);
+    let layers = network.layers.iter().enumerate();
+    let layers = layers.map(|(k, layer)| layer_weights(layer, k, &mut stored)).collect();
+    let output = (!is_tied).then(|| stored.matrix("decoder.weight".into(), &network.output, &[0]));
     Ok(Lowered {
         architecture: Architecture {
             cell: first.cell,
@@ -70,7 +76,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
             gate_activation: gate_activation(network, first)?,
         },
         weights: Weights {
-            embedding: stored(embedding, embedding_stored(network)),
+            embedding,
             layers,
             output,
             output_bias: network.output_bias.clone().map(Values::from),
@@ -78,6 +84,7 @@ pub(super) fn lower(network: &FoundNetwork, hints: &Hints) -> Result<Lowered, Wh
         },
         usage: network.usage,
         layers: network.layers.iter().map(graph_layer).collect(),
+        quantised: stored.quantised,
     })
 }
 
@@ -128,20 +135,21 @@ fn proj_size(network: &FoundNetwork, first: &FoundLayer) -> Result<Option<usize>
     }
 }
 
-/// The table `[vocab, features]`; one-hot inputs are the rows of an identity.
-fn embedding(source: &LayerInput) -> Result<Vec<f32>, Why> {
+/// The table `[vocab, features]`; one-hot inputs are the rows of an identity, which no file stores and is exact in any type.
+fn embedding(network: &FoundNetwork) -> Result<Arc<Tensor>, Why> {
     /// 64 MB of `f32`: one-hot inputs are for small vocabularies.
     const ONE_HOT_MAX: usize = 1 << 12;
 
-    match source {
+    match &network.embedding {
         LayerInput::Table(table) => match table.as_floats() {
-            Some(values) => Ok(values.to_vec()),
+            Some(_) => Ok(table.clone()),
             None => Err(format!("its embedding is {}, expected floats", table.element)),
         },
         &LayerInput::OneHot { vocab_size } if vocab_size <= ONE_HOT_MAX => {
             let mut table = vec![0.0; vocab_size * vocab_size];
             table.iter_mut().step_by(vocab_size + 1).for_each(|value| *value = 1.0);
-            Ok(table)
+            let stored = network.output.stored;
+            Ok(Arc::new(Tensor { stored, ..Tensor::floats(vec![vocab_size, vocab_size], table) }))
         }
         LayerInput::OneHot { vocab_size } => Err(format!(
             "its first layer reads one-hot vectors of {vocab_size}, expected at most {ONE_HOT_MAX}"
@@ -150,9 +158,10 @@ fn embedding(source: &LayerInput) -> Result<Vec<f32>, Why> {
     }
 }
 
-fn layer_weights(layer: &FoundLayer, cell: Cell) -> LayerWeights {
+/// The weights of layer `k`.
+fn layer_weights(layer: &FoundLayer, k: usize, stored: &mut Stored) -> LayerWeights {
     // Where each of PyTorch's gates stands in ONNX's: i, f, g, o among i, o, f, c; r, z, n among z, r, h.
-    let order: &[usize] = match cell {
+    let order: &[usize] = match layer.cell {
         Cell::Lstm => &[0, 2, 3, 1],
         Cell::Gru => &[1, 0, 2],
         Cell::RnnTanh | Cell::RnnRelu | Cell::RnnSigmoid => &[0],
@@ -162,12 +171,13 @@ fn layer_weights(layer: &FoundLayer, cell: Cell) -> LayerWeights {
         order.iter().flat_map(|gate| &values[gate * len..][..len]).copied().collect()
     };
     let biases = layer.b.as_ref().map(|b| floats(b).split_at(b.len() / 2));
-    let w_ih = stored(gates(floats(&layer.w)), layer.w.stored);
-    let w_hh = stored(gates(floats(&layer.r)), layer.r.stored);
+    let w_ih = stored.matrix(format!("rnn.weight_ih_l{k}"), &layer.w, order);
+    let w_hh = stored.matrix(format!("rnn.weight_hh_l{k}"), &layer.r, order);
+    let projection = layer.projection.as_ref();
     LayerWeights {
         b_ih: biases.map(|(b_ih, _)| gates(b_ih).into()),
         b_hh: biases.map(|(_, b_hh)| gates(b_hh).into()),
-        w_hr: layer.projection.as_ref().map(|weights| stored(floats(weights).to_vec(), weights.stored)),
+        w_hr: projection.map(|weights| stored.matrix(format!("rnn.weight_hr_l{k}"), weights, &[0])),
         h0: layer.h0.clone().map(Values::from),
         c0: layer.c0.clone().map(Values::from),
         norms: match &layer.source {
@@ -184,22 +194,4 @@ pub(super) fn floats(tensor: &Tensor) -> &[f32] {
 
 pub(super) fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
-}
-
-/// The type of the embedding in the file; an identity, which no file stores, is exact in any.
-fn embedding_stored(network: &FoundNetwork) -> Element {
-    match &network.embedding {
-        LayerInput::Table(table) => table.stored,
-        LayerInput::OneHot { .. } | LayerInput::Layer { .. } => network.output.stored,
-    }
-}
-
-/// `values` as the file stores them, unless the graph computes others from them.
-pub(super) fn stored(values: Vec<f32>, stored: Element) -> Values {
-    let dtype = match stored {
-        Element::F16 => Dtype::F16,
-        Element::Bf16 => Dtype::Bf16,
-        _ => Dtype::F32,
-    };
-    Values::narrowed(values, dtype)
 }

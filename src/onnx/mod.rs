@@ -22,6 +22,7 @@ mod native;
 mod port;
 mod recognise;
 mod scores;
+mod stored;
 mod tensor;
 #[cfg_attr(not(feature = "tract"), path = "tract/without.rs")]
 mod tract;
@@ -35,7 +36,7 @@ pub use loaded::{Examined, Loaded, load};
 pub use port::{Dim, Element, Port};
 pub use trial::try_file;
 pub use understanding::{
-    GraphFeedForward, GraphHidden, GraphLayer, GraphNetwork, PortUse, Reads, Understanding,
+    GraphFeedForward, GraphHidden, GraphLayer, GraphNetwork, PortUse, QuantisedMatrix, Reads, Understanding,
 };
 
 use crate::error::{Error, Result};
@@ -80,6 +81,7 @@ fn examine_graph(path: &Path, graph: Graph, hints: &Hints, loading: &Loading) ->
         Err(error) => return Ok(Examined { model: Err(error), understanding }),
     };
     let facts = found.facts();
+    understanding.has_activation_scales = found.has_activation_scales();
     let logits = found.logits(hints.logits.as_deref());
     if let Ok(logits) = &logits
         && let Err(error) = facts.check_sizes(logits.vocab_size(), &logits.output)
@@ -99,6 +101,7 @@ fn examine_graph(path: &Path, graph: Graph, hints: &Hints, loading: &Loading) ->
             understanding.inputs = found.inputs(window.map(|window| window.len));
             understanding.outputs = found.outputs_used();
             understanding.layers.clone_from(&lowered.layers);
+            understanding.quantised.clone_from(&lowered.quantised);
             understanding.warnings.extend(logits.into_iter().filter_map(|logits| logits.warning));
             understanding.network = Some(lowered.described());
             understanding.interface = lowered.usage.likely_window().map(Hints::windowed);

@@ -21,10 +21,38 @@ pub(super) struct Tensor {
 pub(super) enum Data {
     /// F32, and F16 and BF16 exactly; F64 rounded.
     Floats(Vec<f32>),
+    /// Floats that integers in the file stand for.
+    Dequantised(Dequantised),
     /// Integers of any width, and truth values as 0 and 1.
     Ints(Vec<i64>),
     /// Of a type that no model here needs: strings, complex numbers, fractions of a byte.
     Unread,
+}
+
+/// Floats, each an integer times its scale: what the file stores, and what the engine can keep of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Dequantised {
+    pub(super) values: Vec<f32>,
+    /// One for each value, so that whatever moves the values moves their scales with them.
+    pub(super) scales: Vec<f32>,
+    /// Bits of an integer, 8 or 4.
+    pub(super) bits: usize,
+}
+
+impl Data {
+    /// The elements at these places.
+    pub(super) fn at(&self, places: impl Iterator<Item = usize> + Clone) -> Self {
+        match self {
+            Data::Floats(values) => Data::Floats(places.map(|at| values[at]).collect()),
+            Data::Dequantised(Dequantised { values, scales, bits }) => Data::Dequantised(Dequantised {
+                values: places.clone().map(|at| values[at]).collect(),
+                scales: places.map(|at| scales[at]).collect(),
+                bits: *bits,
+            }),
+            Data::Ints(values) => Data::Ints(places.map(|at| values[at]).collect()),
+            Data::Unread => Data::Unread,
+        }
+    }
 }
 
 impl Tensor {
@@ -43,6 +71,11 @@ impl Tensor {
         Self { shape, element: Element::F32, stored: Element::F32, data: Data::Floats(values) }
     }
 
+    /// Single-precision floats that integers in the file stand for.
+    pub(super) fn dequantised(shape: Vec<usize>, values: Dequantised) -> Self {
+        Self { shape, element: Element::F32, stored: Element::F32, data: Data::Dequantised(values) }
+    }
+
     /// Number of elements.
     pub(super) fn len(&self) -> usize {
         self.shape.iter().product()
@@ -51,8 +84,16 @@ impl Tensor {
     /// The elements, if they are floats.
     pub(super) fn as_floats(&self) -> Option<&[f32]> {
         match &self.data {
-            Data::Floats(values) => Some(values),
+            Data::Floats(values) | Data::Dequantised(Dequantised { values, .. }) => Some(values),
             Data::Ints(_) | Data::Unread => None,
+        }
+    }
+
+    /// The integers with their scales that the elements stand for, if they do.
+    pub(super) fn as_dequantised(&self) -> Option<&Dequantised> {
+        match &self.data {
+            Data::Dequantised(dequantised) => Some(dequantised),
+            Data::Floats(_) | Data::Ints(_) | Data::Unread => None,
         }
     }
 
@@ -60,7 +101,7 @@ impl Tensor {
     pub(super) fn as_ints(&self) -> Option<&[i64]> {
         match &self.data {
             Data::Ints(values) => Some(values),
-            Data::Floats(_) | Data::Unread => None,
+            Data::Floats(_) | Data::Dequantised(_) | Data::Unread => None,
         }
     }
 }

@@ -26,6 +26,10 @@ pub struct Understanding {
     pub interface: Option<Hints>,
     /// How it reads its tokens, as far as that is settled.
     pub reads: Option<Reads>,
+    /// The matrices that the file has in integers, from the embedding to the output layer.
+    pub quantised: Vec<QuantisedMatrix>,
+    /// Whether the file has scales of its own for what its layers read, which are not used.
+    pub has_activation_scales: bool,
     /// Files beside it that hold weights, sorted by name.
     pub external_files: Vec<String>,
     /// The metadata that the exporter wrote, as pairs of key and value.
@@ -71,6 +75,15 @@ pub struct GraphLayer {
     pub op: String,
     /// Units.
     pub hidden_size: usize,
+}
+
+/// A matrix that a file has in integers with scales.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuantisedMatrix {
+    /// Its name in a model folder.
+    pub name: String,
+    /// Why the numbers that the integers stand for are taken; `None` where the integers and their scales are.
+    pub dequantised: Option<&'static str>,
 }
 
 /// A known network that a graph turned out to be.

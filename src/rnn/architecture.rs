@@ -168,7 +168,7 @@ impl Weights {
         self.matrices().effective_dtype(to)
     }
 
-    /// The same weights with all matrices in the type `to`; an embedding that is only looked up does not become int8.
+    /// The same weights with all matrices in the type `to`; an embedding that is only looked up does not become int8, but may be stored so.
     pub(super) fn converted(self, architecture: &Architecture, to: WeightsType) -> Self {
         let Self { embedding, layers, output, output_bias, output_norms } = self;
         let is_looked_up = output.is_some() && to == WeightsType::Int8;

@@ -19,10 +19,7 @@ impl Embedding {
     /// Writes the vector of `token`, `[embedding]`. `output` is the network's output layer.
     pub(super) fn look_up(&self, token: usize, output: &Output, vector: &mut [f32]) {
         match self {
-            Self::Table(table) => {
-                let width = vector.len();
-                table.copy_range(token * width..(token + 1) * width, vector);
-            }
+            Self::Table(table) => table.copy_row(token, vector),
             Self::Tied => output.copy_token_weights(token, vector),
         }
     }

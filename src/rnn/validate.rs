@@ -191,6 +191,9 @@ impl Tensor<'_> {
             let found = values.len();
             return Err(Error::load(format!("`{name}`: found {found} values, expected {rows} x {columns}")));
         }
+        if let Some(scales) = values.scaled_rows().filter(|&scales| scales != rows) {
+            return Err(Error::load(format!("`{name}`: found {scales} scales, expected {rows}")));
+        }
         let Some(index) = values.first_not_finite() else { return Ok(()) };
         let value = values.get(index);
         let row = index / columns;

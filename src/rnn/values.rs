@@ -45,6 +45,16 @@ impl Values {
         }
     }
 
+    /// `values` in int8 where each is exactly an integer in `-127..=127` times the scale of its row; `scales` has one for each row.
+    pub fn int8(values: &[f32], scales: &[f32]) -> Option<Self> {
+        let width = values.len() / scales.len().max(1);
+        let rows = values.chunks_exact(width.max(1)).zip(scales);
+        let integers = rows.flat_map(|(row, &scale)| row.iter().map(move |&value| integer(value, scale)));
+        let integers: Vec<i8> = integers.collect::<Option<_>>()?;
+        let is_whole = !values.is_empty() && integers.len() == values.len();
+        is_whole.then(|| Self::Int8(Int8Values { values: integers, scales: scales.to_vec() }))
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         match self {
@@ -76,7 +86,11 @@ impl Values {
             Self::F32(values) => values,
             Self::F16(values) => values.into_iter().map(f16::to_f32).collect(),
             Self::Bf16(values) => values.into_iter().map(bf16::to_f32).collect(),
-            Self::Int8(matrix) => (0..matrix.values.len()).map(|index| matrix.get(index)).collect(),
+            Self::Int8(matrix) => {
+                let mut values = vec![0.0; matrix.values.len()];
+                matrix.copy_rows(0, &mut values);
+                values
+            }
         }
     }
 
@@ -119,15 +133,22 @@ impl Values {
         }
     }
 
-    /// Writes the values of `range` to `copy`, as `f32`.
-    pub(super) fn copy_range(&self, range: Range<usize>, copy: &mut [f32]) {
+    /// Writes row `row` of a matrix to `copy`, as `f32`.
+    pub(super) fn copy_row(&self, row: usize, copy: &mut [f32]) {
+        let range = row * copy.len()..(row + 1) * copy.len();
         match self {
             Self::F32(values) => copy.copy_from_slice(&values[range]),
             Self::F16(values) => widen(&values[range], copy),
             Self::Bf16(values) => widen(&values[range], copy),
-            Self::Int8(matrix) => {
-                range.zip(copy).for_each(|(index, copy)| *copy = matrix.get(index));
-            }
+            Self::Int8(matrix) => matrix.copy_rows(row, copy),
+        }
+    }
+
+    /// Rows that have a scale; `None` for floats.
+    pub(super) fn scaled_rows(&self) -> Option<usize> {
+        match self {
+            Self::F32(_) | Self::F16(_) | Self::Bf16(_) => None,
+            Self::Int8(matrix) => Some(matrix.scales.len()),
         }
     }
 
@@ -159,12 +180,28 @@ impl Int8Values {
         f32::from(self.values[index]) * self.scales[index / self.width()]
     }
 
+    /// Writes as many rows as `copy` has room for, from row `first` on.
+    fn copy_rows(&self, first: usize, copy: &mut [f32]) {
+        let width = self.width();
+        let rows = self.values[first * width..].chunks_exact(width).zip(&self.scales[first..]);
+        for (copy, (row, &scale)) in copy.chunks_exact_mut(width).zip(rows) {
+            copy.iter_mut().zip(row).for_each(|(copy, &value)| *copy = f32::from(value) * scale);
+        }
+    }
+
     fn pack(&self, depth: usize, blocks: &[Range<usize>]) -> Packed {
         let values = cut(&self.values, depth, blocks);
         let block =
             |(values, block): (_, &Range<usize>)| Int8Block { values, scales: &self.scales[block.clone()] };
         Packed::int8(depth, &values.into_iter().zip(blocks).map(block).collect::<Vec<_>>())
     }
+}
+
+/// The integer in `-127..=127` that `value` is `scale` times of, exactly.
+fn integer(value: f32, scale: f32) -> Option<i8> {
+    let nearest = if value == 0.0 { 0.0 } else { (value / scale).round() };
+    let is_exact = nearest.abs() <= 127.0 && nearest * scale == value;
+    is_exact.then_some(nearest as i8)
 }
 
 impl From<Vec<f32>> for Values {
@@ -224,8 +261,27 @@ mod tests {
         assert_eq!(values.get(3), -127.0 * (2e30 / 127.0));
         assert_eq!(values.clone().converted(3, WeightsType::AsStored), values);
         let mut row = [0.0; 3];
-        values.copy_range(0..3, &mut row);
-        assert_eq!(row[..], values.widened()[..3]);
+        values.copy_row(1, &mut row);
+        assert_eq!(row[..], values.widened()[3..6]);
+    }
+
+    #[test]
+    fn integers_are_kept_where_they_give_every_value_exactly() {
+        let scales = [0.1, -0.3, 0.0];
+        let integers: [i8; 9] = [127, -127, 0, 3, -5, 0, 0, 0, 0];
+        let value = |index: usize| f32::from(integers[index]) * scales[index / 3];
+        let values: Vec<f32> = (0..9).map(value).collect();
+        let Some(Values::Int8(matrix)) = Values::int8(&values, &scales) else { panic!("a matrix in int8") };
+        assert_eq!((&matrix.values[..], &matrix.scales[..]), (&integers[..], &scales[..]));
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&Values::Int8(matrix).widened()), bits(&values));
+
+        for wrong in [-128.0 * 0.1, 12.75f32.next_up() * 0.1, f32::NAN, f32::INFINITY] {
+            assert_eq!(Values::int8(&[wrong, 0.1], &[0.1]), None, "{wrong}");
+        }
+        assert_eq!(Values::int8(&[1.0], &[0.0]), None, "of a scale of zero");
+        assert_eq!(Values::int8(&[1.0, 2.0, 3.0], &[1.0, 1.0]), None, "rows of one width");
+        assert_eq!(Values::int8(&[], &[1.0]), None, "rows without a value");
     }
 
     #[test]

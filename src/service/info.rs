@@ -2,6 +2,7 @@
 
 use super::Service;
 use crate::api::info::{Info, LimitsInfo};
+use crate::catalog::Served;
 use crate::config::Config;
 use crate::kernels::Kernel;
 
@@ -12,6 +13,7 @@ impl Service {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             models: self.catalog.iter().map(|served| served.name.to_string()).collect(),
+            weights_dtypes: self.catalog.iter().map(|served| weights_dtype(served)).collect(),
             default_model: self.catalog.default().name.to_string(),
             kernel: self.kernel.name(),
             numerics: self.kernel.numerics(),
@@ -20,6 +22,11 @@ impl Service {
             limits: limits(&self.config),
         }
     }
+}
+
+/// The name of a model and the type of its weights.
+fn weights_dtype(served: &Served) -> (String, &'static str) {
+    (served.name.to_string(), served.model.info().weights_dtype.name())
 }
 
 fn limits(config: &Config) -> LimitsInfo {

@@ -5,7 +5,9 @@ use std::time::UNIX_EPOCH;
 
 use super::Service;
 use crate::api::models::{Model, ModelList};
-use crate::api::onnx::{OnnxFeedForward, OnnxGraph, OnnxHiddenLayer, OnnxLayer, OnnxNetwork, OnnxPort};
+use crate::api::onnx::{
+    OnnxFeedForward, OnnxGraph, OnnxHiddenLayer, OnnxLayer, OnnxNetwork, OnnxPort, OnnxQuantised,
+};
 use crate::catalog::Served;
 use crate::error::Result;
 use crate::lm::Cell;
@@ -54,6 +56,7 @@ pub fn onnx_graph(understanding: &Understanding) -> OnnxGraph {
     let inputs = understanding.inputs.iter();
     let outputs = understanding.outputs.iter();
     let layers = understanding.layers.iter();
+    let quantised = understanding.quantised.iter();
     OnnxGraph {
         producer: understanding.producer.clone(),
         opset: understanding.opset,
@@ -84,6 +87,10 @@ pub fn onnx_graph(understanding: &Understanding) -> OnnxGraph {
         feed_forward: understanding.feed_forward.as_ref().map(onnx_feed_forward),
         not_lowered: understanding.not_lowered.clone(),
         warnings: understanding.warnings.clone(),
+        quantised: quantised
+            .map(|matrix| OnnxQuantised { matrix: matrix.name.clone(), dequantised: matrix.dequantised })
+            .collect(),
+        activation_scales_unused: understanding.has_activation_scales,
         external_files: understanding.external_files.clone(),
     }
 }

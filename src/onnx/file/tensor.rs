@@ -6,7 +6,7 @@ use super::external::External;
 use super::schema::{DataLocation, TensorProto};
 use crate::error::{Error, Result};
 use crate::onnx::graph::Element;
-use crate::onnx::tensor::{Data, RANK_MAX, Tensor, elements};
+use crate::onnx::tensor::{Data, Dequantised, RANK_MAX, Tensor, elements};
 
 /// Reads `proto`, whose bytes may lie in a file of their own.
 ///
@@ -86,7 +86,7 @@ fn typed(proto: &mut TensorProto, expected: &Expected<'_>) -> Result<Data> {
         _ => Data::Ints(proto.int32_data.iter().map(|&value| i64::from(value)).collect()),
     };
     let found = match &data {
-        Data::Floats(values) => values.len(),
+        Data::Floats(values) | Data::Dequantised(Dequantised { values, .. }) => values.len(),
         Data::Ints(values) => values.len(),
         Data::Unread => 0,
     };

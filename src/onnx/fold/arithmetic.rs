@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use super::view::{View, common_shape};
 use super::{Constants, Why};
 use crate::onnx::graph::Element;
-use crate::onnx::tensor::{Data, Tensor};
+use crate::onnx::tensor::{Data, Dequantised, Tensor};
 
 /// `values` rounded to the type.
 pub(super) fn rounded(mut values: Vec<f32>, element: Element) -> Vec<f32> {
@@ -37,8 +37,8 @@ pub(super) fn binary(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, 
     if b.element != element {
         return Err(format!("its inputs are {element} and {}", b.element));
     }
-    let data = match (&a.data, &b.data) {
-        (Data::Floats(a), Data::Floats(b)) => {
+    let data = match (a.as_floats().zip(b.as_floats()), a.as_ints().zip(b.as_ints())) {
+        (Some((a, b)), _) => {
             let pairs = view_a.take(a).into_iter().zip(view_b.take(b));
             if is_truth {
                 Data::Ints(pairs.map(|(a, b)| i64::from(holds(op, &a, &b))).collect())
@@ -46,7 +46,7 @@ pub(super) fn binary(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, 
                 Data::Floats(rounded(pairs.map(|(a, b)| float(op, a, b)).collect(), element))
             }
         }
-        (Data::Ints(a), Data::Ints(b)) => {
+        (_, Some((a, b))) => {
             let pairs = view_a.take(a).into_iter().zip(view_b.take(b));
             let values = pairs.map(|(a, b)| integer(op, a, b)).collect::<Option<Vec<i64>>>();
             let values = values.ok_or("its integers overflow")?;
@@ -102,14 +102,20 @@ pub(super) fn choose(from: &Constants<'_>, shape: Vec<usize>) -> Result<Tensor, 
     let condition = from.tensor(0)?;
     let a = from.tensor(1)?;
     let b = from.tensor(2)?;
-    let wide = |tensor: &Tensor| -> Result<Data, Why> {
+    let refused = || format!("its inputs are {} and {}", a.element, b.element);
+    let wide = |tensor: &Tensor| -> Result<Tensor, Why> {
         let view = View::broadcast(&tensor.shape, &shape).ok_or("its shapes do not fit")?;
-        Ok(view.of(tensor).data)
+        Ok(view.of(tensor))
     };
-    let data = match (wide(condition)?, wide(a)?, wide(b)?) {
-        (Data::Ints(holds), Data::Floats(a), Data::Floats(b)) => Data::Floats(pick(&holds, &a, &b)),
-        (Data::Ints(holds), Data::Ints(a), Data::Ints(b)) => Data::Ints(pick(&holds, &a, &b)),
-        _ => return Err(format!("its inputs are {} and {}", a.element, b.element)),
+    let condition = wide(condition)?;
+    let holds = condition.as_ints().ok_or_else(refused)?;
+    let chosen = wide(a)?;
+    let other = wide(b)?;
+    let floats = chosen.as_floats().zip(other.as_floats());
+    let data = match (floats, chosen.as_ints().zip(other.as_ints())) {
+        (Some((a, b)), _) => Data::Floats(pick(holds, a, b)),
+        (_, Some((a, b))) => Data::Ints(pick(holds, a, b)),
+        _ => return Err(refused()),
     };
     Ok(Tensor { shape, element: a.element, stored: a.element, data })
 }
@@ -123,6 +129,10 @@ fn pick<T: Copy>(holds: &[i64], a: &[T], b: &[T]) -> Vec<T> {
 pub(super) fn negate(tensor: &Tensor) -> Tensor {
     let data = match &tensor.data {
         Data::Floats(values) => Data::Floats(values.iter().map(|value| -value).collect()),
+        Data::Dequantised(dequantised) => Data::Dequantised(Dequantised {
+            values: dequantised.values.iter().map(|value| -value).collect(),
+            ..dequantised.clone()
+        }),
         Data::Ints(values) => Data::Ints(values.iter().map(|value| value.wrapping_neg()).collect()),
         Data::Unread => Data::Unread,
     };

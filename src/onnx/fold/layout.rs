@@ -3,7 +3,7 @@
 use super::view::View;
 use super::{Constants, Why, axis_of};
 use crate::onnx::graph::{Attribute, Node};
-use crate::onnx::tensor::{Data, Tensor};
+use crate::onnx::tensor::{Data, Dequantised, Tensor};
 
 /// `Shape`, of all dimensions or those from `start` to `end`.
 pub(super) fn shape(from: &Constants<'_>) -> Result<Tensor, Why> {
@@ -205,11 +205,28 @@ pub(super) fn concat(from: &Constants<'_>) -> Result<Tensor, Why> {
     let same_stored = parts.iter().all(|part| part.stored == first.stored);
     let stored = if same_stored { first.stored } else { first.element };
     let data = match &first.data {
-        Data::Floats(_) => Data::Floats(joined(&parts, outer, Tensor::as_floats)),
+        Data::Floats(_) | Data::Dequantised(_) => joined_floats(&parts, outer),
         Data::Ints(_) => Data::Ints(joined(&parts, outer, Tensor::as_ints)),
         Data::Unread => return Err(format!("{} is joined", first.element)),
     };
     Ok(Tensor { shape, element: first.element, stored, data })
+}
+
+/// Floats of each part in turn, with scales where all have them.
+pub(in crate::onnx) fn joined_floats(parts: &[&Tensor], outer: usize) -> Data {
+    fn scales(tensor: &Tensor) -> Option<&[f32]> {
+        Some(&tensor.as_dequantised()?.scales)
+    }
+    let values = joined(parts, outer, Tensor::as_floats);
+    let bits = |tensor: &&Tensor| tensor.as_dequantised().map(|dequantised| dequantised.bits);
+    let first = parts.first().and_then(bits);
+    match first.filter(|_| parts.iter().all(|part| bits(part) == first)) {
+        Some(bits) => {
+            let scales = joined(parts, outer, scales);
+            Data::Dequantised(Dequantised { values, scales, bits })
+        }
+        None => Data::Floats(values),
+    }
 }
 
 /// Blocks of each part in turn, `outer` times.
@@ -245,12 +262,7 @@ pub(super) fn gather(from: &Constants<'_>) -> Result<Tensor, Why> {
     let at = (0..outer)
         .flat_map(|block| picked.iter().map(move |&index| (block * size + index) * inner))
         .flat_map(|start| start..start + inner);
-    let data = match &tensor.data {
-        Data::Floats(values) => Data::Floats(at.map(|at| values[at]).collect()),
-        Data::Ints(values) => Data::Ints(at.map(|at| values[at]).collect()),
-        Data::Unread => Data::Unread,
-    };
-    Ok(Tensor { shape: gathered(from)?, data, ..*tensor })
+    Ok(Tensor { shape: gathered(from)?, data: tensor.data.at(at), ..*tensor })
 }
 
 /// A tensor of sizes as a shape.
@@ -266,14 +278,10 @@ pub(super) fn filled(node: &Node, shape: Vec<usize>) -> Result<Tensor, Why> {
     let len = shape.iter().product();
     match node.attribute("value") {
         None => Ok(Tensor::floats(shape, vec![0.0; len])),
-        Some(Attribute::Tensor(value)) if value.len() == 1 => {
-            let data = match &value.data {
-                Data::Floats(values) => Data::Floats(vec![values[0]; len]),
-                Data::Ints(values) => Data::Ints(vec![values[0]; len]),
-                Data::Unread => return Err(format!("its value is of {}", value.element)),
-            };
-            Ok(Tensor { shape, data, ..**value })
-        }
+        Some(Attribute::Tensor(value)) if value.len() == 1 => match &value.data {
+            Data::Unread => Err(format!("its value is of {}", value.element)),
+            data => Ok(Tensor { shape, data: data.at(std::iter::repeat_n(0, len)), ..**value }),
+        },
         Some(other) => Err(format!("its value is {other}, expected one number")),
     }
 }

@@ -11,10 +11,10 @@ mod view;
 use std::sync::Arc;
 
 use super::graph::{Attribute, Element, Node};
-use super::tensor::{Data, RANK_MAX, Tensor, elements};
+use super::tensor::{Data, Dequantised, RANK_MAX, Tensor, elements};
 use view::View;
 
-pub(super) use layout::{flatten_axis, permutation, shape_range};
+pub(super) use layout::{flatten_axis, joined_floats, permutation, shape_range};
 pub(super) use quantised::dequantise;
 
 /// Why a node was not computed, without its name.
@@ -248,13 +248,16 @@ pub(super) fn target_type(node: &Node) -> Result<Element, Why> {
 /// `tensor` in another type.
 pub(super) fn cast(tensor: &Tensor, element: Element) -> Result<Tensor, Why> {
     let data = match &tensor.data {
-        Data::Floats(values) if element.is_float() => {
+        Data::Dequantised(_) if element == Element::F32 => tensor.data.clone(),
+        Data::Floats(values) | Data::Dequantised(Dequantised { values, .. }) if element.is_float() => {
             Data::Floats(arithmetic::rounded(values.clone(), element))
         }
-        Data::Floats(values) if element == Element::Bool => {
+        Data::Floats(values) | Data::Dequantised(Dequantised { values, .. }) if element == Element::Bool => {
             Data::Ints(values.iter().map(|&value| i64::from(value != 0.0)).collect())
         }
-        Data::Floats(values) => Data::Ints(values.iter().map(|&value| value as i64).collect()),
+        Data::Floats(values) | Data::Dequantised(Dequantised { values, .. }) => {
+            Data::Ints(values.iter().map(|&value| value as i64).collect())
+        }
         Data::Ints(values) if element.is_float() => {
             let floats = values.iter().map(|&value| value as f32).collect();
             Data::Floats(arithmetic::rounded(floats, element))

@@ -2,7 +2,8 @@
 
 use super::view::View;
 use super::{Why, axis_of};
-use crate::onnx::tensor::Tensor;
+use crate::onnx::graph::Element;
+use crate::onnx::tensor::{Dequantised, Tensor};
 
 /// `(values - zero_point) * scale`, with one scale for all or one for each index of `axis`.
 pub(in crate::onnx) fn dequantise(
@@ -12,7 +13,7 @@ pub(in crate::onnx) fn dequantise(
     axis: i64,
 ) -> Result<Tensor, Why> {
     let ints = values.as_ints().ok_or_else(|| format!("it dequantises {}", values.element))?;
-    let scales = along(scale, &values.shape, axis)?.take(floats(scale)?);
+    let scales = along(scale, &values.shape, axis)?.take(self::floats(scale)?);
     let zeros = match zero_point {
         Some(zero_point) => {
             let own =
@@ -21,9 +22,14 @@ pub(in crate::onnx) fn dequantise(
         }
         None => vec![0; ints.len()],
     };
-    let pairs = ints.iter().zip(zeros).zip(scales);
-    let data = pairs.map(|((&value, zero), scale)| (value.wrapping_sub(zero)) as f32 * scale);
-    Ok(Tensor::floats(values.shape.clone(), data.collect()))
+    let pairs = ints.iter().zip(zeros).zip(&scales);
+    let floats = pairs.map(|((&value, zero), scale)| (value.wrapping_sub(zero)) as f32 * scale).collect();
+    Ok(match values.element {
+        Element::I8 | Element::U8 => {
+            Tensor::dequantised(values.shape.clone(), Dequantised { values: floats, scales, bits: 8 })
+        }
+        _ => Tensor::floats(values.shape.clone(), floats),
+    })
 }
 
 fn floats(scale: &Tensor) -> Result<&[f32], Why> {

@@ -1,6 +1,6 @@
 //! A tensor seen through strides: what slices, transposes and broadcasts have in common.
 
-use crate::onnx::tensor::{Data, Tensor};
+use crate::onnx::tensor::{Data, Dequantised, Tensor};
 
 /// A selection of a tensor's elements, in an order of its own.
 pub(super) struct View {
@@ -66,6 +66,11 @@ impl View {
     pub(super) fn of(self, tensor: &Tensor) -> Tensor {
         let data = match &tensor.data {
             Data::Floats(values) => Data::Floats(self.take(values)),
+            Data::Dequantised(Dequantised { values, scales, bits }) => Data::Dequantised(Dequantised {
+                values: self.take(values),
+                scales: self.take(scales),
+                bits: *bits,
+            }),
             Data::Ints(values) => Data::Ints(self.take(values)),
             Data::Unread => Data::Unread,
         };

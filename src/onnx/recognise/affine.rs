@@ -10,7 +10,7 @@ use super::{Known, dense, norm};
 use crate::onnx::fold::Why;
 use crate::onnx::graph::Attribute;
 use crate::onnx::scores::Scores;
-use crate::onnx::tensor::{Data, Tensor};
+use crate::onnx::tensor::Tensor;
 use crate::rnn::{Norm, NormForm};
 
 /// A constant matrix.
@@ -55,14 +55,10 @@ impl Matrix {
 
 /// The transpose of a matrix with this number of `columns`.
 pub(super) fn transposed(matrix: &Tensor, columns: usize) -> Result<Tensor, Why> {
-    let values = matrix.as_floats().ok_or("its matrix is no matrix of floats")?;
-    let rows = values.len() / columns.max(1);
+    let len = matrix.as_floats().ok_or("its matrix is no matrix of floats")?.len();
+    let rows = len / columns.max(1);
     let at = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
-    Ok(Tensor {
-        shape: vec![columns, rows],
-        data: Data::Floats(at.map(|at| values[at]).collect()),
-        ..*matrix
-    })
+    Ok(Tensor { shape: vec![columns, rows], data: matrix.data.at(at), ..*matrix })
 }
 
 /// `flow` times `matrix`, along the last axis.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::onnx::fold::Why;
-use crate::onnx::tensor::{Data, Tensor};
+use crate::onnx::tensor::Tensor;
 
 /// `[rows, columns]` of a matrix `[in, out]`.
 #[derive(Clone, Debug)]
@@ -53,9 +53,8 @@ impl Block {
             return self.of.clone();
         }
         let at = self.columns.clone().flat_map(|column| self.rows.clone().map(move |row| [row, column]));
-        let values = at.map(|at| self.value(at)).collect();
         let shape = vec![self.columns.len(), self.rows.len()];
-        Arc::new(Tensor { shape, data: Data::Floats(values), ..*self.of })
+        Arc::new(Tensor { shape, data: self.of.data.at(at.map(|at| self.place(at))), ..*self.of })
     }
 
     /// Whether both have the same numbers.
@@ -75,11 +74,15 @@ impl Block {
     }
 
     /// The number at a row and a column of the whole matrix.
-    fn value(&self, [row, column]: [usize; 2]) -> f32 {
-        let values = self.of.as_floats().unwrap_or_default();
+    fn value(&self, at: [usize; 2]) -> f32 {
+        self.of.as_floats().unwrap_or_default()[self.place(at)]
+    }
+
+    /// Where it is in the matrix as it is stored.
+    fn place(&self, [row, column]: [usize; 2]) -> usize {
         match self.is_turned {
-            false => values[row * self.of.shape[1] + column],
-            true => values[column * self.of.shape[1] + row],
+            false => row * self.of.shape[1] + column,
+            true => column * self.of.shape[1] + row,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::block::Block;
 use super::term::{Affine, Function, Kind, Matrix, Term};
 use crate::lm::Cell;
-use crate::onnx::fold::Why;
-use crate::onnx::tensor::{Data, Tensor};
+use crate::onnx::fold::{Why, joined_floats};
+use crate::onnx::tensor::Tensor;
 use crate::rnn::{GateActivation, GruForm};
 
 /// A cell with its weights as ONNX's operators have them.
@@ -312,6 +312,6 @@ fn stacked(matrices: &[&Block]) -> Result<Tensor, Why> {
         return Err("its gates read vectors of several sizes".into());
     }
     let rows = turned.iter().map(|matrix| matrix.shape[0]).sum();
-    let values = turned.iter().filter_map(|matrix| matrix.as_floats()).flatten().copied().collect();
-    Ok(Tensor { shape: vec![1, rows, depth], data: Data::Floats(values), ..**first })
+    let parts: Vec<&Tensor> = turned.iter().map(|matrix| &**matrix).collect();
+    Ok(Tensor { shape: vec![1, rows, depth], data: joined_floats(&parts, 1), ..**first })
 }

@@ -1,8 +1,8 @@
 //! Static quantisation, undone: tensors that are rounded to integers by scales of the file and back, products between such tensors, and
 //! weights of a few bits.
 //!
-//! The engine multiplies the numbers themselves, so its results are those of the graph in floats with the dequantised weights. The
-//! file's scales of activations are not used.
+//! Here a product is with the numbers themselves; whether the engine quantises them follows from the type that it holds the weights in
+//! (`onnx::stored`). The file's scales of activations are not used: one for all rows would make a row's numbers depend on the others.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::quantised::{biased, rows};
 use super::value::{Flow, Quantised, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, dequantise};
-use crate::onnx::tensor::Tensor;
+use crate::onnx::tensor::{Dequantised, Tensor};
 
 /// The scale and zero point of a tensor in integers.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl Scaling {
 impl Found<'_> {
     /// What a node makes that works with scales of the file; `None` for any other node.
     pub(super) fn static_quantised(&mut self, known: &Known<'_>) -> Result<Option<Value>, Why> {
-        Ok(Some(match (known.node.domain.as_str(), known.node.op.as_str()) {
+        let value = match (known.node.domain.as_str(), known.node.op.as_str()) {
             ("" | "ai.onnx" | "com.microsoft", "QuantizeLinear") => quantised(known)?,
             ("" | "ai.onnx" | "com.microsoft", "DequantizeLinear") => floats(known)?,
             ("" | "ai.onnx" | "com.microsoft", "QLinearMatMul") => linear_product(known)?,
@@ -41,7 +41,14 @@ impl Found<'_> {
             ("com.microsoft", "QGemm") => linear_gemm(known)?,
             ("com.microsoft", "MatMulNBits") => self.few_bits(known)?,
             _ => return Ok(None),
-        }))
+        };
+        self.has_activation_scales |= matches!(value, Value::Quantised(Quantised::Fixed { .. }));
+        Ok(Some(value))
+    }
+
+    /// Whether a tensor on the way to the logits is rounded by a scale of the file.
+    pub(in crate::onnx) fn has_activation_scales(&self) -> bool {
+        self.has_activation_scales
     }
 
     /// `MatMulNBits`: `A`, `B` `[columns, blocks, bytes]`, scales, zero points, an order of the features, bias.
@@ -110,6 +117,7 @@ impl Blocks {
         };
         let middle = 1i64 << (bits - 1);
         let mut values = Vec::with_capacity(columns * depth);
+        let mut each_scale = Vec::with_capacity(columns * depth);
         for column in 0..columns {
             let bytes = &bytes[column * row_bytes..][..row_bytes];
             for at in 0..depth {
@@ -117,9 +125,10 @@ impl Blocks {
                     .map_or(middle, |zeros| number(&zeros[column * zero_bytes..][..zero_bytes], at / block));
                 let scale = scales[column * blocks + at / block];
                 values.push((number(bytes, at) - zero) as f32 * scale);
+                each_scale.push(scale);
             }
         }
-        Ok(Tensor::floats(vec![columns, depth], values))
+        Ok(Tensor::dequantised(vec![columns, depth], Dequantised { values, scales: each_scale, bits }))
     }
 }
 

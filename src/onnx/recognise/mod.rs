@@ -79,6 +79,8 @@ pub(super) struct Found<'g> {
     /// The refusal of a node that no runtime here computes correctly.
     refused: Option<Error>,
     quantised_count: usize,
+    /// Whether a tensor on the way is rounded by a scale of the file.
+    has_activation_scales: bool,
     /// The loop whose body is followed.
     looping: Option<Looping>,
     /// Joined states by name.
@@ -129,6 +131,7 @@ pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
         one_hot: None,
         refused: None,
         quantised_count: 0,
+        has_activation_scales: false,
         looping: None,
         stacks: HashMap::new(),
         unrolled: Unrolled::default(),

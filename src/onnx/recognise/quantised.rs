@@ -1,7 +1,7 @@
 //! ONNX Runtime's dynamic quantisation, undone: products of integers are products with the weights that the integers stand for.
 //!
-//! A run quantises each input anew before such a product. The engine multiplies the input itself, so its numbers
-//! are those of the dequantised graph.
+//! A run quantises each input anew before such a product. Here the product is with the input itself; whether the engine quantises
+//! inputs follows from the type that it holds the weights in (`onnx::stored`).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::value::{Content, Flow, Quantised, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, dequantise, target_type};
 use crate::onnx::graph::Element;
-use crate::onnx::tensor::Tensor;
+use crate::onnx::tensor::{Dequantised, Tensor};
 
 impl Found<'_> {
     /// What a node makes that quantises, or works on what is quantised; `None` for any other node.
@@ -147,9 +147,13 @@ fn with_scale(weights: &Tensor, scale: &Tensor) -> Result<Tensor, Why> {
     let len = scale.len();
     let is_row = len == 1 || (len == columns && scale.shape.last() == Some(&columns));
     let scales = scale.as_floats().filter(|_| is_row).ok_or_else(refused)?;
-    let values = weights.as_floats().ok_or_else(refused)?;
-    let scaled = values.iter().enumerate().map(|(at, value)| value * scales[at % columns % len]);
-    Ok(Tensor::floats(weights.shape.clone(), scaled.collect()))
+    let Dequantised { values, scales: units, bits } =
+        weights.as_dequantised().ok_or("it multiplies by integers that have no 8 bits")?;
+    let scaled = |values: &[f32]| -> Vec<f32> {
+        values.iter().enumerate().map(|(at, value)| value * scales[at % columns % len]).collect()
+    };
+    let scaled = Dequantised { values: scaled(values), scales: scaled(units), bits: *bits };
+    Ok(Tensor::dequantised(weights.shape.clone(), scaled))
 }
 
 /// `FusedMatMul`: a product with either side transposed, times a constant.

@@ -6,7 +6,7 @@ use super::value::{Content, Flow, Form, MovedInput, Position, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, axis_of};
 use crate::onnx::graph::Element;
-use crate::onnx::tensor::{Data, Tensor};
+use crate::onnx::tensor::Tensor;
 
 impl Found<'_> {
     /// `Gather` of a constant by token ids.
@@ -33,11 +33,8 @@ impl Found<'_> {
         else {
             return Err("its depth or its values are not constant".into());
         };
-        let depth = match &depth.data {
-            Data::Ints(depth) => depth.first().copied(),
-            Data::Floats(depth) => depth.first().map(|&depth| depth as i64),
-            Data::Unread => None,
-        };
+        let float = || depth.as_floats()?.first().map(|&depth| depth as i64);
+        let depth = depth.as_ints().and_then(|depth| depth.first().copied()).or_else(float);
         let Some(vocab) = depth.and_then(|depth| usize::try_from(depth).ok()).filter(|&depth| depth > 0)
         else {
             return Err(format!("its depth is {depth:?}, expected the size of the vocabulary"));
@@ -125,9 +122,6 @@ pub(super) fn along_features(size: usize) -> Part {
 }
 
 fn is_zero_one(values: &Tensor) -> bool {
-    match &values.data {
-        Data::Floats(values) => values == &[0.0, 1.0],
-        Data::Ints(values) => values == &[0, 1],
-        Data::Unread => false,
-    }
+    let is = values.as_floats().map(|values| values == [0.0, 1.0]);
+    is.or(values.as_ints().map(|values| values == [0, 1])).unwrap_or(false)
 }

@@ -11,7 +11,7 @@ use super::starts::Repeated;
 use super::term::Term;
 use crate::onnx::graph::Element;
 use crate::onnx::scores::Scores;
-use crate::onnx::tensor::{Data, Tensor};
+use crate::onnx::tensor::{Data, Dequantised, Tensor};
 use crate::rnn::Norm;
 
 /// A tensor of the graph, as far as it is understood.
@@ -167,7 +167,9 @@ impl Value {
         match self {
             Value::Zeros(_) => true,
             Value::Constant(tensor) => match &tensor.data {
-                Data::Floats(values) => values.iter().all(|&value| value == 0.0),
+                Data::Floats(values) | Data::Dequantised(Dequantised { values, .. }) => {
+                    values.iter().all(|&value| value == 0.0)
+                }
                 Data::Ints(values) => values.iter().all(|&value| value == 0),
                 Data::Unread => false,
             },

@@ -19,7 +19,7 @@ pub(super) fn keeps(known: &Known<'_>) -> bool {
             None => true,
             Some(Attribute::Tensor(value)) => match &value.data {
                 Data::Floats(values) => values.as_slice() == [0.0],
-                Data::Ints(_) | Data::Unread => false,
+                Data::Dequantised(_) | Data::Ints(_) | Data::Unread => false,
             },
             Some(_) => false,
         },

@@ -214,6 +214,29 @@ fn inspect_writes_a_manifest_from_which_a_graph_is_served() {
 
 #[cfg(feature = "onnx")]
 #[test]
+fn inspect_says_which_integers_of_a_graph_are_kept_and_that_its_scales_of_activations_are_not_used() {
+    let folders = Folders::new();
+    let graph = |name: &str| std::fs::read(crate::harness::onnx_files().join(name)).unwrap();
+    folders.file("static.onnx", graph("scales/lstm-qdq-per-channel.onnx"));
+    let page = folders.run(["inspect", "static.onnx"]).succeeded();
+    for part in [
+        "int8          decoder.weight",
+        "dequantised   encoder.weight: its integers, less their zero point, are not all within -127 to 127",
+        "activations   the file's own scales are not used",
+    ] {
+        assert!(page.contains(part), "`{part}` is missing from\n{page}");
+    }
+    folders.file("few.onnx", graph("scales/lstm-weights-of-4-bits.onnx"));
+    let page = folders.run(["inspect", "few.onnx"]).succeeded();
+    assert!(page.contains("dequantised   decoder.weight: its integers have 4 bits"), "{page}");
+    let report = folders.run(["inspect", "few.onnx", "--json"]).json();
+    let expected = json!([{"matrix": "decoder.weight", "dequantised": "its integers have 4 bits"}]);
+    assert_eq!(report["onnx"]["quantised"], expected);
+    assert_eq!(report["onnx"]["activation_scales_unused"], false);
+}
+
+#[cfg(feature = "onnx")]
+#[test]
 fn inspect_drafts_a_manifest_for_a_graph_that_only_lacks_one() {
     let folders = Folders::new();
     let graph = |name: &str| std::fs::read(crate::harness::onnx_files().join(name)).unwrap();

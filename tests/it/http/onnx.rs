@@ -1,9 +1,12 @@
 //! Models from ONNX files: lowered to the native engine, run as they are with a state, and run on a window of the last ids.
 //! Clients see no difference between them.
 
+use rnnlm_server::catalog::load_folder;
+use rnnlm_server::kernels::Kernel;
+use rnnlm_server::lm::{Dtype, LoadOptions, WeightsType};
 use serde_json::{Value, json};
 
-use crate::harness::models::{graph, words};
+use crate::harness::models::{graph, words, write_graph};
 use crate::harness::server::{Server, Setup};
 
 const LOWERED: &str = "lstm-1-layout0-tb";
@@ -61,6 +64,42 @@ async fn the_description_of_a_model_says_how_its_graph_was_understood() {
     let sizes: Vec<&Value> =
         network["hidden"].as_array().unwrap().iter().map(|layer| &layer["size"]).collect();
     assert_eq!(json!(sizes), windowed["hidden_sizes"]);
+}
+
+#[tokio::test]
+async fn a_model_that_keeps_the_integers_of_its_file_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = write_graph(root.path(), "quantised/lstm-int8.onnx", &json!({}));
+    let entries: Vec<String> =
+        ["<unk>", "<eos>"].map(String::from).into_iter().chain((2..17).map(|k| format!("word{k}"))).collect();
+    std::fs::write(folder.join("vocab.txt"), entries.join("\n")).unwrap();
+    let kernel = Kernel::choose(None).unwrap();
+    let server = Setup::over(vec![words(), load_folder(&folder, kernel).unwrap()]).start().await;
+
+    let model = server.get("/v1/models/lstm-int8").await.expect(200);
+    assert_eq!(model["weights_dtype"], "int8");
+    let is_kept = |matrix: &Value| (matrix["matrix"].clone(), matrix["dequantised"].is_null());
+    let found: Vec<(Value, bool)> =
+        model["onnx"]["quantised"].as_array().unwrap().iter().map(is_kept).collect();
+    // ONNX Runtime quantises an embedding with a zero point, like an activation.
+    let expected = [
+        ("encoder.weight", false),
+        ("rnn.weight_ih_l0", true),
+        ("rnn.weight_hh_l0", true),
+        ("decoder.weight", true),
+    ];
+    assert_eq!(found, expected.map(|(matrix, is_kept)| (json!(matrix), is_kept)));
+    let info = server.get("/v1/info").await.expect(200);
+    assert_eq!(info["weights_dtypes"], json!({"words": "f32", "lstm-int8": "int8"}));
+
+    let dequantised = LoadOptions { weights: Some(WeightsType::F32), ..kernel.into() };
+    let dequantised = load_folder(&folder, dequantised).unwrap();
+    assert_eq!(dequantised.model.info().weights_dtype, Dtype::F32);
+    assert_ne!(
+        model["identity"],
+        dequantised.identity.to_string(),
+        "states of one are not states of the other"
+    );
 }
 
 #[tokio::test]

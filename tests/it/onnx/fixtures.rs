@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use rnnlm_server::kernels::Kernel;
-use rnnlm_server::lm::TokenId;
+use rnnlm_server::lm::{LoadOptions, TokenId};
 use rnnlm_server::onnx::{self, Hints, Loaded, WindowHint};
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -111,14 +111,14 @@ impl Case {
         Hints { tokens, state, inputs, logits, window, pad, gru_linear_before_reset }
     }
 
-    /// Loads the file for `kernel`.
-    pub(crate) fn load(&self, kernel: Kernel) -> rnnlm_server::error::Result<Loaded> {
-        onnx::load(&self.path, &self.hints(), kernel)
+    /// Loads the file as `options` say; a kernel alone will do.
+    pub(crate) fn load(&self, options: impl Into<LoadOptions>) -> rnnlm_server::error::Result<Loaded> {
+        onnx::load(&self.path, &self.hints(), options.into())
     }
 
     /// Loads a file that must be served.
-    pub(crate) fn served(&self, kernel: Kernel) -> Result<Loaded, String> {
-        self.load(kernel).map_err(|error| format!("refused: {error}"))
+    pub(crate) fn served(&self, options: impl Into<LoadOptions>) -> Result<Loaded, String> {
+        self.load(options).map_err(|error| format!("refused: {error}"))
     }
 
     /// Whether only tract runs it.

@@ -6,4 +6,5 @@ mod hostile;
 mod invariants;
 mod numbers;
 mod outcomes;
+mod quantised;
 mod reading;

@@ -1,5 +1,8 @@
 //! Log-probabilities and states compared with those of ONNX Runtime.
 
+use rnnlm_server::lm::{Dtype, LoadOptions, WeightsType};
+use rnnlm_server::onnx::Loaded;
+
 use super::fixtures::{Case, Sequence, each, kernel};
 use super::reading::{Read, in_pieces, together};
 
@@ -9,7 +12,7 @@ const TOLERANCE: f64 = 1e-5;
 #[test]
 fn a_ragged_batch_gives_the_numbers_of_onnx_runtime() {
     each(has_numbers, |case| {
-        let loaded = case.served(kernel())?;
+        let loaded = reference(case)?;
         let tokens: Vec<_> = case.sequences.iter().map(|sequence| &sequence.tokens[..]).collect();
         let read = together(&*loaded.model, &tokens)?;
         agree(case, read.iter().zip(&case.sequences))
@@ -19,7 +22,7 @@ fn a_ragged_batch_gives_the_numbers_of_onnx_runtime() {
 #[test]
 fn a_sequence_alone_gives_the_numbers_of_onnx_runtime() {
     each(has_numbers, |case| {
-        let loaded = case.served(kernel())?;
+        let loaded = reference(case)?;
         let read = |s: &Sequence| Ok(together(&*loaded.model, &[&s.tokens])?.remove(0));
         let reads = case.sequences.iter().map(read).collect::<Result<Vec<_>, String>>()?;
         agree(case, reads.iter().zip(&case.sequences))
@@ -30,7 +33,7 @@ fn a_sequence_alone_gives_the_numbers_of_onnx_runtime() {
 fn a_session_read_in_pieces_gives_the_numbers_of_one_long_run() {
     for lens in [&[1][..], &[4, 1, 7, 2]] {
         each(has_numbers, |case| {
-            let loaded = case.served(kernel())?;
+            let loaded = reference(case)?;
             let read = |s: &Sequence| in_pieces(&*loaded.model, &s.tokens, lens);
             let reads = case.sequences.iter().map(read).collect::<Result<Vec<_>, String>>()?;
             agree(case, reads.iter().zip(&case.sequences))
@@ -60,6 +63,15 @@ fn a_quantised_file_gives_nearly_the_numbers_of_onnx_runtime_on_the_same_file() 
                 .ok_or(format!("off by {error_max}, expected at most {tolerance}"))
         },
     );
+}
+
+/// The file with the weights that its numbers are of: those that stand for integers are dequantised.
+fn reference(case: &Case) -> Result<Loaded, String> {
+    let loaded = case.served(kernel())?;
+    match loaded.model.info().effective_dtype {
+        Dtype::Int8 => case.served(LoadOptions { weights: Some(WeightsType::F32), ..kernel().into() }),
+        _ => Ok(loaded),
+    }
 }
 
 fn has_numbers(case: &Case) -> bool {

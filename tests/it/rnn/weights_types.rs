@@ -58,6 +58,33 @@ fn answers(model: &Rnn, shape: &Shape, count: usize) -> Vec<Answer> {
     run(model, tokens.iter().map(|tokens| Ask::fresh(model, tokens, Logits::Each)).collect())
 }
 
+/// The network of `shape` whose recurrent matrices and output layer are int8, and whose other matrices are floats.
+fn mixed(shape: &Shape) -> Weights {
+    let weights = shape.weights();
+    let sizes = shape.architecture.hidden_sizes.iter();
+    let layers = weights.layers.into_iter().zip(sizes).map(|(layer, &hidden)| LayerWeights {
+        w_hh: to_int8(&layer.w_hh.widened(), shape.architecture.width(hidden)),
+        ..layer
+    });
+    Weights {
+        layers: layers.collect(),
+        output: weights.output.map(|output| to_int8(&output.widened(), shape.architecture.output_width())),
+        ..shape.weights()
+    }
+}
+
+/// Rows of `width` rounded to integers, as a file has them.
+fn to_int8(values: &[f32], width: usize) -> Values {
+    let rows = values.chunks_exact(width);
+    let scales = rows.map(|row| row.iter().fold(0f32, |max, value| max.max(value.abs())) / 127.0);
+    let scales: Vec<f32> = scales.collect();
+    let rounded = values.iter().enumerate().map(|(at, value)| {
+        let scale = scales[at / width];
+        if scale == 0.0 { 0.0 } else { (value / scale).round().clamp(-127.0, 127.0) * scale }
+    });
+    Values::int8(&rounded.collect::<Vec<f32>>(), &scales).expect("integers times their scales")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -72,6 +99,27 @@ proptest! {
                 let found = answers(&narrow, &shape, count);
                 prop_assert!(found.iter().all(|answer| answer.outcome.is_ok()));
                 prop_assert_eq!(found, answers(&wide, &shape, count), "{} {:?}", kernel.name(), stored);
+            }
+        }
+    }
+
+    #[test]
+    fn matrices_of_several_types_give_the_same_bits_alone_in_a_batch_and_on_every_kernel(
+        shape in shapes(), count in 2usize..16
+    ) {
+        let mut fused: Option<Vec<Answer>> = None;
+        for kernel in kernels() {
+            let model = Rnn::new(&shape.architecture, mixed(&shape), kernel).expect("weights of the right shapes");
+            prop_assert_eq!(model.info().effective_dtype, Dtype::Int8);
+            let together = answers(&model, &shape, count);
+            for (row, answer) in together.iter().enumerate() {
+                let tokens = shape.tokens(row as u64, 1 + row % 4);
+                let alone = run(&model, vec![Ask::fresh(&model, &tokens, Logits::Each)]);
+                prop_assert_eq!(&alone[0], answer, "row {} on {}", row, kernel.name());
+            }
+            if kernel.numerics() == "fma" {
+                let first = fused.get_or_insert_with(|| together.clone());
+                prop_assert_eq!(first, &together, "{}", kernel.name());
             }
         }
     }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::{Architecture, FittingArchitecture, ManifestSays, Model, Report, Tensor};
-use crate::api::onnx::{OnnxFeedForward, OnnxGraph, OnnxHiddenLayer, OnnxLayer, OnnxNetwork, OnnxPort};
+use crate::api::onnx::{
+    OnnxFeedForward, OnnxGraph, OnnxHiddenLayer, OnnxLayer, OnnxNetwork, OnnxPort, OnnxQuantised,
+};
 use crate::catalog::Manifest;
 
 const TIED: &str = "tied to the embedding";
@@ -53,7 +55,7 @@ impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, "model", &self.id)?;
         line(f, "identity", &self.identity)?;
-        line(f, "parameters", self.parameter_count)?;
+        line(f, "parameters", format!("{}, held as {}", self.parameter_count, self.weights_dtype))?;
         line(f, "state", format!("{} bytes", self.state_bytes))?;
         line(f, "run by", self.backend)?;
         line(
@@ -129,7 +131,28 @@ fn write_graph(f: &mut fmt::Formatter<'_>, graph: &OnnxGraph) -> fmt::Result {
         line(f, "output", if network.tie_weights { TIED } else { OWN })?;
     }
     graph.feed_forward.iter().try_for_each(|network| write_feed_forward(f, network))?;
+    write_quantised(f, graph)?;
     graph.not_lowered.iter().try_for_each(|why| line(f, "not native", why))
+}
+
+/// The matrices that the file has in integers, and whether it has scales for what its layers read.
+fn write_quantised(f: &mut fmt::Formatter<'_>, graph: &OnnxGraph) -> fmt::Result {
+    let kept = graph.quantised.iter().filter(|matrix| matrix.dequantised.is_none());
+    let kept: Vec<&str> = kept.map(|matrix| matrix.matrix.as_str()).collect();
+    if !kept.is_empty() {
+        line(f, "int8", kept.join(", "))?;
+    }
+    for OnnxQuantised { matrix, dequantised } in &graph.quantised {
+        dequantised.iter().try_for_each(|why| line(f, "dequantised", format!("{matrix}: {why}")))?;
+    }
+    match graph.activation_scales_unused {
+        true => line(
+            f,
+            "activations",
+            "the file's own scales are not used; int8 weights are multiplied with vectors that are each quantised by their largest value",
+        ),
+        false => Ok(()),
+    }
 }
 
 fn write_feed_forward(f: &mut fmt::Formatter<'_>, network: &OnnxFeedForward) -> fmt::Result {
