@@ -63,6 +63,7 @@ impl Found<'_> {
                 | "Gemm"
                 | "Einsum"
                 | "FusedMatMul"
+                | "FusedGemm"
                 | "DynamicQuantizeMatMul"
                 | "DynamicQuantizeLinear"
                 | "RNN"
