@@ -40,7 +40,7 @@ pub struct AppendResponse {
     pub token_count: usize,
     /// The number of words in the input that are not in the vocabulary.
     pub unknown_count: usize,
-    /// The natural logarithm of the joint probability of the tokens, if `token_logprobs` was set.
+    /// The natural logarithm of the joint probability of the tokens, if `token_logprobs` was set; null for probability 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logprob: Option<f64>,
     /// The tokens with their log-probabilities, if `token_logprobs` was set.

@@ -248,9 +248,11 @@ pub struct RescoredHypothesis {
     pub index: usize,
     /// Its rank, from 1.
     pub rank: usize,
-    /// The logarithm of its probability, to the base `log_base`.
+    /// The logarithm of its probability, to the base `log_base`; null for probability 0.
+    #[schema(value_type = Option<f64>, required)]
     pub lm_logprob: f64,
-    /// `score + lm_weight * lm_logprob + old_lm_weight * lm_score + word_penalty * words`.
+    /// `score + lm_weight * lm_logprob + old_lm_weight * lm_score + word_penalty * words`; null for probability 0, which comes last.
+    #[schema(value_type = Option<f64>, required)]
     pub total: f64,
     /// The number of its words that are not in the vocabulary.
     pub unknown_count: usize,

@@ -100,13 +100,15 @@ pub struct ScoreResponse {
     pub state: Option<String>,
 }
 
-/// How likely a text is. A ratio is null if nothing was scored, or if it is too large for a number.
+/// How likely a text is. A ratio is null if nothing was scored, or if it is too large for a number. The logarithms and all ratios are
+/// null for a text of probability 0: one with a token that the model rules out, whose `logprob` in `token_logprobs` is null too.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Score {
     /// The counts and the log-probability, from which the other figures follow.
     #[serde(flatten)]
     pub tally: Tally,
-    /// The logarithm of the probability to base 10.
+    /// The logarithm of the probability to base 10; null for probability 0.
+    #[schema(value_type = Option<f64>, required)]
     pub logprob_base10: f64,
     /// `exp(-logprob / scored_count)`. Comparable only between models with equal tokenizers.
     pub perplexity: Option<f64>,
@@ -138,6 +140,7 @@ pub struct Tally {
     pub char_count: usize,
     /// The number of UTF-8 bytes in the scored part.
     pub byte_count: usize,
-    /// The natural logarithm of the joint probability of the scored tokens.
+    /// The natural logarithm of the joint probability of the scored tokens; null for probability 0.
+    #[schema(value_type = Option<f64>, required)]
     pub logprob: f64,
 }

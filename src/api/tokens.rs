@@ -42,8 +42,8 @@ pub struct ScoredToken {
     /// The token.
     #[serde(flatten)]
     pub token: InputToken,
-    /// The natural logarithm of the token's probability; null if the token is not scored: if nothing precedes it, or if it is
-    /// unknown and excluded.
+    /// The natural logarithm of the token's probability; null if that is 0, which a model can say of tokens that it rules out, or if
+    /// the token is not scored: if nothing precedes it, or if it is unknown and excluded.
     pub logprob: Option<f64>,
 }
 

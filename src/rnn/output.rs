@@ -12,7 +12,10 @@ use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, TransposedPr
 pub(super) struct Output {
     kernel: Kernel,
     w: Packed,
+    /// 0 for the tokens that are ruled out.
     bias: Vec<f32>,
+    /// The tokens whose bias is negative infinity: so are their logits, whatever h is.
+    ruled_out: Vec<usize>,
     vocab_size: usize,
     norms: Vec<Norm>,
 }
@@ -59,9 +62,14 @@ impl Output {
     /// Packs checked weights, `[vocab, hidden]` and `[vocab]`.
     pub(super) fn new(from: OutputSpec, weights: &Values, bias: Option<Values>) -> Self {
         let OutputSpec { kernel, vocab_size, hidden, norms } = from;
-        let bias = bias.map_or_else(|| vec![0.0; vocab_size], Values::widened);
+        let mut bias = bias.map_or_else(|| vec![0.0; vocab_size], Values::widened);
+        let ruled_out: Vec<usize> =
+            (0..vocab_size).filter(|&token| bias[token] == f32::NEG_INFINITY).collect();
+        for &token in &ruled_out {
+            bias[token] = 0.0;
+        }
         let w = weights.pack(hidden, slice::from_ref(&(0..vocab_size)));
-        Self { kernel, w, bias: pad_columns(&[&bias]), vocab_size, norms }
+        Self { kernel, w, bias: pad_columns(&[&bias]), ruled_out, vocab_size, norms }
     }
 
     /// Width of the layer's input.
@@ -95,7 +103,7 @@ impl Output {
     }
 
     /// Computes the logits asked for and hands each to `take`, one tile after the other; `take` gets `Err` in place of
-    /// logits that are not finite.
+    /// logits that are not finite. The logits of tokens that are ruled out are negative infinity.
     pub(super) fn run(
         &self,
         asked: Asked<'_>,
@@ -123,6 +131,9 @@ impl Output {
                 // Integer products make a finite number of NaN.
                 let is_finite =
                     stayed_finite(&self.norms, self.kernel, h) && self.kernel.run(AllFinite(logits));
+                for &token in &self.ruled_out {
+                    logits[token] = f32::NEG_INFINITY;
+                }
                 take(wanted, if is_finite { Ok(logits) } else { Err(NotFinite) });
             }
         }

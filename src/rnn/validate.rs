@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::kernels::DEPTH_MAX;
 use crate::lm::Cell;
 
-/// Checks that every tensor has the length that follows from `architecture`, and holds finite numbers only.
+/// Checks that every tensor has the length that follows from `architecture`, and holds finite numbers only. The output layer's bias may
+/// be negative infinity for tokens that never come.
 pub(super) fn validate(architecture: &Architecture, weights: &Weights) -> Result<()> {
     validate_sizes(architecture)?;
     let &Architecture { vocab_size, embedding_size, ref hidden_sizes, .. } = architecture;
@@ -37,7 +38,7 @@ pub(super) fn validate(architecture: &Architecture, weights: &Weights) -> Result
         }
         None => {}
     }
-    Tensor { name: "decoder.bias", shape: [vocab_size, 1] }.check_optional(weights.output_bias.as_ref())
+    check_output_bias(weights.output_bias.as_ref(), vocab_size)
 }
 
 /// The same for a feed-forward network.
@@ -63,7 +64,22 @@ pub(super) fn validate_feed_forward(
     }
     let decoder = weights.output.as_ref().unwrap_or(&weights.embedding);
     Tensor { name: "decoder.weight", shape: [vocab_size, input] }.check(decoder)?;
-    Tensor { name: "decoder.bias", shape: [vocab_size, 1] }.check_optional(weights.output_bias.as_ref())
+    check_output_bias(weights.output_bias.as_ref(), vocab_size)
+}
+
+/// Checks the bias of the output layer, where negative infinity rules a token out, but not every token.
+fn check_output_bias(bias: Option<&Values>, vocab_size: usize) -> Result<()> {
+    let Some(bias) = bias else { return Ok(()) };
+    let tensor = Tensor { name: "decoder.bias", shape: [vocab_size, 1] };
+    tensor.check_len(bias)?;
+    let is_ruled_out = |&index: &usize| bias.get(index) == f32::NEG_INFINITY;
+    let mut possible = (0..vocab_size).filter(|index| !is_ruled_out(index)).peekable();
+    if possible.peek().is_none() {
+        return Err(Error::load(
+            "`decoder.bias`: every value is -inf, expected a finite number for one token at least",
+        ));
+    }
+    possible.find(|&index| !bias.get(index).is_finite()).map_or(Ok(()), |index| tensor.refuse(bias, index))
 }
 
 /// Checks that no size is zero, nor so large that the product of any two overflows.
@@ -185,16 +201,27 @@ struct Tensor<'a> {
 
 impl Tensor<'_> {
     fn check(&self, values: &Values) -> Result<()> {
+        self.check_len(values)?;
+        values.first_not_finite().map_or(Ok(()), |index| self.refuse(values, index))
+    }
+
+    fn check_len(&self, values: &Values) -> Result<()> {
         let name = self.name;
         let [rows, columns] = self.shape;
         if values.len() != rows * columns {
             let found = values.len();
             return Err(Error::load(format!("`{name}`: found {found} values, expected {rows} x {columns}")));
         }
-        if let Some(scales) = values.scaled_rows().filter(|&scales| scales != rows) {
-            return Err(Error::load(format!("`{name}`: found {scales} scales, expected {rows}")));
+        match values.scaled_rows().filter(|&scales| scales != rows) {
+            Some(scales) => Err(Error::load(format!("`{name}`: found {scales} scales, expected {rows}"))),
+            None => Ok(()),
         }
-        let Some(index) = values.first_not_finite() else { return Ok(()) };
+    }
+
+    /// Refuses the value at `index`.
+    fn refuse(&self, values: &Values, index: usize) -> Result<()> {
+        let name = self.name;
+        let [_, columns] = self.shape;
         let value = values.get(index);
         let row = index / columns;
         let column = index % columns;

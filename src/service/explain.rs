@@ -100,7 +100,13 @@ impl Question {
         };
         let gradient = inside(&self.served)?.gradient(passage).map_err(failure)?;
         let ranked = chosen.ok_or_else(|| Error::internal("internal error: no token was explained"))?;
-        Ok((ranked, gradient))
+        match ranked.logprob.is_finite() {
+            true => Ok((ranked, gradient)),
+            false => {
+                let message = "`target` is a token that the model rules out whatever precedes it; expected one whose probability can change";
+                Err(Error::invalid("target", message))
+            }
+        }
     }
 }
 

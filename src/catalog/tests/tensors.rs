@@ -72,10 +72,14 @@ fn wrong_shapes_types_and_names_are_named_with_what_was_found_and_expected() {
 
 #[test]
 fn numbers_that_are_not_finite_are_refused() {
-    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let message =
-            refusal(|folder| folder.tensor("decoder.bias").data[8..12].copy_from_slice(&value.to_le_bytes()));
-        let expected = format!("`model.safetensors`: `decoder.bias`: found {value} at ");
+    for (name, value) in [
+        ("decoder.bias", f32::NAN),
+        ("decoder.bias", f32::INFINITY),
+        ("decoder.weight", f32::NEG_INFINITY),
+        ("rnn.bias_ih_l0", f32::NEG_INFINITY),
+    ] {
+        let message = refusal(|folder| folder.tensor(name).data[8..12].copy_from_slice(&value.to_le_bytes()));
+        let expected = format!("`model.safetensors`: `{name}`: found {value} at ");
         assert!(message.starts_with(&expected), "{message}");
     }
 }

@@ -256,7 +256,8 @@ fn most_likely(
     let logit = |token: TokenId| logits[token as usize];
     let order = |a: TokenId, b: TokenId| logit(b).total_cmp(&logit(a)).then(a.cmp(&b));
     let mut best: Vec<TokenId> = Vec::new();
-    for token in tokens {
+    // A token that the model rules out begins no word.
+    for token in tokens.filter(|&token| logit(token) > f32::NEG_INFINITY) {
         let is_among = |last: &TokenId| order(token, *last) == Ordering::Less;
         if best.len() < count || best.last().is_some_and(is_among) {
             let place = best.partition_point(|&other| order(other, token) == Ordering::Less);

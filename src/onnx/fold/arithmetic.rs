@@ -139,6 +139,17 @@ pub(super) fn negate(tensor: &Tensor) -> Tensor {
     Tensor { shape: tensor.shape.clone(), data, ..*tensor }
 }
 
+/// `Sqrt` and `Reciprocal`, of floats.
+pub(super) fn root_or_reciprocal(from: &Constants<'_>) -> Result<Tensor, Why> {
+    let tensor = from.tensor(0)?;
+    let refused = || format!("its input is {}, expected floats", tensor.element);
+    let values = tensor.as_floats().ok_or_else(refused)?.iter();
+    let is_root = from.node.op == "Sqrt";
+    let values = values.map(|&value| if is_root { value.sqrt() } else { value.recip() }).collect();
+    let data = Data::Floats(rounded(values, tensor.element));
+    Ok(Tensor { shape: tensor.shape.clone(), data, ..*tensor })
+}
+
 /// How many integers a `Range` has.
 pub(super) fn range_len(from: &Constants<'_>) -> Result<usize, Why> {
     let [start, limit, delta] = bounds(from)?;

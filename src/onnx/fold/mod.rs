@@ -183,6 +183,10 @@ impl Folder {
                 self.room(from.tensor(0)?.len())?;
                 arithmetic::negate(from.tensor(0)?)
             }
+            "Sqrt" | "Reciprocal" => {
+                self.room(from.tensor(0)?.len())?;
+                arithmetic::root_or_reciprocal(from)?
+            }
             "DequantizeLinear" => {
                 self.room(from.tensor(0)?.len())?;
                 let axis = node.int("axis")?.unwrap_or(1);

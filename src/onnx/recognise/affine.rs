@@ -296,7 +296,7 @@ pub(super) fn scaled_rows(
 }
 
 /// A number of `constant` for each feature of `flow`; `None` where it is neither one for all nor a vector along the features.
-fn features_of(flow: &Flow, constant: &Tensor) -> Option<Vec<f32>> {
+pub(super) fn features_of(flow: &Flow, constant: &Tensor) -> Option<Vec<f32>> {
     let &[Part { along: Along::Features, size: Some(size) }] = flow.axes.last()?.as_slice() else {
         return None;
     };

@@ -204,14 +204,23 @@ pub(super) fn mean(known: &Known<'_>) -> Result<Value, Why> {
 
 /// An activation of a hidden layer.
 pub(super) fn activated(known: &Known<'_>, activation: Activation) -> Result<Value, Why> {
-    let Value::Flow(flow @ Flow { content: Content::Dense(dense), .. }) = known.value(0)? else {
+    let Value::Flow(flow) = known.value(0)? else {
         let found = known.value(0)?.describe();
+        return Err(format!("it is of {found}, which is no part of a known network"));
+    };
+    with_activation(flow, activation).map(Value::Flow)
+}
+
+/// `flow`, the sums of a hidden layer, after an activation.
+pub(super) fn with_activation(flow: &Flow, activation: Activation) -> Result<Flow, Why> {
+    let Content::Dense(dense) = &flow.content else {
+        let found = flow.content.describe();
         return Err(format!("it is of {found}, which is no part of a known network"));
     };
     let mut dense = Dense::clone(dense);
     let layer = dense.affine_end().ok_or("it is of what is no sum of products")?;
     layer.activation = Some(activation);
-    Ok(Value::Flow(Flow { content: Content::Dense(Arc::new(dense)), ..flow.clone() }))
+    Ok(Flow { content: Content::Dense(Arc::new(dense)), ..flow.clone() })
 }
 
 /// `table` rows times `matrix` `[depth, columns]`, where `last` runs along the features that are multiplied: those of one embedding,

@@ -12,6 +12,7 @@ mod body;
 mod cell;
 mod declared;
 mod dense;
+mod factored;
 mod facts;
 mod feed_forward;
 mod fixed_scales;
@@ -187,6 +188,7 @@ fn tables(known: &Known<'_>) -> usize {
         | "Gemm"
         | "Einsum"
         | "FusedMatMul"
+        | "FusedGemm"
         | "Add"
         | "Sub"
         | "Mul"

@@ -1,5 +1,5 @@
 //! Normalisations on the way: the operators `LayerNormalization` and `BatchNormalization`, and layer normalisation written out as older
-//! exporters have it (`ReduceMean`, `Sub`, `Pow`, `ReduceMean`, `Add`, `Sqrt`, `Div`).
+//! exporters have it (`ReduceMean`, `Sub`, `Pow`, `ReduceMean`, `Add`, `Sqrt`, `Div`); `factored` has the form that Keras gives it.
 //!
 //! What stands before the first layer becomes part of the table; what stands after a layer is a step of the engine. Where a scale and a shift
 //! follow an affine layer they become part of its weights.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::axes::{Along, Axis, Part};
 use super::glue::named_axes;
 use super::value::{Content, Flow, Value};
-use super::{Found, Known, affine};
+use super::{Found, Known, affine, factored};
 use crate::onnx::fold::{Why, axis_of};
 use crate::onnx::scores::Scores;
 use crate::onnx::tensor::Tensor;
@@ -26,15 +26,19 @@ pub(super) struct Normed {
 /// An intermediate result of a layer normalisation that is written out.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
-    /// What is normalised.
-    of: Flow,
+    /// What is normalised, x.
+    pub(super) of: Flow,
     /// Its name in the graph.
-    name: String,
-    stage: Stage,
+    pub(super) name: String,
+    pub(super) stage: Stage,
+    /// What it has been multiplied with, a number for each feature; `None` is 1.
+    pub(super) scale: Option<Vec<f32>>,
+    /// What was added to it after that; `None` is 0.
+    pub(super) shift: Option<Vec<f32>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Stage {
+pub(super) enum Stage {
     /// `mean(x)`.
     Mean,
     /// `x - mean(x)`.
@@ -47,6 +51,12 @@ enum Stage {
     Deviation { epsilon: f32 },
     /// The reciprocal of the root.
     Inverse { epsilon: f32 },
+    /// `-mean(x)`.
+    NegatedMean,
+    /// The mean times the reciprocal of the root.
+    MeanTimes { epsilon: f32, is_negative: bool },
+    /// x times the reciprocal of the root.
+    Times { epsilon: f32 },
 }
 
 impl Moment {
@@ -55,14 +65,16 @@ impl Moment {
         &self.of
     }
 
-    fn at(&self, stage: Stage) -> Self {
+    pub(super) fn at(&self, stage: Stage) -> Self {
         Self { stage, ..self.clone() }
     }
 
     /// As a tensor: a number for each vector, or as many as its features.
-    fn value(self) -> Value {
+    pub(super) fn value(self) -> Value {
         let mut axes = self.of.axes.clone();
-        let is_vector = matches!(self.stage, Stage::Centred | Stage::Squared);
+        let has_features = self.scale.is_some() || self.shift.is_some();
+        let is_vector =
+            has_features || matches!(self.stage, Stage::Centred | Stage::Squared | Stage::Times { .. });
         if !is_vector && let Some(last) = axes.last_mut() {
             last.clear();
         }
@@ -78,6 +90,9 @@ pub(super) fn moment(found: &mut Found<'_>, known: &Known<'_>) -> Result<Option<
     let is_same = known.node.input(0).is_some() && known.node.input(0) == known.node.input(1);
     let number = |index: usize| known.optional(index).and_then(single);
     let op = known.node.op.as_str();
+    if let Some(value) = factored::step(found, known, [a, b])? {
+        return Ok(Some(value));
+    }
     let next = match (op, a.map(|a| a.stage), b.map(|b| b.stage)) {
         ("ReduceMean", None, None) => return mean(known),
         ("Sub", None, Some(Stage::Mean))
@@ -147,7 +162,7 @@ fn mean(known: &Known<'_>) -> Result<Option<Value>, Why> {
         return Ok(None);
     }
     let name = known.node.input(0).ok_or("its input has no name")?.to_owned();
-    Ok(Some(Moment { of: of.clone(), name, stage: Stage::Mean }.value()))
+    Ok(Some(Moment { of: of.clone(), name, stage: Stage::Mean, scale: None, shift: None }.value()))
 }
 
 /// Whether a `ReduceMean` is over the last axis, and keeps it.
@@ -171,10 +186,7 @@ fn standardised(
     if a.name != b.name {
         return Err(format!("it divides `{}` by the deviation of `{}`", a.name, b.name));
     }
-    let width = features(&a.of.axes).ok_or("the last axis is not that of the features")?;
-    let form = NormForm::OfVector { epsilon };
-    let norm = Norm { form, scale: vec![1.0; width], shift: vec![0.0; width] };
-    found.normalised(&a.of, norm).map(|flow| Some(Value::Flow(flow)))
+    found.normalised_by(a.scale.as_ref().map_or(b, |_| a), epsilon).map(Some)
 }
 
 /// The number of features, where they run along the last axis alone.
@@ -234,6 +246,15 @@ impl Found<'_> {
             return Err("its scale or its shift is not finite".into());
         }
         self.normalised(flow, norm).map(Value::Flow)
+    }
+
+    /// The vector that `moment` is of, standardised, with the moment's scale and shift.
+    pub(super) fn normalised_by(&mut self, moment: &Moment, epsilon: f32) -> Result<Value, Why> {
+        let width = features(&moment.of.axes).ok_or("the last axis is not that of the features")?;
+        let scale = moment.scale.clone().unwrap_or_else(|| vec![1.0; width]);
+        let shift = moment.shift.clone().unwrap_or_else(|| vec![0.0; width]);
+        let norm = Norm { form: NormForm::OfVector { epsilon }, scale, shift };
+        self.normalised(&moment.of, norm).map(Value::Flow)
     }
 
     /// `flow` after `norm`, which is as wide as its features.

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use super::affine::{Matrix, product};
+use super::dense::with_activation;
 use super::value::{Content, Flow, Quantised, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, dequantise, target_type};
-use crate::onnx::graph::Element;
+use crate::onnx::graph::{Attribute, Element};
 use crate::onnx::tensor::{Dequantised, Tensor};
+use crate::rnn::Activation;
 
 impl Found<'_> {
     /// What a node makes that quantises, or works on what is quantised; `None` for any other node.
@@ -23,6 +25,7 @@ impl Found<'_> {
             ("com.microsoft", "DynamicQuantizeMatMul") => one(float_product(known)?),
             ("com.microsoft", "MatMulIntegerToFloat") => one(integer_to_float(known)?),
             ("com.microsoft", "FusedMatMul") => one(fused_product(known)?),
+            ("com.microsoft", "FusedGemm") => one(fused_gemm(known)?),
             ("" | "ai.onnx", op) if known.inputs.iter().flatten().any(is_quantised) => match op {
                 "Mul" => one(rescaled(known)?),
                 "Cast" if target_type(known.node)? == Element::F32 => one(known.value(0)?.clone()),
@@ -173,6 +176,24 @@ fn fused_product(known: &Known<'_>) -> Result<Value, Why> {
     };
     let alpha = known.node.float("alpha")?.unwrap_or(1.0);
     super::affine::times(&product(flow, matrix)?, alpha).map(Value::Flow)
+}
+
+/// `FusedGemm`: a `Gemm` and the activation after it.
+fn fused_gemm(known: &Known<'_>) -> Result<Value, Why> {
+    let name = match known.node.attribute("activation") {
+        Some(Attribute::Text(name)) => name.as_str(),
+        _ => return Err("attribute `activation` is missing".into()),
+    };
+    let activation = match name {
+        "Tanh" => Activation::Tanh,
+        "Relu" => Activation::Relu,
+        "Sigmoid" => Activation::Sigmoid,
+        _ => return Err(format!("its activation is {name}, expected Tanh, Relu or Sigmoid")),
+    };
+    match super::affine::gemm(known)? {
+        Value::Flow(flow) => with_activation(&flow, activation).map(Value::Flow),
+        other => Err(format!("it is of {}, which is no part of a known network", other.describe())),
+    }
 }
 
 /// `DequantizeLinear` of rows of a table of integers.

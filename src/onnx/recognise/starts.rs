@@ -92,6 +92,11 @@ impl Found<'_> {
                 is_apart(&[at])?.then_some(axis - before)
             }
             "Split" => is_apart(&[node.int("axis")?.unwrap_or(0)])?.then_some(axis),
+            "Concat" => {
+                let is_like = |value: &Value| matches!(value, Value::Repeated(other) if other.axis == axis && other.of.shape.len() == rank);
+                let at = node.int("axis")?.ok_or("attribute `axis` is missing")?;
+                (known.inputs.iter().flatten().all(is_like) && is_apart(&[at])?).then_some(axis)
+            }
             "Squeeze" => match named_axes(known)? {
                 Some(axes) if is_apart(&axes)? => {
                     let before = axes.iter().filter(|&&at| axis_of(at, rank).is_ok_and(|at| at < axis));
@@ -112,6 +117,8 @@ impl Found<'_> {
             _ if index == 0 => Ok(Some(of.clone())),
             None => Ok(None),
             Some(Value::Constant(tensor)) => Ok(Some(tensor.clone())),
+            // Of a `Concat`, whose inputs are all repeated along one axis.
+            Some(Value::Repeated(Repeated { of, .. })) => Ok(Some(of.clone())),
             Some(other) => Err(format!("input {index} is {}, expected a constant", other.describe())),
         };
         let inputs = known.inputs.iter().enumerate().map(constant).collect::<Result<Vec<_>, Why>>()?;

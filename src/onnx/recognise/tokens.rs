@@ -60,6 +60,7 @@ impl Found<'_> {
                 | "Gemm"
                 | "Einsum"
                 | "FusedMatMul"
+                | "FusedGemm"
                 | "DynamicQuantizeMatMul"
                 | "DynamicQuantizeLinear"
                 | "RNN"

@@ -19,6 +19,12 @@ fn exporters_are_known_by_their_graphs() {
     unrolled.0.producer_name = "pytorch".into();
     assert!(advised(&unrolled).contains("`dynamo=False`"));
 
+    let mut optimised = Model::new(17);
+    optimised.input("x", (F32, &[0, 2])).constant("bias", counted(&[2], 0));
+    optimised.node("BiasGelu", "x bias -> y", &[]).output("y");
+    optimised.graph().node[0].domain = "com.microsoft".into();
+    assert!(advised(&optimised).contains("`ORT_ENABLE_BASIC`"));
+
     let mut lstm = network("LSTM", &[]);
     lstm.0.producer_name = "pytorch".into();
     assert_eq!(advised(&lstm), "");

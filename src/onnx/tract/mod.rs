@@ -2,6 +2,7 @@
 
 mod cells;
 mod feeding;
+mod given;
 mod guard;
 mod head;
 mod interface;
@@ -50,12 +51,6 @@ struct Running {
 pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understanding) -> Examined {
     let Candidate { graph, hints, .. } = *candidate;
     let safe = check_safe(graph, &operators()).and_then(|()| check_finite(graph));
-    let safe = safe.and_then(|()| match hints.inputs.is_empty() {
-        true => Ok(()),
-        false => Err(Error::load(
-            "the manifest sets `onnx.inputs`, which only a graph that is a known network can follow; this one is run as it is",
-        )),
-    });
     let interface = safe.and_then(|()| {
         // What is not detected, the manifest can say.
         understanding.interface = Some(Hints { inputs: open_inputs(candidate), ..Hints::default() });

@@ -69,12 +69,12 @@ impl Opening<'_> {
     /// # Errors
     /// `Load` with what tract says.
     pub(super) fn compile(&self, Ids { axis, len }: Ids, traced: &[&str]) -> Result<Program> {
-        let Candidate { path, graph, .. } = *self.candidate;
+        let Candidate { path, graph, hints, .. } = *self.candidate;
         let mut tokens = vec![1; self.ids_shape().len()];
         if let Some(size) = tokens.get_mut(axis) {
             *size = len;
         }
-        Program::compile(&Source { path, graph, interface: self.interface, tokens: &tokens, traced })
+        Program::compile(&Source { path, graph, hints, interface: self.interface, tokens: &tokens, traced })
     }
 
     /// Reads one id at a time, the state carried.

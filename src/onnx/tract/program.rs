@@ -14,9 +14,10 @@ use tract_onnx::tract_hir::infer::Factoid;
 
 use super::guard::{guarded, said};
 use super::interface::Interface;
-use super::sizes;
+use super::{given, sizes};
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
+use crate::onnx::Hints;
 use crate::onnx::graph::{Dim, Element, Graph, Port};
 use crate::probe;
 
@@ -64,6 +65,8 @@ enum FeedSource {
 pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
     pub(super) graph: &'a Graph,
+    /// What the manifest says of it.
+    pub(super) hints: &'a Hints,
     pub(super) interface: &'a Interface,
     /// The shape of the ids.
     pub(super) tokens: &'a [usize],
@@ -85,16 +88,13 @@ impl Program {
     /// # Errors
     /// `Load` with what tract says.
     pub(super) fn compile(source: &Source<'_>) -> Result<Self> {
-        let Source { path, interface, traced, .. } = *source;
+        let Source { interface, traced, .. } = *source;
         let feeds = feeds(source)?;
         let shapes: Vec<_> = feeds.iter().map(|feed| (feed.datum, feed.shape.clone())).collect();
         let outputs: Vec<usize> =
             [interface.logits].into_iter().chain(interface.states.iter().map(|pair| pair.output)).collect();
         let compiled = guarded(|| {
-            let mut model = tract_onnx::onnx()
-                .with_ignore_output_shapes(true)
-                .with_ignore_value_info(true)
-                .model_for_path(path)?;
+            let mut model = parsed(source)?;
             for (index, (datum, shape)) in shapes.into_iter().enumerate() {
                 model.set_input_fact(index, InferenceFact::dt_shape(datum, shape))?;
             }
@@ -189,6 +189,22 @@ impl Feed {
             }
         };
         Ok(tensor.into_tvalue())
+    }
+}
+
+/// The file as tract reads it, with the values that the manifest has for inputs.
+fn parsed(source: &Source<'_>) -> TractResult<InferenceModel> {
+    let Source { path, graph, hints, .. } = *source;
+    let reader = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
+    if hints.inputs.is_empty() {
+        return reader.model_for_path(path);
+    }
+    let mut proto = reader.proto_model_for_path(path)?;
+    given::add(&mut proto, graph, hints)?;
+    let parsed = reader.parse(&proto, path.parent().and_then(Path::to_str))?;
+    match parsed.unresolved_inputs.first() {
+        None => Ok(parsed.model),
+        Some(name) => Err(TractError::msg(format!("nothing gives `{name}`"))),
     }
 }
 

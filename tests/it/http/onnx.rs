@@ -172,3 +172,75 @@ async fn a_score_lists_the_log_probabilities_that_next_gives() {
         assert_eq!(server.post("/v1/generate", seeded).await.expect(200), first, "{model}");
     }
 }
+
+#[tokio::test]
+async fn a_reset_returns_to_the_learned_start() {
+    let names = ["torchscript-lstm-start-expand-tb", "torchscript-lstm-start-joined-tb"];
+    let models = names.map(|name| graph(&format!("extended/{name}.onnx"), &json!({})));
+    let server = Setup::over(models.into()).start().await;
+    let next = |path: String, body: Value| {
+        let server = &server;
+        async move { server.post(&path, body).await.expect(200)["logprobs"].clone() }
+    };
+    for name in names {
+        let described = server.get(&format!("/v1/models/{name}")).await.expect(200);
+        assert_eq!(described["onnx"]["network"]["learned_start"], true, "{name}");
+        let fresh = next("/v1/next".into(), json!({"model": name, "full": true})).await;
+        server.post("/v1/sessions", json!({"id": name, "model": name, "text": "the old"})).await.expect(201);
+        let path = format!("/v1/sessions/{name}/next");
+        let moved = next(path.clone(), json!({"full": true})).await;
+        assert_ne!(moved, fresh, "{name}");
+        server.post(&format!("/v1/sessions/{name}/reset"), json!({})).await.expect(200);
+        assert_eq!(next(path.clone(), json!({"full": true})).await, fresh, "{name}: bit for bit");
+        server.post(&format!("/v1/sessions/{name}/append"), json!({"text": "the old"})).await.expect(200);
+        assert_eq!(next(path, json!({"full": true})).await, moved, "{name}: the same text again");
+    }
+}
+
+/// The words that `layers/lstm-ruled-out.onnx` rules out.
+const RULED_OUT: [&str; 2] = ["<unk>", "stars"];
+
+#[tokio::test]
+async fn a_token_that_the_output_bias_rules_out_has_probability_0_everywhere() {
+    let server = Setup::over(vec![graph("layers/lstm-ruled-out.onnx", &json!({}))]).start().await;
+    let asked =
+        json!({"text": "the old", "full": true, "top_k": 11, "candidates": ["stars", "sea", "the stars"]});
+    let next = server.post("/v1/next", asked).await.expect(200);
+    let logprobs = next["logprobs"].as_array().unwrap();
+    let sum: f64 = logprobs.iter().filter_map(Value::as_f64).map(libm::exp).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+    assert_eq!([&logprobs[0], &logprobs[7]], [&Value::Null; 2]);
+    let listed = next["distribution"].as_array().unwrap();
+    assert_eq!(listed.len(), 9, "the tokens that can come");
+    assert!(listed.iter().all(|token| !RULED_OUT.contains(&token["token"].as_str().unwrap())), "{next}");
+    for (index, prob) in [(0, Some(0.0)), (2, Some(0.0))] {
+        let candidate = &next["candidates"][index];
+        assert_eq!((candidate["prob"].as_f64(), &candidate["logprob"]), (prob, &Value::Null), "{candidate}");
+    }
+    assert!(next["candidates"][1]["logprob"].is_f64());
+
+    let texts = json!({"texts": ["the stars", "the sea"], "token_logprobs": true});
+    let score = server.post("/v1/score", texts).await.expect(200);
+    let [ruled_out, possible] = [&score["results"][0], &score["results"][1]];
+    for figure in ["logprob", "logprob_base10", "perplexity", "word_perplexity", "bits_per_char"] {
+        assert_eq!((&ruled_out[figure], &score["total"][figure]), (&Value::Null, &Value::Null), "{figure}");
+        assert!(possible[figure].is_f64(), "{figure}");
+    }
+    assert_eq!(
+        (&ruled_out["scored_count"], &ruled_out["token_logprobs"][1]["logprob"]),
+        (&json!(2), &Value::Null)
+    );
+
+    let hot = json!({"text": "the", "max_tokens": 200, "temperature": 2.0, "seed": 1, "stop_at_eos": false});
+    let drawn = server.post("/v1/generate", hot).await.expect(200);
+    let tokens = drawn["choices"][0]["tokens"].as_array().unwrap();
+    assert!(tokens.len() == 200 && !tokens.contains(&json!(0)) && !tokens.contains(&json!(7)), "{drawn}");
+    let words = server.post("/v1/suggest", json!({"text": "the ", "prefix": "st"})).await.expect(200);
+    assert_eq!(words["suggestions"], json!([]), "`stars` is the only word that begins so");
+    let (param, message) = server
+        .post("/v1/explain", json!({"text": "the", "target": "stars"}))
+        .await
+        .refused(422, "invalid_value");
+    assert_eq!(param, "target");
+    assert!(message.contains("rules out"), "{message}");
+}

@@ -1,9 +1,9 @@
 //! Log-probabilities and states compared with those of ONNX Runtime.
 
 use rnnlm_server::lm::{Dtype, LoadOptions, WeightsType};
-use rnnlm_server::onnx::Loaded;
+use rnnlm_server::onnx::{self, Loaded};
 
-use super::fixtures::{Case, Sequence, each, kernel};
+use super::fixtures::{Case, Outcome, Sequence, each, kernel};
 use super::reading::{Read, in_pieces, together};
 
 /// The largest error of a log-probability or of a value of a state; relative for values above 1.
@@ -39,6 +39,32 @@ fn a_session_read_in_pieces_gives_the_numbers_of_one_long_run() {
             agree(case, reads.iter().zip(&case.sequences))
         });
     }
+}
+
+#[test]
+fn what_is_ruled_out_stays_so_in_every_type_of_weights() {
+    each(
+        |case| case.name.contains("-ruled-out") && case.outcome != Outcome::Refused,
+        |case| {
+            for weights in WeightsType::ALL {
+                let native = LoadOptions { weights: Some(weights), ..kernel().into() };
+                let loaded =
+                    onnx::load(&case.path, &case.hints(), native).map_err(|error| error.to_string())?;
+                let sequence = &case.sequences[1];
+                let read = together(&*loaded.model, &[&sequence.tokens])?.remove(0);
+                for (found, expected) in read.logits.iter().zip(&sequence.logprobs) {
+                    let is_ruled_out = |values: &[f32]| -> Vec<bool> {
+                        values.iter().map(|&value| value == f32::NEG_INFINITY).collect()
+                    };
+                    let expected = is_ruled_out(expected);
+                    if is_ruled_out(found) != expected || !expected.contains(&true) {
+                        return Err(format!("{}: found {found:?}", weights.name()));
+                    }
+                }
+            }
+            Ok(())
+        },
+    );
 }
 
 #[test]
@@ -112,7 +138,12 @@ fn distance(found: &[f64], expected: &[f32]) -> Result<f64, String> {
     let differences = found.iter().zip(expected).map(|(&found, &expected)| {
         let expected = f64::from(expected);
         let difference = (found - expected).abs() / expected.abs().max(1.0);
-        if difference.is_nan() { f64::INFINITY } else { difference }
+        // Tokens that are ruled out have negative infinity on both sides.
+        match found == expected {
+            true => 0.0,
+            false if difference.is_nan() => f64::INFINITY,
+            false => difference,
+        }
     });
     Ok(differences.fold(0.0, f64::max))
 }

@@ -56,7 +56,8 @@ class Style:
     norms: tuple[str, ...] = ()
     """Before each layer, and last before the output layer: `layer`, `batch` or nothing."""
     start: str = ""
-    """How a learned state gets as many rows as the ids have: `expand`, `repeat`, `each` (a parameter a layer), or nothing."""
+    """How a learned state gets as many rows as the ids have: `expand`, `repeat`, `each` (a parameter a layer), `joined` (those of all
+    layers side by side), or nothing."""
     batch_first: bool = False
     opset: int = 17
     head: str = ""
@@ -110,6 +111,9 @@ class Model(nn.Module):
     def state(self, k: int, rows: int) -> list[Tensor]:
         if self.style.start == "each":
             return [kind.unsqueeze(0).expand(-1, rows, -1) for kind in self.starts[k]]
+        if self.style.start == "joined":
+            layers = [[kind.unsqueeze(0).expand(-1, rows, -1) for kind in layer] for layer in self.starts]
+            return [torch.cat([layer[kind] for layer in layers])[k : k + 1] for kind in range(len(self.kinds()))]
         return [
             (kind.expand(-1, rows, -1) if self.style.start == "expand" else kind.repeat(1, rows, 1))[k : k + 1]
             for kind in self.start
@@ -162,6 +166,8 @@ def learned() -> Iterator[Case]:
             order = "bt" if start == "repeat" else "tb"
             style = Style(cell, start=start, batch_first=order == "bt", layers=2 if start != "each" else 1)
             yield torchscript(f"torchscript-{cell}-start-{start}-{order}", style)
+    yield torchscript("torchscript-lstm-start-joined-tb", Style(start="joined"))
+    yield torchscript("torchscript-gru-start-joined-bt", Style("gru", start="joined", layers=3, batch_first=True))
     yield torchscript("torchscript-lstm-start-opset11", Style(start="expand", opset=11))
     yield torchscript("torchscript-lstm-start-norms", Style(start="repeat", norms=("layer", "batch", "layer")))
 
@@ -188,6 +194,11 @@ def norms_by_hand() -> Iterator[Case]:
         "lstm-layer-norm-reciprocal": lambda net, k, value, recur: written_out(net, recur(value), square="Mul", root="Reciprocal"),
         "lstm-layer-norm-power": lambda net, k, value, recur: written_out(net, recur(value), square="Pow", root="Pow"),
         "lstm-scale-and-shift": scaled,
+        "lstm-layer-norm-keras": lambda net, k, value, recur: factored(net, recur(value)),
+        "lstm-layer-norm-keras-plain": lambda net, k, value, recur: factored(net, recur(value), affine=False),
+        "lstm-layer-norm-keras-2": lambda net, k, value, recur: factored(net, recur(value), negate=False),
+        "lstm-layer-norm-scaled-root": lambda net, k, value, recur: scaled_root(net, recur(value)),
+        "lstm-batch-norm-keras": lambda net, k, value, recur: batch_factored(net, recur(value)),
         "lstm-layer-norm-twice": lambda net, k, value, recur: written_out(net, layer_norm(net, k, value, recur), square="Pow", root="Sqrt"),
     }
     for op in ("LSTM", "GRU", "RNN"):
@@ -196,6 +207,9 @@ def norms_by_hand() -> Iterator[Case]:
     for name, how in around.items():
         net = Net("LSTM", around=how)
         yield Case(name, net.model, "lowered", ports=net.ports)
+    for name, spoil in (("mean", "mean-of-another"), ("factor", "other-factor")):
+        net = Net("LSTM", around=lambda net, k, value, recur, spoil=spoil: factored(net, recur(value), spoil=spoil, other=value))
+        yield Case(f"lstm-layer-norm-keras-other-{name}", net.model, "tract", ports=net.ports)
     net = Net("LSTM", around=of_another)
     yield Case("lstm-layer-norm-of-another", net.model, "tract", ports=net.ports)
     net = Net("LSTM", around=layer_norm)
@@ -227,6 +241,50 @@ def written_out(net: Net, h: Name, square: str, root: str, of: Name | None = Non
         return graph.op("Mul", graph.op("Reciprocal", graph.op("Sqrt", variance)), centred)
     deviation = graph.op("Sqrt", variance) if root == "Sqrt" else graph.op("Pow", variance, number(0.5))
     return graph.op("Div", centred, deviation)
+
+
+def factored(net: Net, h: Name, affine: bool = True, negate: bool = True, spoil: str = "", other: Name = "") -> Name:
+    """`h f + (shift - mean f)`, as Keras has it; Keras 3 negates the mean, Keras 2 subtracts."""
+    graph = net.graph
+    mean, inverse = moments(net, h)
+    factor = graph.op("Mul", inverse, net.weight("scale", HIDDEN)) if affine else inverse
+    if spoil == "mean-of-another":
+        mean = graph.reduce("ReduceMean", other, (-1,), keepdims=1)
+    by = inverse if spoil == "other-factor" else factor
+    if negate:
+        rest = graph.op("Mul", graph.op("Neg", mean), by)
+        rest = graph.op("Add", rest, net.weight("shift", HIDDEN)) if affine else rest
+    else:
+        rest = graph.op("Sub", net.weight("shift", HIDDEN), graph.op("Mul", mean, by))
+    return graph.op("Add", graph.op("Mul", h, factor), rest)
+
+
+def moments(net: Net, h: Name) -> tuple[Name, Name]:
+    """The mean, and the reciprocal of the deviation (`Rsqrt`)."""
+    graph = net.graph
+    mean = graph.reduce("ReduceMean", h, (-1,), keepdims=1)
+    difference = graph.op("Sub", h, mean)
+    variance = graph.reduce("ReduceMean", graph.op("Mul", difference, difference), (-1,), keepdims=1)
+    root = graph.op("Sqrt", graph.op("Add", variance, graph.constant(1e-3, dtype=np.float32)))
+    return mean, graph.op("Reciprocal", root)
+
+
+def scaled_root(net: Net, h: Name) -> Name:
+    """`(h - mean) (scale / deviation) + shift`."""
+    graph = net.graph
+    mean, inverse = moments(net, h)
+    product = graph.op("Mul", graph.op("Sub", h, mean), graph.op("Mul", inverse, net.weight("scale", HIDDEN)))
+    return graph.op("Add", product, net.weight("shift", HIDDEN))
+
+
+def batch_factored(net: Net, h: Name) -> Name:
+    """`h f + (shift - mean f)` with the statistics of the file, none of them folded."""
+    graph = net.graph
+    variance = graph.op("Mul", net.weight("variance", HIDDEN), net.weight("variance_again", HIDDEN))
+    positive = graph.op("Add", graph.op("Mul", variance, variance), graph.constant(1e-3, dtype=np.float32))
+    factor = graph.op("Mul", graph.op("Reciprocal", graph.op("Sqrt", positive)), net.weight("scale", HIDDEN))
+    rest = graph.op("Sub", net.weight("shift", HIDDEN), graph.op("Mul", net.weight("mean", HIDDEN), factor))
+    return graph.op("Add", graph.op("Mul", h, factor), rest)
 
 
 def scaled(net: Net, k: int, value: Name, recur: Callable) -> Name:

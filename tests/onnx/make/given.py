@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from by_hand import LSTM, lowered
 from case import Case
+from graph import Name
 from recurrent import Form
+from unrecognised import Net
 
 
 def cases() -> Iterator[Case]:
@@ -18,6 +20,7 @@ def cases() -> Iterator[Case]:
     yield given("lstm-temperature", scaled("Div", [1]), {"keep_prob": [1.0]})
     yield given("lstm-training", dropped(), {"training": False})
     yield given("lstm-length", with_length(6), {"length": 6})
+    yield given("lstm-residual-keep-prob", residual_scaled(), {"keep_prob": 0.5, "training": False})
     # Without a value, with one that is another network, and with values that do not fit.
     unknown = [
         ("lstm-keep-prob-unsaid", scaled(), {}, "`onnx.inputs` has the value"),
@@ -47,6 +50,20 @@ def given(name: str, case: Case, values: dict) -> Case:
 def scaled(op: str = "Mul", shape: list[int] = []) -> Case:
     """The embedding times an input."""
     return on_embedding(helper.make_tensor_value_info("keep_prob", TensorProto.FLOAT, shape), op, ["keep_prob"])
+
+
+def residual_scaled() -> Case:
+    """A graph that tract runs, with an input that scales and one that switches a Dropout on."""
+
+    def around(net: Net, k: int, value: Name, recur: Callable) -> Name:
+        graph = net.graph
+        keep_prob = graph.input("keep_prob", [])
+        training = graph.input("training", [], TensorProto.BOOL)
+        dropped = graph.op("Dropout", recur(value), graph.constant(0.5, dtype=np.float32), training)
+        return graph.op("Add", value, graph.op("Mul", dropped, keep_prob))
+
+    net = Net("LSTM", around=around)
+    return Case("lstm-residual-scaled", net.model, "tract", ports=net.ports)
 
 
 def dropped() -> Case:

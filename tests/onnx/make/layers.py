@@ -1,4 +1,5 @@
-"""Recurrent networks with more around them: affine layers below the first layer, output layers in two steps, bounded ids."""
+"""Recurrent networks with more around them: affine layers below the first layer, output layers in two steps, bounded ids, tokens that
+never come."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import onnx
 from onnx import helper, numpy_helper
 
 from by_hand import LSTM, LSTM_2, lowered
@@ -13,7 +15,7 @@ from case import Case
 from graph import Graph, Name
 from network import Network
 from recurrent import Form
-from unrecognised import HIDDEN, WIDTH, Net
+from unrecognised import HIDDEN, VOCAB, WIDTH, Net
 
 
 def cases() -> Iterator[Case]:
@@ -23,6 +25,7 @@ def cases() -> Iterator[Case]:
     yield layered("rnn-projected-twice", Net("RNN", around=twice))
     yield from heads()
     yield from bounded_ids()
+    yield from ruled_out()
 
 
 def layered(name: str, net: Net) -> Case:
@@ -119,3 +122,35 @@ def on_ids(name: str, steps: list, constants: dict) -> Case:
         graph.node.insert(at, helper.make_node(op, inputs, [f"ids_{at}"], **attributes))
     gather.input[1] = f"ids_{len(steps) - 1}"
     return case
+
+
+def ruled_out() -> Iterator[Case]:
+    """Tokens that never come: their bias in the output layer is negative infinity."""
+    mask = np.zeros(VOCAB, np.float32)
+    mask[[0, 7]] = -np.inf
+    for name, values in (("lstm-ruled-out", None), ("lstm-ruled-out-log", "LogSoftmax")):
+        net = Net("LSTM", around=plain, values=values)
+        yield Case(name, biased(net.model, mask), "lowered", ports=net.ports)
+    added = Net("GRU", around=plain, finish=lambda net, y: net.graph.op("Add", y, net.graph.constant(mask, "mask")))
+    yield Case("gru-ruled-out-by-a-mask", added.model, "lowered", ports=added.ports)
+    refused = [
+        ("lstm-ruled-out-all", -np.inf, slice(None), "every value is -inf"),
+        ("lstm-bias-nan", np.nan, 3, "tensor `bias` has the value NaN"),
+        ("lstm-bias-infinite", np.inf, 3, "tensor `bias` has the value inf"),
+    ]
+    for name, value, where, says in refused:
+        net = Net("LSTM", around=plain)
+        bias = np.zeros(VOCAB, np.float32)
+        bias[where] = value
+        yield Case(name, biased(net.model, bias), "refused", says=says, oracle="none")
+
+
+def plain(net: Net, k: int, value: Name, recur: Callable) -> Name:
+    return recur(value)
+
+
+def biased(model: onnx.ModelProto, change: np.ndarray) -> onnx.ModelProto:
+    """With a change added to the bias of the output layer."""
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "bias")
+    bias.CopyFrom(numpy_helper.from_array((numpy_helper.to_array(bias) + change).astype(np.float32), "bias"))
+    return model

@@ -10,6 +10,8 @@ from onnx import TensorProto, helper
 
 from case import Case, Ports
 from graph import Graph, Name
+from layers import biased
+from quantised import optimised
 
 VOCAB = 11
 WIDTH = 4
@@ -30,6 +32,8 @@ def cases() -> Iterator[Case]:
     yield case("feed-forward-4-int32-frozen-b", feed_forward(4, batch=1, ids=TensorProto.INT32), 4, pad, ids=np.int32)
     yield case("feed-forward-3-opset9", feed_forward(3, opset=9), 3, pad)
     yield case("feed-forward-1", feed_forward(1), 1, {})
+    yield case("feed-forward-4-ruled-out", biased(feed_forward(4), np.where(np.arange(VOCAB) == 2, -np.inf, 0)), 4, pad)
+    yield case("feed-forward-4-optimised", optimised(feed_forward(4)), 4, pad)
     yield case("feed-forward-tied-3-f16", tied(3), 3, pad)
     yield case("feed-forward-layers-4-log", layers(4, "LogSoftmax"), 4, pad, values="log")
     yield case("cbow-layers-4-nb", layers(4, mean=True, time_major=True), 4, {"pad": 3}, time_major=True)
