@@ -10,7 +10,7 @@ from rnnlm import errors, folder, weights_file
 from rnnlm.command import command
 from rnnlm.convert import READERS, reader_of, vocabularies, windows
 from rnnlm.convert.card import Card
-from rnnlm.convert.source import Converted, Reader, Source, open_source
+from rnnlm.convert.source import Converted, Form, Hints, Reader, Source, open_source
 from rnnlm.convert.vocabularies import TEXT_RULES, Vocabulary
 from rnnlm.errors import InputError
 from rnnlm.tokenizer import ENTRY_KINDS, Tokenizer, read_rule
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder.refuse_existing(args.folder)
     source = open_source(args.source)
     reader = reader_of(source, args.reader)
-    converted = reader.read(source, args.cell)
+    converted = reader.read(source, hints(args, reader))
     window = windows.window_of(converted.reading, windows.Request(args.window, args.pad))
     tokenizer = chosen_tokenizer(args, reader, source, converted)
     network = converted.network
@@ -61,6 +61,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     rule.add_argument("--vocabulary", metavar="KIND", help=f"how text is split: {', '.join(ENTRY_KINDS)}; by default what fits the entries")
     rule.add_argument("--tokenizer", type=pathlib.Path, help="JSON file with the manifest's tokenizer keys and `initial_tokens`, instead of --vocabulary")
     parser.add_argument("--cell", choices=("rnn_tanh", "rnn_relu"), help="activation of a plain RNN, where the checkpoint does not say it")
+    parser.add_argument("--norms", type=names, default=(), metavar="LIST", help="PyTorch: modules that normalise, one before each layer and one before the output layer, separated by commas; `none` where there is none; by default norm.0, norm.1, ... where they exist")
+    parser.add_argument("--norm-epsilon", type=float, metavar="X", help="PyTorch: what the normalisations of a state_dict add to a variance; by default 0.00001")
+    parser.add_argument("--start", type=names, default=(), metavar="H[,C]", help="PyTorch: tensors of a learned initial state; by default h0 and c0 where they exist")
     parser.add_argument("--window", type=windows.parse_window, metavar="N|none", help="tokens that each prediction reads from a zero state, or none to carry the state on; by default what the checkpoint says")
     parser.add_argument("--pad", type=int, metavar="ID", help="id that stands before the first token of a window; by default 0")
     parser.add_argument("--dtype", choices=weights_file.DTYPES, default="f32", help="type in which weights are stored; a network that reads a window takes f32 or f16 (%(default)s)")
@@ -68,6 +71,22 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     if args.lowercase and not args.vocab_from_text:
         parser.error("--lowercase says how the text of --vocab-from-text was read: add it, or give the rule with --tokenizer")
     return args
+
+
+def names(text: str) -> tuple[str, ...]:
+    """A list of names, separated by commas."""
+    found = tuple(text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"`{text}` has an empty name between its commas")
+    return found
+
+
+def hints(args: argparse.Namespace, reader: Reader) -> Hints:
+    """What the options say of the network. Checkpoints of other programs than PyTorch say themselves what normalises them."""
+    given = [option for option, value in (("--norms", args.norms), ("--norm-epsilon", args.norm_epsilon), ("--start", args.start)) if value]
+    if given and reader.form is not Form.TORCH:
+        raise InputError(f"{given[0]} describes a checkpoint of PyTorch; `{args.source}` is {reader.form.value}, which says itself what it is made of")
+    return Hints(args.cell, args.norms, args.norm_epsilon, args.start)
 
 
 def chosen_tokenizer(args: argparse.Namespace, reader: Reader, source: Source, converted: Converted) -> Tokenizer:

@@ -9,6 +9,7 @@
 //! A request type is read by [`fields`]: every field may be absent or null and then keeps its default. Its
 //! `#[serde(default, deny_unknown_fields)]` says the same to utoipa. [`complaint`] has the errors of what cannot be read.
 
+pub mod aac;
 pub mod append;
 mod choice;
 pub mod complaint;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::values::{Bytes, bytes, count, duration, duration_or_zero};
 
@@ -70,9 +70,25 @@ pub struct HttpOptions {
     /// Web origins, separated by commas, whose pages may call the service; `*` allows any; by default none
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
+
+    /// Interfaces for other programs' clients, separated by commas, which answer only if they are enabled; by default none
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub enable: Vec<Interface>,
+}
+
+/// An interface in the shape of another program's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Interface {
+    /// Word and character predictions as Imagineville has them, for keyboards of augmentative communication.
+    Aac,
 }
 
 impl HttpOptions {
+    /// Whether an interface answers.
+    pub fn enables(&self, interface: Interface) -> bool {
+        self.enable.contains(&interface)
+    }
+
     /// Maximum number of open connections from one address.
     pub fn peer_connections_max(&self) -> usize {
         self.peer_connections_max.unwrap_or(self.max_connections.div_ceil(2))

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
 pub use engine::{EngineOptions, FoldEmbedding, Kernel};
-pub use http::HttpOptions;
+pub use http::{HttpOptions, Interface};
 pub use limits::Limits;
 pub use loading::LoadingOptions;
 pub use sessions::{Evict, SessionOptions};

@@ -51,6 +51,7 @@ fn the_defaults_are_those_that_are_documented() {
     assert_eq!(config.load.onnx_probe_memory, Bytes(2 << 30));
     assert_eq!(config.load.onnx_probe_timeout, Duration::from_secs(30));
     assert_eq!(config.sessions.evict, Evict::Lru);
+    assert!(config.http.enable.is_empty());
     assert!(!config.strict && config.http.cors_origins.is_empty() && config.default_model.is_none());
 }
 
@@ -81,6 +82,7 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
         (["--listen", "8080"], ["--listen", "8080", "invalid"]),
         (["--max-header", "1KiB"], ["--max-header", "1KiB", "8KiB"]),
         (["--cors-origins", "example.org"], ["--cors-origins", "example.org", "expected `*`"]),
+        (["--enable", "aac,mail"], ["--enable", "mail", "aac"]),
         (["--max-text", "1GiB"], ["--max-text", "1GiB", "--max-body"]),
         (["--max-answer", "1GiB"], ["--max-answer", "1GiB", "--answers-max-bytes"]),
         (["--queue-bytes-max", "1KiB"], ["--queue-bytes-max", "1KiB", "--max-prompt-tokens"]),
@@ -100,6 +102,13 @@ fn what_is_not_built_yet_is_refused_as_unknown() {
     for option in ["--weights", "--api-keys", "--session-store"] {
         assert!(message(&[option, "1"]).contains(option));
     }
+}
+
+#[test]
+fn an_interface_is_enabled_by_its_name() {
+    let config = Config::from_args(&["--enable", "aac"]).unwrap();
+    assert!(config.http.enables(Interface::Aac));
+    assert!(!Config::default().http.enables(Interface::Aac));
 }
 
 #[test]

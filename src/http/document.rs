@@ -18,7 +18,7 @@ use crate::config::Config;
 
 /// The document of a server with this configuration.
 pub fn document(config: &Config) -> Value {
-    let mut document = serde_json::to_value(described()).expect("bug: a document has only string keys");
+    let mut document = serde_json::to_value(described(config)).expect("bug: a document has only string keys");
     statuses::write(&mut document);
     parts::inline(&mut document);
     plain(&mut document);
@@ -81,9 +81,9 @@ fn of_events(data: Value) -> Value {
     }})
 }
 
-fn described() -> OpenApi {
+fn described(config: &Config) -> OpenApi {
     let mut document = head();
-    document.merge(routes::described());
+    document.merge(routes::described(config));
     let components = document.components.get_or_insert_default();
     components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
     let mut schemas = Vec::new();

@@ -4,6 +4,7 @@
 //! place that turns a failure into a status, [`document`](mod@document) the OpenAPI document, [`serve`](mod@serve) the life of the
 //! server. Handlers call use cases with the types of [`crate::api`] and hold no logic of their own.
 
+mod aac;
 pub mod app;
 mod arrival;
 mod document;

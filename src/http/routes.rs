@@ -11,13 +11,16 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::{explain, generate, layers, models, next, ops, rescore, score, sessions, state, suggest, tokens};
+use super::{
+    aac, explain, generate, layers, models, next, ops, rescore, score, sessions, state, suggest, tokens,
+};
 use crate::api::error::ErrorCode;
+use crate::config::{Config, Interface};
 
 /// The whole service as a router: routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
     let admission = from_fn_with_state(app.clone(), layers::admission);
-    let admitted = admitted();
+    let admitted = admitted(&app.config);
     let accepted = from_fn_with_state(layers::Accepted::by(admitted.get_openapi()), layers::accepted);
     let session_id = from_fn_with_state(app.clone(), layers::session_id);
     let admitted = admitted.layer(session_id).layer(accepted).layer(admission);
@@ -49,8 +52,8 @@ fn always() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Routes that do work: refused while the server loads or shuts down.
-fn admitted() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default()
+fn admitted(config: &Config) -> OpenApiRouter<Arc<App>> {
+    let routes = OpenApiRouter::default()
         .routes(routes!(models::list))
         .routes(routes!(models::get))
         .routes(routes!(tokens::tokenize))
@@ -72,12 +75,24 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::fork))
         .routes(routes!(sessions::reset))
         .routes(routes!(sessions::rewind))
-        .routes(routes!(state::get, state::put))
+        .routes(routes!(state::get, state::put));
+    if config.http.enables(Interface::Aac) { routes.merge(augmentative()) } else { routes }
 }
 
-/// What all routes say of themselves.
-pub(super) fn described() -> OpenApi {
-    always().merge(admitted()).into_openapi()
+/// Routes in the shape of another API, off unless they are enabled.
+fn augmentative() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(aac::words))
+        .routes(routes!(aac::words_after_characters))
+        .routes(routes!(aac::words_after_words))
+        .routes(routes!(aac::characters))
+        .routes(routes!(aac::characters_after_characters))
+        .routes(routes!(aac::characters_after_words))
+}
+
+/// What all routes of a server with this configuration say of themselves.
+pub(super) fn described(config: &Config) -> OpenApi {
+    always().merge(admitted(config)).into_openapi()
 }
 
 async fn unknown_route(request: Request) -> ApiError {

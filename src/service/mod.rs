@@ -4,6 +4,7 @@
 //! validated, tokenised or submitted in two places. There are no status codes here, and below here nothing is validated
 //! again. [`work`] hands jobs to the engine.
 
+mod aac;
 mod append;
 mod beside;
 mod bounds;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+pub use aac::Predicted;
 pub use compress::{Compressor, Decompressor, Whole, cut};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};

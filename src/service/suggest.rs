@@ -30,6 +30,11 @@ pub(super) struct Typing {
 }
 
 impl Typing {
+    /// Single words that begin with `prefix`, which is typed with the white space before it.
+    pub(super) fn of_words(prefix: &str, words_max: usize) -> Self {
+        Self { prefix: prefix.to_owned(), case: Case::Ignored, words_max, phrase_len: 1, extra_words: None }
+    }
+
     /// The same, with the extra words of a session unless the request has its own.
     pub(super) fn in_session(self, session: &SessionTarget) -> Self {
         Self { extra_words: self.extra_words.or_else(|| session.extra_words.clone()), ..self }
@@ -107,14 +112,7 @@ impl Service {
         let at = |name: &str| format!("{path}{name}");
         let Suggest { prefix, top_k, ignore_case, next_words, extra_words } = suggest;
         let prefix = prefix.unwrap_or_default();
-        let length_max = limits.max_prefix_length;
-        if prefix.len() > length_max.0 {
-            let param = at("prefix");
-            let found = prefix.len();
-            let message =
-                format!("`{param}` has {found} bytes; the maximum is {length_max} (`--max-prefix-length`)");
-            return Err(Error::new(ErrorKind::TextTooLong, message).at(param));
-        }
+        self.check_prefix(&prefix, &at("prefix"))?;
         Bound { param: &at("top_k"), max: limits.max_suggestions, option: "--max-suggestions" }
             .number_above_0(top_k)?;
         Bound { param: &at("next_words"), max: limits.max_next_words, option: "--max-next-words" }
@@ -122,6 +120,17 @@ impl Service {
         let case = if ignore_case { Case::Ignored } else { Case::Kept };
         let extra_words = self.extra_words(served, extra_words, &at("extra_words"))?;
         Ok(Typing { prefix, case, words_max: top_k, phrase_len: next_words, extra_words })
+    }
+
+    /// Refuses a half-typed word, at `param` in the request, that is too long.
+    pub(super) fn check_prefix(&self, prefix: &str, param: &str) -> Result<()> {
+        let max = self.config.limits.max_prefix_length;
+        if prefix.len() <= max.0 {
+            return Ok(());
+        }
+        let found = prefix.len();
+        let message = format!("`{param}` has {found} bytes; the maximum is {max} (`--max-prefix-length`)");
+        Err(Error::new(ErrorKind::TextTooLong, message).at(param))
     }
 
     /// Checks words that the model does not know; `path` is their path in the request. `None` if there are none.

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "training/tests"))
 from server import serving  # noqa: E402
 
 # Limits that keep the largest valid request, which the document describes, small.
-LIMITS = ("--max-text", "4KiB", "--max-prompt-tokens", "2000", "--max-tokens", "64", "--request-timeout", "20s")
+LIMITS = ("--max-text", "4KiB", "--max-suggestions", "20", "--max-prompt-tokens", "2000", "--max-tokens", "64", "--request-timeout", "20s")
 
 # Which checks are made.
 CHECKS = pathlib.Path(__file__).with_name("schemathesis.toml")
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=20, help="random requests for each operation (default: 20)")
     parser.add_argument("--seed", type=int, default=1, help="another seed sends other requests (default: 1)")
     options = parser.parse_args()
-    with serving(options.binary, ROOT / "models/shakespeare-rnn", *LIMITS) as address:
+    with serving(options.binary, ROOT / "models/shakespeare-rnn", *LIMITS, "--enable", "aac") as address:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{address}/openapi.json", timeout=60) as answer:
             document = json.load(answer)

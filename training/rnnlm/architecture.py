@@ -15,6 +15,8 @@ CELLS = (*GATE_COUNTS, *WINDOW_CELLS)
 GATED_CELLS = ("gru", "lstm")
 HARD_SLOPES = {"hard_sigmoid": 0.2, "hard_sigmoid_sixth": 1 / 6}
 GATE_ACTIVATIONS = ("sigmoid", *HARD_SLOPES)
+# What may stand before a layer, and the tensors that it has.
+NORM_PARTS = {"none": (), "layer": ("weight", "bias"), "batch": ("weight", "bias", "running_mean", "running_var")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Architecture:
     gru_linear_before_reset: bool = True
     gate_activation: str = "sigmoid"
     proj_size: int | None = None  # width of an LSTM's h where it is a projection of the cell's output
+    norms: tuple[str, ...] = ()  # before each layer and before the output layer, keys of `NORM_PARTS`; empty if there is none
+    norm_epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
         if self.gate_activation not in GATE_ACTIVATIONS:
@@ -41,6 +45,12 @@ class Architecture:
             raise InputError(
                 f"a projection belongs to an LSTM and is smaller than each layer: found proj_size {self.proj_size} with cell `{self.cell}` and hidden sizes {self.hidden_sizes}"
             )
+        if self.norms and (len(self.norms) != len(self.hidden_sizes) + 1 or not set(self.norms) <= NORM_PARTS.keys()):
+            raise InputError(
+                f"norms are {', '.join(self.norms)}; expected {len(self.hidden_sizes) + 1} of {', '.join(NORM_PARTS)}: one for each layer and one for the output layer"
+            )
+        if not 0 < self.norm_epsilon <= 1:
+            raise InputError(f"the epsilon of a normalisation is {self.norm_epsilon}; expected a number above 0 and at most 1")
         if self.tie_weights and self.widths[-1] != self.embedding_size:
             raise InputError(
                 f"tied weights need a last layer as wide as the embedding: found a width of {self.widths[-1]} and an embedding size of {self.embedding_size}"
@@ -60,6 +70,10 @@ class Architecture:
             del values["gate_activation"]
         if self.proj_size is None:
             del values["proj_size"]
+        if self.norms:
+            values["norms"] = list(self.norms)
+        else:
+            del values["norms"], values["norm_epsilon"]
         return values
 
 
@@ -82,14 +96,15 @@ class WindowArchitecture(Architecture):
 
 def described(values: dict[str, object]) -> Architecture:
     """The architecture that `dataclasses.asdict` or a manifest describes; it has a window where `values` has a `context`."""
-    values = {**values, "hidden_sizes": tuple(values["hidden_sizes"])}
+    values = {**values, "hidden_sizes": tuple(values["hidden_sizes"]), "norms": tuple(values.get("norms", ()))}
     if values["cell"] not in CELLS:
         raise InputError(f"cell `{values['cell']}` is not supported; supported cells are {', '.join(CELLS)}")
     return WindowArchitecture(**values) if "context" in values else Architecture(**values)
 
 
 def stored_shapes(shape: Architecture) -> dict[str, tuple[int, ...]]:
-    """The shapes of a recurrent network's tensors by the names that the server reads. Biases may be absent from a file, a tied decoder weight is."""
+    """The shapes of a recurrent network's tensors by the names that the server reads. Biases, starts and parts of norms may be absent from a
+    file, a tied decoder weight is."""
     vocabulary, width = shape.vocab_size, shape.embedding_size
     shapes: dict[str, tuple[int, ...]] = {"encoder.weight": (vocabulary, width)}
     for layer, (hidden, recurrent) in enumerate(zip(shape.hidden_sizes, shape.widths)):
@@ -98,7 +113,12 @@ def stored_shapes(shape: Architecture) -> dict[str, tuple[int, ...]]:
         shapes |= {f"rnn.bias_ih_l{layer}": (rows,), f"rnn.bias_hh_l{layer}": (rows,)}
         if shape.proj_size is not None:
             shapes[f"rnn.weight_hr_l{layer}"] = (recurrent, hidden)
+        shapes[f"rnn.h0_l{layer}"] = (recurrent,)
+        if shape.cell == "lstm":
+            shapes[f"rnn.c0_l{layer}"] = (hidden,)
         width = recurrent
+    for k, (kind, size) in enumerate(zip(shape.norms, (shape.embedding_size, *shape.widths))):
+        shapes |= {f"norm.{k}.{part}": (size,) for part in NORM_PARTS[kind]}
     if not shape.tie_weights:
         shapes["decoder.weight"] = (vocabulary, width)
     return shapes | {"decoder.bias": (vocabulary,)}

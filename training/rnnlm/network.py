@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .architecture import WINDOW_CELLS, Architecture, described
+from .errors import InputError
 from .model import RnnLm
 from .window import WindowLm
 from .windowed import WindowedRnnLm
@@ -12,6 +13,8 @@ Network = RnnLm | WindowLm | WindowedRnnLm
 
 def network_of(architecture: Architecture) -> Network:
     """A new network."""
+    if architecture.norms:
+        raise InputError(f"the network has the norms {', '.join(architecture.norms)}: the server runs it, but it can be neither measured nor trained here")
     if architecture.cell in WINDOW_CELLS:
         return WindowLm(architecture)
     return WindowedRnnLm(architecture) if hasattr(architecture, "context") else RnnLm(architecture)

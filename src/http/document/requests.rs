@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 /// Makes a body optional if nothing in it is required, because an empty body is read as `{}`; gives ids in paths and headers the schema
-/// of ids in bodies; describes lists and objects in query strings as JSON; lets fields be null; and documents the header of every response.
+/// of ids in bodies; describes lists and objects in query strings as JSON, and leaves out the defaults of those beside a body; lets fields be null; and documents the header of every response.
 pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     let id = id(&schemas["CreateSessionRequest"]["properties"]["id"]);
@@ -12,7 +12,12 @@ pub(super) fn complete(document: &mut Value) {
         if may_be_empty(&operation["requestBody"], &schemas) {
             operation["requestBody"]["required"] = json!(false);
         }
+        let has_body = operation["requestBody"].is_object();
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            if has_body && let Some(schema) = parameter["schema"].as_object_mut() {
+                // Beside a JSON body the query string must be empty, and generated clients send what has a default.
+                schema.remove("default");
+            }
             if names_a_session(parameter) {
                 parameter["schema"] = id.clone();
             }

@@ -32,6 +32,17 @@ const WRITES: [&str; 6] = [
 /// Operations that create a session.
 const CREATES: [&str; 3] = ["createSession", "forkSession", "putSessionState"];
 
+/// Operations without a body that wait for an engine.
+const QUERIES: [&str; 7] = [
+    "getNextToken",
+    "predictWords",
+    "predictWordsAfterCharacters",
+    "predictWordsAfterWords",
+    "predictCharacters",
+    "predictCharactersAfterCharacters",
+    "predictCharactersAfterWords",
+];
+
 /// Operations that wait for no engine and for no thread that splits texts.
 const IMMEDIATE: [&str; 2] = ["forkSession", "resetSession"];
 
@@ -61,7 +72,7 @@ impl Traits<'_> {
         add(is_of_a_session, &[C::SessionNotFound, C::SessionExpired, C::SessionEvicted]);
         add(WRITES.contains(&self.id), &[C::SessionBusy, C::PositionMismatch]);
         add(CREATES.contains(&self.id), &[C::SessionExists, C::SessionsFull]);
-        let computes = (self.has_body || self.path == "/v1/next") && !IMMEDIATE.contains(&self.id);
+        let computes = (self.has_body || QUERIES.contains(&self.id)) && !IMMEDIATE.contains(&self.id);
         add(computes, &[C::QueueFull, C::Timeout]);
         add(!ALWAYS.contains(&self.id), &[C::Loading]);
         codes

@@ -108,6 +108,19 @@ fn a_body_is_required_only_if_something_in_it_is() {
 }
 
 #[test]
+fn a_query_string_beside_a_body_has_no_defaults_that_a_client_would_send() {
+    let document = document(&Config::default());
+    let of = |path: &str, method: &str| {
+        let parameters = document["paths"][path][method]["parameters"].as_array().unwrap().clone();
+        parameters.into_iter().filter(|parameter| parameter["in"] == "query").collect::<Vec<_>>()
+    };
+    let score = of("/v1/score", "post");
+    assert!(!score.is_empty());
+    assert!(score.iter().all(|parameter| parameter["schema"].get("default").is_none()), "{score:?}");
+    assert!(of("/v1/next", "get").iter().any(|parameter| parameter["schema"].get("default").is_some()));
+}
+
+#[test]
 fn ids_in_paths_have_the_bounds_of_ids_in_bodies() {
     let document = document(&Config::default());
     let parameters = document["paths"]["/v1/sessions/{id}/next"]["post"]["parameters"].as_array().unwrap();

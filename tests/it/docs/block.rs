@@ -27,6 +27,8 @@ pub(crate) enum Use {
     Config,
     /// Commands that `training/tests` runs.
     Training,
+    /// A program that `tests/clients/page.py` runs.
+    Client,
     /// A block that is not checked.
     Shown,
     /// A block without a mark, which is an error.
@@ -53,7 +55,8 @@ pub(crate) fn blocks(lines: &[String]) -> Vec<Block> {
         let end = (at + 1..lines.len()).find(|&end| lines[end] == FENCE);
         let end = end.unwrap_or_else(|| panic!("line {}: the block is not closed", at + 1)) + 1;
         let follows_example = found.last().is_some_and(|last| {
-            last.how == Use::Example && lines[last.lines.end..at].iter().all(String::is_empty)
+            matches!(last.how, Use::Example | Use::Client)
+                && lines[last.lines.end..at].iter().all(String::is_empty)
         });
         let how = if follows_example && ["json", "text"].contains(&info) { Use::Output } else { of(info) };
         found.push(Block { lines: at..end, info: info.to_owned(), how });
@@ -68,6 +71,7 @@ fn of(info: &str) -> Use {
         "json manifest" => Use::Manifest,
         "toml config" => Use::Config,
         "sh training" => Use::Training,
+        "python client" | "js client" => Use::Client,
         _ if info.ends_with(" shown") => Use::Shown,
         _ => Use::Unmarked,
     }

@@ -6,6 +6,7 @@
 //! - ```` ```sh example ```` is run; the `json` or `text` block after it is its output;
 //! - ```` ```json manifest ```` and ```` ```toml config ```` must be accepted by the program;
 //! - ```` ```sh training ```` is run by `training/tests`;
+//! - ```` ```python client ```` and ```` ```js client ```` are run by `tests/clients/page.py`;
 //! - a block whose second word is `shown` is not checked, because what it needs is not available here.
 //!
 //! `DOCS=write cargo test --release --test it docs::` writes the current output and the tables of options into the pages, for

@@ -37,7 +37,7 @@ impl Server {
 impl Running {
     fn start() -> Self {
         let mut child = program()
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--enable", "aac"])
             .current_dir(root())
             .stderr(Stdio::null())
             .spawn()

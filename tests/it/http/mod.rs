@@ -1,6 +1,7 @@
 //! The service over a real socket, laid out like its URLs. The tests send requests to small models, whose weights come from a
 //! counter, and compare whole answers.
 
+mod aac;
 mod beam;
 mod carried;
 mod choices;

@@ -1,8 +1,9 @@
 """Model folders out of what other programs trained.
 
 Reading order: source (what is found, and how it is recognised), network and tensors (what it becomes), windows and masking (how it
-reads), then the sources: torch_models and torch_char_models over torch_files and pickles, keras_models over keras_files, textgenrnn,
-char_rnn over tensor_bundle and slice_tables (both over leveldb_table), britz over npz_files, dlfs2; last vocabularies and card.
+reads), then the sources: torch_models (with torch_norms and torch_starts) and torch_char_models over torch_files and pickles, keras_models
+(with keras_norms) over keras_files, textgenrnn, char_rnn over tensor_bundle and slice_tables (both over leveldb_table), britz over
+npz_files, dlfs2; last vocabularies and card.
 """
 
 from __future__ import annotations

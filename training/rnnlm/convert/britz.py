@@ -11,7 +11,7 @@ import numpy
 
 from ..errors import InputError
 from .network import GATES, Layer, Network, in_order
-from .source import Converted, Form, Reader, Source
+from .source import Converted, Form, Hints, Reader, Source
 from .tensors import Tensors
 
 WHAT = "Britz's RNN tutorials"
@@ -21,7 +21,7 @@ AXES = {"E": 2, "U": 3, "W": 3, "V": 2, "b": 2, "c": 1}
 NOTE = "The tutorials lowercase text and split it with NLTK's `word_tokenize`: send lowercase words, and punctuation, separated by spaces."
 
 
-def read(source: Source, _: str | None) -> Converted:
+def read(source: Source, _: Hints) -> Converted:
     """The network of the arrays, by their names."""
     found = sorted(source.content)
     networks = {("U", "V", "W"): rnn, ("E", "U", "V", "W", "b", "c"): gru}

@@ -13,7 +13,7 @@ import re
 import numpy
 
 from .network import GATES, Layer, Network, in_order
-from .source import Converted, Form, Reader, Source
+from .source import Converted, Form, Hints, Reader, Source
 from .tensors import Tensors
 
 WHAT = "TensorFlow's char-rnn"
@@ -28,7 +28,7 @@ CELL = re.compile(
 TRAINING = re.compile(r"Variable(_\d+)?|global_step|beta[12]_power|(.*/)?Adam(_\d+)?|optimizer/.*")
 
 
-def read(source: Source, _: str | None) -> Converted:
+def read(source: Source, _: Hints) -> Converted:
     """The network of a checkpoint."""
     return Converted(network(source.content))
 

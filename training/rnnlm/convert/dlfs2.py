@@ -12,13 +12,13 @@ import numpy
 from ..errors import InputError
 from .network import GATES, Layer, Network, cell_of, in_order, with_update_gate_inverted
 from .pickles import Array
-from .source import Converted, Form, Reader, Source
+from .source import Converted, Form, Hints, Reader, Source
 
 WHAT = "a language model of Deep Learning from Scratch 2"
 ORDERS = {1: "h", 3: "zrn", 4: "fgio"}
 
 
-def read(source: Source, _: str | None) -> Converted:
+def read(source: Source, _: Hints) -> Converted:
     """The network of a parameter list."""
     arrays = parameters(source.content)
     shapes = [array.shape for array in arrays] or type(source.content).__name__

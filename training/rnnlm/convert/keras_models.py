@@ -1,4 +1,4 @@
-"""Language models of Keras: Embedding -> SimpleRNN, GRU or LSTM, one or more -> Dense -> softmax.
+"""Language models of Keras: Embedding -> SimpleRNN, GRU or LSTM, one or more -> Dense -> softmax. `keras_norms` reads what normalises in between.
 
 Arrays are `kernel [in, G*H]`, `recurrent_kernel [H, G*H]`, `bias [G*H]`. An LSTM's gates are i, f, c, o, a GRU's z, r, h; a
 GRU with `reset_after` has a bias `[2, 3*H]`, for the input and for the state, and applies its reset gate after the product.
@@ -8,16 +8,19 @@ Layers and activations that the server does not have are refused by name.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy
 
 from ..errors import InputError
+from . import keras_norms
 from .keras_files import KerasLayer, KerasModel
 from .network import GATES, Layer, Network, in_order
-from .source import Converted, Form, Reader, Source
+from .source import Converted, Form, Hints, Reader, Source
 from .windows import Reading
 
 WHAT = "a language model of Keras"
-CHAIN = "Embedding, then SimpleRNN, GRU or LSTM layers, then Dense"
+CHAIN = "Embedding, then SimpleRNN, GRU or LSTM layers, then Dense, and before any layer but the first at most one LayerNormalization or BatchNormalization"
 
 ORDERS = {"SimpleRNN": GATES[1], "GRU": "zrn", "LSTM": GATES[4], "CuDNNGRU": "zrn", "CuDNNLSTM": GATES[4]}
 CUDNN = {"CuDNNGRU": "gru", "CuDNNLSTM": "lstm"}
@@ -28,10 +31,10 @@ PLAIN = {"tanh": "rnn_tanh", "relu": "rnn_relu", "sigmoid": "rnn_sigmoid"}
 HARD_SIGMOIDS = {1: "hard_sigmoid", 2: "hard_sigmoid", 3: "hard_sigmoid_sixth"}
 
 
-def read(source: Source, _: str | None) -> Converted:
+def read(source: Source, _: Hints) -> Converted:
     """The network of a chain of layers."""
     model: KerasModel = source.content
-    chain = [layer for layer in in_chain(model.layers) if layer.kind not in PASSING]
+    chain, norms = keras_norms.taken_out([layer for layer in in_chain(model.layers) if layer.kind not in PASSING])
     embeddings = [layer for layer in chain[:1] if layer.kind == "Embedding"]
     recurrent = [layer for layer in chain if layer.kind in ORDERS]
     dense, *after = chain[len(embeddings) + len(recurrent) :] or [None]
@@ -54,12 +57,15 @@ def read(source: Source, _: str | None) -> Converted:
     network = Network(
         cells.pop(),
         embedding,
-        [layer_of(layer) for layer in recurrent],
+        [dataclasses.replace(layer_of(layer), norm=norms.pop(layer.name, None)) for layer in recurrent],
         output,
         output_bias,
         gru_linear_before_reset=forms.pop(),
         gate_activation=gates.pop(),
+        output_norm=norms.pop(dense.name, None),
     )
+    if norms:
+        raise InputError(f"the layers are {', '.join(layer.kind for layer in model.layers)}; expected {CHAIN}")
     reading = Reading(
         length=input_length(model.layers),
         only_last=not recurrent[-1].config.get("return_sequences"),

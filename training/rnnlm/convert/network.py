@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy
 
-from ..architecture import Architecture, WindowArchitecture, stored_shapes
+from ..architecture import NORM_PARTS, Architecture, WindowArchitecture, stored_shapes
 from ..errors import InputError
 from ..weights_file import DTYPES, Storage, Weights, WeightsFile
 
@@ -15,15 +15,43 @@ GATES = {1: "h", 3: "rzn", 4: "ifgo"}
 
 
 @dataclasses.dataclass(frozen=True)
+class Norm:
+    """What vectors `[in]` go through before a layer reads them: `layer` normalises each by its own mean and variance, `batch` by `mean` and
+    `variance`. Then they are multiplied by `weight`, and `bias` is added."""
+
+    kind: str  # `layer` or `batch`
+    epsilon: float  # what is added to a variance
+    weight: numpy.ndarray | None = None
+    bias: numpy.ndarray | None = None
+    mean: numpy.ndarray | None = None
+    variance: numpy.ndarray | None = None
+
+    def tensors(self, k: int, epsilon: float) -> dict[str, numpy.ndarray | None]:
+        """The tensors of entry k of `norms`, where the manifest says `epsilon`: a variance takes the difference to its own epsilon."""
+        variance = self.variance
+        if variance is not None and self.epsilon != epsilon:
+            variance = variance.astype(numpy.float64) + (self.epsilon - epsilon)
+            if variance.min() < 0:
+                raise InputError(
+                    f"a batch normalisation adds {self.epsilon} to its variances and a layer normalisation {epsilon}; the manifest has one `norm_epsilon`, "
+                    "and a variance is too small to take the difference"
+                )
+        return dict(zip((f"norm.{k}.{part}" for part in NORM_PARTS["batch"]), (self.weight, self.bias, self.mean, variance)))
+
+
+@dataclasses.dataclass(frozen=True)
 class Layer:
     """`w_ih [G*H, in]`, `w_hh [G*H, H]` and the biases `[G*H]`, gates in the order of `GATES`. An LSTM may project its output by `w_hr [P, H]`;
-    `w_hh` is `[G*H, P]` then."""
+    `w_hh` is `[G*H, P]` then. It may start from a learned state, `h0 [H]` (or `[P]`) and `c0 [H]`, and its input may be normalised."""
 
     w_ih: numpy.ndarray
     w_hh: numpy.ndarray
     b_ih: numpy.ndarray | None = None
     b_hh: numpy.ndarray | None = None
     w_hr: numpy.ndarray | None = None
+    h0: numpy.ndarray | None = None
+    c0: numpy.ndarray | None = None
+    norm: Norm | None = None
 
     @property
     def hidden_size(self) -> int:
@@ -55,6 +83,7 @@ class Network:
     output_bias: numpy.ndarray | None
     gru_linear_before_reset: bool = True
     gate_activation: str = "sigmoid"
+    output_norm: Norm | None = None  # before the output layer
 
     @property
     def vocab_size(self) -> int:
@@ -77,6 +106,24 @@ class Network:
         return None if self.layers[0].w_hr is None else self.layers[0].w_hr.shape[0]
 
     @property
+    def norms(self) -> tuple[Norm | None, ...]:
+        """What stands before each layer and before the output layer."""
+        return (*(layer.norm for layer in self.layers), self.output_norm)
+
+    @property
+    def norm_epsilon(self) -> float:
+        """The manifest's: that of the layer normalisations, or else the smallest."""
+        of_vectors = {norm.epsilon for norm in self.norms if norm and norm.kind == "layer"}
+        if len(of_vectors) > 1:
+            raise InputError(f"the layer normalisations add {' and '.join(map(str, sorted(of_vectors)))} to their variances; expected one epsilon for all")
+        return min(of_vectors or (norm.epsilon for norm in self.norms if norm), default=Architecture.norm_epsilon)
+
+    @property
+    def has_start(self) -> bool:
+        """Whether a layer starts from a learned state."""
+        return any(part is not None for layer in self.layers for part in (layer.h0, layer.c0))
+
+    @property
     def parameter_count(self) -> int:
         return sum(tensor.size for tensor in self.tensors(DTYPES["f32"]).values())
 
@@ -91,6 +138,8 @@ class Network:
             "gru_linear_before_reset": self.gru_linear_before_reset if self.cell == "gru" else True,
             "gate_activation": self.gate_activation,
             "proj_size": self.proj_size,
+            "norms": tuple(norm.kind if norm else "none" for norm in self.norms) if any(self.norms) else (),
+            "norm_epsilon": self.norm_epsilon,
         }
         return WindowArchitecture(**sizes, context=window.context, pad=window.pad) if window else Architecture(**sizes)
 
@@ -100,6 +149,9 @@ class Network:
         for k, layer in enumerate(self.layers):
             tensors |= {f"rnn.weight_ih_l{k}": layer.w_ih, f"rnn.weight_hh_l{k}": layer.w_hh}
             tensors |= {f"rnn.bias_ih_l{k}": layer.b_ih, f"rnn.bias_hh_l{k}": layer.b_hh, f"rnn.weight_hr_l{k}": layer.w_hr}
+            tensors |= {f"rnn.h0_l{k}": layer.h0, f"rnn.c0_l{k}": layer.c0}
+        for k, norm in enumerate(self.norms):
+            tensors |= norm.tensors(k, self.norm_epsilon) if norm else {}
         if not self.tie_weights:
             tensors["decoder.weight"] = self.output
         stored = {name: numpy.ascontiguousarray(tensor, numpy.float32) for name, tensor in tensors.items() if tensor is not None}

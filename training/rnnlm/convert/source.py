@@ -38,6 +38,16 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
+class Hints:
+    """What the command line says of a network, for what its checkpoint does not say."""
+
+    cell: str | None = None  # a plain RNN with this activation
+    norms: tuple[str, ...] = ()  # the module that normalises the input of each layer and of the output layer, or `none`
+    norm_epsilon: float | None = None
+    start: tuple[str, ...] = ()  # the tensor of the initial h, and of the initial c
+
+
+@dataclasses.dataclass(frozen=True)
 class Converted:
     """A network, how it was trained to read, and what its user should know of how it came about."""
 
@@ -55,7 +65,7 @@ class Reader:
     what: str  # in messages and on the card
     form: Form
     recognises: Callable[[Source], bool]  # among sources of the same form
-    read: Callable[[Source, str | None], Converted]  # the second argument is --cell
+    read: Callable[[Source, Hints], Converted]
     vocabulary: Callable[[Source], pathlib.Path | None] = lambda source: None  # that lies with the checkpoint
 
 

@@ -29,6 +29,10 @@ class Tensors:
         """The tensor of that name, or None."""
         return self.take(name) if name in self.left else None
 
+    def of_module(self, name: str) -> list[str]:
+        """The names of the tensors that are left of the module of that name, without its own."""
+        return sorted(found.removeprefix(f"{name}.") for found in self.left if found.startswith(f"{name}."))
+
     def finish(self) -> None:
         """Refuses a checkpoint with tensors that were not taken."""
         if self.left:

@@ -10,7 +10,7 @@ import numpy
 from ..errors import InputError
 from .keras_models import ORDERS, out_of_cudnn
 from .network import Layer, Network, in_order
-from .source import Converted, Form, Reader, Source
+from .source import Converted, Form, Hints, Reader, Source
 from .textgenrnn_network import AttentionNetwork
 from .windows import Reading
 
@@ -18,7 +18,7 @@ WHAT = "textgenrnn"
 USUAL_LENGTH = 40  # of its windows, where no configuration says otherwise
 
 
-def read(source: Source, _: str | None) -> Converted:
+def read(source: Source, _: Hints) -> Converted:
     """The network of the layers `embedding`, `rnn_1`, `rnn_2`, ..., `attention` and `output`."""
     found = {name: arrays for name, arrays in source.content.items() if arrays}
     layers = [name for name in (f"rnn_{number}" for number in range(1, len(found) + 1)) if name in found]

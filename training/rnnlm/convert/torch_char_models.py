@@ -12,28 +12,28 @@ import string
 import numpy
 
 from .pickles import Inert, class_name
-from .source import Converted, Form, Reader, Source
+from .source import Converted, Form, Hints, Reader, Source
 from .tensors import Tensors
 from .torch_models import converted, names_of
 from .vocabularies import Vocabulary
 
 
-def read_spro(source: Source, plain: str | None) -> Converted:
+def read_spro(source: Source, hints: Hints) -> Converted:
     """`encoder`, `rnn`, `decoder`, as in word_language_model."""
-    found = converted(source, Tensors(source.content.tensors, SPRO.what), ("encoder", "decoder"), plain)
+    found = converted(source, Tensors(source.content.tensors, SPRO.what), ("encoder", "decoder"), hints)
     if found.network.vocab_size != len(string.printable):
         return found
     note = "The characters are Python's `string.printable`, in which char-rnn.pytorch encodes text after it has stripped accents (unidecode)."
     return dataclasses.replace(found, notes=(note,), vocabulary=Vocabulary(list(string.printable)))
 
 
-def read_udacity(source: Source, plain: str | None) -> Converted:
+def read_udacity(source: Source, hints: Hints) -> Converted:
     """`lstm` over one-hot vectors, then `fc`."""
     named = dict(source.content.tensors)
     named = {name.replace("lstm.", "rnn.", 1).replace("fc.", "decoder.", 1): tensor for name, tensor in named.items()}
     columns = named["rnn.weight_ih_l0"].shape[-1]
     named["encoder.weight"] = numpy.eye(columns, dtype=numpy.float32)
-    found = converted(source, Tensors(named, UDACITY.what), ("encoder", "decoder"), plain)
+    found = converted(source, Tensors(named, UDACITY.what), ("encoder", "decoder"), hints)
     note = "There is no embedding: the source reads one-hot vectors, the server an embedding that is the identity."
     return dataclasses.replace(found, notes=(note,), vocabulary=characters(source))
 

@@ -1,50 +1,52 @@
 """Checkpoints of PyTorch: word_language_model, AWD-LSTM, icefall's RnnLmModel, ESPnet's SequentialRNNLM and DefaultRNNLM.
 
 Gates are in the server's order already; the differences are in the names, and in where the weights of a dropped connection are kept.
-Character models are in `torch_char_models`.
+Character models are in `torch_char_models`, what may stand between layers in `torch_norms`, initial states in `torch_starts`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from ..errors import InputError
+from . import torch_norms, torch_starts
 from .network import Layer, Network, cell_of
 from .pickles import class_name
-from .source import Converted, Form, Reader, Source
+from .source import Converted, Form, Hints, Reader, Source
 from .tensors import Tensors
 
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
-def read_word_language_model(source: Source, plain: str | None) -> Converted:
+def read_word_language_model(source: Source, hints: Hints) -> Converted:
     """`encoder`, one module `rnn` with all layers, `decoder`: the server's own names."""
-    return converted(source, Tensors(source.content.tensors, WORD_LANGUAGE_MODEL.what), ("encoder", "decoder"), plain)
+    return converted(source, Tensors(source.content.tensors, WORD_LANGUAGE_MODEL.what), ("encoder", "decoder"), hints)
 
 
-def read_icefall(source: Source, plain: str | None) -> Converted:
+def read_icefall(source: Source, hints: Hints) -> Converted:
     """The network of word_language_model, under other names."""
-    return converted(source, Tensors(source.content.tensors, ICEFALL.what), ("input_embedding", "output_linear"), plain)
+    return converted(source, Tensors(source.content.tensors, ICEFALL.what), ("input_embedding", "output_linear"), hints)
 
 
-def read_espnet(source: Source, plain: str | None) -> Converted:
+def read_espnet(source: Source, hints: Hints) -> Converted:
     """SequentialRNNLM, whose names in a checkpoint begin with `lm.`; or ESPnet1's DefaultRNNLM, whose layers are cells in a list."""
     named = {re.sub(r"^(lm|model)\.", "", name): tensor for name, tensor in source.content.tensors.items()}
     names = ("encoder", "decoder")
     if any(name.startswith("predictor.") for name in named):
         named = {re.sub(r"^predictor\.rnn\.(\d+)\.(\w+)$", r"rnn.\2_l\1", name).removeprefix("predictor."): tensor for name, tensor in named.items()}
         names = ("embed", "lo")
-    return converted(source, Tensors(named, ESPNET.what), names, plain)
+    return converted(source, Tensors(named, ESPNET.what), names, hints)
 
 
-def read_awd_lstm(source: Source, plain: str | None) -> Converted:
+def read_awd_lstm(source: Source, hints: Hints) -> Converted:
     """Layers in a list, each of its own size. Where training drops connections, the complete weights are named `_raw`."""
     named = dict(source.content.tensors)
     for name in [name for name in named if name.endswith("_raw")]:
         named[name.removesuffix("_raw")] = named.pop(name)
     named = {re.sub(r"^rnns\.(\d+)\.(?:module\.)?(\w+)_l0$", r"rnn.\2_l\1", name): tensor for name, tensor in named.items()}
     refuse_split_softmax(source)
-    return converted(source, Tensors(named, AWD_LSTM.what), ("encoder", "decoder"), plain)
+    return converted(source, Tensors(named, AWD_LSTM.what), ("encoder", "decoder"), hints)
 
 
 def refuse_split_softmax(source: Source) -> None:
@@ -56,7 +58,7 @@ def refuse_split_softmax(source: Source) -> None:
             raise InputError(f"`{source.path}` was trained with a softmax split at {splits[1:-1]}; expected one softmax over the vocabulary")
 
 
-def converted(source: Source, tensors: Tensors, ends: tuple[str, str], plain: str | None) -> Converted:
+def converted(source: Source, tensors: Tensors, ends: tuple[str, str], hints: Hints) -> Converted:
     """The network between an embedding and an output of these names, its layers `rnn.*_l0`, `rnn.*_l1`, ..."""
     embedding, output = ends
     layers = []
@@ -69,10 +71,13 @@ def converted(source: Source, tensors: Tensors, ends: tuple[str, str], plain: st
         "output": tensors.take(f"{output}.weight"),
         "output_bias": tensors.take_if_there(f"{output}.bias"),
     }
-    tensors.finish()
     mode = source.content.mode
-    plain = mode.lower() if mode in ("RNN_TANH", "RNN_RELU") else plain
-    return Converted(Network(cell_of(layers, plain), layers=layers, **network))
+    cell = cell_of(layers, mode.lower() if mode in ("RNN_TANH", "RNN_RELU") else hints.cell)
+    layers, notes = torch_starts.with_start(layers, cell, tensors, hints.start)
+    norms, of_norms = torch_norms.norms_of(source.content.module, tensors, len(layers), hints)
+    tensors.finish()
+    layers = [dataclasses.replace(layer, norm=norm) for layer, norm in zip(layers, norms)]
+    return Converted(Network(cell, layers=layers, output_norm=norms[-1], **network), notes + of_norms)
 
 
 def names_of(source: Source) -> list[str]:

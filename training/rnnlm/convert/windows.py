@@ -71,6 +71,12 @@ def window_of(reading: Reading, request: Request) -> Window | None:
 
 def applied(network: Network, reading: Reading, window: Window | None) -> Network:
     """The network that computes the source's numbers when it is read as `window` says."""
+    if window and isinstance(network, Network) and (any(network.norms) or network.has_start):
+        found = "normalisations" if any(network.norms) else "a learned initial state"
+        raise InputError(
+            f"the network has {found} and reads a window of {window.context} tokens, for which only a graph can be written, and graphs are written without them: "
+            "--window none carries the state from token to token instead"
+        )
     return with_masked_padding(network, window.pad) if window and reading.masked_id is not None else network
 
 
