@@ -11,7 +11,9 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::{explain, generate, layers, models, next, ops, rescore, score, sessions, state, suggest, tokens};
+use super::{
+    explain, generate, layers, models, next, openai, ops, rescore, score, sessions, state, suggest, tokens,
+};
 use crate::api::error::ErrorCode;
 
 /// The whole service as a router: routes in their layers.
@@ -58,6 +60,10 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(next::next, next::get_next))
         .routes(routes!(suggest::suggest))
         .routes(routes!(generate::generate))
+        .routes(routes!(openai::complete))
+        .routes(routes!(openai::tokenizer_info))
+        .routes(routes!(openai::tokenize))
+        .routes(routes!(openai::detokenize))
         .routes(routes!(score::score))
         .routes(routes!(rescore::rescore))
         .routes(routes!(explain::explain))

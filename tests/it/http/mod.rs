@@ -15,6 +15,7 @@ mod mixture;
 mod next;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod openai;
 mod ops;
 mod rescore;
 mod rewind;
