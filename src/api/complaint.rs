@@ -26,8 +26,9 @@ pub fn refused(path: &str, complaint: &str) -> ErrorDetail {
 }
 
 /// What other servers call the fields of this one.
-const OTHER_NAMES: [(&str, &[&str]); 8] = [
+const OTHER_NAMES: [(&str, &[&str]); 9] = [
     ("text", &["prompt", "input", "inputs"]),
+    ("prompt", &["messages", "input"]),
     ("max_tokens", &["n_predict", "max_new_tokens", "max_length", "max_completion_tokens"]),
     ("stop", &["stop_sequences", "stop_strings", "stopping_strings"]),
     ("top_logprobs", &["logprobs", "n_probs"]),

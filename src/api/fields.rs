@@ -84,26 +84,43 @@ impl<'de, T: Fields> Visitor<'de> for Object<T> {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-        let names = T::names();
-        let mut object = T::default();
-        let mut given = Vec::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let Some(&name) = names.iter().find(|name| **name == key) else {
-                return Err(unknown_field(&key, &names));
-            };
-            if given.contains(&name) {
-                return Err(A::Error::duplicate_field(name));
-            }
-            given.push(name);
-            map.next_value_seed(FieldOf { object: &mut object, name })?;
-        }
-        Ok(object)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        read_map(map, |_, Unknown { key, names }| Err(unknown_field(key, names)))
     }
 }
 
+/// A field that the type does not have.
+pub(crate) struct Unknown<'a> {
+    /// Its name.
+    pub(crate) key: &'a str,
+    /// The names of the fields that the type has.
+    pub(crate) names: &'a [&'static str],
+}
+
+/// Reads the fields of an object from `map`. `unknown` reads the value of each other field, or refuses it.
+pub(crate) fn read_map<'de, T: Fields, A: MapAccess<'de>>(
+    mut map: A,
+    mut unknown: impl FnMut(&mut A, Unknown<'_>) -> Result<(), A::Error>,
+) -> Result<T, A::Error> {
+    let names = T::names();
+    let mut object = T::default();
+    let mut given = Vec::new();
+    while let Some(key) = map.next_key::<String>()? {
+        let Some(&name) = names.iter().find(|name| **name == key) else {
+            unknown(&mut map, Unknown { key: &key, names: &names })?;
+            continue;
+        };
+        if given.contains(&name) {
+            return Err(A::Error::duplicate_field(name));
+        }
+        given.push(name);
+        map.next_value_seed(FieldOf { object: &mut object, name })?;
+    }
+    Ok(object)
+}
+
 /// Serde's own message wants its list of names to be static.
-fn unknown_field<E: Error>(found: &str, names: &[&str]) -> E {
+pub(crate) fn unknown_field<E: Error>(found: &str, names: &[&str]) -> E {
     let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     E::custom(format_args!("unknown field `{found}`, expected one of {}", known.join(", ")))
 }

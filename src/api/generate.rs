@@ -70,7 +70,7 @@ fields!(GenerateRequest {
 } + prompt: Prompt + sampling: Sampling + carried: Carried);
 
 /// The schema of [`GenerateRequest::stop`]. A field with a schema of its own is not described by its comment.
-fn stop_schema() -> RefOr<Schema> {
+pub(super) fn stop_schema() -> RefOr<Schema> {
     Strings::described(
         "Strings that end the text, which ends before them, or a single one. None may be empty.\nLimit: `--max-stops`. Limit of each: `--max-stop-length`.",
     )

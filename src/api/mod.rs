@@ -25,6 +25,7 @@ pub mod models;
 pub mod neighbors;
 pub mod next;
 pub mod onnx;
+pub mod openai;
 pub mod prompt;
 pub mod question;
 pub mod rescore;

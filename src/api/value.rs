@@ -168,8 +168,19 @@ impl<'de, T: FieldValue> Visitor<'de> for List<T> {
 ///
 /// # Errors
 /// An entry that is not a `T`; more entries than [`FieldValue::ENTRIES_MAX`].
-pub(super) fn entries<'de, T: FieldValue, A: SeqAccess<'de>>(mut list: A) -> Result<Vec<T>, A::Error> {
-    let mut entries = Vec::new();
+pub(super) fn entries<'de, T: FieldValue, A: SeqAccess<'de>>(list: A) -> Result<Vec<T>, A::Error> {
+    entries_after(Vec::new(), list)
+}
+
+/// The entries that were `read` before, and those that are left in `list`.
+///
+/// # Errors
+/// As [`entries`].
+pub(super) fn entries_after<'de, T: FieldValue, A: SeqAccess<'de>>(
+    read: Vec<T>,
+    mut list: A,
+) -> Result<Vec<T>, A::Error> {
+    let mut entries = read;
     while let Some(entry) = list.next_element_seed(Entry(PhantomData))? {
         if entries.len() == T::ENTRIES_MAX {
             let max = T::ENTRIES_MAX;

@@ -14,6 +14,7 @@ pub(super) use query::QueryOf;
 
 use super::routes;
 use crate::api::error::ErrorBody;
+use crate::api::openai::CompletionEvent;
 use crate::config::Config;
 
 /// The document of a server with this configuration.
@@ -64,6 +65,19 @@ fn plain(document: &mut Value) {
 
 /// A stream of events whose data is JSON with this schema.
 fn of_events(data: Value) -> Value {
+    if data["$ref"] == json!(format!("#/components/schemas/{}", CompletionEvent::name())) {
+        return json!({"schema": {
+            "type": "object",
+            "description": "One event",
+            "required": ["data"],
+            "properties": {"data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": data,
+                "description": "What it says; `[DONE]` at the end of the stream",
+            }},
+        }});
+    }
     json!({"schema": {
         "type": "object",
         "description": "One event",

@@ -15,6 +15,7 @@ use crate::service::{self, WriteFailure};
 #[derive(Clone, Debug)]
 pub struct ApiError {
     detail: ErrorDetail,
+    status: StatusCode,
     retry: Retry,
     /// After how long the request would probably be accepted, if that is known.
     retry_after: Option<Duration>,
@@ -66,6 +67,12 @@ impl ApiError {
         self
     }
 
+    /// The same failure with the status that OpenAI's clients expect.
+    pub fn of_openai(mut self) -> Self {
+        self.status = status_of_openai(self.code());
+        self
+    }
+
     /// What went wrong, for an answer that has begun and can no longer have a status.
     pub fn into_detail(self) -> ErrorDetail {
         self.detail
@@ -84,7 +91,7 @@ impl From<ErrorDetail> for ApiError {
             code if status(code) == StatusCode::CONFLICT => Retry::No,
             _ => Retry::Unsaid,
         };
-        Self { detail, retry, retry_after: None, position: None }
+        Self { status: status(detail.code), detail, retry, retry_after: None, position: None }
     }
 }
 
@@ -103,7 +110,7 @@ impl From<WriteFailure> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = status(self.code());
+        let status = self.status;
         let mut response = (status, Json(ErrorBody { error: self.detail })).into_response();
         let headers = response.headers_mut();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -161,6 +168,14 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
             StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("bug: it is between 100 and 999")
         }
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The status of a request in the dialect of OpenAI that fails with `code`: an invalid request is 400 there.
+pub(super) fn status_of_openai(code: ErrorCode) -> StatusCode {
+    match status(code) {
+        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+        status => status,
     }
 }
 

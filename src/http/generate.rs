@@ -78,7 +78,7 @@ async fn events(app: &App, mut generating: Generating) -> ApiResult<Response> {
     let room = generating.take_room();
     let events = stream::unfold(generating.events().await?, async |mut events| {
         let event = events.next().await?;
-        Some(((event.name(), event), events))
+        Some((sse::Event::Named(event.name(), event), events))
     });
     Ok(hold(sse::answer(events, app.config.http.stream_keep_alive), room))
 }

@@ -16,6 +16,7 @@ mod held;
 mod layers;
 mod models;
 mod next;
+mod openai;
 mod ops;
 mod rescore;
 mod routes;

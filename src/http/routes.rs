@@ -12,7 +12,8 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::error::ApiError;
 use super::{
-    aac, explain, generate, layers, models, next, ops, rescore, score, sessions, state, suggest, tokens,
+    aac, explain, generate, layers, models, next, openai, ops, rescore, score, sessions, state, suggest,
+    tokens,
 };
 use crate::api::error::ErrorCode;
 use crate::config::{Config, Interface};
@@ -61,6 +62,10 @@ fn admitted(config: &Config) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(next::next, next::get_next))
         .routes(routes!(suggest::suggest))
         .routes(routes!(generate::generate))
+        .routes(routes!(openai::complete))
+        .routes(routes!(openai::tokenizer_info))
+        .routes(routes!(openai::tokenize))
+        .routes(routes!(openai::detokenize))
         .routes(routes!(score::score))
         .routes(routes!(rescore::rescore))
         .routes(routes!(explain::explain))

@@ -9,12 +9,15 @@ mod pace;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub(super) use checked::{Asked, Names, random_seed};
+pub(super) use generating::{Drawn, Step};
 pub use generating::{Events, Generating};
 
 use super::Service;
 use super::target::{Branch, Target, check_context};
 use super::work::Work;
 use crate::api::generate::{Beam, GenerateRequest, SessionGenerateRequest, SessionPosition};
+use crate::api::sessions::Expectation;
 use crate::api::stream::StreamStart;
 use crate::catalog::Served;
 use crate::engine::jobs::{
@@ -48,10 +51,16 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a full queue.
     pub async fn generate(&self, request: GenerateRequest) -> Result<Generating> {
-        check_returned_state(&request)?;
+        self.generate_asked(request.into()).await
+    }
+
+    /// As [`Self::generate`], for a request that may come from another dialect.
+    pub(super) async fn generate_asked(&self, asked: Asked<'_>) -> Result<Generating> {
+        let request = &asked.request;
+        check_returned_state(request)?;
         let state = request.carried.state.as_deref();
         let target = self.start_target(request.prompt.model.as_deref(), state).await?;
-        let checked = self.check_generation(&target, request).await?;
+        let checked = self.check_generation(&target, asked).await?;
         let origin = self.origin(&target, &checked)?;
         self.start_generation(target.served(), origin, checked)
     }
@@ -62,24 +71,37 @@ impl Service {
     /// As [`Self::generate`]; a session that does not exist; `SessionBusy` and `PositionMismatch` if it is to move.
     pub async fn session_generate(&self, id: &str, request: SessionGenerateRequest) -> Result<Generating> {
         let moves = request.moves_session();
-        let SessionGenerateRequest { generate: request, commit: _, expected } = request;
+        let SessionGenerateRequest { generate, commit: _, expected } = request;
         if !moves && expected.expected_position.is_some() {
             let message = "`expected_position` is given although the session does not move; it is accepted only if `commit` is true and `fork` false";
             return Err(Error::invalid("expected_position", message));
         }
-        request.carried.check_in_session(id)?;
+        generate.carried.check_in_session(id)?;
         if moves {
-            check_moves_one(&request)?;
+            check_moves_one(&generate)?;
+            return self.move_session(id, generate.into(), expected).await;
         }
-        let session = self.session_target(id, request.prompt.model.as_deref())?;
+        let target = Target::Session(self.session_target(id, generate.prompt.model.as_deref())?);
+        let checked = self.check_generation(&target, generate.into()).await?;
+        let origin = self.origin(&target, &checked)?;
+        self.start_generation(target.served(), origin, checked)
+    }
+
+    /// Starts a generation of one choice that moves the session `id`.
+    ///
+    /// # Errors
+    /// As [`Self::session_generate`].
+    pub(super) async fn move_session(
+        &self,
+        id: &str,
+        asked: Asked<'_>,
+        expected: Expectation,
+    ) -> Result<Generating> {
+        let session = self.session_target(id, asked.request.prompt.model.as_deref())?;
         let target = Target::Session(session);
-        let checked = self.check_generation(&target, request).await?;
-        let origin = match &target {
-            Target::Session(session) if moves => {
-                Origin { start: Start::Session(self.lease(session, expected)?), forking: None }
-            }
-            target => self.origin(target, &checked)?,
-        };
+        let checked = self.check_generation(&target, asked).await?;
+        let Target::Session(session) = &target else { unreachable!("bug: it was made of a session") };
+        let origin = Origin { start: Start::Session(self.lease(session, expected)?), forking: None };
         self.start_generation(target.served(), origin, checked)
     }
 

@@ -53,6 +53,14 @@ impl Prepared {
         self.tokens.is_empty()
     }
 
+    /// The same token ids without the first `count`, which were read before.
+    pub(super) fn without_first(self, count: usize, served: &Served) -> Self {
+        let unk = served.tokenizer.unk();
+        let tokens: Arc<[TokenId]> = self.tokens[count..].into();
+        let unknown_count = tokens.iter().filter(|&&token| Some(token) == unk).count();
+        Self { unknown_count, ..Self::of_tokens(tokens) }
+    }
+
     /// How the text stands after this input is read at `tail`.
     fn joint_after(&self, tail: &Tail) -> Joint {
         self.joint.unwrap_or(tail.joint)

@@ -59,6 +59,8 @@ pub(super) struct Continuations {
     pub(super) prompt_tokens: usize,
     /// Alternatives to each token.
     pub(super) alternatives: usize,
+    /// The field of the request that gives their number.
+    pub(super) alternatives_field: &'static str,
 }
 
 /// The room for all answers.
@@ -129,13 +131,13 @@ impl Service {
     /// # Errors
     /// As [`Self::room_for_next`].
     pub(super) fn room_for_generation(&self, listed: &Continuations) -> Result<Option<Room>> {
-        let Continuations { choices, tokens_max, prompt_tokens, alternatives } = *listed;
+        let Continuations { choices, tokens_max, prompt_tokens, alternatives, alternatives_field } = *listed;
         let places = choices.saturating_mul(tokens_max).saturating_add(prompt_tokens);
         if places == 0 {
             return Ok(None);
         }
         let tokens = places.saturating_mul(alternatives + 1);
-        let param = if alternatives == 0 { "max_tokens" } else { "top_logprobs" };
+        let param = if alternatives == 0 { "max_tokens" } else { alternatives_field };
         self.room(&Listed { numbers: 0, tokens, param: param.to_owned() }).map(Some)
     }
 

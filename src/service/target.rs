@@ -166,7 +166,7 @@ pub(super) fn start_of(served: &Served) -> Snapshot {
 pub(super) fn check_context(served: &Served, tokens_before: u64) -> Result<()> {
     if tokens_before == 0 && served.initial_tokens.is_empty() {
         let message = format!(
-            "nothing was read, and model `{}` has no initial tokens; a `text` or `tokens` is required",
+            "nothing was read, and model `{}` has no initial tokens; an input of at least one token is required",
             served.name
         );
         return Err(Error::new(ErrorKind::EmptyContext, message));

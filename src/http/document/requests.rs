@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::api::openai::CompletionRequest;
+
 /// Makes a body optional if nothing in it is required, because an empty body is read as `{}`; gives ids in paths and headers the schema
 /// of ids in bodies; describes lists and objects in query strings as JSON, and leaves out the defaults of those beside a body; lets fields be null; and documents the header of every response.
 pub(super) fn complete(document: &mut Value) {
@@ -31,6 +33,16 @@ pub(super) fn complete(document: &mut Value) {
     }
     values(&mut document["components"]["responses"]).for_each(add_request_id);
     values(&mut document["components"]["schemas"]).for_each(allow_null);
+    open(&mut document["components"]["schemas"]["CompletionRequest"]);
+}
+
+/// A request in the dialect of OpenAI may have other fields, apart from those that are refused.
+fn open(schema: &mut Value) {
+    schema["additionalProperties"] = json!(true);
+    for name in CompletionRequest::REFUSED {
+        schema["properties"][*name] =
+            json!({"type": "null", "description": "Not supported: only null is accepted."});
+    }
 }
 
 fn values(object: &mut Value) -> impl Iterator<Item = &mut Value> {

@@ -1,10 +1,11 @@
 //! The failures of each operation, each status by its number. What an operation can answer follows from what it takes: a body, a query
 //! string, the id of a session, work for the engine.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::api::error::ErrorCode;
-use crate::http::error::status;
+use crate::http::error::{status, status_of_openai};
 
 /// What an operation has that can fail.
 struct Traits<'a> {
@@ -20,14 +21,18 @@ struct Traits<'a> {
 const ALWAYS: [&str; 3] = ["getLiveness", "getMetrics", "getOpenApi"];
 
 /// Operations that move or remove a session.
-const WRITES: [&str; 6] = [
+const WRITES: [&str; 7] = [
     "appendToSession",
+    "createCompletion",
     "deleteSession",
     "generateInSession",
     "putSessionState",
     "resetSession",
     "rewindSession",
 ];
+
+/// The operation in the dialect of OpenAI, whose body can name a session.
+const COMPLETES: &str = "createCompletion";
 
 /// Operations that create a session.
 const CREATES: [&str; 3] = ["createSession", "forkSession", "putSessionState"];
@@ -64,7 +69,7 @@ impl Traits<'_> {
                 codes.extend(more);
             }
         };
-        let is_of_a_session = self.path.contains("{id}");
+        let is_of_a_session = self.path.contains("{id}") || self.id == COMPLETES;
         add(self.has_body, &[C::InvalidJson, C::BodyTooLarge, C::InvalidValue, C::ModelNotFound]);
         add(self.has_parameters, &[C::InvalidValue]);
         add(self.names_a_model, &[C::ModelNotFound]);
@@ -85,11 +90,13 @@ pub(super) fn write(document: &mut Value) {
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
             for code in codes_of(path, operation) {
-                let status = status(code);
+                let of_code: fn(ErrorCode) -> StatusCode =
+                    if operation["operationId"] == COMPLETES { status_of_openai } else { status };
+                let status = of_code(code);
                 let name = format!("Error{}", status.as_u16());
                 operation["responses"][status.as_str()] =
                     json!({"$ref": format!("#/components/responses/{name}")});
-                used.entry(name).or_insert_with(|| response(code));
+                used.entry(name).or_insert_with(|| response(status));
             }
         }
     }
@@ -110,10 +117,11 @@ fn codes_of(path: &str, operation: &Value) -> Vec<ErrorCode> {
 }
 
 /// Every failure has the same form.
-fn response(code: ErrorCode) -> Value {
-    let status = status(code);
+fn response(status: StatusCode) -> Value {
     let description = match status.as_u16() {
-        400 => "The request is not valid HTTP, its body is not JSON, or its query string is not UTF-8",
+        400 => {
+            "The request is not valid HTTP, its body is not JSON, its query string is not UTF-8, or, in the dialect of OpenAI, a value is not accepted"
+        }
         404 => "The session or the model does not exist",
         408 => "The request did not arrive in time",
         409 => "The session exists already, or another write is running on it",

@@ -4,7 +4,7 @@ use axum::http::{HeaderName, HeaderValue};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 /// The response headers that a page may read.
-const EXPOSED: [HeaderName; 9] = [
+const EXPOSED: [HeaderName; 10] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-session-id"),
     HeaderName::from_static("x-session-position"),
@@ -12,6 +12,7 @@ const EXPOSED: [HeaderName; 9] = [
     HeaderName::from_static("x-position"),
     HeaderName::from_static("x-vocab-size"),
     HeaderName::from_static("x-unknown-count"),
+    HeaderName::from_static("x-ignored-fields"),
     HeaderName::from_static("location"),
     HeaderName::from_static("retry-after"),
 ];

@@ -178,7 +178,7 @@ mod tests {
     async fn other_answers_are_plain() {
         let ticks = async || {
             crate::http::sse::answer(
-                futures_util::stream::iter([("tick", "x".repeat(5000))]),
+                futures_util::stream::iter([crate::http::sse::Event::Named("tick", "x".repeat(5000))]),
                 std::time::Duration::from_secs(3600),
             )
         };

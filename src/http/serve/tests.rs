@@ -61,7 +61,8 @@ impl Running {
 
 /// An endless stream that sends one event at once.
 async fn endless() -> Response {
-    let events = futures_util::StreamExt::chain(stream::iter([("start", ())]), stream::pending());
+    let events =
+        futures_util::StreamExt::chain(stream::iter([sse::Event::Named("start", ())]), stream::pending());
     sse::answer(events, Duration::from_secs(3600))
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::api::generate::{Beam, GenerateRequest};
+use crate::api::prompt::TextOrIds;
 use crate::api::sampling::Sampling;
 use crate::catalog::Served;
 use crate::engine::jobs::{ContinuationPlan, Destination};
@@ -10,10 +11,40 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sampling::Filters;
 use crate::service::Service;
 use crate::service::bounds::Bound;
-use crate::service::input::{Prepared, Use, field_of, input_of};
+use crate::service::input::{Input, Prepared, Use, input_of};
 use crate::service::room::{Continuations, Room};
 use crate::service::target::Target;
 use crate::text::Tail;
+
+/// What the fields of a request are called where it comes from, for its errors.
+#[derive(Clone, Copy)]
+pub(in crate::service) struct Names<'a> {
+    pub(in crate::service) text: &'a str,
+    pub(in crate::service) tokens: &'a str,
+    pub(in crate::service) top_logprobs: &'static str,
+}
+
+impl Names<'static> {
+    /// The names of the fields of [`GenerateRequest`].
+    pub(in crate::service) const OWN: Self =
+        Self { text: "text", tokens: "tokens", top_logprobs: "top_logprobs" };
+}
+
+/// A request as it was put.
+pub(in crate::service) struct Asked<'a> {
+    pub(in crate::service) request: GenerateRequest,
+    pub(in crate::service) names: Names<'a>,
+    /// The number of tokens at the beginning of its input that are read already where it starts.
+    pub(in crate::service) already_read: usize,
+    /// Whether the answer lists the input with each choice, and not once.
+    pub(in crate::service) repeats_prompt: bool,
+}
+
+impl From<GenerateRequest> for Asked<'static> {
+    fn from(request: GenerateRequest) -> Self {
+        Self { request, names: Names::OWN, already_read: 0, repeats_prompt: false }
+    }
+}
 
 /// A request that was checked.
 pub(super) struct Checked {
@@ -69,16 +100,13 @@ pub(super) fn lists_tokens(request: &GenerateRequest) -> bool {
 
 impl Service {
     /// Checks `request`. Its answer is a stream only if its field `stream` says so.
-    pub(super) async fn check_generation(
-        &self,
-        target: &Target,
-        mut request: GenerateRequest,
-    ) -> Result<Checked> {
+    pub(super) async fn check_generation(&self, target: &Target, asked: Asked<'_>) -> Result<Checked> {
+        let Asked { mut request, names, already_read, repeats_prompt } = asked;
         let begun = self.clock.now();
         let limits = &self.config.limits;
         let max_tokens = request.max_tokens_or_default(limits.max_tokens);
         Bound { param: "max_tokens", max: limits.max_tokens, option: "--max-tokens" }.number(max_tokens)?;
-        Bound { param: "top_logprobs", max: limits.max_top_k, option: "--max-top-k" }
+        Bound { param: names.top_logprobs, max: limits.max_top_k, option: "--max-top-k" }
             .number(request.top_logprobs)?;
         let n = request.n.unwrap_or(1);
         Bound { param: "n", max: limits.max_n, option: "--max-n" }.number_above_0(n)?;
@@ -95,21 +123,38 @@ impl Service {
         let stops = std::mem::take(&mut request.stop).into_vec();
         self.check_stops(&stops)?;
         let filters = self.filters(target.served(), &request.sampling, "")?;
-        let prepared = self.prepare_input(target, &mut request).await?;
+        let prepared = self.prepare_input(target, &mut request, names).await?;
+        let prepared = match already_read {
+            0 => prepared,
+            count => prepared.without_first(count, target.served()),
+        };
         target.check_context(prepared.tokens.len())?;
         let mut checked =
             Checked { request, max_tokens, n, stops, begun, seed, prepared, filters, timeout, room: None };
-        checked.room = self.room_for_generation(&listed(&checked))?;
+        let prompt_copies = if repeats_prompt { n } else { 1 };
+        let listed =
+            Continuations { alternatives_field: names.top_logprobs, ..listed(&checked, prompt_copies) };
+        checked.room = self.room_for_generation(&listed)?;
         Ok(checked)
     }
 
     /// The input, with the places of its tokens if they are to be listed.
-    async fn prepare_input(&self, target: &Target, request: &mut GenerateRequest) -> Result<Prepared> {
+    async fn prepare_input(
+        &self,
+        target: &Target,
+        request: &mut GenerateRequest,
+        names: Names<'_>,
+    ) -> Result<Prepared> {
         let is_listed = request.echo && lists_tokens(request);
         let purpose = if is_listed { Use::Listed } else { Use::Read };
-        let prompt = std::mem::take(&mut request.prompt);
-        let field = input_of(prompt.clone())?.as_ref().map_or("text", field_of);
-        let prepared = self.prepare_prompt(target.served(), prompt, purpose).await?;
+        let Some(value) = input_of(std::mem::take(&mut request.prompt))? else {
+            return Ok(Prepared::default());
+        };
+        let field = match value {
+            TextOrIds::Text(_) => names.text,
+            TextOrIds::Ids(_) => names.tokens,
+        };
+        let prepared = self.prepare(target.served(), Input { value, path: field, purpose }).await?;
         let found = prepared.tokens.len();
         let max = self.config.limits.max_pieces;
         if is_listed && found > max {
@@ -189,7 +234,7 @@ fn check_draws_nothing(sampling: &Sampling) -> Result<()> {
 }
 
 /// What the answer holds in memory until it is sent: all of it, or the hypotheses of a search, or the tokens of the prompt.
-fn listed(checked: &Checked) -> Continuations {
+fn listed(checked: &Checked, prompt_copies: usize) -> Continuations {
     let Checked { request, max_tokens, n, prepared, .. } = checked;
     let choices = match (request.beam, request.stream) {
         (Some(beam), _) => beam.width,
@@ -199,13 +244,14 @@ fn listed(checked: &Checked) -> Continuations {
     Continuations {
         choices,
         tokens_max: *max_tokens,
-        prompt_tokens: if checked.lists_prompt() { prepared.tokens.len() } else { 0 },
+        prompt_tokens: if checked.lists_prompt() { prepared.tokens.len() * prompt_copies } else { 0 },
         alternatives: request.top_logprobs,
+        alternatives_field: Names::OWN.top_logprobs,
     }
 }
 
 /// A seed from the operating system's random source; each is equally likely.
-fn random_seed() -> u64 {
+pub(in crate::service) fn random_seed() -> u64 {
     getrandom::u64().expect("the operating system has a random source") & GenerateRequest::SEED_MAX
 }
 

@@ -43,7 +43,7 @@ pub struct Generating {
 }
 
 /// One step of a generation.
-pub(super) enum Step {
+pub(in crate::service) enum Step {
     Token(Drawn),
     Done(StreamDone),
     /// The tokens drawn before are in the session, if it moves one.
@@ -51,13 +51,13 @@ pub(super) enum Step {
 }
 
 /// A token that was drawn.
-pub(super) struct Drawn {
-    choice: usize,
+pub(in crate::service) struct Drawn {
+    pub(in crate::service) choice: usize,
     index: usize,
     /// With the text that the token adds.
-    token: DrawnToken,
+    pub(in crate::service) token: DrawnToken,
     /// The text that can be shown now. What could begin a stop string is held back until a later token.
-    shown: String,
+    pub(in crate::service) shown: String,
 }
 
 /// What an answer in one piece has of a choice before its end.
@@ -111,20 +111,36 @@ impl Generating {
         Ok(GenerateResponse { model, seed, choices, usage, unknown_count, prompt_logprobs, session, state })
     }
 
-    /// The generation as events, once its first step has succeeded.
+    /// Takes the first step, so that what fails before a stream begins is known. [`Self::step`] returns the step.
     ///
     /// # Errors
     /// When the first step fails: then there is no stream.
-    pub async fn events(mut self) -> Result<Events, WriteFailure> {
-        let first = match self.step().await {
-            Step::Failed(failure) => return Err(failure),
-            first => first,
-        };
-        let ahead = VecDeque::from([StreamEvent::Start(self.start.clone()), self.event(first)]);
-        Ok(Events { generating: self, ahead, is_over: false })
+    pub(in crate::service) async fn begin(&mut self) -> Result<(), WriteFailure> {
+        match self.step().await {
+            Step::Failed(failure) => Err(failure),
+            first => {
+                self.ahead.push_front(first);
+                Ok(())
+            }
+        }
     }
 
-    async fn step(&mut self) -> Step {
+    /// What is known before the first token, once the first step has been taken.
+    pub(in crate::service) fn start(&self) -> &StreamStart {
+        &self.start
+    }
+
+    /// The generation as events, once its first step has succeeded.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub async fn events(mut self) -> Result<Events, WriteFailure> {
+        self.begin().await?;
+        let start = Some(self.start.clone());
+        Ok(Events { generating: self, start, is_over: false })
+    }
+
+    pub(in crate::service) async fn step(&mut self) -> Step {
         loop {
             if let Some(step) = self.ahead.pop_front() {
                 return step;
@@ -232,10 +248,13 @@ impl Generating {
                 StreamEvent::Token(StreamToken { choice, index, token })
             }
             Step::Done(done) => StreamEvent::Done(done),
-            Step::Failed(WriteFailure { error, position }) => {
-                StreamEvent::Error(StreamError { error: detail(error), session: self.session_at(position) })
-            }
+            Step::Failed(failure) => StreamEvent::Error(self.failed(failure)),
         }
+    }
+
+    /// A failure after the first step.
+    pub(in crate::service) fn failed(&self, WriteFailure { error, position }: WriteFailure) -> StreamError {
+        StreamError { error: detail(error), session: self.session_at(position) }
     }
 
     /// The session that it moves, at `position`.
@@ -248,8 +267,8 @@ impl Generating {
 /// The events of a generation. Dropping them cancels it.
 pub struct Events {
     generating: Generating,
-    /// What was read before the stream began.
-    ahead: VecDeque<StreamEvent>,
+    /// The first event, unless it was returned.
+    start: Option<StreamStart>,
     is_over: bool,
 }
 
@@ -259,8 +278,8 @@ impl Events {
         if self.is_over {
             return None;
         }
-        let event = match self.ahead.pop_front() {
-            Some(event) => event,
+        let event = match self.start.take() {
+            Some(start) => StreamEvent::Start(start),
             None => {
                 let step = self.generating.step().await;
                 self.generating.event(step)

@@ -16,6 +16,7 @@ mod mixture;
 mod next;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod openai;
 mod ops;
 mod rescore;
 mod rewind;

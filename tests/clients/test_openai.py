@@ -1,0 +1,123 @@
+"""OpenAI's own package, sync and async."""
+
+import asyncio
+
+import pytest
+from conftest import MODEL, client
+
+openai = client("openai")
+
+PROMPT = "She was sitting by the"
+
+
+@pytest.fixture(scope="module")
+def completions(address):
+    return openai.OpenAI(base_url=f"{address}/v1", max_retries=0).completions
+
+
+def test_models_are_listed(address):
+    models = openai.OpenAI(base_url=f"{address}/v1").models
+    assert MODEL in [model.id for model in models.list()]
+    assert models.retrieve(MODEL).object == "model"
+
+
+def test_a_completion_is_a_generation(completions, own):
+    options = {"max_tokens": 12, "seed": 7, "n": 2, "temperature": 0.8, "top_p": 0.9,
+               "presence_penalty": 0.5, "frequency_penalty": 0.25}
+    completion = completions.create(model=MODEL, prompt=PROMPT, logprobs=2, **options)
+    expected = own("generate", {"text": PROMPT, "top_logprobs": 2, **options})
+    assert [choice.text for choice in completion.choices] == [choice["text"] for choice in expected["choices"]]
+    assert completion.usage.total_tokens == expected["usage"]["total_tokens"]
+    for choice, other in zip(completion.choices, expected["choices"], strict=True):
+        tokens = other["token_logprobs"]
+        assert choice.finish_reason == "length"
+        assert choice.logprobs.token_logprobs == [token["logprob"] for token in tokens]
+        assert choice.logprobs.tokens == [token["text"] for token in tokens]
+        for top, token in zip(choice.logprobs.top_logprobs, tokens, strict=True):
+            assert top[token["text"]] == token["logprob"]
+
+
+def test_an_echoed_prompt_is_scored(completions, own):
+    completion = completions.create(model=MODEL, prompt=PROMPT, max_tokens=0, echo=True, logprobs=1)
+    (choice,) = completion.choices
+    scored = own("score", {"text": PROMPT, "token_logprobs": True})["results"][0]["token_logprobs"]
+    assert choice.text == PROMPT
+    assert choice.logprobs.token_logprobs == [token["logprob"] for token in scored]
+    ends = [*choice.logprobs.text_offset[1:], len(PROMPT)]
+    assert "".join(PROMPT[at:end] for at, end in zip(choice.logprobs.text_offset, ends, strict=True)) == PROMPT
+
+
+def test_ids_and_lists_are_prompts(completions, own):
+    ids = own("tokenize", {"text": PROMPT})["tokens"]
+    options = {"model": MODEL, "max_tokens": 4, "seed": 3}
+    alone = completions.create(prompt=PROMPT, **options).choices[0].text
+    assert completions.create(prompt=ids, **options).choices[0].text == alone
+    several = completions.create(prompt=[ids, ids[:2]], n=2, **options)
+    assert [choice.index for choice in several.choices] == [0, 1, 2, 3]
+    assert several.choices[0].text == alone
+
+
+def test_a_text_ends_at_a_stop_string(completions):
+    options = {"model": MODEL, "prompt": PROMPT, "max_tokens": 20, "temperature": 0}
+    whole = completions.create(**options).choices[0].text
+    stop = whole.split()[3]
+    (choice,) = completions.create(stop=[stop], **options).choices
+    assert choice.finish_reason == "stop"
+    assert choice.text == whole[: whole.index(stop)]
+
+
+def test_a_bias_makes_a_token_certain(completions, own):
+    (token,) = own("tokenize", {"text": "piano"})["tokens"]
+    completion = completions.create(model=MODEL, prompt=PROMPT, max_tokens=1, logit_bias={str(token): 100})
+    assert completion.choices[0].text.strip() == "piano"
+
+
+def test_a_stream_has_the_text_and_its_usage(completions):
+    options = {"model": MODEL, "prompt": [PROMPT, "The old man"], "max_tokens": 10, "seed": 5, "n": 2}
+    whole = completions.create(**options)
+    texts = [""] * 4
+    usage = None
+    for chunk in completions.create(stream=True, stream_options={"include_usage": True}, **options):
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            texts[choice.index] += choice.text
+    assert texts == [choice.text for choice in whole.choices]
+    assert usage == whole.usage
+
+
+def test_the_async_client_gets_the_same(address, completions):
+    options = {"model": MODEL, "prompt": PROMPT, "max_tokens": 6, "seed": 5}
+
+    async def complete():
+        async with openai.AsyncOpenAI(base_url=f"{address}/v1") as asynchronous:
+            whole = await asynchronous.completions.create(**options)
+            stream = await asynchronous.completions.create(stream=True, **options)
+            return whole.choices[0].text, "".join([chunk.choices[0].text async for chunk in stream])
+
+    text = completions.create(**options).choices[0].text
+    assert asyncio.run(complete()) == (text, text)
+
+
+def test_extensions_go_into_the_extra_body(completions, own):
+    own("sessions", {"id": "openai", "text": PROMPT})
+    moved = completions.create(model=MODEL, prompt=" window", max_tokens=2, temperature=0,
+                               extra_body={"session_id": "openai", "expected_position": 5, "top_k": 5})
+    assert moved.session == {"id": "openai", "position": 8}
+    with pytest.raises(openai.APIStatusError) as caught:
+        completions.create(model=MODEL, prompt="", extra_body={"session_id": "openai", "expected_position": 5})
+    assert caught.value.status_code == 412
+
+
+def test_failures_are_exceptions_of_the_package(completions):
+    with pytest.raises(openai.BadRequestError) as caught:
+        completions.create(model=MODEL, prompt=PROMPT, max_tokens=10**6)
+    assert (caught.value.param, caught.value.code) == ("max_tokens", "invalid_value")
+    with pytest.raises(openai.BadRequestError):
+        completions.create(model=MODEL, prompt=PROMPT, suffix="end", stream=True)
+    with pytest.raises(openai.NotFoundError):
+        completions.create(model="gpt", prompt=PROMPT)
+
+
+def test_fields_that_mean_nothing_here_are_named(completions):
+    answer = completions.with_raw_response.create(model=MODEL, prompt=PROMPT, max_tokens=1, user="me")
+    assert answer.headers["x-ignored-fields"] == "user"
