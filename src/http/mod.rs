@@ -16,6 +16,8 @@ mod layers;
 mod models;
 mod next;
 mod ops;
+mod page;
+mod reference;
 mod rescore;
 mod routes;
 mod score;

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::{explain, generate, layers, models, next, ops, rescore, score, sessions, state, suggest, tokens};
+use super::{
+    explain, generate, layers, models, next, ops, page, reference, rescore, score, sessions, state, suggest,
+    tokens,
+};
 use crate::api::error::ErrorCode;
 
 /// The whole service as a router: routes in their layers.
@@ -22,7 +26,7 @@ pub fn router(app: Arc<App>) -> Router {
     let session_id = from_fn_with_state(app.clone(), layers::session_id);
     let admitted = admitted.layer(session_id).layer(accepted).layer(admission);
     let (router, _) = always().merge(admitted).split_for_parts();
-    assemble(router, &app)
+    assemble(router.merge(pages()), &app)
 }
 
 /// The routes for a listener of their own: probes, metrics, and what the server says about itself.
@@ -46,6 +50,7 @@ fn always() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ops::metrics))
         .routes(routes!(ops::openapi))
         .routes(routes!(ops::info))
+        .routes(routes!(ops::stats))
 }
 
 /// Routes that do work: refused while the server loads or shuts down.
@@ -75,12 +80,22 @@ fn admitted() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(state::get, state::put))
 }
 
+/// Pages for people, which are not part of the API. They answer in every phase: the page says itself that the server is loading.
+fn pages() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/web/{file}", get(page::file))
+        .route("/docs", get(reference::redirect))
+        .route("/docs/", get(reference::index))
+        .route("/docs/{file}", get(reference::file))
+}
+
 /// What all routes say of themselves.
 pub(super) fn described() -> OpenApi {
     always().merge(admitted()).into_openapi()
 }
 
-async fn unknown_route(request: Request) -> ApiError {
+pub(super) async fn unknown_route(request: Request) -> ApiError {
     let path = request.uri().path();
     let message = format!("the route `{path}` does not exist; `/openapi.json` lists all routes");
     ApiError::new(ErrorCode::RouteNotFound, message)

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use log::Log;
 pub use log::LogGuard;
-pub use metrics::{HttpRequest, Metrics, ModelMetrics, Rejected};
+pub use metrics::{FirstTokens, HttpRequest, Metrics, ModelMetrics, ModelTotals, Rejected};
 
 use crate::config::LogFormat;
 
