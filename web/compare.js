@@ -2,7 +2,7 @@
 
 import { bars } from "./bars.js";
 import { chart } from "./chart.js";
-import { field, fill, h } from "./dom.js";
+import { field, h } from "./dom.js";
 import { number, t } from "./language.js";
 import { call } from "./server.js";
 import { lastCall } from "./snippets.js";
@@ -10,8 +10,8 @@ import { tokensOf } from "./states.js";
 import { guarded, inShort, kept, notice, place } from "./widgets.js";
 
 const OPENING = "The old man looked at the sea for a long time. Then he turned to his wife and said that he would not go to the";
-const CONTEXTS = [1, 2, 3, 5, 8, 12, 20];
-const TOKENS_MAX = 60;
+const CONTEXTS = [1, 2, 3, 5, 8, 12];
+const TOKENS_MAX = 40;
 /** The surprise, in nats, that has the deepest tint. */
 const DEEPEST = 8;
 
@@ -34,8 +34,15 @@ export function compare({ models, info }) {
     const chosen = boxes.filter((one) => one.box.checked).map((one) => one.model);
     if (chosen.length === 0) throw { words: t("compare_none") };
     if (!text.value.trim()) throw { words: t("inside_empty") };
-    seen = await Promise.all(chosen.map((model) => measured(model, text.value, info.limits)));
-    show();
+    seen = [];
+    for (const model of chosen) {
+      seen.push({ model, curve: [], ...(await measured(model, text.value)) });
+      show();
+    }
+    for (const one of seen) {
+      one.curve = await byContext(one.model, text.value, info.limits);
+      show();
+    }
   });
 
   const show = () => {
@@ -55,28 +62,29 @@ export function compare({ models, info }) {
   return { element, enter: () => seen ?? form.requestSubmit() };
 }
 
-/** What follows the text, how the text is scored, and its perplexity by the length of the context. */
-async function measured(model, text, limits) {
+/** What follows the text, and how the text is scored. */
+async function measured(model, text) {
   const [next, score] = await Promise.all([
     call("v1/next", { panel: "compare", body: { model: model.id, text, top_k: 5 } }),
     call("v1/score", { panel: "compare", body: { model: model.id, texts: [text], token_logprobs: true } }),
   ]);
-  return { model, next, score: score.results[0], curve: await byContext(model, text, limits) };
+  return { next, score: score.results[0] };
 }
 
 /** The perplexity of the text's tokens, each after only so many tokens before it: `[[length, perplexity]]`. */
 async function byContext(model, text, limits) {
   const ids = (await tokensOf(model, text)).map((piece) => piece.id).slice(0, Math.min(TOKENS_MAX, limits.max_requests + 1));
   const lengths = CONTEXTS.filter((length) => length < ids.length);
-  const answers = lengths.map(async (length) => {
+  const points = [];
+  for (const length of lengths) {
     const requests = ids.slice(1).map((id, index) => ({
       model: model.id, tokens: ids.slice(Math.max(0, index + 1 - length), index + 1), candidates: [id], top_k: 1,
     }));
     const { responses } = await call("v1/next", { body: { requests } });
     const logprobs = responses.map((response) => response.candidates[0].logprob);
-    return [length, Math.exp(-logprobs.reduce((sum, value) => sum + value, 0) / logprobs.length)];
-  });
-  return Promise.all(answers);
+    points.push([length, Math.exp(-logprobs.reduce((sum, value) => sum + value, 0) / logprobs.length)]);
+  }
+  return points;
 }
 
 function card({ model, next, score }) {

@@ -41,7 +41,7 @@ export function inside({ models, info, hasCache }) {
     const ids = pieces.map((piece) => piece.id);
     const { layers, next } = await statesAfterEach(model, ids, cache.checked ? { cache: CACHE } : {});
     const explained = await explain(model, ids);
-    seen = { layers, explained, next, lags: await lags(text.value) };
+    seen = { layers, explained, next, words: written(text.value, pieces), lags: await lags(text.value) };
     show();
   });
 
@@ -51,13 +51,14 @@ export function inside({ models, info, hasCache }) {
     return call(`v1/explain${gates.checked ? "?gates=true" : ""}`, { panel: "inside", body });
   };
 
-  /** The gradient by lag, of every model that can be explained. */
+  /** The gradient by lag, of every model that reads the same tokens and can be explained. */
   const lags = async (whole) => {
-    const native = models.filter((model) => model.backend === "native");
+    const { tokenizer_sha256: tokenizer } = choice.model();
+    const native = models.filter((model) => model.backend === "native" && model.tokenizer_sha256 === tokenizer);
     const answers = native.map(async (model) => {
       try {
         const body = { model: model.id, text: whole };
-        if (target.value.trim() && model.tokenizer_sha256 === choice.model().tokenizer_sha256) body.target = target.value.trim();
+        if (target.value.trim()) body.target = target.value.trim();
         return { model, ...(await call("v1/explain", { body })).gradient_by_lag };
       } catch {
         return null;
@@ -67,13 +68,12 @@ export function inside({ models, info, hasCache }) {
   };
 
   const show = () => {
-    const { layers, explained, next } = seen;
+    const { layers, explained, next, words } = seen;
     fill(targets, next.distribution.map((entry) => h("option", { value: shown(entry.text).trim() })));
     place(predicted, h("h2", { class: "caption" }, t("inside_next")), bars(next.distribution.slice(0, 5)));
-    const words = explained.tokens.map((token) => shown(token.text || token.token));
     const layered = layers.map(({ name, steps }) => ({ title: `${name[0]} · ${t("layer", { number: Number(name.slice(3)) + 1 })}`, steps, words }));
     maps = [...layered, ...gateMaps(explained, words)].map(heatMap);
-    const grid = h("div", { class: "columns" }, saliency(explained.tokens), words.map((word) => h("span", { class: "column-word" }, word)),
+    const grid = h("div", { class: "columns" }, saliency(explained.tokens), words.map((word, index) => h("span", { class: "column-word" }, explained.tokens[index].unknown ? h("mark", {}, word) : word)),
       maps.map((map) => map.element));
     grid.style.setProperty("--columns", String(words.length));
     const found = { target: shown(explained.target.text || explained.target.token), share: percent(explained.target.prob) };
@@ -103,6 +103,12 @@ export function inside({ models, info, hasCache }) {
   const element = h("div", { class: "inside" }, h("p", { class: "lead", t: "inside_lead" }), form, problem.element,
     picture, h("p", { class: "note", t: "inside_note" }), h("div", { class: "two" }, predicted, curves), lastCall("inside"));
   return { element, enter: () => seen ?? form.requestSubmit() };
+}
+
+/** What was written for each token: an unknown word as it stands in the text. */
+function written(text, pieces) {
+  const characters = Array.from(text);
+  return pieces.map((piece) => shown(piece.unknown ? characters.slice(piece.start, piece.end).join("") : piece.text || piece.token));
 }
 
 /** A column for each token: up for what raised the target's log-probability, down for what lowered it. */

@@ -85,7 +85,7 @@ export class Typist {
     if (prefix.trim() || !this.isOfWords) {
       return { suggest: { prefix, top_k: Math.min(count, this.#limits.max_suggestions) } };
     }
-    return prefix.includes("\n") ? {} : { next: { top_k: Math.min(count, this.#limits.max_top_k) } };
+    return prefix.includes("\n") ? {} : { next: this.#words(count) };
   }
 
   async #create(finished) {
@@ -136,10 +136,14 @@ export class Typist {
     return { kind: "next", entries: (await this.#ahead(prefix.trimEnd() || prefix.includes("\n") ? prefix : "", count)).distribution };
   }
 
+  /** The likeliest tokens that can be written: neither the unknown word nor the end of the text. */
+  #words(count) {
+    return { top_k: Math.min(count, this.#limits.max_top_k), special: false };
+  }
+
   /** What follows `text`, which the session does not read. */
   #ahead(text, count) {
-    const body = { top_k: Math.min(count, this.#limits.max_top_k) };
-    return this.#write("next", text ? { text, ...body } : body);
+    return this.#write("next", text ? { text, ...this.#words(count) } : this.#words(count));
   }
 
   #write(verb, body) {

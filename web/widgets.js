@@ -40,8 +40,8 @@ export function inShort(model) {
 
 /** A slider with its value beside it. `read` turns its position into the value that is sent, or null for none. */
 export function slider({ key, name, min, max, step, value, off }) {
-  const input = h("input", { type: "range", min, max, step, value: kept(name) ?? String(value) });
-  const output = h("output");
+  const input = h("input", { type: "range", id: name, min, max, step, value: kept(name) ?? String(value) });
+  const output = h("output", { for: name, "aria-hidden": "true" });
   const current = () => (off !== undefined && Number(input.value) === off ? null : Number(input.value));
   const show = () => {
     output.textContent = current() === null ? t("off") : input.value;
@@ -51,7 +51,7 @@ export function slider({ key, name, min, max, step, value, off }) {
   input.addEventListener("input", show);
   document.addEventListener("language", show);
   show();
-  return { element: h("label", { class: "slider" }, h("span", { t: key }), output, input), value: current };
+  return { element: h("div", { class: "slider" }, h("label", { for: name, t: key }), output, input), value: current };
 }
 
 /** Runs an action at a time: while one runs, the button is not usable, and an error is shown in words. */
