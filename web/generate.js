@@ -19,7 +19,7 @@ export function generate({ models }) {
   const topP = slider({ key: "top_p", name: "generate.top_p", min: 0.05, max: 1, step: 0.05, value: 1, off: 1 });
   const minP = slider({ key: "min_p", name: "generate.min_p", min: 0, max: 0.5, step: 0.01, value: 0, off: 0 });
   const length = slider({ key: "max_tokens", name: "generate.length", min: 10, max: 400, step: 10, value: 80 });
-  const seed = h("input", { type: "text", inputmode: "numeric", pattern: "[0-9]*", hint: "seed_random", size: "14" });
+  const seed = h("input", { type: "text", inputmode: "numeric", hint: "seed_random", size: "14" });
   const start = h("button", { type: "submit", class: "main", t: "generate_start" });
   const stop = h("button", { type: "button", t: "generate_stop", disabled: true });
   const output = h("div", { class: "output", role: "group", label: "generate_output" });

@@ -41,6 +41,7 @@ export function write({ models, info }) {
     mirror();
     if (busy || isAway()) return;
     busy = true;
+    list.setAttribute("aria-busy", "true");
     try {
       for (let now = before(); now !== asked; now = before()) {
         const follower = typist;
@@ -57,6 +58,7 @@ export function write({ models, info }) {
       asked = null;
     } finally {
       busy = false;
+      list.setAttribute("aria-busy", "false");
     }
   };
 

@@ -25,6 +25,8 @@ def typed(page: Page, text: str) -> None:
 
 
 def caption(page: Page, text: str) -> None:
+    """Waits until the bars are those of the latest text, under this heading."""
+    expect(page.locator(".write-bars")).to_have_attribute("aria-busy", "false")
     expect(page.locator(".write .caption")).to_have_text(text)
 
 
