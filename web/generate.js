@@ -1,7 +1,7 @@
 // The panel "Generate": a stream of tokens, each tinted by how much it surprised the model.
 
 import { bars } from "./bars.js";
-import { field, fill, h } from "./dom.js";
+import { field, fill, h, shown } from "./dom.js";
 import { number, percent, t } from "./language.js";
 import { stream } from "./server.js";
 import { lastCall } from "./snippets.js";
@@ -89,6 +89,7 @@ export function generate({ models }) {
   const token = (data) => {
     const surprise = Math.max(0, -data.logprob);
     const element = h("span", { class: "token", role: "button", tabindex: output.querySelector(".token") ? "-1" : "0" }, data.text);
+    if (!data.text.trim()) element.setAttribute("aria-label", shown(data.text) || data.token);
     element.style.setProperty("--heat", String(Math.min(1, surprise / DEEPEST)));
     const look = () => alternatives(element, data);
     element.addEventListener("mouseenter", look);

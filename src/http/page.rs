@@ -176,8 +176,10 @@ mod tests {
         let first = ask(router(app.clone()), request("GET", "/web/app.css", &[], "")).await;
         let tag = first.headers["etag"].to_str().unwrap().to_owned();
         for known in [tag.clone(), format!("W/{tag}")] {
-            let again =
-                ask(router(app.clone()), request("GET", "/web/app.css", &[("if-none-match", &known)], ""));
+            let again = ask(
+                router(app.clone()),
+                request("GET", "/web/app.css", &[("if-none-match", known.as_str())], ""),
+            );
             let again = again.await;
             assert_eq!((again.status.as_u16(), again.text().as_str()), (304, ""));
         }

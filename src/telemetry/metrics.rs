@@ -14,6 +14,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::model::ModelMetrics;
+
 /// All metrics of one service.
 pub struct Metrics {
     registry: Registry,
@@ -219,66 +221,6 @@ pub struct HttpRequest {
     pub method: &'static str,
     /// The status code.
     pub status: u16,
-}
-
-/// The counters of one model. Each is a plain atomic.
-#[derive(Clone)]
-pub struct ModelMetrics {
-    prompt: Counter,
-    generated: Counter,
-    scored: Counter,
-    unknown: Counter,
-    sessions: Gauge,
-}
-
-impl ModelMetrics {
-    /// Counts prompt tokens that were read.
-    pub fn prompt_tokens(&self, count: usize) {
-        self.prompt.inc_by(count as u64);
-    }
-
-    /// Counts tokens that were generated.
-    pub fn generated_tokens(&self, count: usize) {
-        self.generated.inc_by(count as u64);
-    }
-
-    /// Counts tokens that were scored.
-    pub fn scored_tokens(&self, count: usize) {
-        self.scored.inc_by(count as u64);
-    }
-
-    /// Counts words that are not in the vocabulary.
-    pub fn unknown_tokens(&self, count: usize) {
-        self.unknown.inc_by(count as u64);
-    }
-
-    /// What has been counted so far.
-    pub fn totals(&self) -> ModelTotals {
-        ModelTotals {
-            prompt: self.prompt.get(),
-            generated: self.generated.get(),
-            scored: self.scored.get(),
-            unknown: self.unknown.get(),
-        }
-    }
-
-    /// Sets the number of sessions.
-    pub fn sessions(&self, count: usize) {
-        self.sessions.set(count as i64);
-    }
-}
-
-/// The tokens of one model since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelTotals {
-    /// Tokens that were read.
-    pub prompt: u64,
-    /// Tokens that were generated.
-    pub generated: u64,
-    /// Tokens that were scored.
-    pub scored: u64,
-    /// Words that are not in the vocabulary.
-    pub unknown: u64,
 }
 
 /// The times from a job's arrival to its first generated token.
