@@ -32,7 +32,7 @@ export default {
   rank: "rank",
   probability: "probability",
   logprob: "log-probability",
-  unknown_word: "a word it does not know",
+  unknown_word: "unknown word",
   no_recurrence: "no recurrence",
   last_call: "The call that was just made",
   perplexity: "perplexity",
