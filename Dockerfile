@@ -18,6 +18,7 @@ RUN mkdir src \
 
 # Copied files keep their modification times, and cargo would treat files older than its last build as already built.
 COPY src src
+COPY web web
 RUN touch src/lib.rs src/main.rs \
     && cargo build --release --locked --bin rnnlm-server
 

@@ -34,6 +34,7 @@ pub mod sampling;
 pub mod score;
 pub mod sessions;
 pub mod state;
+pub mod stats;
 pub mod stream;
 pub mod suggest;
 pub mod tokens;

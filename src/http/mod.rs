@@ -18,6 +18,8 @@ mod models;
 mod next;
 mod openai;
 mod ops;
+mod page;
+mod reference;
 mod rescore;
 mod routes;
 mod score;

@@ -11,6 +11,7 @@ use super::app::{App, Phase, refusal};
 use super::error::ApiResult;
 use super::extract::UseCases;
 use crate::api::info::{Health, Info};
+use crate::api::stats::Stats;
 use crate::telemetry::Metrics;
 
 const OK: Json<Health> = Json(Health { status: "ok" });
@@ -73,4 +74,13 @@ pub(super) async fn openapi(State(app): State<Arc<App>>) -> Response {
     responses((status = 200, description = "What the server is and what it accepts", body = Info)))]
 pub(super) async fn info(UseCases(service): UseCases) -> Json<Info> {
     Json(service.info())
+}
+
+/// Get totals since the start
+///
+/// For a page that shows what the server does. It has no ids and no text, and nothing by model; `/metrics` has that.
+#[utoipa::path(get, path = "/v1/stats", operation_id = "getStats", tag = "operations",
+    responses((status = 200, description = "The totals", body = Stats)))]
+pub(super) async fn stats(UseCases(service): UseCases) -> Json<Stats> {
+    Json(service.stats())
 }

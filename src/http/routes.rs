@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -12,8 +13,8 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::error::ApiError;
 use super::{
-    aac, explain, generate, layers, models, next, openai, ops, rescore, score, sessions, state, suggest,
-    tokens,
+    aac, explain, generate, layers, models, next, openai, ops, page, reference, rescore, score, sessions,
+    state, suggest, tokens,
 };
 use crate::api::error::ErrorCode;
 use crate::config::{Config, Interface};
@@ -26,7 +27,7 @@ pub fn router(app: Arc<App>) -> Router {
     let session_id = from_fn_with_state(app.clone(), layers::session_id);
     let admitted = admitted.layer(session_id).layer(accepted).layer(admission);
     let (router, _) = always().merge(admitted).split_for_parts();
-    assemble(router, &app)
+    assemble(router.merge(pages()), &app)
 }
 
 /// The routes for a listener of their own: probes, metrics, and what the server says about itself.
@@ -50,6 +51,7 @@ fn always() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ops::metrics))
         .routes(routes!(ops::openapi))
         .routes(routes!(ops::info))
+        .routes(routes!(ops::stats))
 }
 
 /// Routes that do work: refused while the server loads or shuts down.
@@ -95,12 +97,22 @@ fn augmentative() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(aac::characters_after_words))
 }
 
+/// Pages for people, which are not part of the API. They answer in every phase: the page says itself that the server is loading.
+fn pages() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/web/{file}", get(page::file))
+        .route("/docs", get(reference::redirect))
+        .route("/docs/", get(reference::index))
+        .route("/docs/{file}", get(reference::file))
+}
+
 /// What all routes of a server with this configuration say of themselves.
 pub(super) fn described(config: &Config) -> OpenApi {
     always().merge(admitted(config)).into_openapi()
 }
 
-async fn unknown_route(request: Request) -> ApiError {
+pub(super) async fn unknown_route(request: Request) -> ApiError {
     let path = request.uri().path();
     let message = format!("the route `{path}` does not exist; `/openapi.json` lists all routes");
     ApiError::new(ErrorCode::RouteNotFound, message)

@@ -28,6 +28,7 @@ mod sampling;
 mod score;
 mod sessions;
 mod state;
+mod stats;
 mod suggest;
 mod target;
 mod tokens;
@@ -35,7 +36,7 @@ mod voices;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -68,6 +69,7 @@ pub struct Service {
     sessions: Arc<Sessions>,
     pool: Pool,
     clock: Clock,
+    started: Instant,
     config: Config,
     metrics: Arc<Metrics>,
     kernel: Kernel,
@@ -125,6 +127,7 @@ impl Service {
                 observer,
             })?,
             catalog,
+            started: clock.now(),
             clock,
             config: config.clone(),
             metrics,

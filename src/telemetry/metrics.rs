@@ -3,7 +3,7 @@
 //! Counting is an atomic addition where the label is known in advance: an engine holds the [`ModelMetrics`] of each model, so
 //! that a step looks up no label.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use super::model::ModelMetrics;
 
 /// All metrics of one service.
 pub struct Metrics {
@@ -25,6 +27,9 @@ pub struct Metrics {
     tokens: Family<TokensLabels, Counter>,
     unknown_tokens: Family<ModelLabel, Counter>,
     first_token_seconds: Histogram,
+    /// The count and the sum of that histogram, which cannot be read from it.
+    first_token_count: AtomicU64,
+    first_token_nanos: AtomicU64,
     output_token_seconds: Histogram,
     step_rows: Histogram,
     sessions: Family<ModelLabel, Gauge>,
@@ -50,6 +55,8 @@ impl Metrics {
             tokens: Family::default(),
             unknown_tokens: Family::default(),
             first_token_seconds: seconds(),
+            first_token_count: AtomicU64::new(0),
+            first_token_nanos: AtomicU64::new(0),
             output_token_seconds: seconds(),
             step_rows: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
             sessions: Family::default(),
@@ -103,6 +110,17 @@ impl Metrics {
     /// Records the time from a job's arrival to its first generated token.
     pub fn time_to_first_token(&self, elapsed: Duration) {
         self.first_token_seconds.observe(elapsed.as_secs_f64());
+        self.first_token_count.fetch_add(1, Ordering::Relaxed);
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.first_token_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// The times that [`Self::time_to_first_token`] has recorded.
+    pub fn first_tokens(&self) -> FirstTokens {
+        FirstTokens {
+            count: self.first_token_count.load(Ordering::Relaxed),
+            total: Duration::from_nanos(self.first_token_nanos.load(Ordering::Relaxed)),
+        }
     }
 
     /// Records the time between two successive generated tokens of one row.
@@ -205,41 +223,13 @@ pub struct HttpRequest {
     pub status: u16,
 }
 
-/// The counters of one model. Each is a plain atomic.
-#[derive(Clone)]
-pub struct ModelMetrics {
-    prompt: Counter,
-    generated: Counter,
-    scored: Counter,
-    unknown: Counter,
-    sessions: Gauge,
-}
-
-impl ModelMetrics {
-    /// Counts prompt tokens that were read.
-    pub fn prompt_tokens(&self, count: usize) {
-        self.prompt.inc_by(count as u64);
-    }
-
-    /// Counts tokens that were generated.
-    pub fn generated_tokens(&self, count: usize) {
-        self.generated.inc_by(count as u64);
-    }
-
-    /// Counts tokens that were scored.
-    pub fn scored_tokens(&self, count: usize) {
-        self.scored.inc_by(count as u64);
-    }
-
-    /// Counts words that are not in the vocabulary.
-    pub fn unknown_tokens(&self, count: usize) {
-        self.unknown.inc_by(count as u64);
-    }
-
-    /// Sets the number of sessions.
-    pub fn sessions(&self, count: usize) {
-        self.sessions.set(count as i64);
-    }
+/// The times from a job's arrival to its first generated token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstTokens {
+    /// How many there were.
+    pub count: u64,
+    /// Their sum.
+    pub total: Duration,
 }
 
 /// Why a session ends.

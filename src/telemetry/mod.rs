@@ -2,6 +2,7 @@
 
 mod log;
 mod metrics;
+mod model;
 
 use std::io::{self, IsTerminal, stderr};
 use std::sync::{Arc, OnceLock};
@@ -11,7 +12,8 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use log::Log;
 pub use log::LogGuard;
-pub use metrics::{HttpRequest, Metrics, ModelMetrics, Rejected};
+pub use metrics::{FirstTokens, HttpRequest, Metrics, Rejected};
+pub use model::{ModelMetrics, ModelTotals};
 
 use crate::config::LogFormat;
 

@@ -94,6 +94,30 @@ async fn metrics_count_sessions_tokens_and_requests() {
 }
 
 #[tokio::test]
+async fn stats_are_totals_without_ids_or_text() {
+    let clock = Clock::manual();
+    let server = Setup { clock: clock.clone(), ..Setup::default() }.start().await;
+    let fresh = server.get("/v1/stats").await.expect(200);
+    assert_eq!(fresh["tokens"], json!({"prompt": 0, "generated": 0, "scored": 0}));
+    assert_eq!(fresh["time_to_first_token"], json!({"count": 0, "total_seconds": 0.0}));
+    server.post("/v1/sessions", json!({"id": "hidden", "text": "the submarine sea"})).await.expect(201);
+    let generation = json!({"model": "letters", "text": "ab", "max_tokens": 4, "seed": 1});
+    let generated = server.post("/v1/generate", generation).await.expect(200);
+    let scored = server.post("/v1/score", json!({"text": "the sea a ship"})).await.expect(200);
+    clock.advance(std::time::Duration::from_secs(5));
+    let stats = server.get("/v1/stats").await.expect(200);
+    assert_eq!(stats["tokens"]["generated"], generated["usage"]["completion_tokens"]);
+    assert_eq!(stats["tokens"]["scored"], scored["total"]["scored_count"]);
+    assert!(stats["tokens"]["prompt"].as_u64() >= Some(5), "{stats}");
+    assert_eq!((&stats["sessions"], &stats["unknown_tokens"]), (&json!(1), &json!(1)));
+    assert!(stats["sessions_bytes"].as_u64() > Some(0));
+    assert_eq!((&stats["requests_waiting"], &stats["time_to_first_token"]["count"]), (&json!(0), &json!(1)));
+    assert!(stats["uptime_seconds"].as_f64() >= Some(5.0), "{stats}");
+    let text = stats.to_string();
+    assert!(!text.contains("hidden") && !text.contains("submarine") && !text.contains("letters"), "{text}");
+}
+
+#[tokio::test]
 async fn requests_are_timed_by_the_clock_that_is_passed_in() {
     let server = Setup { clock: Clock::manual(), ..Setup::default() }.start().await;
     server.get("/v1/models").await.expect(200);
@@ -114,6 +138,7 @@ async fn the_openapi_document_lists_every_route_and_every_route_answers() {
         ("get", "/metrics"),
         ("get", "/openapi.json"),
         ("get", "/v1/info"),
+        ("get", "/v1/stats"),
         ("get", "/v1/models"),
         ("get", "/v1/models/{model}"),
         ("post", "/v1/tokenize"),

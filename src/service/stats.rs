@@ -1,0 +1,35 @@
+//! Use case: what the server has done and is doing, in totals.
+
+use super::Service;
+use crate::api::stats::{Durations, Stats, TokenTotals};
+
+impl Service {
+    /// Totals over all models.
+    pub fn stats(&self) -> Stats {
+        let sessions = self.sessions.stats();
+        let jobs = self.pool.stats();
+        let mut tokens = TokenTotals::default();
+        let mut unknown_tokens = 0;
+        for served in self.catalog.iter() {
+            let model = self.metrics.model(&served.name).totals();
+            tokens.prompt += model.prompt;
+            tokens.generated += model.generated;
+            tokens.scored += model.scored;
+            unknown_tokens += model.unknown;
+        }
+        let first_tokens = self.metrics.first_tokens();
+        Stats {
+            uptime_seconds: self.clock.now().saturating_duration_since(self.started).as_secs_f64(),
+            tokens,
+            unknown_tokens,
+            sessions: sessions.by_model.values().sum(),
+            sessions_bytes: sessions.bytes,
+            requests_running: jobs.running,
+            requests_waiting: jobs.waiting,
+            time_to_first_token: Durations {
+                count: first_tokens.count,
+                total_seconds: first_tokens.total.as_secs_f64(),
+            },
+        }
+    }
+}

@@ -1,0 +1,69 @@
+"""A server and a browser that shows its page."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("RNNLM_BINARY", ROOT / "target/release/rnnlm-server"))
+CHROMIUM = shutil.which("chromium")
+
+# What is waited for at most. A machine that runs other checks beside this one is slow.
+PATIENCE_MS = 30_000
+
+
+class Server:
+    """A server that can be stopped and started again at the same address."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = "127.0.0.1:%d" % free.getsockname()[1]
+        self.url = f"http://{self.address}/"
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        command = [BINARY, "serve", "--strict", "--models", ROOT / "models", "--listen", self.address]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        line = self.process.stdout.readline()
+        assert line.startswith("listening on "), f"`{BINARY}` said {line!r}, expected where it listens"
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Server]:
+    """A server of the models that ship."""
+    server = Server()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def browsing() -> Iterator[Browser]:
+    """Debian's Chromium. Its sandbox needs rights that a container seldom has; it shows only this repository's page."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, **options: object) -> Page:
+    """A page in a context of its own: no text, no language and no theme remembered."""
+    context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}, "locale": "en-US"} | options))
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    return page
