@@ -74,6 +74,11 @@ impl Output {
         !self.norms.is_empty()
     }
 
+    /// Normalises vectors `[.., hidden]` in place, as they are before the product.
+    pub(super) fn normalise(&self, vectors: &mut [f32]) {
+        normalise(&self.norms, self.kernel, vectors);
+    }
+
     /// Values that a row of logits takes, padding included.
     pub(super) fn columns(&self) -> usize {
         self.w.columns()
@@ -100,7 +105,7 @@ impl Output {
         &self,
         asked: Asked<'_>,
         tile: TileBuffers<'_>,
-        mut take: impl FnMut(&Wanted, Result<&mut [f32], NotFinite>),
+        mut take: impl FnMut(&Wanted, Result<Made<'_>, NotFinite>),
     ) {
         let hidden = self.w.depth();
         let columns = self.columns();
@@ -123,10 +128,18 @@ impl Output {
                 // Integer products make a finite number of NaN.
                 let is_finite =
                     stayed_finite(&self.norms, self.kernel, h) && self.kernel.run(AllFinite(logits));
-                take(wanted, if is_finite { Ok(logits) } else { Err(NotFinite) });
+                take(wanted, if is_finite { Ok(Made { h, logits }) } else { Err(NotFinite) });
             }
         }
     }
+}
+
+/// Logits, and the h that they were computed of.
+pub(super) struct Made<'a> {
+    /// What entered the product, `[hidden]`.
+    pub(super) h: &'a [f32],
+    /// `[vocab]`.
+    pub(super) logits: &'a mut [f32],
 }
 
 /// Logits that must not leave the run.

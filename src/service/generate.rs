@@ -49,8 +49,7 @@ impl Service {
     /// Whatever is wrong with the request; a full queue.
     pub async fn generate(&self, request: GenerateRequest) -> Result<Generating> {
         check_returned_state(&request)?;
-        let state = request.carried.state.as_deref();
-        let target = self.start_target(request.prompt.model.as_deref(), state).await?;
+        let target = self.start_target(request.prompt.model.as_deref(), &request.carried).await?;
         let checked = self.check_generation(&target, request).await?;
         let origin = self.origin(&target, &checked)?;
         self.start_generation(target.served(), origin, checked)

@@ -7,6 +7,7 @@
 mod append;
 mod beside;
 mod bounds;
+mod cache;
 mod compress;
 mod explain;
 mod failure;
