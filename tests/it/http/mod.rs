@@ -2,6 +2,7 @@
 //! counter, and compare whole answers.
 
 mod beam;
+mod cache;
 mod carried;
 mod choices;
 mod errors;
