@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::append::AppendRequest;
+use super::cache::Cache;
 use super::fields::Fields;
 use super::generate::{GenerateRequest, SessionGenerateRequest};
 use super::mixture::MixturePart;
