@@ -11,6 +11,7 @@
 
 pub mod aac;
 pub mod append;
+pub mod cache;
 mod choice;
 pub mod complaint;
 pub mod error;

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cache::Cache;
 use super::fields;
 use super::prompt::Prompt;
 use super::question::{Distribution, Question};
@@ -61,11 +62,14 @@ pub struct CreateSessionRequest {
     pub extra_words: Vec<ExtraWord>,
     /// The state from which the session starts instead of the model's start, in base64: that of another session, or what `return_state` returned.
     pub state: Option<String>,
+    /// A cache, which the session keeps for good: it is mixed into all probabilities, and forked and rewound with the session. It counts in its memory. If absent, that of `state`, if
+    /// there is one.
+    pub cache: Option<Cache>,
     /// A question about the session's next token.
     pub next: Option<Question>,
 }
 
-fields!(CreateSessionRequest { id, replace, rewind_tokens, extra_words, state, next } + prompt: Prompt + lifetime: Lifetime);
+fields!(CreateSessionRequest { id, replace, rewind_tokens, extra_words, state, cache, next } + prompt: Prompt + lifetime: Lifetime);
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]

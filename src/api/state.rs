@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cache::Cache;
 use super::fields;
 use super::sessions::Expectation;
 
@@ -34,6 +35,19 @@ pub struct SessionState {
     /// The state of a model without layers, such as the last tokens that a window network reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<f32>>,
+    /// The session's cache, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheState>,
+}
+
+/// A cache. The file of a state has its vectors, too.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct CacheState {
+    /// The options that the session was created with.
+    #[serde(flatten)]
+    pub options: Cache,
+    /// The number of tokens that are remembered, at most `window`.
+    pub length: usize,
 }
 
 /// The vectors of a layer.
@@ -52,7 +66,7 @@ pub struct LayerState {
 }
 
 /// Sessions without a server that remembers them: the client keeps the state and sends it with each request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Carried {
     /// The state from which the request starts instead of the model's start: what an earlier request returned, or the state of a session in
@@ -60,6 +74,9 @@ pub struct Carried {
     pub state: Option<String>,
     /// Whether the answer returns the state after what was read.
     pub return_state: bool,
+    /// A cache, which is mixed into all probabilities. If absent, that of `state`, if there is one; beside `state`, it sets the options of the state's cache anew. A session
+    /// gets its cache when it is created, so a request to a session takes none.
+    pub cache: Option<Cache>,
 }
 
-fields!(Carried { state, return_state });
+fields!(Carried { state, return_state, cache });

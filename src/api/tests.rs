@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::append::AppendRequest;
+use super::cache::Cache;
 use super::fields::Fields;
 use super::generate::{GenerateRequest, SessionGenerateRequest};
 use super::mixture::MixturePart;
@@ -66,6 +67,7 @@ fn a_field_that_is_null_keeps_its_default() {
     null_is_absent::<RewindRequest>();
     null_is_absent::<ListSessionsQuery>();
     null_is_absent::<PutStateQuery>();
+    null_is_absent::<Cache>();
     null_is_absent::<Carried>();
     null_is_absent::<Expectation>();
     null_is_absent::<SuggestRequest>();

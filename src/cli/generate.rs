@@ -5,12 +5,13 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
-use super::input::ModelArg;
+use super::input::{CacheArg, ModelArg};
 use super::json;
 use super::local::Local;
 use crate::api::generate::{Beam, GenerateRequest};
 use crate::api::prompt::{Prompt, Strings, Word};
 use crate::api::sampling::{LogitBias, Sampling};
+use crate::api::state::Carried;
 use crate::api::stream::StreamEvent;
 use crate::service::Generating;
 
@@ -111,6 +112,9 @@ pub(super) struct GenerateArgs {
     #[arg(long, value_name = "MS")]
     pub timeout_ms: Option<u64>,
 
+    #[command(flatten)]
+    pub cache: CacheArg,
+
     /// Print the answer of `POST /v1/generate` instead of streaming the text
     #[arg(long)]
     pub json: bool,
@@ -171,6 +175,7 @@ fn request(args: &GenerateArgs) -> GenerateRequest {
         max_tokens: Some(args.max_tokens),
         seed: args.seed,
         stop: Strings::Many(args.stop.clone()),
+        carried: Carried { cache: args.cache.cache.clone(), ..Carried::default() },
         ..GenerateRequest::default()
     }
 }

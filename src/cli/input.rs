@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
+use crate::api::cache::Cache;
 
 /// The model of a command that works on one.
 #[derive(Args)]
@@ -14,6 +15,33 @@ pub(super) struct ModelArg {
     /// A model folder
     #[arg(long = "model", value_name = "DIR", env = "RNNLM_MODEL", hide_env_values = true)]
     pub folder: PathBuf,
+}
+
+/// The cache of a command that computes probabilities.
+#[derive(Args)]
+pub(super) struct CacheArg {
+    /// Mix in a continuous cache, such as `window=500,theta=0.6,lambda=0.15`; what is left out has its default
+    #[arg(long, value_name = "OPTIONS", value_parser = cache)]
+    pub cache: Option<Cache>,
+}
+
+fn cache(text: &str) -> Result<Cache, String> {
+    let expected = "expected a list such as `window=500,theta=0.6,lambda=0.15`";
+    let mut cache = Cache::default();
+    for option in text.split(',').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').ok_or(expected)?;
+        let number = || value.parse().map_err(|_| format!("`{name}` is `{value}`; {expected}"));
+        match name {
+            "window" => {
+                let whole = value.parse().map_err(|_| format!("`window` is `{value}`; {expected}"));
+                cache.window = whole?;
+            }
+            "theta" => cache.theta = number()?,
+            "lambda" => cache.lambda = number()?,
+            _ => return Err(format!("`{name}` is not an option of a cache; {expected}")),
+        }
+    }
+    Ok(cache)
 }
 
 /// A text to read.
@@ -49,4 +77,20 @@ pub(super) fn utf8_line(line: Vec<u8>, number: usize) -> Outcome<String> {
         let at = error.utf8_error().valid_up_to();
         Failure::Failed(format!("line {number} is not UTF-8 at byte {at}; it must be UTF-8"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_is_a_list_of_options_each_with_a_default() {
+        let default = Cache::default();
+        assert_eq!(cache("window=20,theta=1,lambda=0.5"), Ok(Cache { window: 20, theta: 1.0, lambda: 0.5 }));
+        assert_eq!(cache("theta=0.25"), Ok(Cache { theta: 0.25, ..default.clone() }));
+        assert_eq!(cache(""), Ok(default));
+        for text in ["500", "window=-1", "window=x", "theta=", "size=3"] {
+            assert!(cache(text).unwrap_err().contains("window=500,theta=0.6"), "{text}");
+        }
+    }
 }

@@ -6,12 +6,13 @@ use std::io::{IsTerminal, Write, stdout};
 use clap::Args;
 
 use super::failure::Outcome;
-use super::input::ModelArg;
+use super::input::{CacheArg, ModelArg};
 use super::json;
 use super::local::Local;
 use crate::api::next::{NextReply, NextRequest, NextResponse, SessionNextRequest};
 use crate::api::prompt::Prompt;
 use crate::api::question::{Question, RankedToken, Shown};
+use crate::api::state::Carried;
 
 #[derive(Args)]
 pub(super) struct NextArgs {
@@ -26,6 +27,9 @@ pub(super) struct NextArgs {
     #[arg(long, value_name = "N", default_value = "10")]
     pub top_k: usize,
 
+    #[command(flatten)]
+    pub cache: CacheArg,
+
     /// Print the answer of `POST /v1/next`
     #[arg(long)]
     pub json: bool,
@@ -36,7 +40,8 @@ pub(super) fn run(args: &NextArgs) -> Outcome {
     let prompt = Prompt { text: Some(args.text.clone()), ..Prompt::default() };
     let shown = Shown { top_k: Some(args.top_k), ..Shown::default() };
     let question = Question { shown, ..Question::default() };
-    let next = SessionNextRequest { prompt, question, ..SessionNextRequest::default() };
+    let carried = Carried { cache: args.cache.cache.clone(), ..Carried::default() };
+    let next = SessionNextRequest { prompt, question, carried };
     let reply = local.block_on(local.service.next(NextRequest { next, ..NextRequest::default() }))?;
     let mut out = stdout().lock();
     match &reply {

@@ -8,7 +8,7 @@ use std::io::{BufRead, Write, stdout};
 use clap::Args;
 
 use super::failure::Outcome;
-use super::input::{ModelArg, TextArg};
+use super::input::{CacheArg, ModelArg, TextArg};
 use super::json;
 use super::local::Local;
 use super::progress::Progress;
@@ -41,6 +41,9 @@ pub(super) struct ScoreArgs {
     #[arg(long)]
     pub token_logprobs: bool,
 
+    #[command(flatten)]
+    pub cache: CacheArg,
+
     /// Print the answer of `POST /v1/score`
     #[arg(long)]
     pub json: bool,
@@ -71,7 +74,7 @@ pub(super) fn run(args: &ScoreArgs) -> Outcome {
 /// The file as one text, read in pieces. Memory grows only if every token is wanted in one JSON document.
 async fn score_text(local: &Local, args: &ScoreArgs) -> Outcome<ScoreResponse> {
     let query = ScoreTextQuery { model: None, scoring: args.scoring() };
-    let mut scorer = TextScorer::new(&local.service, &query)?;
+    let mut scorer = TextScorer::new(&local.service, &query)?.with_cache(args.cache.cache.as_ref())?;
     let mut text = args.text.open()?;
     let progress = Progress::new(&args.text);
     loop {

@@ -5,10 +5,11 @@ use std::io::{Write, stdout};
 use clap::Args;
 
 use super::failure::Outcome;
-use super::input::ModelArg;
+use super::input::{CacheArg, ModelArg};
 use super::json;
 use super::local::Local;
 use crate::api::prompt::Prompt;
+use crate::api::state::Carried;
 use crate::api::suggest::{Suggest, SuggestRequest};
 
 #[derive(Args)]
@@ -32,6 +33,9 @@ pub(super) struct SuggestArgs {
     #[arg(long)]
     pub match_case: bool,
 
+    #[command(flatten)]
+    pub cache: CacheArg,
+
     /// Print the answer of `POST /v1/suggest`
     #[arg(long)]
     pub json: bool,
@@ -48,7 +52,7 @@ pub(super) fn run(args: &SuggestArgs) -> Outcome {
             next_words: args.next_words,
             extra_words: Vec::new(),
         },
-        ..SuggestRequest::default()
+        carried: Carried { cache: args.cache.cache.clone(), ..Carried::default() },
     };
     let response = local.block_on(local.service.suggest(request))?;
     let mut out = stdout().lock();

@@ -34,6 +34,10 @@ pub struct SessionOptions {
     #[arg(long, value_name = "N", default_value = "1024", value_parser = count())]
     pub rewind_max: usize,
 
+    /// Maximum number of tokens that a cache remembers; each costs the memory of a hidden vector and, at every step, a product with it
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = count())]
+    pub cache_window_max: usize,
+
     /// Maximum number of sessions listed in one answer
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
     pub sessions_page_max: usize,

@@ -67,6 +67,15 @@ impl Fake {
             .collect()
     }
 
+    /// The logits of a state, with what its cache adds.
+    fn mixed_logits(&self, state: &State) -> Vec<f32> {
+        let mut logits = self.logits(state);
+        if let Some(cache) = state.cache() {
+            cache.mix(&hidden(state), &mut logits);
+        }
+        logits
+    }
+
     fn read(&self, state: &mut State, token: TokenId) -> Result<(), RowError> {
         assert!(self.panic_on != Some(token), "the fake model was told to panic on token {token}");
         if token as usize >= self.info.vocab_size {
@@ -87,12 +96,14 @@ impl Fake {
         let mut state = row.state.clone();
         for (position, &token) in row.tokens.iter().enumerate() {
             if row.logits == Logits::Each {
-                emit(position, &mut self.logits(&state));
+                emit(position, &mut self.mixed_logits(&state));
             }
+            let h = hidden(&state);
             self.read(&mut state, token)?;
+            state.remember(&h, token);
         }
         if row.logits == Logits::Last {
-            emit(row.tokens.len(), &mut self.logits(&state));
+            emit(row.tokens.len(), &mut self.mixed_logits(&state));
         }
         Ok(state)
     }
@@ -101,6 +112,10 @@ impl Fake {
 impl Model for Fake {
     fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    fn cache_width(&self) -> Option<usize> {
+        Some(3)
     }
 
     /// Two tokens cost more than a step, which is a token and a position, so a turn of one step reads one token.
@@ -120,6 +135,11 @@ impl Model for Fake {
             row.outcome = read.map(|state| *row.state = state);
         }
     }
+}
+
+/// What a cache compares: the words of the state, in `0..1`.
+fn hidden(state: &State) -> [f32; 3] {
+    words(state).map(|word| word as f32 / (1 << 24) as f32)
 }
 
 fn words(state: &State) -> [u32; 3] {

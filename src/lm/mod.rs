@@ -2,6 +2,7 @@
 //!
 //! These are the terms that all other modules use. This module knows nothing of text, threads or HTTP.
 
+mod cache;
 mod cost;
 mod distribution;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub(crate) mod test_logits;
 pub(crate) mod top_k;
 mod window;
 
+pub use cache::{Cache, CacheEntry, CacheOptions};
 pub use cost::{Cost, Extent};
 pub use distribution::Distribution;
 pub use inside::{Gates, Gradient, GradientError, Inside, LayerGradient, Passage, StepGradient};

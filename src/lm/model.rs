@@ -19,6 +19,12 @@ pub trait Model: Send + Sync {
         false
     }
 
+    /// Width of the vector that enters the output layer, h, if runs keep the [`Cache`](super::Cache) of a state: they mix its probabilities into the logits, and
+    /// add each token that they read, with the h before it. `None` for a model that ignores caches.
+    fn cache_width(&self) -> Option<usize> {
+        None
+    }
+
     /// What a run costs. By default, each token is multiplied with every weight.
     fn cost(&self) -> Cost {
         Cost::of_parameters(self.info().parameter_count)

@@ -24,6 +24,36 @@ pub(crate) fn sum<Term: Fn(f32) -> f32>(values: &[f32], term: Term) -> f64 {
     Kernel::current().run(Sum { values, term })
 }
 
+/// The inner product of two vectors of one length, summed in f64.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    Kernel::current().run(Dot { a, b })
+}
+
+struct Dot<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
+impl Task for Dot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) -> f64 {
+        let (a, a_rest) = self.a.as_chunks::<LANES>();
+        let (b, b_rest) = self.b.as_chunks::<LANES>();
+        let mut lanes = [0.0f64; LANES];
+        for (a, b) in a.iter().zip(b) {
+            for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+                *lane += f64::from(a) * f64::from(b);
+            }
+        }
+        for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+            *lane += f64::from(a) * f64::from(b);
+        }
+        tree(lanes, |a, b| a + b)
+    }
+}
+
 struct Max<'a>(&'a [f32]);
 
 impl Task for Max<'_> {

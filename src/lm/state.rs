@@ -2,44 +2,68 @@
 
 use std::sync::Arc;
 
+use super::{Cache, TokenId};
+
 /// The hidden (and cell) vectors of all layers in one flat buffer of `f32`, immutable and shared.
 ///
 /// Its length is [`ModelInfo::state_len`](super::ModelInfo::state_len); its layout is up to the model.
 /// A clone is a reference count, so forks, reads and leases copy nothing, whatever the size. A model never changes values that
 /// another clone can see: a run computes a successor and replaces the state by it, so a failed step changes nothing. The
 /// output of the top layer is part of the state, so logits are a function of the state.
+///
+/// A state may have a [`Cache`] beside its values. It is shared in the same way, and every run adds to it what is read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct State(Arc<[f32]>);
+pub struct State {
+    values: Arc<[f32]>,
+    cache: Option<Arc<Cache>>,
+}
 
 impl State {
     /// A state of `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        Self(vec![0.0; len].into())
+        Self::from(vec![0.0; len])
     }
 
     /// The values, `[state_len]`.
     pub fn as_slice(&self) -> &[f32] {
-        &self.0
+        &self.values
     }
 
     /// Replaces the values by those of a successor, `[state_len]`. Clones keep the old values. If there are no clones, the memory is
     /// reused.
     pub fn replace(&mut self, values: &[f32]) {
-        match Arc::get_mut(&mut self.0) {
+        match Arc::get_mut(&mut self.values) {
             Some(own) if own.len() == values.len() => own.copy_from_slice(values),
-            _ => self.0 = values.into(),
+            _ => self.values = values.into(),
         }
     }
 
     /// Bytes of the values.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.0)
+        size_of_val(&*self.values)
+    }
+
+    /// The cache, if the state has one.
+    pub fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.as_ref()
+    }
+
+    /// Replaces the cache. Clones keep the old one.
+    pub fn set_cache(&mut self, cache: Option<Arc<Cache>>) {
+        self.cache = cache;
+    }
+
+    /// Adds to the cache, if there is one, that `token` was read after `h`.
+    pub fn remember(&mut self, h: &[f32], token: TokenId) {
+        if let Some(cache) = &mut self.cache {
+            Arc::make_mut(cache).push(h, token);
+        }
     }
 }
 
 impl From<Vec<f32>> for State {
     fn from(values: Vec<f32>) -> Self {
-        Self(values.into())
+        Self { values: values.into(), cache: None }
     }
 }
 

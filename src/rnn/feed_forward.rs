@@ -5,7 +5,7 @@ use super::architecture::Matrices;
 use super::cells::{Activation, AllFinite, RnnStep};
 use super::cost::Rates;
 use super::embedding::Embedding;
-use super::output::{Asked as AskedOutput, NotFinite, Output, OutputSpec, TileBuffers, Wanted};
+use super::output::{Asked as AskedOutput, Made, NotFinite, Output, OutputSpec, TileBuffers, Wanted};
 use super::validate::{check_depths, validate_feed_forward};
 use super::values::Values;
 use super::windowed::{Asked, Io, WindowReads};
@@ -261,10 +261,12 @@ impl FeedForward {
             .map(|(index, asked)| Wanted { row: index, position: asked.position, vector: index })
             .collect();
         let tile = TileBuffers { h: tile_h, logits: tile_logits, room, rows: tile_rows };
-        self.output.run(AskedOutput { vectors, wanted: &wanted }, tile, |wanted, logits| {
+        self.output.run(AskedOutput { vectors, wanted: &wanted }, tile, |wanted, made| {
             let row = asked[wanted.row].row;
-            match logits {
-                Ok(logits) if io.rows[row].outcome.is_ok() => (io.sink)(row, wanted.position, logits),
+            match made {
+                Ok(Made { logits, .. }) if io.rows[row].outcome.is_ok() => {
+                    (io.sink)(row, wanted.position, logits)
+                }
                 Ok(_) => {}
                 Err(NotFinite) => io.rows[row].outcome = Err(RowError::NotFinite),
             }

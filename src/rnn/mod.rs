@@ -15,6 +15,7 @@ mod layer;
 mod network;
 mod norm;
 mod output;
+mod recall;
 mod recurrence;
 mod run;
 mod validate;

@@ -109,6 +109,10 @@ impl Model for Rnn {
         !self.layers.iter().any(Layer::projects)
     }
 
+    fn cache_width(&self) -> Option<usize> {
+        Some(self.output.hidden())
+    }
+
     fn start_state(&self) -> State {
         self.start.clone()
     }

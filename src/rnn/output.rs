@@ -82,6 +82,11 @@ impl Output {
         !self.norms.is_empty()
     }
 
+    /// Normalises vectors `[.., hidden]` in place, as they are before the product.
+    pub(super) fn normalise(&self, vectors: &mut [f32]) {
+        normalise(&self.norms, self.kernel, vectors);
+    }
+
     /// Values that a row of logits takes, padding included.
     pub(super) fn columns(&self) -> usize {
         self.w.columns()
@@ -108,7 +113,7 @@ impl Output {
         &self,
         asked: Asked<'_>,
         tile: TileBuffers<'_>,
-        mut take: impl FnMut(&Wanted, Result<&mut [f32], NotFinite>),
+        mut take: impl FnMut(&Wanted, Result<Made<'_>, NotFinite>),
     ) {
         let hidden = self.w.depth();
         let columns = self.columns();
@@ -134,10 +139,18 @@ impl Output {
                 for &token in &self.ruled_out {
                     logits[token] = f32::NEG_INFINITY;
                 }
-                take(wanted, if is_finite { Ok(logits) } else { Err(NotFinite) });
+                take(wanted, if is_finite { Ok(Made { h, logits }) } else { Err(NotFinite) });
             }
         }
     }
+}
+
+/// Logits, and the h that they were computed of.
+pub(super) struct Made<'a> {
+    /// What entered the product, `[hidden]`.
+    pub(super) h: &'a [f32],
+    /// `[vocab]`.
+    pub(super) logits: &'a mut [f32],
 }
 
 /// Logits that must not leave the run.

@@ -7,7 +7,8 @@ use super::chunk::Chunk;
 use super::embedding::TokenInput;
 use super::layer::{Layer, Memory, Projection};
 use super::network::Rnn;
-use super::output::{Asked, NotFinite, TileBuffers, Wanted};
+use super::output::{Asked, Made, NotFinite, TileBuffers, Wanted};
+use super::recall::Recalls;
 use crate::lm::{Logits, Row, RowError, Scratch, Sink};
 
 /// Bounds each buffer of a chunk, unless a single step needs more: enough tokens to share one pass over the weights, few
@@ -22,6 +23,7 @@ pub(super) struct Run<'a, 'row> {
     order: Vec<usize>,
     /// Their numbers of tokens.
     lens: Vec<usize>,
+    recalls: Recalls,
 }
 
 impl<'a, 'row> Run<'a, 'row> {
@@ -35,7 +37,8 @@ impl<'a, 'row> Run<'a, 'row> {
         let mut order: Vec<usize> = (0..rows.len()).filter(|&row| rows[row].outcome.is_ok()).collect();
         order.sort_by_key(|&row| Reverse(rows[row].tokens.len()));
         let lens = order.iter().map(|&row| rows[row].tokens.len()).collect();
-        Self { network, rows, order, lens }
+        let recalls = Recalls::new(order.iter().map(|&row| &*rows[row].state));
+        Self { network, rows, order, lens, recalls }
     }
 
     /// Reads all tokens, hands out the logits, and advances the states of the rows that stayed finite.
@@ -66,9 +69,11 @@ impl<'a, 'row> Run<'a, 'row> {
                 self.fail_vectors(&chunk, vectors, layer.width());
             }
             self.fail_states(&chunk, states);
+            self.recall(&chunk, vectors);
             let tile = TileBuffers { h: tile_h, logits: tile_logits, room, rows: sizes.tile_rows };
             let wanted = self.wanted(&chunk);
             self.emit(Asked { vectors, wanted: &wanted }, tile, sink);
+            self.recalls.finish_chunk();
             start += chunk.steps();
             if start >= steps {
                 break;
@@ -145,14 +150,34 @@ impl<'a, 'row> Run<'a, 'row> {
         }
     }
 
+    /// Notes what the chunk adds to the caches of its rows.
+    fn recall(&mut self, chunk: &Chunk, vectors: &[f32]) {
+        let network = self.network;
+        let width = network.output.hidden();
+        for row in self.recalls.rows_before(chunk.rows()) {
+            let tokens = self.rows[self.order[row]].tokens;
+            let steps = (0..chunk.steps()).take_while(|&step| row < chunk.block(step + 1).len());
+            for step in steps {
+                let vector = chunk.block(step).start + row;
+                let h = &vectors[vector * width..][..width];
+                self.recalls.note(row, h, tokens[chunk.start() + step]);
+            }
+            self.recalls.change(row, |h| network.output.normalise(h));
+        }
+    }
+
     /// Hands out the logits asked for, but to rows that failed.
     fn emit(&mut self, asked: Asked<'_>, tile: TileBuffers<'_>, sink: &mut Sink<'_>) {
         let rows = &mut *self.rows;
         let order = &self.order;
-        self.network.output.run(asked, tile, |wanted, logits| {
+        let recalls = &mut self.recalls;
+        self.network.output.run(asked, tile, |wanted, made| {
             let row = order[wanted.row];
-            match logits {
-                Ok(logits) if rows[row].outcome.is_ok() => sink(row, wanted.position, logits),
+            match made {
+                Ok(Made { h, logits }) if rows[row].outcome.is_ok() => {
+                    recalls.mix(wanted, h, logits);
+                    sink(row, wanted.position, logits);
+                }
                 Ok(_) => {}
                 Err(NotFinite) => rows[row].outcome = Err(RowError::NotFinite),
             }
@@ -180,12 +205,15 @@ impl<'a, 'row> Run<'a, 'row> {
     }
 
     /// Replaces the states of the rows that did not fail by their successors.
-    fn scatter(self, states: &[f32]) {
+    fn scatter(mut self, states: &[f32]) {
         let state_len = self.network.info.state_len;
-        for (&row, state) in self.order.iter().zip(states.chunks_exact(state_len)) {
+        for (index, (&row, state)) in self.order.iter().zip(states.chunks_exact(state_len)).enumerate() {
             let row = &mut self.rows[row];
             if row.outcome.is_ok() {
                 row.state.replace(state);
+                if let Some(cache) = self.recalls.take(index) {
+                    row.state.set_cache(Some(cache));
+                }
             }
         }
     }

@@ -58,8 +58,7 @@ impl Service {
     pub(super) async fn generate_asked(&self, asked: Asked<'_>) -> Result<Generating> {
         let request = &asked.request;
         check_returned_state(request)?;
-        let state = request.carried.state.as_deref();
-        let target = self.start_target(request.prompt.model.as_deref(), state).await?;
+        let target = self.start_target(request.prompt.model.as_deref(), &request.carried).await?;
         let checked = self.check_generation(&target, asked).await?;
         let origin = self.origin(&target, &checked)?;
         self.start_generation(target.served(), origin, checked)

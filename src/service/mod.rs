@@ -8,6 +8,7 @@ mod aac;
 mod append;
 mod beside;
 mod bounds;
+mod cache;
 mod compress;
 mod explain;
 mod failure;

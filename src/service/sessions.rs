@@ -1,5 +1,6 @@
 //! Use case: sessions are created, listed, looked at, copied, reset and deleted.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Service;
@@ -11,8 +12,10 @@ use crate::api::sessions::{
     CreateSessionRequest, CreatedSession, Expectation, ForkRequest, Lifetime, ListSessionsQuery,
     SESSION_ID_LENGTH_MAX, Session, SessionList,
 };
+use crate::api::state::Carried;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lm::Cache;
 use crate::session::{NewSession, OnExisting, SessionId, SessionInfo, Sessions, Standing};
 use crate::telemetry::{Metrics, Rejected};
 
@@ -33,8 +36,17 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; an id that is taken; no room; a full queue.
     pub async fn create_session(&self, request: CreateSessionRequest) -> Result<CreatedSession> {
-        let CreateSessionRequest { id, prompt, lifetime, replace, rewind_tokens, extra_words, state, next } =
-            request;
+        let CreateSessionRequest {
+            id,
+            prompt,
+            lifetime,
+            replace,
+            rewind_tokens,
+            extra_words,
+            state,
+            cache,
+            next,
+        } = request;
         let ttl = self.ttl(lifetime)?;
         Bound { param: "rewind_tokens", max: self.config.sessions.rewind_max, option: "--rewind-max" }
             .number(rewind_tokens)?;
@@ -43,7 +55,8 @@ impl Service {
         if let Some(id) = &id {
             self.sessions.check_free(id, on_existing).map_err(or_replace)?;
         }
-        let target = self.start_target(prompt.model.as_deref(), state.as_deref()).await?;
+        let carried = Carried { state, cache, ..Carried::default() };
+        let target = self.start_target(prompt.model.as_deref(), &carried).await?;
         let served = target.served();
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         let extra_words = self.extra_words(served, extra_words, "extra_words")?;
@@ -155,14 +168,17 @@ impl Service {
         })
     }
 
-    /// Sets a session back to its model's start.
+    /// Sets a session back to its model's start, where a cache is empty.
     ///
     /// # Errors
     /// As [`Self::session`]; `SessionBusy`; `PositionMismatch`.
     pub fn reset_session(&self, id: &str, expected: Expectation) -> Result<Session> {
         let session = self.session_target(id, None)?;
         let mut lease = self.lease(&session, expected)?;
-        lease.snapshot.restart(start_of(&session.served));
+        let mut start = start_of(&session.served);
+        let emptied = |cache: &Arc<Cache>| Arc::new(Cache::new(cache.options(), cache.width()));
+        start.state.set_cache(lease.snapshot.state.cache().map(emptied));
+        lease.snapshot.restart(start);
         drop(lease);
         Ok(described(self.sessions.info(&session.id)?))
     }

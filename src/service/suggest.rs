@@ -61,8 +61,7 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a full queue; a timeout.
     pub async fn suggest(&self, request: SuggestRequest) -> Result<SuggestResponse> {
-        let state = request.carried.state.as_deref();
-        let target = self.start_target(request.prompt.model.as_deref(), state).await?;
+        let target = self.start_target(request.prompt.model.as_deref(), &request.carried).await?;
         self.suggest_at(target, request).await
     }
 

@@ -16,7 +16,7 @@ use crate::api::question::Question;
 use crate::api::state::Carried;
 use crate::catalog::Served;
 use crate::engine::jobs::{ReadingPlan, ReadingResult};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::Snapshot;
 use crate::text::Tail;
 
@@ -92,14 +92,18 @@ impl Service {
         mixture: Option<Vec<MixturePart>>,
         carried: &Carried,
     ) -> Result<Voices> {
-        let Carried { state, return_state } = carried;
+        let Carried { state, return_state, cache } = carried;
         if mixture.is_none() {
-            return Ok(Voices::one(self.start_target(model, state.as_deref()).await?));
+            return Ok(Voices::one(self.start_target(model, carried).await?));
         }
         let refused = |param: &str| {
             let message = format!("`{param}` is given beside `mixture`; a state is that of one model");
             Err(Error::invalid(param, message))
         };
+        if cache.is_some() {
+            let message = "`cache` is given beside `mixture`; a cache is that of one model";
+            return Err(Error::new(ErrorKind::NotSupported, message).at("cache"));
+        }
         match state {
             Some(_) => refused("state"),
             None if *return_state => refused("return_state"),

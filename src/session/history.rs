@@ -209,9 +209,14 @@ impl History {
         Tail::new(&tokens, context.last().map_or_else(Joint::default, |read| read.joint))
     }
 
+    /// The most states that a history keeps.
+    pub(super) fn marks_max(&self) -> usize {
+        marks_max(self.tokens_max)
+    }
+
     /// Bytes of the memory that a history takes, however long it is.
     pub(super) fn bytes(&self, state_bytes: usize) -> usize {
-        let marks = marks_max(self.tokens_max);
+        let marks = self.marks_max();
         shared_block(size_of::<Self>())
             + block(marks * size_of::<Mark>())
             + marks * shared_block(state_bytes)

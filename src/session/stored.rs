@@ -222,8 +222,10 @@ impl Session {
         let state_bytes = self.state.bytes();
         let history = self.history().map_or(0, |history| history.bytes(state_bytes));
         let extra_words = self.extra_words().map_or(0, |words| words.bytes());
+        let marks = self.history().map_or(0, |history| history.marks_max());
+        let cache = self.state.cache().map_or(0, |cache| cache.bytes_max(marks));
         let extras = self.extras.as_ref().map_or(0, |_| block(size_of::<Extras>()));
-        self.id.heap_bytes() + shared_block(state_bytes) + extras + history + extra_words
+        self.id.heap_bytes() + shared_block(state_bytes) + extras + history + extra_words + cache
     }
 }
 

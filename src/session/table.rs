@@ -138,9 +138,13 @@ impl Table {
         self.busy -= 1;
         let position = self.find(id).expect("bug: a leased session is in the table");
         let session = self.at_mut(position);
+        // A state that was put into the session may have another cache.
+        let bytes_before = session_bytes(session);
         session.stand_at(snapshot);
+        let bytes = session_bytes(session);
         session.set_busy(Busy::Idle);
         session.set_last_used(now);
+        self.bytes = self.bytes - bytes_before + bytes;
         self.enlist(position);
     }
 

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use super::{ScoreArgs, report};
 use crate::api::prompt::Prompt;
 use crate::api::score::{Score, ScoreRequest, ScoreResponse, Tally};
+use crate::api::state::Carried;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::input::utf8_line;
 use crate::cli::progress::Progress;
@@ -75,6 +76,7 @@ async fn score_line(service: &Arc<Service>, args: &ScoreArgs, line: Raw) -> Outc
     let request = ScoreRequest {
         prompt: Prompt { text: Some(text), ..Prompt::default() },
         scoring: args.scoring(),
+        carried: Carried { cache: args.cache.cache.clone(), ..Carried::default() },
         ..ScoreRequest::default()
     };
     let nothing = || service::figures(Tally::default());

@@ -136,6 +136,7 @@ fn of_option(config: &Config, option: &str) -> Limit {
         "--max-neighbor-words" => limits.max_neighbor_words,
         "--max-prefix-length" => limits.max_prefix_length.0,
         "--rewind-max" => sessions.rewind_max,
+        "--cache-window-max" => sessions.cache_window_max,
         "--sessions-page-max" => sessions.sessions_page_max,
         "--session-ttl" => return Limit::Time(sessions.session_ttl),
         "--request-timeout" => return Limit::Time(http.request_timeout),

@@ -16,7 +16,7 @@ use crate::lm::{
 
 use super::layer::Layer;
 use super::network::Rnn;
-use super::output::{Asked, Output, TileBuffers, Wanted};
+use super::output::{Asked, Made, Output, TileBuffers, Wanted};
 use super::windowed::WindowedRnn;
 use cell::{At, Cursor, gates};
 use trace::{Forward, LayerTrace};
@@ -172,8 +172,8 @@ fn by_last_vector(
         rows: 1,
     };
     let wanted = [Wanted { row: 0, position: 0, vector: 0 }];
-    output.run(Asked { vectors: vector, wanted: &wanted }, tile, |_, logits| {
-        if let Ok(logits) = logits {
+    output.run(Asked { vectors: vector, wanted: &wanted }, tile, |_, made| {
+        if let Ok(Made { logits, .. }) = made {
             let target = (passage.target)(logits) as usize;
             by_logits_of(logits, target, &mut by_logits);
             found = Ok(());

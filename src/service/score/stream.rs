@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::stride::Stride;
 use super::tally::Counter;
 use super::{Manner, Place, ScoredText, figures};
+use crate::api::cache::Cache;
 use crate::api::prompt::TextOrIds;
 use crate::api::score::{ScoreResponse, ScoreTextQuery};
 use crate::api::tokens::ScoredToken;
@@ -14,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
 use crate::service::Service;
 use crate::service::input::{Input, field_of};
+use crate::service::target::Target;
 use crate::service::work::end_of;
 use crate::session::Snapshot;
 use crate::text::Joint;
@@ -68,6 +70,16 @@ impl TextScorer {
             stride: Stride::new(service.config.http.request_timeout),
             tokens: Vec::new(),
         })
+    }
+
+    /// The same text, with a cache.
+    ///
+    /// # Errors
+    /// As [`Service::with_cache`].
+    pub fn with_cache(self, cache: Option<&Cache>) -> Result<Self> {
+        let target = Target::Given { served: self.served.clone(), snapshot: Box::new(self.snapshot) };
+        let snapshot = self.service.open(&self.service.with_cache(target, cache)?)?;
+        Ok(Self { snapshot, ..self })
     }
 
     /// The number of tokens read so far.

@@ -2,9 +2,10 @@
 //!
 //! The tensors of a recurrent network are `h_l0`, `c_l0` (LSTM), `h_l1`, ..., each `[hidden]`; any other model has one tensor, `state`. The metadata
 //! are the weights' identity, the position, and the last tokens, from which it follows how the next word joins on to the text. A checksum over all
-//! of it finds damage. Nothing in a file is trusted: it is refused unless it is what this module would have written.
+//! of it finds damage. A cache adds the tensors `cache_h` `[entries, hidden]` and `cache_tokens` `[entries]`, the oldest entry first, and its options to the metadata. Nothing in a file is trusted: it is refused unless it is what this module would have written.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -12,7 +13,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::catalog::Served;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Cell, ModelInfo, State, TokenId};
+use crate::lm::{Cache, CacheOptions, Cell, ModelInfo, State, TokenId};
 use crate::session::Snapshot;
 use crate::text::{Joint, Tail};
 
@@ -58,8 +59,14 @@ pub(super) fn write(served: &Served, snapshot: &Snapshot) -> Result<Vec<u8>> {
         rest = after;
         views.push((name, TensorView::new(Dtype::F32, vec![len], own).map_err(unwritable)?));
     }
+    let cached = state.cache().map(|cache| CacheBytes::of(cache));
+    if let Some(CacheBytes { h, tokens, shape }) = &cached {
+        let h = TensorView::new(Dtype::F32, shape.to_vec(), h).map_err(unwritable)?;
+        let tokens = TensorView::new(Dtype::U32, vec![shape[0]], tokens).map_err(unwritable)?;
+        views.extend([(CACHE_H.to_owned(), h), (CACHE_TOKENS.to_owned(), tokens)]);
+    }
     let tokens: Vec<String> = tail.tokens().iter().map(TokenId::to_string).collect();
-    let metadata = HashMap::from(
+    let mut metadata = HashMap::from(
         [
             ("format", FORMAT.to_owned()),
             ("model", served.name.to_string()),
@@ -71,7 +78,36 @@ pub(super) fn write(served: &Served, snapshot: &Snapshot) -> Result<Vec<u8>> {
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
+    if let Some(cache) = state.cache() {
+        let CacheOptions { window, theta, lambda } = cache.options();
+        let options = [window.to_string(), theta.to_string(), lambda.to_string()];
+        metadata.extend(CACHE_OPTIONS.map(str::to_owned).into_iter().zip(options));
+    }
     safetensors::serialize(views, Some(metadata)).map_err(unwritable)
+}
+
+/// The tensors of a cache.
+const CACHE_H: &str = "cache_h";
+const CACHE_TOKENS: &str = "cache_tokens";
+
+/// The metadata of a cache.
+const CACHE_OPTIONS: [&str; 3] = ["cache_window", "cache_theta", "cache_lambda"];
+
+/// A cache as little-endian bytes.
+struct CacheBytes {
+    h: Vec<u8>,
+    tokens: Vec<u8>,
+    /// Of `h`: entries and values of each.
+    shape: [usize; 2],
+}
+
+impl CacheBytes {
+    fn of(cache: &Cache) -> Self {
+        let values = cache.entries().flat_map(|entry| entry.h);
+        let tokens: Vec<u8> = cache.entries().flat_map(|entry| entry.token.to_le_bytes()).collect();
+        let shape = [tokens.len() / size_of::<TokenId>(), cache.width()];
+        Self { h: values.flat_map(|value| value.to_le_bytes()).collect(), tokens, shape }
+    }
 }
 
 fn unwritable(error: impl std::fmt::Display) -> Error {
@@ -96,6 +132,15 @@ fn checksum(snapshot: &Snapshot) -> String {
     digest.field(joint_name(tail.joint).as_bytes());
     let values: Vec<u8> = state.as_slice().iter().flat_map(|value| value.to_le_bytes()).collect();
     digest.field(&values);
+    if let Some(cache) = state.cache() {
+        let CacheOptions { window, theta, lambda } = cache.options();
+        digest.field(&(window as u64).to_le_bytes());
+        digest.field(&theta.to_bits().to_le_bytes());
+        digest.field(&lambda.to_bits().to_le_bytes());
+        let CacheBytes { h, tokens, .. } = CacheBytes::of(cache);
+        digest.field(&tokens);
+        digest.field(&h);
+    }
     digest.finish()
 }
 
@@ -147,8 +192,10 @@ impl<'f> StateFile<'f> {
     /// # Errors
     /// `StateMismatch` for a state of other weights, and for one that is damaged.
     pub(super) fn snapshot(&self, served: &Served) -> Result<Snapshot> {
+        let mut state = self.state(served)?;
+        state.set_cache(self.cache(served)?.map(Arc::new));
         let snapshot = Snapshot {
-            state: self.state(served)?,
+            state,
             identity: self.identity()?.into(),
             position: self.position()?,
             tail: self.tail(served)?,
@@ -165,25 +212,80 @@ impl<'f> StateFile<'f> {
 
     fn state(&self, served: &Served) -> Result<State> {
         let parts = parts(served);
-        if self.tensors.len() != parts.len() {
+        let expected = parts.len() + if self.has_cache() { 2 } else { 0 };
+        if self.tensors.len() != expected {
             let found = self.tensors.len();
-            return Err(mismatch(format!("the state has {found} tensors, expected {}", parts.len())));
+            return Err(mismatch(format!("the state has {found} tensors, expected {expected}")));
         }
         let mut values = Vec::with_capacity(served.model.info().state_len);
         for Part { name, len } in parts {
-            let missing = |_| mismatch(format!("the state has no tensor `{name}`"));
-            let tensor = self.tensors.tensor(&name).map_err(missing)?;
-            if tensor.dtype() != Dtype::F32 || tensor.shape() != [len] {
-                let found = format!("{} of shape {:?}", tensor.dtype(), tensor.shape());
-                return Err(mismatch(format!("tensor `{name}` is {found}, expected F32 of shape [{len}]")));
-            }
-            let (numbers, _) = tensor.data().as_chunks();
-            values.extend(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+            values.extend(self.numbers(&name, &[len])?);
         }
+        Ok(State::from(values))
+    }
+
+    /// The numbers of a tensor, all of which are finite.
+    fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let (bytes, _) = self.tensor(name, Dtype::F32, shape)?.as_chunks();
+        let values: Vec<f32> = bytes.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         match values.iter().all(|value| value.is_finite()) {
-            true => Ok(State::from(values)),
+            true => Ok(values),
             false => Err(mismatch("the state holds NaN or infinity".to_owned())),
         }
+    }
+
+    fn tensor(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'f [u8]> {
+        let missing = |_| mismatch(format!("the state has no tensor `{name}`"));
+        let tensor = self.tensors.tensor(name).map_err(missing)?;
+        if tensor.dtype() != dtype || tensor.shape() != shape {
+            let found = format!("{} of shape {:?}", tensor.dtype(), tensor.shape());
+            return Err(mismatch(format!("tensor `{name}` is {found}, expected {dtype} of shape {shape:?}")));
+        }
+        Ok(tensor.data())
+    }
+
+    fn has_cache(&self) -> bool {
+        self.metadata.contains_key(CACHE_OPTIONS[0])
+    }
+
+    fn cache(&self, served: &Served) -> Result<Option<Cache>> {
+        if !self.has_cache() {
+            return Ok(None);
+        }
+        let [window, theta, lambda] = CACHE_OPTIONS.map(|key| self.field(key));
+        let options = CacheOptions {
+            window: window?.parse().unwrap_or(0),
+            theta: theta?.parse().unwrap_or(f64::NAN),
+            lambda: lambda?.parse().unwrap_or(f64::NAN),
+        };
+        if !options.are_valid() {
+            return Err(mismatch("the options of the cache of the state are out of range".to_owned()));
+        }
+        let no_width =
+            || mismatch(format!("the state has a cache, which model `{}` cannot use", served.name));
+        let width = served.model.cache_width().ok_or_else(no_width)?;
+        let missing = |_| mismatch(format!("the state has no tensor `{CACHE_TOKENS}`"));
+        let len = self.tensors.tensor(CACHE_TOKENS).map_err(missing)?.data().len() / size_of::<TokenId>();
+        if len > options.window {
+            let window = options.window;
+            return Err(mismatch(format!(
+                "the cache of the state has {len} entries; its window is {window}"
+            )));
+        }
+        let (tokens, _) = self.tensor(CACHE_TOKENS, Dtype::U32, &[len])?.as_chunks();
+        let h = self.numbers(CACHE_H, &[len, width])?;
+        let vocab_size = served.model.info().vocab_size;
+        let mut cache = Cache::new(options, width);
+        for (h, token) in h.chunks_exact(width).zip(tokens) {
+            let token = TokenId::from_le_bytes(*token);
+            if token as usize >= vocab_size {
+                return Err(mismatch(format!(
+                    "the cache of the state holds token {token}; ids below {vocab_size} are accepted"
+                )));
+            }
+            cache.push(h, token);
+        }
+        Ok(Some(cache))
     }
 
     fn position(&self) -> Result<u64> {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::Service;
 use super::sessions::described;
 use super::target::Target;
+use crate::api;
 use crate::api::sessions::Session;
-use crate::api::state::{Carried, LayerState, PutStateQuery, SessionState};
+use crate::api::state::{CacheState, Carried, LayerState, PutStateQuery, SessionState};
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::State;
+use crate::lm::{Cache, CacheOptions, State};
 use crate::session::{NewSession, OnExisting, SessionId, Snapshot, Standing};
 use file::{StateFile, parts};
 
@@ -51,6 +52,7 @@ impl Service {
             position: snapshot.position,
             layers,
             values,
+            cache: snapshot.state.cache().map(|cache| described_cache(cache)),
         })
     }
 
@@ -60,7 +62,7 @@ impl Service {
     }
 
     /// Sets the session `id` to a state, or creates it there. A session that exists keeps everything but its state: its time to live, its
-    /// extra words, and how far it can go back, which begins anew.
+    /// extra words, and how far it can go back, which begins anew. Its cache is that of the state.
     ///
     /// # Errors
     /// `StateMismatch` for a state that is damaged, or was computed by other weights; `SessionBusy`; `PositionMismatch`; no room.
@@ -97,7 +99,7 @@ impl Service {
     ///
     /// # Errors
     /// `ModelNotFound`; `StateMismatch`.
-    pub(super) async fn start_target(&self, model: Option<&str>, state: Option<&str>) -> Result<Target> {
+    pub(super) async fn state_target(&self, model: Option<&str>, state: Option<&str>) -> Result<Target> {
         let Some(state) = state else { return self.model_target(model) };
         let not_base64 = |error| {
             let message = format!("`state` is not base64: {error}; what `return_state` returned is required");
@@ -114,6 +116,15 @@ impl Service {
         Ok(Target::Given { served, snapshot: Box::new(snapshot) })
     }
 
+    /// Where a request without a session starts, with the cache that it asks for.
+    ///
+    /// # Errors
+    /// As [`Self::state_target`] and [`Self::with_cache`].
+    pub(super) async fn start_target(&self, model: Option<&str>, carried: &Carried) -> Result<Target> {
+        let target = self.state_target(model, carried.state.as_deref()).await?;
+        self.with_cache(target, carried.cache.as_ref())
+    }
+
     /// The state of a file, and the model that it belongs to: `model`, or else the one with the same weights.
     async fn read_state(&self, bytes: &[u8], model: Option<&str>) -> Result<(Arc<Served>, Snapshot)> {
         let file = StateFile::open(bytes)?;
@@ -122,6 +133,13 @@ impl Service {
             None => self.model_of(&file)?,
         };
         let snapshot = file.snapshot(served)?;
+        if let Some(cache) = snapshot.state.cache() {
+            let window = self.cache_window("state").number(cache.options().window);
+            window.map_err(|error| Error {
+                message: error.message.replace("`state` is", "the window of the cache in `state` is"),
+                ..error
+            })?;
+        }
         // Some models keep token ids in their states, and check them when they run.
         let checked = self.read_copy(served, snapshot.clone(), ReadingPlan::default()).await;
         checked.map_err(|error| match error.kind {
@@ -145,13 +163,19 @@ impl Service {
 }
 
 impl Carried {
-    /// Refuses a state that a request to the session `id` brings.
+    /// Refuses a state or a cache that a request to the session `id` brings.
     pub(super) fn check_in_session(&self, id: &str) -> Result<()> {
-        if self.state.is_none() {
-            return Ok(());
+        if self.state.is_some() {
+            let message = format!("`state` is given, but the request starts where session `{id}` stands");
+            return Err(Error::invalid("state", message));
         }
-        let message = format!("`state` is given, but the request starts where session `{id}` stands");
-        Err(Error::invalid("state", message))
+        if self.cache.is_some() {
+            let message = format!(
+                "`cache` is given, but session `{id}` has the cache that it was created with, or none"
+            );
+            return Err(Error::invalid("cache", message));
+        }
+        Ok(())
     }
 
     /// `snapshot`, a state of `served`, if the answer is to return it.
@@ -164,6 +188,13 @@ impl Carried {
 /// `snapshot`, a state of `served`, as the field `state` of a request takes it.
 fn encoded(served: &Served, snapshot: &Snapshot) -> Result<String> {
     Ok(base64::encode(file::write(served, snapshot)?))
+}
+
+/// A cache as its clients see it.
+fn described_cache(cache: &Cache) -> CacheState {
+    let CacheOptions { window, theta, lambda } = cache.options();
+    let options = api::cache::Cache { window, theta, lambda };
+    CacheState { options, length: cache.entries().count() }
 }
 
 /// The vectors of a state, layer by layer.

@@ -14,6 +14,10 @@ impl Model for Fragile {
         self.network.info()
     }
 
+    fn cache_width(&self) -> Option<usize> {
+        self.network.cache_width()
+    }
+
     fn run(&self, rows: &mut [Row<'_>], scratch: &mut Scratch, sink: &mut Sink<'_>) {
         let doomed: Vec<bool> = rows.iter().map(|row| row.tokens.contains(&self.panic_on)).collect();
         self.network.run(rows, scratch, &mut |row, position, logits| {

@@ -12,7 +12,7 @@ use rnnlm_server::engine::{
     Engine, EngineLimits, Inbox, InboxLimits, Reader, Refusal, RowPlan, Start, Submission, Turn,
 };
 use rnnlm_server::error::Result;
-use rnnlm_server::lm::{Model, TokenId};
+use rnnlm_server::lm::{Cache, CacheOptions, Model, TokenId};
 use rnnlm_server::sampling::{FilterSpec, Filtering, Filters, Penalties, Sampler};
 use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
 use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
@@ -88,7 +88,7 @@ impl Draws {
 pub(crate) const STALL: Duration = Duration::from_secs(5);
 
 impl World {
-    /// A world with `sessions_count` sessions at the start of `model`.
+    /// A world with `sessions_count` sessions at the start of `model`, every second one with a cache.
     pub(crate) fn new(model: Arc<dyn Model>, sessions_count: usize, limits: &Limits) -> Self {
         Self::at(Clock::manual(), model, sessions_count, limits)
     }
@@ -127,12 +127,17 @@ impl World {
         };
         let sessions = Sessions::new(session_limits, clock.clone());
         let snapshot = Snapshot::at_start(model.start_state(), "weights".into());
-        let ids = (0..sessions_count).map(|_| {
+        let ids = (0..sessions_count).map(|number| {
+            let mut snapshot = snapshot.clone();
+            if let Some(width) = model.cache_width().filter(|_| number % 2 == 1) {
+                let options = CacheOptions { window: 12, theta: 1.5, lambda: 0.3 };
+                snapshot.state.set_cache(Some(Arc::new(Cache::new(options, width))));
+            }
             let new = NewSession {
                 id: None,
                 model: "model".into(),
                 vocab_size: 1000,
-                snapshot: snapshot.clone(),
+                snapshot,
                 ttl: None,
                 extra_words: None,
                 on_existing: OnExisting::Refuse,

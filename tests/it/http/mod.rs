@@ -3,6 +3,7 @@
 
 mod aac;
 mod beam;
+mod cache;
 mod carried;
 mod choices;
 mod errors;

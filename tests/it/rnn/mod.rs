@@ -1,5 +1,6 @@
 //! The native engine, compared with a scalar reference, with PyTorch, and with itself.
 
+mod cache;
 mod failing;
 mod feed_forward;
 mod fingerprint;
