@@ -93,11 +93,6 @@ impl Rnn {
         };
         Ok(Self { info, start, kernel, embedding, folded, layers, output })
     }
-
-    /// Whether no layer normalises its input, and none projects its output.
-    pub(super) fn is_plain(&self) -> bool {
-        self.layers.iter().all(Layer::is_plain) && !self.output.normalises()
-    }
 }
 
 impl Model for Rnn {
