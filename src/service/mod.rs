@@ -43,7 +43,7 @@ pub use failure::{WriteFailure, detail};
 pub use generate::{Events, Generating};
 pub use models::onnx_graph;
 pub use rescore::{Rescorer, RescoringPlan};
-pub use room::{AskedBeside, Room};
+pub use room::{AskedBeside, Returning, Room};
 pub use score::{TextScorer, add_tally, figures, no_token};
 pub use sessions::check_session_id;
 pub use state::Imported;

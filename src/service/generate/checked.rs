@@ -11,7 +11,7 @@ use crate::sampling::Filters;
 use crate::service::Service;
 use crate::service::bounds::Bound;
 use crate::service::input::{Prepared, Use, field_of, input_of};
-use crate::service::room::{Continuations, Room};
+use crate::service::room::{Continuations, Returning, Room};
 use crate::service::target::Target;
 use crate::text::Tail;
 
@@ -99,7 +99,10 @@ impl Service {
         target.check_context(prepared.tokens.len())?;
         let mut checked =
             Checked { request, max_tokens, n, stops, begun, seed, prepared, filters, timeout, room: None };
-        checked.room = self.room_for_generation(&listed(&checked))?;
+        let model = Some(&*target.served().name);
+        let returning = Returning { session: None, model, carried: &checked.request.carried };
+        let state_bytes = self.state_bytes(&returning);
+        checked.room = self.room_for_generation(&Continuations { state_bytes, ..listed(&checked) })?;
         Ok(checked)
     }
 
@@ -201,6 +204,7 @@ fn listed(checked: &Checked) -> Continuations {
         tokens_max: *max_tokens,
         prompt_tokens: if checked.lists_prompt() { prepared.tokens.len() } else { 0 },
         alternatives: request.top_logprobs,
+        state_bytes: 0,
     }
 }
 

@@ -74,6 +74,18 @@ pub(super) fn write(served: &Served, snapshot: &Snapshot) -> Result<Vec<u8>> {
     safetensors::serialize(views, Some(metadata)).map_err(unwritable)
 }
 
+/// About how many bytes the file of a state of `served` has.
+pub(super) fn len(served: &Served) -> usize {
+    /// The metadata: the identity, the checksum, the last tokens and the rest.
+    const METADATA_BYTES: usize = 512;
+    /// The name of a tensor, its type and its place.
+    const TENSOR_BYTES: usize = 80;
+
+    let parts = parts(served);
+    let values: usize = parts.iter().map(|part| part.len).sum();
+    values * size_of::<f32>() + parts.len() * TENSOR_BYTES + METADATA_BYTES
+}
+
 fn unwritable(error: impl std::fmt::Display) -> Error {
     Error::internal(format!("internal error: a state could not be written: {error}"))
 }
@@ -180,10 +192,17 @@ impl<'f> StateFile<'f> {
             let (numbers, _) = tensor.data().as_chunks();
             values.extend(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)));
         }
-        match values.iter().all(|value| value.is_finite()) {
-            true => Ok(State::from(values)),
-            false => Err(mismatch("the state holds NaN or infinity".to_owned())),
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(mismatch("the state holds NaN or infinity".to_owned()));
         }
+        let bounds = served.model.state_bounds().unwrap_or_default();
+        if let Some((value, bound)) = values.iter().zip(bounds).find(|(value, bound)| value.abs() > **bound) {
+            let name = &served.name;
+            return Err(mismatch(format!(
+                "the state holds the number {value:e}; model `{name}` computes none there beyond {bound:e}"
+            )));
+        }
+        Ok(State::from(values))
     }
 
     fn position(&self) -> Result<u64> {

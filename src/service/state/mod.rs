@@ -166,6 +166,11 @@ fn encoded(served: &Served, snapshot: &Snapshot) -> Result<String> {
     Ok(base64::encode(file::write(served, snapshot)?))
 }
 
+/// About how many bytes the state of a model takes as the field `state` of an answer.
+pub(super) fn encoded_len(served: &Served) -> usize {
+    file::len(served).div_ceil(3) * 4
+}
+
 /// The vectors of a state, layer by layer.
 fn layers(served: &Served, state: &State) -> Vec<LayerState> {
     let mut layers: Vec<LayerState> = Vec::new();
