@@ -34,6 +34,8 @@ pub(super) struct Standing(Vec<Snapshot>);
 
 /// The results of all voices as one.
 pub(super) struct Joined {
+    /// The logprob of each token that was read, if they were to be scored.
+    pub(super) logprobs: Vec<f64>,
     /// The logprob of each token of each branch.
     pub(super) branches: Vec<Vec<f64>>,
     /// Where the reading has led.
@@ -129,11 +131,13 @@ impl Service {
         let mut results = self.read_each(voices, standing, plan).await?;
         let ended = |result: &mut ReadingResult| super::work::end_of(result);
         let standing = Standing(results.iter_mut().map(ended).collect::<Result<_>>()?);
+        let own: Vec<&[f64]> = results.iter().map(|result| result.logprobs.as_slice()).collect();
+        let logprobs = voices.joined(&own);
         let branches = (0..plan.branches.len()).map(|branch| {
             let own = results.iter().map(|result| result.branches[branch].as_slice());
             voices.joined(&own.collect::<Vec<_>>())
         });
-        Ok(Joined { branches: branches.collect(), standing })
+        Ok(Joined { logprobs, branches: branches.collect(), standing })
     }
 
     /// The result of every voice.

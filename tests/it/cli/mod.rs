@@ -4,5 +4,6 @@ mod commands;
 mod compress;
 mod folders;
 mod generate;
+mod mixture;
 mod options;
 mod rescore;

@@ -9,3 +9,5 @@ mod gradient;
 mod invariants;
 mod reference;
 mod weights_types;
+
+pub(crate) use golden::Fixture;
