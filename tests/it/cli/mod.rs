@@ -7,3 +7,4 @@ mod generate;
 mod mixture;
 mod options;
 mod rescore;
+mod suggest;
