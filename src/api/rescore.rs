@@ -9,7 +9,7 @@ use super::choice::choices;
 use super::error::{ErrorCode, ErrorDetail};
 use super::fields;
 use super::independent::Independent;
-use super::mixture::MixturePart;
+use super::mixture::{MixturePart, MixtureText};
 use super::prompt::TextOrIds;
 use super::unknown::Unknown;
 
@@ -43,12 +43,15 @@ fields!(RescoreRequest { model, mixture, utterances } + rescoring: Rescoring);
 pub struct RescoreQuery {
     /// The model of a body of lines. If absent, the default model.
     pub model: Option<String>,
+    /// Several models in place of one.
+    #[schema(schema_with = MixtureText::described)]
+    pub mixture: Option<MixtureText>,
     /// How a body of lines is rescored.
     #[serde(flatten)]
     pub rescoring: Rescoring,
 }
 
-fields!(RescoreQuery { model } + rescoring: Rescoring);
+fields!(RescoreQuery { model, mixture } + rescoring: Rescoring);
 
 /// How hypotheses are rescored: `total = score + lm_weight * lm_logprob + old_lm_weight * lm_score + word_penalty * words`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fields;
-use super::mixture::MixturePart;
+use super::mixture::{MixturePart, MixtureText};
 use super::prompt::{Prompt, TextOrIds};
 use super::state::Carried;
 use super::tokens::ScoredToken;
@@ -79,12 +79,15 @@ fields!(SessionScoreRequest { model, continuations } + scoring: Scoring);
 pub struct ScoreTextQuery {
     /// The model of a body of plain text. If absent, the default model.
     pub model: Option<String>,
+    /// Several models in place of one.
+    #[schema(schema_with = MixtureText::described)]
+    pub mixture: Option<MixtureText>,
     /// How a body of plain text is scored.
     #[serde(flatten)]
     pub scoring: Scoring,
 }
 
-fields!(ScoreTextQuery { model } + scoring: Scoring);
+fields!(ScoreTextQuery { model, mixture } + scoring: Scoring);
 
 /// How likely the texts are.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

@@ -123,8 +123,11 @@ pub(super) fn graph_without_manifest(folder: &Path) -> Option<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "onnx") && path.is_file()).min()
 }
 
-/// The folder's own name, even where the path ends in `.` or `..`.
-fn name_of(folder: &Path) -> Result<String> {
+/// The name of the model in `folder`: the folder's own, even where the path ends in `.` or `..`.
+///
+/// # Errors
+/// A name that is not UTF-8; a path that cannot be followed.
+pub fn name_of(folder: &Path) -> Result<String> {
     let canonical = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
     let name = folder.file_name().or(canonical.file_name()).and_then(|name| name.to_str());
     let expected = || {

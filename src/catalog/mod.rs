@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use draft::Draft;
-pub use folder::{Parts, Served, load_folder, try_tokenizer};
+pub use folder::{Parts, Served, load_folder, name_of, try_tokenizer};
 pub use inspect::{Fitting, Inspection, TensorHead, inspect};
 pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec, NormKind, Norms};
 pub use weights::read_weights;

@@ -9,11 +9,14 @@ use clap::Args;
 use super::failure::{Failure, Outcome};
 use crate::api::cache::Cache;
 
+/// The variable that names the model folder.
+pub(super) const MODEL: &str = "RNNLM_MODEL";
+
 /// The model of a command that works on one.
 #[derive(Args)]
 pub(super) struct ModelArg {
     /// A model folder
-    #[arg(long = "model", value_name = "DIR", env = "RNNLM_MODEL", hide_env_values = true)]
+    #[arg(long = "model", value_name = "DIR", env = MODEL, hide_env_values = true)]
     pub folder: PathBuf,
 }
 
@@ -42,6 +45,43 @@ fn cache(text: &str) -> Result<Cache, String> {
         }
     }
     Ok(cache)
+}
+
+/// The model of a command that works on one, or on several as a mixture.
+#[derive(Args)]
+pub(super) struct ModelsArg {
+    /// A model folder
+    #[arg(long = "model", value_name = "DIR", env = MODEL, hide_env_values = true, required_unless_present = "mixture")]
+    pub folder: Option<PathBuf>,
+
+    /// A model folder of a mixture and its weight, in place of `--model`; is given several times, and the weights sum to 1
+    #[arg(long, value_name = "DIR=WEIGHT", value_parser = weighted)]
+    pub mixture: Vec<Weighted>,
+}
+
+/// A model folder of a mixture.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Weighted {
+    pub(super) folder: PathBuf,
+    pub(super) weight: f64,
+}
+
+fn weighted(text: &str) -> Result<Weighted, String> {
+    let expected = || "expected a model folder, `=` and a number".to_owned();
+    let (folder, weight) = text.rsplit_once('=').ok_or_else(expected)?;
+    Ok(Weighted { folder: folder.into(), weight: weight.parse().map_err(|_| expected())? })
+}
+
+/// Refuses a model `folder` beside an option that stands in its place; one that the environment gives is left alone.
+pub(super) fn check_no_model(folder: Option<&PathBuf>, option: &str) -> Outcome {
+    let of_environment = std::env::var_os(MODEL);
+    match folder.filter(|folder| Some(folder.as_os_str()) != of_environment.as_deref()) {
+        None => Ok(()),
+        Some(_) => {
+            let message = format!("`--model` is given beside `{option}`; at most one of them is accepted");
+            Err(Failure::Usage(message))
+        }
+    }
 }
 
 /// A text to read.

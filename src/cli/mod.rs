@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. The exit code is 0, 1 for a failure, or 64 for wrong usage or configuration.
 
 mod bench;
+mod client;
 mod compress;
 mod explain;
 mod failure;

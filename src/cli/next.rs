@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write, stdout};
 use clap::Args;
 
 use super::failure::Outcome;
-use super::input::{CacheArg, ModelArg};
+use super::input::{CacheArg, ModelsArg};
 use super::json;
 use super::local::Local;
 use crate::api::next::{NextReply, NextRequest, NextResponse, SessionNextRequest};
@@ -17,7 +17,7 @@ use crate::api::state::Carried;
 #[derive(Args)]
 pub(super) struct NextArgs {
     #[command(flatten)]
-    pub model: ModelArg,
+    pub models: ModelsArg,
 
     /// The text so far; without one, the start of the model
     #[arg(value_name = "TEXT", default_value = "", hide_default_value = true)]
@@ -36,13 +36,15 @@ pub(super) struct NextArgs {
 }
 
 pub(super) fn run(args: &NextArgs) -> Outcome {
-    let local = Local::open(&args.model)?;
+    let local = Local::open_models(&args.models)?;
     let prompt = Prompt { text: Some(args.text.clone()), ..Prompt::default() };
     let shown = Shown { top_k: Some(args.top_k), ..Shown::default() };
     let question = Question { shown, ..Question::default() };
     let carried = Carried { cache: args.cache.cache.clone(), ..Carried::default() };
     let next = SessionNextRequest { prompt, question, carried };
-    let reply = local.block_on(local.service.next(NextRequest { next, ..NextRequest::default() }))?;
+    let mixture = local.mixture.clone();
+    let request = NextRequest { mixture, next, ..NextRequest::default() };
+    let reply = local.block_on(local.service.next(request))?;
     let mut out = stdout().lock();
     match &reply {
         NextReply::One(response) if !args.json => {

@@ -10,7 +10,7 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 
 use super::failure::{Failure, Outcome};
-use super::input::{ModelArg, TextArg};
+use super::input::{ModelsArg, TextArg};
 use super::json;
 use super::local::Local;
 use super::progress::Progress;
@@ -22,7 +22,7 @@ use nbest::{Columns, Format, Nbest, Reader};
 #[derive(Args)]
 pub(super) struct RescoreArgs {
     #[command(flatten)]
-    pub model: ModelArg,
+    pub models: ModelsArg,
 
     #[command(flatten)]
     pub text: TextArg,
@@ -90,8 +90,9 @@ impl RescoreArgs {
 }
 
 pub(super) fn run(args: &RescoreArgs) -> Outcome {
-    let local = Local::open(&args.model)?;
-    let plan = RescoringPlan { model: None, mixture: None, rescoring: args.rescoring() };
+    let local = Local::open_models(&args.models)?;
+    let mixture = local.mixture.clone();
+    let plan = RescoringPlan { model: None, mixture, rescoring: args.rescoring() };
     let rescorer = Rescorer::new(&local.service, plan)?;
     local.block_on(rescore(&rescorer, args))
 }

@@ -8,10 +8,11 @@ use std::io::{BufRead, Write, stdout};
 use clap::Args;
 
 use super::failure::Outcome;
-use super::input::{CacheArg, ModelArg, TextArg};
+use super::input::{CacheArg, ModelsArg, TextArg};
 use super::json;
 use super::local::Local;
 use super::progress::Progress;
+use crate::api::mixture::MixtureText;
 use crate::api::score::{ScoreResponse, ScoreTextQuery, Scoring};
 use crate::api::tokens::ScoredToken;
 use crate::api::unknown::Unknown;
@@ -20,7 +21,7 @@ use crate::service::TextScorer;
 #[derive(Args)]
 pub(super) struct ScoreArgs {
     #[command(flatten)]
-    pub model: ModelArg,
+    pub models: ModelsArg,
 
     #[command(flatten)]
     pub text: TextArg,
@@ -56,9 +57,9 @@ impl ScoreArgs {
 }
 
 pub(super) fn run(args: &ScoreArgs) -> Outcome {
-    let local = Local::open(&args.model)?;
+    let local = Local::open_models(&args.models)?;
     let scored = match args.lines {
-        true => local.block_on(lines::score(&local.service, args)),
+        true => local.block_on(lines::score(&local, args)),
         false => local.block_on(score_text(&local, args)),
     }?;
     let mut out = stdout().lock();
@@ -73,8 +74,9 @@ pub(super) fn run(args: &ScoreArgs) -> Outcome {
 
 /// The file as one text, read in pieces. Memory grows only if every token is wanted in one JSON document.
 async fn score_text(local: &Local, args: &ScoreArgs) -> Outcome<ScoreResponse> {
-    let query = ScoreTextQuery { model: None, scoring: args.scoring() };
-    let mut scorer = TextScorer::new(&local.service, &query)?.with_cache(args.cache.cache.as_ref())?;
+    let mixture = local.mixture.clone().map(MixtureText);
+    let query = ScoreTextQuery { model: None, mixture, scoring: args.scoring() };
+    let mut scorer = TextScorer::new(&local.service, query)?.with_cache(args.cache.cache.as_ref())?;
     let mut text = args.text.open()?;
     let progress = Progress::new(&args.text);
     loop {

@@ -57,8 +57,9 @@ pub(super) async fn rescore(
     }
     let (mut parts, body) = request.into_parts();
     let Query(query) = Query::<RescoreQuery>::from_request_parts(&mut parts, &app).await?;
-    let RescoreQuery { model, rescoring } = query;
-    let rescorer = Rescorer::new(&service, RescoringPlan { model, mixture: None, rescoring })?;
+    let RescoreQuery { model, mixture, rescoring } = query;
+    let mixture = mixture.map(|mixture| mixture.0);
+    let rescorer = Rescorer::new(&service, RescoringPlan { model, mixture, rescoring })?;
     let lines = Lines::new(body.into_data_stream(), &app.config);
     let answers = answers(lines, rescorer).map(|answer| Ok::<_, std::convert::Infallible>(as_line(&answer)));
     let headers = [NO_BUFFERING, (CONTENT_TYPE, NDJSON), (CACHE_CONTROL, "no-cache")];

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Body, Path, Query, UseCases, check_origin_of_text};
+use super::held::hold;
 use super::layers::refuse_query;
 use crate::api::score::{ScoreRequest, ScoreResponse, ScoreTextQuery, SessionScoreRequest};
-use crate::service::TextScorer;
+use crate::service::{Returning, TextScorer};
 
 /// Score texts
 ///
@@ -30,18 +32,21 @@ pub(super) async fn score(
     State(app): State<Arc<App>>,
     UseCases(service): UseCases,
     request: Request,
-) -> ApiResult<Json<ScoreResponse>> {
+) -> ApiResult<Response> {
     if !is_plain_text(&request) {
         refuse_query(&request)?;
         let Body(request) = Body::<ScoreRequest>::from_request(request, &app).await?;
-        return Ok(Json(service.score(request).await?));
+        let ScoreRequest { prompt, carried, .. } = &request;
+        let returning = Returning { session: None, model: prompt.model.as_deref(), carried };
+        let room = service.room_for_returned_state(&returning)?;
+        return Ok(hold(Json(service.score(request).await?).into_response(), room));
     }
     check_origin_of_text(request.headers(), &app.config.http.cors_origins)?;
     let (mut parts, body) = request.into_parts();
     let Query(query) = Query::<ScoreTextQuery>::from_request_parts(&mut parts, &app).await?;
     let text =
         text::Text { body, bytes_max: query.scoring.token_logprobs.then_some(app.config.limits.max_text) };
-    Ok(Json(text.score(&app.config, TextScorer::new(&service, &query)?).await?))
+    Ok(Json(text.score(&app.config, TextScorer::new(&service, query)?).await?).into_response())
 }
 
 /// Score continuations of a session

@@ -1,10 +1,13 @@
 //! `/v1/suggest` and `/v1/sessions/{id}/suggest`.
 
 use axum::Json;
+use axum::response::{IntoResponse, Response};
 
 use super::error::ApiResult;
 use super::extract::{Body, Path, UseCases};
+use super::held::hold;
 use crate::api::suggest::{SuggestRequest, SuggestResponse};
+use crate::service::Returning;
 
 /// Suggest words
 ///
@@ -15,8 +18,11 @@ use crate::api::suggest::{SuggestRequest, SuggestResponse};
 pub(super) async fn suggest(
     UseCases(service): UseCases,
     Body(request): Body<SuggestRequest>,
-) -> ApiResult<Json<SuggestResponse>> {
-    Ok(Json(service.suggest(request).await?))
+) -> ApiResult<Response> {
+    let SuggestRequest { prompt, carried, .. } = &request;
+    let returning = Returning { session: None, model: prompt.model.as_deref(), carried };
+    let room = service.room_for_returned_state(&returning)?;
+    Ok(hold(Json(service.suggest(request).await?).into_response(), room))
 }
 
 /// Suggest words in a session
@@ -30,6 +36,8 @@ pub(super) async fn session_suggest(
     UseCases(service): UseCases,
     Path(id): Path<String>,
     Body(request): Body<SuggestRequest>,
-) -> ApiResult<Json<SuggestResponse>> {
-    Ok(Json(service.session_suggest(&id, request).await?))
+) -> ApiResult<Response> {
+    let returning = Returning { session: Some(&id), model: None, carried: &request.carried };
+    let room = service.room_for_returned_state(&returning)?;
+    Ok(hold(Json(service.session_suggest(&id, request).await?).into_response(), room))
 }

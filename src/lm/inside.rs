@@ -112,8 +112,6 @@ pub enum GradientError {
     NotFinite,
     /// The caller has abandoned it.
     Abandoned,
-    /// Nothing differentiates what the network has, in words.
-    NotSupported(&'static str),
 }
 
 impl fmt::Display for GradientError {
@@ -121,7 +119,6 @@ impl fmt::Display for GradientError {
         match self {
             Self::Reading(error) => error.fmt(f),
             Self::NotFinite => f.write_str("the gradient stopped being finite (NaN or infinity)"),
-            Self::NotSupported(what) => write!(f, "there is no gradient through {what}"),
             Self::Abandoned => f.write_str("nobody waits for the gradient any more"),
         }
     }

@@ -35,6 +35,12 @@ pub trait Model: Send + Sync {
         None
     }
 
+    /// The largest magnitude of each number of a state, `[state_len]`, where that follows from the weights; a state with a larger one was
+    /// not computed by this model.
+    fn state_bounds(&self) -> Option<&[f32]> {
+        None
+    }
+
     /// Reads the tokens of every row, and gives the logits that the row asks for to `sink`.
     ///
     /// Rows are ragged: each has any number of tokens, even none, and its own [`Logits`]. The numbers of a row are the same bits

@@ -14,10 +14,12 @@ use crate::lm::Cell;
 pub(super) struct Layer {
     kernel: Kernel,
     input: usize,
+    /// Units, and values of an LSTM's c.
+    hidden: usize,
     /// Of its h.
     width: usize,
     /// What an input vector goes through first.
-    norms: Vec<Norm>,
+    pub(super) norms: Vec<Norm>,
     /// Where the layer's h begins in a state; an LSTM's c follows it.
     pub(super) state_offset: usize,
     pub(super) w_ih: Packed,
@@ -94,12 +96,17 @@ impl Layer {
         });
         let w_ih = w_ih.pack(input, &[0..cut, cut..columns]);
         let bias = pad_columns(&[&bias[..cut], &bias[cut..]]);
-        Self { kernel, input, width, norms, state_offset, w_ih, bias, recurrence }
+        Self { kernel, input, hidden, width, norms, state_offset, w_ih, bias, recurrence }
     }
 
     /// Width of the layer's input.
     pub(super) fn input(&self) -> usize {
         self.input
+    }
+
+    /// Units: values of each gate.
+    pub(super) fn hidden(&self) -> usize {
+        self.hidden
     }
 
     /// Width of the layer's output, its h.
@@ -112,11 +119,6 @@ impl Layer {
         matches!(self.recurrence, Recurrence::Lstm { projection: Some(_), .. })
     }
 
-    /// Whether it neither projects its output nor normalises its input.
-    pub(super) fn is_plain(&self) -> bool {
-        self.norms.is_empty() && !self.projects()
-    }
-
     /// Weights that a step multiplies with, padding included.
     pub(super) fn recurrent_weights(&self) -> usize {
         self.recurrence.weights()
@@ -126,7 +128,7 @@ impl Layer {
     pub(super) fn c_range(&self) -> Range<usize> {
         let start = self.state_offset + self.width;
         match self.recurrence {
-            Recurrence::Lstm { .. } => start..start + self.width,
+            Recurrence::Lstm { .. } => start..start + self.hidden,
             Recurrence::Rnn { .. } | Recurrence::Gru { .. } => start..start,
         }
     }

@@ -4,6 +4,7 @@
 //! [`Architecture`] and its [`Weights`]; [`Rnn`] packs them once and is a [`Model`](crate::lm::Model) from then on.
 
 mod architecture;
+mod bounds;
 mod cells;
 mod chunk;
 mod cost;

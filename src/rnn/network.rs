@@ -1,6 +1,7 @@
 //! The network as a model: checked, packed, ready to run.
 
 use super::architecture::{Architecture, Weights};
+use super::bounds::state_bounds;
 use super::cost::cost;
 use super::embedding::Embedding;
 use super::folded::Folded;
@@ -21,6 +22,8 @@ use crate::lm::{
 pub struct Rnn {
     pub(super) info: ModelInfo,
     start: State,
+    /// The largest magnitude of each number of a state.
+    bounds: Vec<f32>,
     pub(super) kernel: Kernel,
     pub(super) embedding: Embedding,
     /// `None` where no input product is kept.
@@ -60,6 +63,7 @@ impl Rnn {
         }
         let weights_dtype = weights.dtype();
         let start = weights.start(architecture);
+        let bounds = state_bounds(architecture, &weights.layers, start.as_slice());
 
         let mut layers = Vec::new();
         let mut input = embedding_size;
@@ -91,12 +95,7 @@ impl Rnn {
             effective_dtype,
             backend: Backend::Native,
         };
-        Ok(Self { info, start, kernel, embedding, folded, layers, output })
-    }
-
-    /// Whether no layer normalises its input, and none projects its output.
-    pub(super) fn is_plain(&self) -> bool {
-        self.layers.iter().all(Layer::is_plain) && !self.output.normalises()
+        Ok(Self { info, start, bounds, kernel, embedding, folded, layers, output })
     }
 }
 
@@ -115,6 +114,10 @@ impl Model for Rnn {
 
     fn start_state(&self) -> State {
         self.start.clone()
+    }
+
+    fn state_bounds(&self) -> Option<&[f32]> {
+        Some(&self.bounds)
     }
 
     fn cost(&self) -> Cost {

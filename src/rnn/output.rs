@@ -72,14 +72,19 @@ impl Output {
         Self { kernel, w, bias: pad_columns(&[&bias]), ruled_out, vocab_size, norms }
     }
 
+    /// What it runs on.
+    pub(super) fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
     /// Width of the layer's input.
     pub(super) fn hidden(&self) -> usize {
         self.w.depth()
     }
 
-    /// Whether h is normalised before the product.
-    pub(super) fn normalises(&self) -> bool {
-        !self.norms.is_empty()
+    /// What h goes through before the product.
+    pub(super) fn norms(&self) -> &[Norm] {
+        &self.norms
     }
 
     /// Normalises vectors `[.., hidden]` in place, as they are before the product.
@@ -102,7 +107,7 @@ impl Output {
         self.w.copy_column(token, weights);
     }
 
-    /// Adds to `sums`, `[hidden]`, the gradient by h that follows from `by_logits`, `[columns]`, which is zero in padding columns.
+    /// Adds to `sums`, `[hidden]`, the gradient by the normalised h that follows from `by_logits`, `[columns]`, which is zero in padding columns.
     pub(super) fn add_transposed(&self, by_logits: &[f32], sums: &mut [f32]) {
         TransposedProduct { g: by_logits, w: &self.w, sums }.run(self.kernel);
     }

@@ -8,7 +8,7 @@ use super::cells::{
     Activation, AllFinite, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep,
 };
 use super::values::Values;
-use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, pad_columns};
+use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, TransposedProduct, pad_columns};
 use crate::lm::Cell;
 
 /// The recurrent weights of a cell, packed.
@@ -78,6 +78,16 @@ pub(super) struct Step<'a> {
     pub(super) room: &'a mut [f32],
 }
 
+/// What the sums of the gates of one row are completed from.
+pub(super) struct GatesFrom<'a> {
+    /// Before the step, `[width]`.
+    pub(super) h: &'a [f32],
+    /// The input's share of the sums, which become complete.
+    pub(super) gates: &'a mut [f32],
+    /// Working memory of the product.
+    pub(super) room: &'a mut [f32],
+}
+
 impl Recurrence {
     /// Packs checked weights.
     pub(super) fn new(from: &RecurrenceSpec<'_>) -> Self {
@@ -135,6 +145,15 @@ impl Recurrence {
             Recurrence::Rnn { w_hh, .. } | Recurrence::Lstm { w_hh, .. } => w_hh.room(),
             Recurrence::Gru { w_r_z, w_n, .. } => w_r_z.room().max(w_n.room()),
         }
+    }
+
+    /// Completes the sums of an LSTM's gates `[gate_columns]`, as a step does before it applies the cell.
+    pub(super) fn complete_gates(&self, kernel: Kernel, from: GatesFrom<'_>) {
+        let Recurrence::Lstm { w_hh, .. } = self else { return };
+        let GatesFrom { h, gates, room } = from;
+        let a = Rows { values: h, stride: h.len(), count: 1 };
+        let c = RowsMut { stride: gates.len(), values: gates, count: 1 };
+        Product { a, w: w_hh, start: Start::Resume, c, room }.run(kernel);
     }
 
     /// Resumes the gates with the recurrent product, and applies the cell.
@@ -199,6 +218,11 @@ impl LstmProjection {
         let w_hr = w_hr.pack(hidden, slice::from_ref(&(0..width)));
         let zeros = vec![0.0; w_hr.columns()];
         Self { w_hr, zeros }
+    }
+
+    /// Adds to `by_output`, `[hidden]`, the gradient by the output of the cell that follows from `by_h`, `[width]`.
+    pub(super) fn add_transposed(&self, kernel: Kernel, by_h: &[f32], by_output: &mut [f32]) {
+        TransposedProduct { g: &pad_columns(&[by_h]), w: &self.w_hr, sums: by_output }.run(kernel);
     }
 
     /// `c = gate(f) * c + gate(i) * tanh(g)`, `h = W_hr (gate(o) * tanh(c))`.

@@ -106,6 +106,13 @@ impl Filters {
         })
     }
 
+    /// Whether a token's logit may become higher than the model's.
+    pub fn may_raise(&self) -> bool {
+        let Penalties { repetition, presence, frequency } = self.penalties;
+        let penalises = repetition >= 1.0 && presence >= 0.0 && frequency >= 0.0;
+        !penalises || self.biases.iter().any(|bias| bias.amount > 0.0)
+    }
+
     /// Whether penalties ask for the tokens that occurred.
     pub(super) fn counts_tokens(&self) -> bool {
         self.penalties != Penalties::NONE
@@ -227,6 +234,26 @@ mod tests {
                 };
                 assert!(Filters::new(spec).is_ok());
             }
+        }
+    }
+
+    #[test]
+    fn only_positive_biases_and_negative_penalties_raise_a_logit() {
+        let bias = |amount| FilterSpec { biases: [Bias { token: 1, amount }].into(), ..Default::default() };
+        let penalty = |repetition, presence, frequency| FilterSpec {
+            penalties: Penalties { repetition, presence, frequency },
+            ..Default::default()
+        };
+        for (spec, expected) in [
+            (FilterSpec::default(), false),
+            (bias(-2.0), false),
+            (bias(0.5), true),
+            (penalty(1.5, 0.25, 0.5), false),
+            (penalty(0.5, 0.0, 0.0), true),
+            (penalty(1.0, -0.5, 0.0), true),
+            (penalty(1.0, 0.0, -0.5), true),
+        ] {
+            assert_eq!(Filters::new(spec.clone()).unwrap().may_raise(), expected, "{spec:?}");
         }
     }
 

@@ -113,7 +113,6 @@ impl Question {
 fn failure(error: GradientError) -> Error {
     match error {
         GradientError::Abandoned => abandoned(),
-        error @ GradientError::NotSupported(_) => Error::new(ErrorKind::NotSupported, error.to_string()),
         error => Error::internal(error.to_string()),
     }
 }

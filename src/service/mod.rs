@@ -36,6 +36,7 @@ mod tokens;
 mod voices;
 mod work;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,16 +50,16 @@ pub use generate::{Events, Generating};
 pub use models::onnx_graph;
 pub use openai::{Completing, CompletionEvents};
 pub use rescore::{Rescorer, RescoringPlan};
-pub use room::{AskedBeside, Room};
+pub use room::{AskedBeside, Returning, Room};
 pub use score::{TextScorer, add_tally, figures, no_token};
 pub use sessions::check_session_id;
 pub use state::Imported;
 
-use crate::catalog::{self, Catalog};
+use crate::catalog::{self, Catalog, Served, load_folder};
 use crate::clock::Clock;
 use crate::config::{Config, Evict};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
 use crate::lm::{Backend, LoadOptions};
 use crate::session::{SessionLimits, Sessions};
@@ -144,17 +145,34 @@ impl Service {
     /// # Errors
     /// When no model could be loaded, or with `--strict` when one could not; when this processor cannot run the kernel.
     pub fn load(config: &Config, metrics: &Arc<Metrics>, clock: Clock) -> Result<Arc<Self>> {
-        let kernel = Kernel::choose(config.engine.kernel.forced())?;
         let catalog = Catalog::load(&catalog::Selection {
             models: config.models.clone(),
             default_model: config.default_model.clone(),
             strict: config.strict,
-            loading: config.loading(LoadOptions {
-                kernel,
-                weights: config.weights,
-                fold_bytes_max: config.engine.fold_bytes_max(),
-            }),
+            loading: config.loading(load_options(config)?),
         })?;
+        Self::over(config, catalog, metrics, clock)
+    }
+
+    /// Loads the model in each of `folders`, and starts the engines. Blocks.
+    ///
+    /// # Errors
+    /// A folder that is not a model; two models of one name; when this processor cannot run the kernel.
+    pub fn load_each(config: &Config, folders: &[PathBuf], clock: Clock) -> Result<Arc<Self>> {
+        let loading = config.loading(load_options(config)?);
+        let served = folders.iter().map(|folder| load_folder(folder, loading.clone()));
+        let served: Vec<Served> = served.collect::<Result<_>>()?;
+        for (index, one) in served.iter().enumerate() {
+            if served[..index].iter().any(|other| other.name == one.name) {
+                let message =
+                    format!("two of the models are named `{}`; each must have a name of its own", one.name);
+                return Err(Error::new(ErrorKind::Config, message));
+            }
+        }
+        Self::over(config, Catalog::new(served, None)?, &Arc::default(), clock)
+    }
+
+    fn over(config: &Config, catalog: Catalog, metrics: &Arc<Metrics>, clock: Clock) -> Result<Arc<Self>> {
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");
         }
@@ -164,6 +182,7 @@ impl Service {
             }
         }
         let names: Vec<&str> = catalog.iter().map(|served| &*served.name).collect();
+        let kernel = Kernel::choose(config.engine.kernel.forced())?;
         tracing::info!(models = ?names, default = %catalog.default().name, kernel = kernel.name(), "models loaded");
         Self::start(config, catalog, metrics.clone(), clock).map(Arc::new)
     }
@@ -201,6 +220,22 @@ impl Service {
     pub fn stop(&self) {
         self.pool.shut();
     }
+}
+
+/// The name that the model in `folder` has.
+///
+/// # Errors
+/// A name that is not UTF-8; a path that cannot be followed.
+pub fn model_name(folder: &Path) -> Result<String> {
+    catalog::name_of(folder)
+}
+
+fn load_options(config: &Config) -> Result<LoadOptions> {
+    Ok(LoadOptions {
+        kernel: Kernel::choose(config.engine.kernel.forced())?,
+        weights: config.weights,
+        fold_bytes_max: config.engine.fold_bytes_max(),
+    })
 }
 
 fn session_limits(config: &Config) -> SessionLimits {

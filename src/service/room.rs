@@ -8,11 +8,14 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Service;
+use super::state::{cache_len, encoded_len};
 use crate::api::independent::Independent;
 use crate::api::mixture::MixturePart;
 use crate::api::next::{NextRequest, SessionNextRequest};
 use crate::api::question::Question;
 use crate::api::rescore::RescoreRequest;
+use crate::api::state::Carried;
+use crate::catalog::Served;
 use crate::config::Bytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::SessionId;
@@ -35,6 +38,8 @@ pub struct Room(#[allow(dead_code, reason = "it is only held")] OwnedSemaphorePe
 struct Listed {
     numbers: usize,
     tokens: usize,
+    /// Bytes of the states that it returns.
+    state_bytes: usize,
     /// The path of the field of the request that makes the answer large.
     param: String,
 }
@@ -61,6 +66,18 @@ pub(super) struct Continuations {
     pub(super) alternatives: usize,
     /// The field of the request that gives their number.
     pub(super) alternatives_field: &'static str,
+    /// Bytes of the state that is returned.
+    pub(super) state_bytes: usize,
+}
+
+/// A request whose answer may return a state.
+pub struct Returning<'a> {
+    /// The session that it is made to, if it is.
+    pub session: Option<&'a str>,
+    /// The model that it names.
+    pub model: Option<&'a str>,
+    /// Its state, and whether one is returned.
+    pub carried: &'a Carried,
 }
 
 /// The room for all answers.
@@ -78,22 +95,25 @@ impl Service {
             |next: &SessionNextRequest, session: Option<&str>, mixture: Option<&[MixturePart]>| match mixture
             {
                 None => {
-                    self.listed(&next.question, "", self.vocab_size(session, next.prompt.model.as_deref()))
+                    let model = next.prompt.model.as_deref();
+                    let returned = self.state_bytes(&Returning { session, model, carried: &next.carried });
+                    self.listed(&next.question, "", self.vocab_size(session, model)).with_state(returned)
                 }
                 Some(parts) => self.listed_by_mixture(&next.question, parts),
             };
         let Some(entries) = &request.requests else {
             return self.room(&of_entry(&request.next, None, request.mixture.as_deref()));
         };
-        let mut all = Listed { numbers: 0, tokens: 0, param: "requests".to_owned() };
+        let mut all = Listed { numbers: 0, tokens: 0, state_bytes: 0, param: "requests".to_owned() };
         // More entries are refused later.
         for entry in entries.iter().take(self.config.limits.max_requests) {
             // What is refused is answered with a short error.
             let Independent::Read(entry) = entry else { continue };
-            let Listed { numbers, tokens, .. } =
+            let Listed { numbers, tokens, state_bytes, .. } =
                 of_entry(&entry.next, entry.session.as_deref(), entry.mixture.as_deref());
             all.numbers += numbers;
             all.tokens += tokens;
+            all.state_bytes = all.state_bytes.saturating_add(state_bytes);
         }
         self.room(&all)
     }
@@ -113,7 +133,9 @@ impl Service {
     /// # Errors
     /// As [`Self::room_for_next`].
     pub fn room_for_session_next(&self, id: &str, request: &SessionNextRequest) -> Result<Room> {
-        self.room(&self.listed(&request.question, "", self.vocab_size(Some(id), None)))
+        let returning = Returning { session: Some(id), model: None, carried: &request.carried };
+        let listed = self.listed(&request.question, "", self.vocab_size(Some(id), None));
+        self.room(&listed.with_state(self.state_bytes(&returning)))
     }
 
     /// Room for the answer to the `next` of a request that writes to the session `id`, or creates one, if there is such a question.
@@ -131,14 +153,34 @@ impl Service {
     /// # Errors
     /// As [`Self::room_for_next`].
     pub(super) fn room_for_generation(&self, listed: &Continuations) -> Result<Option<Room>> {
-        let Continuations { choices, tokens_max, prompt_tokens, alternatives, alternatives_field } = *listed;
+        let &Continuations {
+            choices,
+            tokens_max,
+            prompt_tokens,
+            alternatives,
+            alternatives_field,
+            state_bytes,
+        } = listed;
         let places = choices.saturating_mul(tokens_max).saturating_add(prompt_tokens);
-        if places == 0 {
+        if places == 0 && state_bytes == 0 {
             return Ok(None);
         }
         let tokens = places.saturating_mul(alternatives + 1);
         let param = if alternatives == 0 { "max_tokens" } else { alternatives_field };
-        self.room(&Listed { numbers: 0, tokens, param: param.to_owned() }).map(Some)
+        let listed = Listed { numbers: 0, tokens, state_bytes: 0, param: param.to_owned() };
+        self.room(&listed.with_state(state_bytes)).map(Some)
+    }
+
+    /// Room for the state that an answer returns, beside little else; `None` if it returns none.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub fn room_for_returned_state(&self, returning: &Returning<'_>) -> Result<Option<Room>> {
+        let state_bytes = self.state_bytes(returning);
+        if state_bytes == 0 {
+            return Ok(None);
+        }
+        self.room(&Listed { numbers: 0, tokens: 0, state_bytes, param: "return_state".to_owned() }).map(Some)
     }
 
     /// Room for an explanation that lists `tokens` tokens, each with `numbers` numbers.
@@ -146,7 +188,8 @@ impl Service {
     /// # Errors
     /// As [`Self::room_for_next`].
     pub(super) fn room_for_explanation(&self, tokens: usize, numbers: usize) -> Result<Room> {
-        self.room(&Listed { numbers: tokens.saturating_mul(numbers), tokens, param: "text".to_owned() })
+        let numbers = tokens.saturating_mul(numbers);
+        self.room(&Listed { numbers, tokens, state_bytes: 0, param: "text".to_owned() })
     }
 
     /// Room for the vectors of the state of the session `id`.
@@ -157,7 +200,7 @@ impl Service {
         // A session that does not exist is refused later.
         let info = SessionId::parse(id).and_then(|id| self.sessions.info(&id));
         let numbers = info.map_or(0, |info| info.state_bytes / size_of::<f32>());
-        self.room(&Listed { numbers, tokens: 0, param: "accept".to_owned() })
+        self.room(&Listed { numbers, tokens: 0, state_bytes: 0, param: "accept".to_owned() })
     }
 
     /// Room for the answer to `request`.
@@ -166,7 +209,8 @@ impl Service {
     /// As [`Self::room_for_next`].
     pub fn room_for_rescoring(&self, request: &RescoreRequest) -> Result<Room> {
         let hypotheses = request.utterances.iter().flatten().map(|utterance| utterance.hypotheses.len());
-        self.room(&Listed { numbers: 0, tokens: hypotheses.sum(), param: "utterances".to_owned() })
+        let tokens = hypotheses.sum();
+        self.room(&Listed { numbers: 0, tokens, state_bytes: 0, param: "utterances".to_owned() })
     }
 
     /// `path` is that of the question's fields.
@@ -181,19 +225,42 @@ impl Service {
             _ => "top_k",
         };
         let numbers = if shown.full { vocab_size } else { 0 };
-        Listed { numbers, tokens: top_k + candidates, param: format!("{path}{field}") }
+        Listed { numbers, tokens: top_k + candidates, state_bytes: 0, param: format!("{path}{field}") }
     }
 
     /// The size of the vocabulary that a request is about. 0 for a model or a session that does not exist, which is refused later.
     fn vocab_size(&self, session: Option<&str>, model: Option<&str>) -> usize {
+        self.asked_model(session, model).map_or(0, |served| served.model.info().vocab_size)
+    }
+
+    /// About how many bytes the state takes that an answer returns; 0 if it returns none, and where [`Self::vocab_size`] is 0.
+    pub(super) fn state_bytes(&self, returning: &Returning<'_>) -> usize {
+        let &Returning { session, model, carried: Carried { state, return_state, cache } } = returning;
+        if !return_state {
+            return 0;
+        }
+        let served = self.asked_model(session, model);
+        // A larger window is refused later.
+        let window =
+            cache.as_ref().map_or(0, |cache| cache.window.min(self.config.sessions.cache_window_max));
+        match (state, served) {
+            // It is as long as the state that the request brings, which may be that of any model, and its cache may become full.
+            (Some(state), served) => state.len() + served.map_or(0, |served| cache_len(served, window)),
+            (None, Some(served)) => encoded_len(served) + cache_len(served, window),
+            (None, None) => 0,
+        }
+    }
+
+    /// The model that a request is about; `None` if it or the session does not exist.
+    fn asked_model(&self, session: Option<&str>, model: Option<&str>) -> Option<&Arc<Served>> {
         let id = session.map(SessionId::parse);
         let of_session = id.map(|id| id.and_then(|id| self.sessions.info(&id)).map(|info| info.model));
         let served = match &of_session {
             Some(Ok(name)) => self.catalog.get(Some(&**name)),
-            Some(Err(_)) => return 0,
+            Some(Err(_)) => return None,
             None => self.catalog.get(model),
         };
-        served.map_or(0, |served| served.model.info().vocab_size)
+        served.ok()
     }
 
     fn room(&self, listed: &Listed) -> Result<Room> {
@@ -220,6 +287,13 @@ impl Service {
 
 impl Listed {
     fn bytes(&self) -> usize {
-        (self.numbers.saturating_mul(NUMBER_BYTES)).saturating_add(self.tokens.saturating_mul(TOKEN_BYTES))
+        let numbers = self.numbers.saturating_mul(NUMBER_BYTES);
+        numbers.saturating_add(self.tokens.saturating_mul(TOKEN_BYTES)).saturating_add(self.state_bytes)
+    }
+
+    /// The same with a returned state of `bytes` beside.
+    fn with_state(self, bytes: usize) -> Self {
+        let param = if bytes > self.bytes() { "return_state".to_owned() } else { self.param };
+        Self { state_bytes: bytes, param, ..self }
     }
 }

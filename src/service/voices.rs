@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use super::Service;
 use super::bounds::Bound;
 use super::target::Target;
+use crate::api::cache::Cache;
 use crate::api::mixture::MixturePart;
 use crate::api::question::Question;
 use crate::api::state::Carried;
@@ -34,6 +35,8 @@ pub(super) struct Standing(Vec<Snapshot>);
 
 /// The results of all voices as one.
 pub(super) struct Joined {
+    /// The logprob of each token that was read, if they were to be scored.
+    pub(super) logprobs: Vec<f64>,
     /// The logprob of each token of each branch.
     pub(super) branches: Vec<Vec<f64>>,
     /// Where the reading has led.
@@ -100,15 +103,27 @@ impl Service {
             let message = format!("`{param}` is given beside `mixture`; a state is that of one model");
             Err(Error::invalid(param, message))
         };
-        if cache.is_some() {
-            let message = "`cache` is given beside `mixture`; a cache is that of one model";
-            return Err(Error::new(ErrorKind::NotSupported, message).at("cache"));
-        }
         match state {
             Some(_) => refused("state"),
             None if *return_state => refused("return_state"),
-            None => self.voices(model, mixture),
+            None => self.cached_voices(self.voices(model, mixture)?, cache.as_ref()),
         }
+    }
+
+    /// `voices` with a cache, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::with_cache`]; `NotSupported` for several models.
+    pub(super) fn cached_voices(&self, voices: Voices, cache: Option<&Cache>) -> Result<Voices> {
+        if cache.is_some() && voices.are_several() {
+            let message = "`cache` is given beside `mixture`; a cache is that of one model";
+            return Err(Error::new(ErrorKind::NotSupported, message).at("cache"));
+        }
+        let cached = voices.0.into_iter().map(|Voice { target, weight }| {
+            let target = self.with_cache(target, cache)?;
+            Ok(Voice { target, weight })
+        });
+        Ok(Voices(cached.collect::<Result<_>>()?))
     }
 
     /// Where the voices start.
@@ -133,11 +148,13 @@ impl Service {
         let mut results = self.read_each(voices, standing, plan).await?;
         let ended = |result: &mut ReadingResult| super::work::end_of(result);
         let standing = Standing(results.iter_mut().map(ended).collect::<Result<_>>()?);
+        let own: Vec<&[f64]> = results.iter().map(|result| result.logprobs.as_slice()).collect();
+        let logprobs = voices.joined(&own);
         let branches = (0..plan.branches.len()).map(|branch| {
             let own = results.iter().map(|result| result.branches[branch].as_slice());
             voices.joined(&own.collect::<Vec<_>>())
         });
-        Ok(Joined { branches: branches.collect(), standing })
+        Ok(Joined { logprobs, branches: branches.collect(), standing })
     }
 
     /// The result of every voice.

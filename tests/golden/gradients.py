@@ -2,8 +2,8 @@
 
     python tests/golden/gradients.py          # needs torch and safetensors
 
-The networks are those of make.py, whose logits each forward pass here must reproduce, the same with hard sigmoids for gates, and
-some with int8 weights. int8 rounds weights and activations as the server does; rounding an activation counts as the identity.
+The networks are those of make.py, whose logits each forward pass here must reproduce, with projections, learned starts and
+normalisations too, the same with hard sigmoids for gates, and some with int8 weights. int8 rounds weights and activations as the server does; rounding an activation counts as the identity.
 """
 
 import json
@@ -21,7 +21,7 @@ GATES = {
     "hard_sigmoid_sixth": lambda x: (x / 6 + 0.5).clamp(0, 1),
 }
 
-INT8 = ["rnn_tanh-1-bias", "lstm-2-nobias", "gru-2-nobias", "gru_reset_before-1-bias"]
+INT8 = ["rnn_tanh-1-bias", "lstm-2-nobias", "gru-2-nobias", "gru_reset_before-1-bias", "extras-projected"]
 
 
 def main():
@@ -31,7 +31,7 @@ def main():
         with safe_open(path, "pt") as file:
             cell = file.metadata()["cell"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        gated = cell.startswith(("gru", "lstm"))
+        gated = cell.startswith(("gru", "lstm")) and not path.stem.startswith("extras")
         for gate in GATES if gated else ["sigmoid"]:
             cases.append({"file": path.stem, "weights": "f32", "gate": gate} | Network(cell, gate, tensors).gradient())
         if path.stem in INT8:
@@ -48,7 +48,7 @@ class Network:
         self.is_reference = gate == "sigmoid" and not int8
         self.expected = tensors["logits"]
         self.tokens = tensors["tokens"].long()[:TOKENS]
-        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith(("encoder", "rnn", "decoder"))}
+        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith(("encoder", "rnn", "decoder", "norm"))}
         self.embedding = tensors["encoder.weight"].double()
         stored = {name: tensor.double() for name, tensor in tensors.items()}
         self.weights = {name: rounded(tensor) if int8 and tensor.dim() == 2 else tensor for name, tensor in stored.items()}
@@ -58,11 +58,11 @@ class Network:
         x = self.embedding[self.tokens].clone().requires_grad_()
         vectors, memory = x, []
         for layer in range(self.depth):
-            steps = self.layer(layer, vectors)
+            steps = self.layer(layer, [self.normalised(layer, vector) for vector in vectors])
             memory.append(steps)
             vectors = [h for h, _ in steps]
         decoder = self.weights.get("decoder.weight", self.weights["encoder.weight"])
-        logits = self.linear(vectors[-1], decoder, self.weights.get("decoder.bias"))
+        logits = self.linear(self.normalised(self.depth, vectors[-1]), decoder, self.weights.get("decoder.bias"))
         if self.is_reference:
             assert (logits - self.expected[TOKENS - 1]).abs().max() < 1e-9
         target = int(logits.argmax())
@@ -85,9 +85,10 @@ class Network:
         """h and c, if there is one, after each step."""
         w_ih, w_hh = (self.weights[f"rnn.weight_{kind}_l{layer}"] for kind in ("ih", "hh"))
         b_ih, b_hh = (self.weights.get(f"rnn.bias_{kind}_l{layer}", torch.zeros(len(w_ih)).double()) for kind in ("ih", "hh"))
-        size = w_hh.shape[1]
-        h = torch.zeros(size).double()
-        c = torch.zeros(size).double()
+        w_hr = self.weights.get(f"rnn.weight_hr_l{layer}")
+        size = w_hh.shape[1] if w_hr is None else w_hr.shape[1]
+        h = self.weights.get(f"rnn.h0_l{layer}", torch.zeros(w_hh.shape[1]).double())
+        c = self.weights.get(f"rnn.c0_l{layer}", torch.zeros(size).double())
         steps = []
         for x in vectors:
             by_x = self.linear(x, w_ih, b_ih)
@@ -98,6 +99,7 @@ class Network:
                 i, f, g, o = (by_x + self.linear(h, w_hh, b_hh)).split(size)
                 c = self.gate(f) * c + self.gate(i) * torch.tanh(g)
                 h = self.gate(o) * torch.tanh(c)
+                h = h if w_hr is None else self.linear(h, w_hr, None)
             else:
                 x_r, x_z, x_n = by_x.split(size)
                 r, z = (self.gate(sums) for sums in (self.linear(h, w_hh[: 2 * size], b_hh[: 2 * size]) + torch.cat([x_r, x_z])).split(size))
@@ -108,6 +110,17 @@ class Network:
                 h = (1 - z) * n + z * h
             steps.append((h, c if self.cell == "lstm" else None))
         return steps
+
+    def normalised(self, layer, x):
+        """`x` after the normalisation before `layer`, if there is one: of a batch, if there are statistics."""
+        scale, shift, mean, variance = (
+            self.weights.get(f"norm.{layer}.{name}") for name in ("weight", "bias", "running_mean", "running_var")
+        )
+        if scale is None:
+            return x
+        if mean is None:
+            return functional.layer_norm(x, x.shape, scale, shift)
+        return functional.batch_norm(x[None], mean, variance, scale, shift)[0]
 
     def linear(self, x, w, b):
         if self.int8:

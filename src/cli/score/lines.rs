@@ -1,7 +1,6 @@
 //! Each line of a file as a text of its own: many are scored at once, and printed in their order.
 
 use std::io::{self, BufRead, stdout};
-use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
@@ -11,9 +10,10 @@ use crate::api::score::{Score, ScoreRequest, ScoreResponse, Tally};
 use crate::api::state::Carried;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::input::utf8_line;
+use crate::cli::local::Local;
 use crate::cli::progress::Progress;
 use crate::error::ErrorKind;
-use crate::service::{self, Service};
+use crate::service;
 
 /// Lines being scored at once: the engine computes them together.
 const LINES_AT_ONCE: usize = 256;
@@ -27,10 +27,10 @@ struct Line {
 }
 
 /// Scores the lines of the file. Results are printed as they come, or kept where one JSON document is wanted.
-pub(super) async fn score(service: &Arc<Service>, args: &ScoreArgs) -> Outcome<ScoreResponse> {
+pub(super) async fn score(local: &Local, args: &ScoreArgs) -> Outcome<ScoreResponse> {
     let read = args.text.open()?.split(b'\n').zip(1..);
     let mut lines = stream::iter(read)
-        .map(async |(line, number)| score_line(service, args, Raw { number, bytes: line? }).await)
+        .map(async |(line, number)| score_line(local, args, Raw { number, bytes: line? }).await)
         .buffered(LINES_AT_ONCE);
     let progress = Progress::new(&args.text);
     if !args.json {
@@ -50,7 +50,7 @@ pub(super) async fn score(service: &Arc<Service>, args: &ScoreArgs) -> Outcome<S
     if total.token_count == 0 {
         return Err(service::no_token().into());
     }
-    let model = service.catalog().default().name.to_string();
+    let model = local.model();
     Ok(ScoreResponse { model, results, total: service::figures(total), state: None })
 }
 
@@ -66,7 +66,7 @@ struct Raw {
     bytes: Vec<u8>,
 }
 
-async fn score_line(service: &Arc<Service>, args: &ScoreArgs, line: Raw) -> Outcome<Line> {
+async fn score_line(local: &Local, args: &ScoreArgs, line: Raw) -> Outcome<Line> {
     let Raw { number, bytes: line } = line;
     let bytes = line.len() + 1;
     let mut text = utf8_line(line, number)?;
@@ -75,12 +75,13 @@ async fn score_line(service: &Arc<Service>, args: &ScoreArgs, line: Raw) -> Outc
     }
     let request = ScoreRequest {
         prompt: Prompt { text: Some(text), ..Prompt::default() },
+        mixture: local.mixture.clone(),
         scoring: args.scoring(),
         carried: Carried { cache: args.cache.cache.clone(), ..Carried::default() },
         ..ScoreRequest::default()
     };
     let nothing = || service::figures(Tally::default());
-    let score = match service.score(request).await {
+    let score = match local.service.score(request).await {
         Ok(response) => response.results.into_iter().next().unwrap_or_else(nothing),
         // An empty line among others is not a failure.
         Err(error) if error.kind == ErrorKind::EmptyInput => nothing(),

@@ -3,7 +3,8 @@
 //! In each step every hypothesis that is alive is extended by its best tokens, and the best extensions of all of them together
 //! take the places of the beam. A hypothesis that ends keeps its place, so the beam becomes narrower, and the search is over when all
 //! places are taken by hypotheses that have ended (Graves 2012, section 2.5; with width 1 this is greedy decoding). Then the
-//! hypotheses are ranked by their scores divided by a power of their lengths.
+//! hypotheses are ranked by their scores divided by a power of their lengths. The search is over earlier once no hypothesis that is alive
+//! can be among the best any more, whatever follows (Huang et al. 2017, "When to finish?").
 //!
 //! Row i carries the i-th hypothesis that is alive. Where ends are handed out, a hypothesis that ends has a row beyond those, on which it
 //! reads its last token.
@@ -50,6 +51,8 @@ struct Limits {
     choices: usize,
     alternatives: usize,
     hands_out_ends: bool,
+    /// Whether a token may raise the score of a hypothesis.
+    scores_rise: bool,
 }
 
 /// The logits after a hypothesis, as far as the search needs them.
@@ -71,9 +74,12 @@ impl BeamSearch {
     /// The job, the plan of its first row, and where its events will come out. The tokens come with the last event.
     pub fn new(plan: BeamPlan) -> (Self, Vec<RowPlan>, Reader<GenerationEvent>) {
         let BeamPlan { continuation, width, length_penalty } = plan;
-        let ContinuationPlan { tokens_max, choices, alternatives, destination, .. } = continuation;
+        let ContinuationPlan { tokens_max, choices, alternatives, destination, ref filters, .. } =
+            continuation;
         let hands_out_ends = destination == Destination::Snapshots;
-        let limits = Limits { width, length_penalty, tokens_max, choices, alternatives, hands_out_ends };
+        let scores_rise = filters.may_raise();
+        let limits =
+            Limits { width, length_penalty, tokens_max, choices, alternatives, hands_out_ends, scores_rise };
         let (opening, beginning) = continuation.begin();
         let (outlet, reader) = outlet(1);
         let rows = vec![opening.plan()];
@@ -100,6 +106,7 @@ impl BeamSearch {
     /// Replaces the hypotheses that are alive by their best extensions.
     fn step(&mut self, rows: &mut Rows<'_>) {
         let mut alive = Vec::new();
+        let mut fed = Vec::new();
         for candidate in self.best() {
             let Candidate { parent, extension, .. } = candidate;
             let alternatives = self.found[parent].as_ref().map(|found| found.alternatives.clone());
@@ -110,11 +117,16 @@ impl BeamSearch {
             let row = if is_alive { alive.len() } else { self.row_of_ended(self.ended.len()) };
             if is_alive || self.limits.hands_out_ends {
                 let logits = if is_alive { Logits::Last } else { Logits::None };
-                rows.feed(row, Feed { from: parent, token: extension.token, logits });
+                fed.push((row, Feed { from: parent, token: extension.token, logits }));
             }
             let hypotheses = if is_alive { &mut alive } else { &mut self.ended };
             hypotheses.push(longer);
         }
+        if self.limits.is_decided(&self.ended, &alive) {
+            alive.clear();
+            fed.retain(|(row, _)| *row >= self.limits.width);
+        }
+        fed.into_iter().for_each(|(row, feed)| rows.feed(row, feed));
         rows.ready()
             .filter(|row| (alive.len()..self.limits.width).contains(row))
             .for_each(|row| drop(rows.finish(row)));
@@ -169,6 +181,28 @@ impl Limits {
             0 => hypothesis.score,
             len => hypothesis.score / libm::pow(len as f64, self.length_penalty),
         }
+    }
+
+    /// Whether as many hypotheses as are wanted have ended better than any of `alive` can.
+    fn is_decided(&self, ended: &[Hypothesis], alive: &[Hypothesis]) -> bool {
+        if self.scores_rise || ended.len() < self.choices {
+            return false;
+        }
+        let mut scores: Vec<f64> = ended.iter().map(|one| self.final_score(one)).collect();
+        scores.sort_by(|a, b| b.total_cmp(a));
+        let Some(&worst) = self.choices.checked_sub(1).and_then(|last| scores.get(last)) else { return true };
+        // A tie would be broken by the ids, so an equal score does not decide.
+        alive.iter().all(|one| worst > self.best_final_score(one))
+    }
+
+    /// The most that the final score of a hypothesis that is alive can become. Its score, which is not above 0, only falls. Divided by a power
+    /// of the length, it is the highest at the largest length, or for a negative power at the smallest.
+    fn best_final_score(&self, alive: &Hypothesis) -> f64 {
+        /// Above what rounding adds.
+        const SLACK: f64 = 1e-9;
+
+        let len = if self.length_penalty < 0.0 { alive.len + 1 } else { self.tokens_max };
+        alive.score * (1.0 - SLACK) / libm::pow(len as f64, self.length_penalty)
     }
 
     /// The best of `hypotheses`. Those that are still alive were ended by `ending`.

@@ -6,19 +6,22 @@ use crate::lm::Gates;
 use crate::lm::math::tanh;
 use crate::rnn::architecture::GateActivation;
 use crate::rnn::cells::Activation;
+use crate::rnn::layer::Layer;
 use crate::rnn::recurrence::{Recurrence, Reset};
 
 /// The gradients of a layer while the backward pass is at one step.
 pub(super) struct Cursor {
-    /// By h after the step, `[hidden]`.
+    /// By h after the step, `[width]`.
     pub(super) h: Vec<f32>,
+    /// By the output of an LSTM's cell, which h is or is projected from, `[hidden]`.
+    output: Vec<f32>,
     /// By an LSTM's c after the step, `[hidden]`; what comes through h is added by [`Cursor::complete_c`].
     pub(super) c: Vec<f32>,
     /// By the sums of the gates, `[gate_columns]`; zero in padding columns.
     pub(super) gates: Vec<f32>,
     /// By what a GRU multiplies with the weights of its candidate, in padded columns.
     aux: Vec<f32>,
-    /// By h before the step, `[hidden]`, while it is put together.
+    /// By h before the step, `[width]`, while it is put together.
     before: Vec<f32>,
 }
 
@@ -32,25 +35,34 @@ pub(super) struct At<'a> {
 }
 
 impl Cursor {
-    pub(super) fn new(hidden: usize, gate_columns: usize, aux_columns: usize) -> Self {
+    /// Nothing has come back yet to the last step of `layer`.
+    pub(super) fn new(layer: &Layer) -> Self {
         Self {
-            h: vec![0.0; hidden],
-            c: vec![0.0; hidden],
-            gates: vec![0.0; gate_columns],
-            aux: vec![0.0; aux_columns],
-            before: vec![0.0; hidden],
+            h: vec![0.0; layer.width()],
+            output: vec![0.0; layer.hidden()],
+            c: vec![0.0; layer.hidden()],
+            gates: vec![0.0; layer.gate_columns()],
+            aux: vec![0.0; layer.aux_columns()],
+            before: vec![0.0; layer.width()],
         }
     }
 
-    /// Adds to the gradient by c what reaches it through h: `h = o * tanh(c)`. Other cells have no c.
+    /// Adds to the gradient by c what reaches it through the output of the cell, `o * tanh(c)`. Other cells have no c.
     pub(super) fn complete_c(&mut self, at: &At<'_>) {
-        let &Recurrence::Lstm { gate, .. } = at.recurrence else { return };
-        let hidden = self.h.len();
+        let Recurrence::Lstm { gate, projection, .. } = at.recurrence else { return };
+        match projection {
+            None => self.output.copy_from_slice(&self.h),
+            Some(projection) => {
+                self.output.fill(0.0);
+                projection.add_transposed(at.kernel, &self.h, &mut self.output);
+            }
+        }
+        let hidden = self.output.len();
         let o = &at.trace.gates(at.t)[3 * hidden..];
         let c = at.trace.c(at.t + 1);
         for j in 0..hidden {
             let shown = tanh(c[j]);
-            self.c[j] += self.h[j] * gate.of(o[j]) * (1.0 - shown * shown);
+            self.c[j] += self.output[j] * gate.of(o[j]) * (1.0 - shown * shown);
         }
     }
 
@@ -91,7 +103,7 @@ impl Cursor {
     }
 
     fn lstm(&mut self, at: &At<'_>, gate: GateActivation) {
-        let n = self.h.len();
+        let n = self.output.len();
         let sums = at.trace.gates(at.t);
         let c_before = at.trace.c(at.t);
         let c_after = at.trace.c(at.t + 1);
@@ -104,7 +116,7 @@ impl Cursor {
             self.gates[j] = by_c * g * gate.slope_at(i);
             self.gates[n + j] = by_c * c_before[j] * gate.slope_at(f);
             self.gates[2 * n + j] = by_c * i * (1.0 - g * g);
-            self.gates[3 * n + j] = self.h[j] * tanh(c_after[j]) * gate.slope_at(o);
+            self.gates[3 * n + j] = self.output[j] * tanh(c_after[j]) * gate.slope_at(o);
             self.c[j] = by_c * f;
         }
     }

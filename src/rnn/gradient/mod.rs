@@ -5,6 +5,7 @@
 
 mod cell;
 mod feed_forward;
+mod norm;
 mod trace;
 
 use crate::kernels::TransposedProduct;
@@ -19,6 +20,7 @@ use super::network::Rnn;
 use super::output::{Asked, Made, Output, TileBuffers, Wanted};
 use super::windowed::WindowedRnn;
 use cell::{At, Cursor, gates};
+use norm::Normalised;
 use trace::{Forward, LayerTrace};
 
 impl Inside for Rnn {
@@ -40,9 +42,6 @@ impl Inside for Rnn {
     }
 
     fn gradient(&self, mut passage: Passage<'_>) -> Result<Gradient, GradientError> {
-        if !self.is_plain() {
-            return Err(GradientError::NotSupported("the projections or normalisations of this network"));
-        }
         let vectors = embedded(self, passage.tokens)?;
         let state = passage.start.as_slice().to_vec();
         let mut forward = Forward { network: self, passage: &passage, state };
@@ -52,7 +51,7 @@ impl Inside for Rnn {
         let by_top = by_last_vector(&self.output, top, &mut passage)?;
 
         let mut result = vec![StepGradient::default(); steps];
-        // The gradient by the output of the layer at hand, `[T, hidden]`, apart from what comes back through time.
+        // The gradient by the output of the layer at hand, `[T, width]`, apart from what comes back through time.
         let mut above = vec![0.0; steps * top.len()];
         if let Some(last) = above.len().checked_sub(top.len()) {
             above[last..].copy_from_slice(&by_top);
@@ -82,25 +81,30 @@ impl Rnn {
         result: &mut [StepGradient],
     ) -> Result<Vec<f32>, GradientError> {
         let Backward { layer, trace, above, passage } = back;
-        let hidden = layer.width();
+        let width = layer.width();
         let input = layer.input();
         let has_c = self.info.cell == Some(Cell::Lstm);
         let mut by_input = vec![0.0; result.len() * input];
-        let mut cursor = Cursor::new(hidden, layer.gate_columns(), layer.aux_columns());
+        let mut cursor = Cursor::new(layer);
         for (t, step) in result.iter_mut().enumerate().rev() {
             passage.check_wanted()?;
             let at = At { kernel: self.kernel, recurrence: &layer.recurrence, trace, t };
-            cursor.h.iter_mut().zip(&above[t * hidden..]).for_each(|(h, above)| *h += above);
+            cursor.h.iter_mut().zip(&above[t * width..]).for_each(|(h, above)| *h += above);
             cursor.complete_c(&at);
             step.layers.push(LayerGradient {
-                h_norm: norm(&cursor.h),
-                c_norm: has_c.then(|| norm(&cursor.c)),
-                gates: passage.gates.then(|| gates(&at, hidden)).flatten(),
+                h_norm: length(&cursor.h),
+                c_norm: has_c.then(|| length(&cursor.c)),
+                gates: passage.gates.then(|| gates(&at, layer.hidden())).flatten(),
             });
             cursor.step(&at);
             let sums = &mut by_input[t * input..][..input];
             TransposedProduct { g: &cursor.gates, w: &layer.w_ih, sums }.run(self.kernel);
         }
+        norm::backwards(
+            Normalised { norms: &layer.norms, vectors: &trace.input },
+            self.kernel,
+            &mut by_input,
+        );
         Ok(by_input)
     }
 }
@@ -182,6 +186,7 @@ fn by_last_vector(
     found?;
     let mut sums = vec![0.0; vector.len()];
     output.add_transposed(&by_logits, &mut sums);
+    norm::backwards(Normalised { norms: output.norms(), vectors: vector }, output.kernel(), &mut sums);
     Ok(sums)
 }
 
@@ -202,11 +207,11 @@ fn add_saliency(steps: &mut [StepGradient], vectors: &[f32], gradients: &[f32]) 
     for (step, (vector, gradient)) in steps.iter_mut().zip(each) {
         let products = vector.iter().zip(gradient).map(|(&x, &g)| f64::from(x) * f64::from(g));
         step.saliency = products.sum();
-        step.input_norm = norm(gradient);
+        step.input_norm = length(gradient);
     }
 }
 
-fn norm(values: &[f32]) -> f64 {
+fn length(values: &[f32]) -> f64 {
     values.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt()
 }
 

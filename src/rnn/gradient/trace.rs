@@ -5,6 +5,7 @@ use crate::rnn::cells::AllFinite;
 use crate::rnn::chunk::Chunk;
 use crate::rnn::layer::{Layer, Memory, Projection};
 use crate::rnn::network::Rnn;
+use crate::rnn::recurrence::GatesFrom;
 
 /// What one layer computed in T steps.
 pub(super) struct LayerTrace {
@@ -15,11 +16,14 @@ pub(super) struct LayerTrace {
     /// What a GRU computes beside the gates, `[T, aux_columns]`.
     aux: Vec<f32>,
     aux_columns: usize,
-    /// h before each step and after the last, `[T + 1, hidden]`.
+    /// h before each step and after the last, `[T + 1, width]`.
     h: Vec<f32>,
-    /// The same of an LSTM's c; empty for other cells.
+    width: usize,
+    /// The same of an LSTM's c, `[T + 1, hidden]`; empty for other cells.
     c: Vec<f32>,
     hidden: usize,
+    /// What the layer has read before it was normalised, `[T, input]`; empty if it is not.
+    pub(super) input: Vec<f32>,
 }
 
 /// What the layers work on.
@@ -44,21 +48,30 @@ impl Forward<'_, '_> {
 
     fn layer(&mut self, layer: &Layer, input: &mut [f32]) -> Result<LayerTrace, GradientError> {
         let steps = self.passage.tokens.len();
-        let hidden = layer.width();
+        let width = layer.width();
         let gate_columns = layer.gate_columns();
         let aux_columns = layer.aux_columns();
         let mut gates = vec![0.0; steps * gate_columns];
         let mut aux = vec![0.0; steps * aux_columns];
         let mut room = vec![0.0; steps.max(1) * layer.room()];
+        let raw = if layer.norms.is_empty() { Vec::new() } else { input.to_vec() };
         layer.project(Projection { input, count: steps, gates: &mut gates, room: &mut room });
 
         let c_range = layer.c_range();
-        let mut h = self.state[layer.state_offset..][..hidden].to_vec();
+        let mut h = self.state[layer.state_offset..][..width].to_vec();
         let mut c = self.state[c_range.clone()].to_vec();
-        let mut output = vec![0.0; 2 * hidden];
+        let mut output = vec![0.0; 2 * width];
+        let kernel = self.network.kernel;
         let step = Chunk::plan(&[1], 0, 1);
         for t in 0..steps {
             self.passage.check_wanted()?;
+            // A projection writes over the sums of the gates, so they are computed for it apart.
+            let sums = layer.projects().then(|| {
+                let mut sums = gates[t * gate_columns..][..gate_columns].to_vec();
+                let from = GatesFrom { h: &h[t * width..], gates: &mut sums, room: &mut room };
+                layer.recurrence.complete_gates(kernel, from);
+                sums
+            });
             layer.run(
                 &step,
                 Memory {
@@ -70,14 +83,17 @@ impl Forward<'_, '_> {
                     states: &mut self.state,
                 },
             );
-            h.extend_from_slice(&output[hidden..]);
+            if let Some(sums) = sums {
+                gates[t * gate_columns..][..gate_columns].copy_from_slice(&sums);
+            }
+            h.extend_from_slice(&output[width..]);
             c.extend_from_slice(&self.state[c_range.clone()]);
         }
-        let kernel = self.network.kernel;
         if !(kernel.run(AllFinite(&h)) && kernel.run(AllFinite(&c))) {
             return Err(GradientError::Reading(RowError::NotFinite));
         }
-        Ok(LayerTrace { gates, gate_columns, aux, aux_columns, h, c, hidden })
+        let hidden = layer.hidden();
+        Ok(LayerTrace { gates, gate_columns, aux, aux_columns, h, width, c, hidden, input: raw })
     }
 }
 
@@ -94,7 +110,7 @@ impl LayerTrace {
 
     /// h after `t` steps.
     pub(super) fn h(&self, t: usize) -> &[f32] {
-        &self.h[t * self.hidden..][..self.hidden]
+        &self.h[t * self.width..][..self.width]
     }
 
     /// c after `t` steps, of an LSTM.

@@ -12,7 +12,7 @@ use crate::sampling::Filters;
 use crate::service::Service;
 use crate::service::bounds::Bound;
 use crate::service::input::{Input, Prepared, Use, input_of};
-use crate::service::room::{Continuations, Room};
+use crate::service::room::{Continuations, Returning, Room};
 use crate::service::target::Target;
 use crate::text::Tail;
 
@@ -131,9 +131,14 @@ impl Service {
         target.check_context(prepared.tokens.len())?;
         let mut checked =
             Checked { request, max_tokens, n, stops, begun, seed, prepared, filters, timeout, room: None };
+        let model = Some(&*target.served().name);
+        let returning = Returning { session: None, model, carried: &checked.request.carried };
         let prompt_copies = if repeats_prompt { n } else { 1 };
-        let listed =
-            Continuations { alternatives_field: names.top_logprobs, ..listed(&checked, prompt_copies) };
+        let listed = Continuations {
+            alternatives_field: names.top_logprobs,
+            state_bytes: self.state_bytes(&returning),
+            ..listed(&checked, prompt_copies)
+        };
         checked.room = self.room_for_generation(&listed)?;
         Ok(checked)
     }
@@ -247,6 +252,7 @@ fn listed(checked: &Checked, prompt_copies: usize) -> Continuations {
         prompt_tokens: if checked.lists_prompt() { prepared.tokens.len() * prompt_copies } else { 0 },
         alternatives: request.top_logprobs,
         alternatives_field: Names::OWN.top_logprobs,
+        state_bytes: 0,
     }
 }
 

@@ -9,22 +9,19 @@ use crate::api::cache::Cache;
 use crate::api::prompt::TextOrIds;
 use crate::api::score::{ScoreResponse, ScoreTextQuery};
 use crate::api::tokens::ScoredToken;
-use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
 use crate::service::Service;
 use crate::service::input::{Input, field_of};
-use crate::service::target::Target;
-use crate::service::work::end_of;
-use crate::session::Snapshot;
+use crate::service::voices::{Standing, Voices};
 use crate::text::Joint;
 
 /// A text that arrives in pieces, and what was counted so far.
 pub struct TextScorer {
     service: Arc<Service>,
-    served: Arc<Served>,
-    snapshot: Snapshot,
+    voices: Voices,
+    standing: Standing,
     manner: Manner,
     /// Bytes that are not enough for a piece yet.
     buffer: Vec<u8>,
@@ -49,18 +46,18 @@ impl TextScorer {
     /// A text of which nothing has arrived yet, at the start of the model.
     ///
     /// # Errors
-    /// Unknown model; no end-of-text token to add.
-    pub fn new(service: &Arc<Service>, query: &ScoreTextQuery) -> Result<Self> {
-        let target = service.model_target(query.model.as_deref())?;
-        let served = target.served();
+    /// Unknown model; what is no mixture; no end-of-text token to add.
+    pub fn new(service: &Arc<Service>, query: ScoreTextQuery) -> Result<Self> {
+        let ScoreTextQuery { model, mixture, scoring } = query;
+        let voices = service.voices(model.as_deref(), mixture.map(|mixture| mixture.0))?;
         // A piece must keep within the limits for texts. It may double before it is cut, and a token has at least one byte.
         let limits = &service.config.limits;
         let piece_bytes = PIECE_BYTES.min(limits.max_text.0 / 2).min(limits.max_prompt_tokens / 2).max(1);
         Ok(Self {
             service: service.clone(),
-            served: served.clone(),
-            snapshot: service.open(&target)?,
-            manner: Manner::new(served, query.scoring)?,
+            standing: service.open_voices(&voices)?,
+            manner: Manner::new(voices.served(), scoring)?,
+            voices,
             buffer: Vec::new(),
             piece_bytes,
             cut_from: piece_bytes,
@@ -75,11 +72,10 @@ impl TextScorer {
     /// The same text, with a cache.
     ///
     /// # Errors
-    /// As [`Service::with_cache`].
+    /// As [`Service::cached_voices`].
     pub fn with_cache(self, cache: Option<&Cache>) -> Result<Self> {
-        let target = Target::Given { served: self.served.clone(), snapshot: Box::new(self.snapshot) };
-        let snapshot = self.service.open(&self.service.with_cache(target, cache)?)?;
-        Ok(Self { snapshot, ..self })
+        let voices = self.service.cached_voices(self.voices, cache)?;
+        Ok(Self { standing: self.service.open_voices(&voices)?, voices, ..self })
     }
 
     /// The number of tokens read so far.
@@ -120,7 +116,7 @@ impl TextScorer {
         let mut score = figures(tally);
         let total = score.clone();
         score.token_logprobs = self.manner.lists_tokens.then_some(self.tokens);
-        Ok(ScoreResponse { model: self.served.name.to_string(), results: vec![score], total, state: None })
+        Ok(ScoreResponse { model: self.voices.name(), results: vec![score], total, state: None })
     }
 
     /// The tokens scored since this was last called, if tokens are listed.
@@ -132,7 +128,7 @@ impl TextScorer {
     async fn score_pieces(&mut self) -> Result<()> {
         while self.buffer.len() >= self.cut_from {
             let text = self.whole_characters()?;
-            let Some(cut) = self.served.tokenizer.cut(text) else {
+            let Some(cut) = self.voices.served().tokenizer.cut(text) else {
                 // Doubled: otherwise each part would search a text without a place to cut from its start.
                 self.cut_from = self.buffer.len() * 2;
                 break;
@@ -155,13 +151,13 @@ impl TextScorer {
     }
 
     async fn read(&mut self, input: TextOrIds) -> Result<()> {
-        let served = self.served.clone();
+        let served = self.voices.served().clone();
         let path = field_of(&input);
         let prepared =
             self.service.prepare(&served, Input { value: input, path, purpose: self.manner.purpose() }).await;
         let prepared = prepared.map_err(|error| self.placed(error))?;
-        let is_preceded = self.snapshot.position > 0 || !served.initial_tokens.is_empty();
-        let place = Place { served: &served, tail: self.snapshot.tail.clone(), is_preceded };
+        let is_preceded = self.standing.has_moved() || self.voices.have_initial_tokens();
+        let place = Place { served: &served, tail: self.standing.tail().clone(), is_preceded };
         let logprobs = self.read_tokens(&prepared.tokens).await?;
         let scored = ScoredText::new(&place, &prepared, logprobs, self.manner.unknown);
         self.counter.tokens(&scored.logprobs);
@@ -195,12 +191,12 @@ impl TextScorer {
             };
             let is_whole = plan.tokens.len() == self.stride.tokens();
             let begun = self.service.clock.now();
-            let mut result = self.service.read_copy(&self.served, self.snapshot.clone(), plan).await?;
+            let mut joined = self.service.read_voices(&self.voices, self.standing.clone(), &plan).await?;
             if is_whole {
                 self.stride.took(self.service.clock.now().saturating_duration_since(begun));
             }
-            self.snapshot = end_of(&mut result)?;
-            logprobs.append(&mut result.logprobs);
+            self.standing = joined.standing;
+            logprobs.append(&mut joined.logprobs);
         }
         Ok(logprobs)
     }

@@ -110,6 +110,18 @@ impl CacheBytes {
     }
 }
 
+/// About how many bytes the file of a state of `served` has.
+pub(super) fn len(served: &Served) -> usize {
+    /// The metadata: the identity, the checksum, the last tokens and the rest.
+    const METADATA_BYTES: usize = 512;
+    /// The name of a tensor, its type and its place.
+    const TENSOR_BYTES: usize = 80;
+
+    let parts = parts(served);
+    let values: usize = parts.iter().map(|part| part.len).sum();
+    values * size_of::<f32>() + parts.len() * TENSOR_BYTES + METADATA_BYTES
+}
+
 fn unwritable(error: impl std::fmt::Display) -> Error {
     Error::internal(format!("internal error: a state could not be written: {error}"))
 }
@@ -220,6 +232,13 @@ impl<'f> StateFile<'f> {
         let mut values = Vec::with_capacity(served.model.info().state_len);
         for Part { name, len } in parts {
             values.extend(self.numbers(&name, &[len])?);
+        }
+        let bounds = served.model.state_bounds().unwrap_or_default();
+        if let Some((value, bound)) = values.iter().zip(bounds).find(|(value, bound)| value.abs() > **bound) {
+            let name = &served.name;
+            return Err(mismatch(format!(
+                "the state holds the number {value:e}; model `{name}` computes none there beyond {bound:e}"
+            )));
         }
         Ok(State::from(values))
     }

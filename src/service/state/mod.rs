@@ -5,6 +5,7 @@ mod file;
 use std::sync::Arc;
 
 use super::Service;
+use super::bounds::Bound;
 use super::sessions::described;
 use super::target::Target;
 use crate::api;
@@ -13,7 +14,7 @@ use crate::api::state::{CacheState, Carried, LayerState, PutStateQuery, SessionS
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Cache, CacheOptions, State};
+use crate::lm::{Cache, CacheOptions, State, TokenId};
 use crate::session::{NewSession, OnExisting, SessionId, Snapshot, Standing};
 use file::{StateFile, parts};
 
@@ -134,11 +135,14 @@ impl Service {
         };
         let snapshot = file.snapshot(served)?;
         if let Some(cache) = snapshot.state.cache() {
-            let window = self.cache_window("state").number(cache.options().window);
-            window.map_err(|error| Error {
-                message: error.message.replace("`state` is", "the window of the cache in `state` is"),
-                ..error
-            })?;
+            let Bound { max, option, .. } = self.cache_window("state");
+            let window = cache.options().window;
+            if window > max {
+                let message = format!(
+                    "the window of the cache in `state` is {window}; the maximum is {max} (`{option}`)"
+                );
+                return Err(Error::invalid("state", message));
+            }
         }
         // Some models keep token ids in their states, and check them when they run.
         let checked = self.read_copy(served, snapshot.clone(), ReadingPlan::default()).await;
@@ -195,6 +199,18 @@ fn described_cache(cache: &Cache) -> CacheState {
     let CacheOptions { window, theta, lambda } = cache.options();
     let options = api::cache::Cache { window, theta, lambda };
     CacheState { options, length: cache.entries().count() }
+}
+
+/// About how many bytes the state of a model takes as the field `state` of an answer.
+pub(super) fn encoded_len(served: &Served) -> usize {
+    file::len(served).div_ceil(3) * 4
+}
+
+/// About how many bytes a full cache adds to that.
+pub(super) fn cache_len(served: &Served, window: usize) -> usize {
+    let entry_bytes =
+        served.model.cache_width().unwrap_or_default() * size_of::<f32>() + size_of::<TokenId>();
+    (window * entry_bytes).div_ceil(3) * 4
 }
 
 /// The vectors of a state, layer by layer.

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::harness::models::{write_letters, write_words};
+use crate::harness::models::{write_letters, write_words, write_words_gru};
 use crate::harness::program::{Ended, program};
 
 /// A folder with the model folders `words` and `letters`, and the files that a test adds.
@@ -19,6 +19,12 @@ impl Folders {
         write_words(root.path());
         write_letters(root.path());
         Self(root)
+    }
+
+    /// Adds the model folder `words-gru`, whose model can be mixed with `words`.
+    pub(crate) fn with_words_gru(self) -> Self {
+        write_words_gru(self.path());
+        self
     }
 
     /// Writes a file, creating its folder if necessary, and returns its name.

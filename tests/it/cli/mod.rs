@@ -4,5 +4,7 @@ mod commands;
 mod compress;
 mod folders;
 mod generate;
+mod mixture;
 mod options;
 mod rescore;
+mod suggest;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rnnlm_server::engine::Start;
 use rnnlm_server::engine::jobs::{Finish, FinishedChoice, GenerationEvent};
+use rnnlm_server::engine::{Start, Turn};
 use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::lm::{Model, State, TokenId};
 use rnnlm_server::sampling::{Filtering, Sampler, extensions};
@@ -213,6 +213,34 @@ fn a_beam_of_width_1_is_greedy() {
         }
         assert_eq!(ids(&found(&mut world, start, &beam)[0]), greedy);
     }
+}
+
+#[test]
+fn a_search_that_stops_early_has_found_the_best_and_read_less() {
+    let mut stopped = 0;
+    for (length_penalty, choices) in [(-1.5, 1), (0.0, 1), (0.0, 3), (0.5, 2), (1.0, 1)] {
+        for first in 0..8 {
+            let prompt = vec![first, 2];
+            let beam = Beam { prompt, width: 4, len: 12, eos: Some(3), length_penalty, deadline: None };
+            let turns = |choices: usize| {
+                let mut world = world(6, &Limits::default());
+                let start = world.snapshot(0);
+                let expected = Alone::search(&*world.model, &start.state, &beam).found.unwrap();
+                let mut reader = world.best_of_beam(Start::Copy(start), &beam, choices);
+                let mut turns = 0;
+                while world.engine.turn() == Turn::Ran {
+                    turns += 1;
+                }
+                let Some(GenerationEvent::Done(finished)) = reader.try_next() else { panic!("no result") };
+                assert_eq!(finished.choices.len(), choices.min(expected.len()));
+                let each = finished.choices.iter().zip(&expected);
+                each.for_each(|(choice, expected)| assert_is(choice, expected));
+                turns
+            };
+            stopped += usize::from(turns(choices) < turns(beam.width));
+        }
+    }
+    assert!(stopped > 5, "only {stopped} of 40 searches were over early");
 }
 
 #[test]

@@ -226,11 +226,16 @@ impl World {
     }
 
     pub(crate) fn beam(&self, start: Start, beam: &Beam) -> Reader<GenerationEvent> {
+        self.best_of_beam(start, beam, beam.width)
+    }
+
+    /// The same for the best `choices` hypotheses.
+    pub(crate) fn best_of_beam(&self, start: Start, beam: &Beam, choices: usize) -> Reader<GenerationEvent> {
         let (job, plans, reader) = BeamSearch::new(BeamPlan {
             continuation: ContinuationPlan {
                 tokens_max: beam.len,
                 eos: beam.eos,
-                choices: beam.width,
+                choices,
                 ..self.continuation(&beam.prompt)
             },
             width: beam.width,

@@ -8,12 +8,14 @@ use std::time::UNIX_EPOCH;
 use rnnlm_server::catalog::{Parts, Served, load_folder};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::fake::Fake;
+use rnnlm_server::rnn::Rnn;
 use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
 use super::network::mix;
+use crate::rnn::Fixture;
 
 /// The entries of [`words`], by id.
 pub(crate) const VOCABULARY: [&str; 12] =
@@ -34,15 +36,15 @@ pub(crate) fn write_words(root: &Path) -> PathBuf {
 
 /// A GRU of other weights over the tokens of [`words`].
 pub(crate) fn words_gru() -> Served {
-    static WORDS: LazyLock<Served> = LazyLock::new(|| {
-        load(|root| {
-            let tokenizer = json!({"kind": "whitespace", "file": "vocab.txt", "unk": "<unk>", "eos": "<eos>", "newline": "<eos>"});
-            let vocabulary = &VOCABULARY;
-            Folder { name: "words-gru", cell: "gru", gates: 3, vocabulary, tokenizer, initial: "<eos>" }
-                .write(root)
-        })
-    });
+    static WORDS: LazyLock<Served> = LazyLock::new(|| load(write_words_gru));
     WORDS.clone()
+}
+
+/// Writes the folder of [`words_gru`] into `root`.
+pub(crate) fn write_words_gru(root: &Path) -> PathBuf {
+    let tokenizer = json!({"kind": "whitespace", "file": "vocab.txt", "unk": "<unk>", "eos": "<eos>", "newline": "<eos>"});
+    let vocabulary = &VOCABULARY;
+    Folder { name: "words-gru", cell: "gru", gates: 3, vocabulary, tokenizer, initial: "<eos>" }.write(root)
 }
 
 /// A GRU over characters, without an unknown token and without initial tokens.
@@ -110,6 +112,23 @@ pub(crate) fn scripted(fake: impl FnOnce(Fake) -> Fake) -> Served {
         understanding: None,
     };
     Served::new(parts, vec![0]).unwrap()
+}
+
+/// A network of `tests/golden` over 31 words.
+pub(crate) fn golden(file: &str) -> Served {
+    let path = super::root().join(format!("tests/golden/{file}.safetensors"));
+    let Fixture { architecture, weights, .. } = Fixture::read(&std::fs::read(path).unwrap());
+    let words: Vec<String> = (0..architecture.vocab_size).map(|id| format!("word{id}")).collect();
+    let spec = TokenizerSpec::new(TokenizerKind::Whitespace);
+    let parts = Parts {
+        name: file.into(),
+        model: Arc::new(Rnn::new(&architecture, weights, Kernel::choose(None).unwrap()).unwrap()),
+        tokenizer: Arc::new(Tokenizer::new(&spec, words.join("\n").as_bytes()).unwrap()),
+        identity: file.into(),
+        created: UNIX_EPOCH,
+        understanding: None,
+    };
+    Served::new(parts, Vec::new()).unwrap()
 }
 
 /// What a model folder is made of.

@@ -143,3 +143,39 @@ async fn a_generation_that_moves_a_session_returns_its_state_too() {
     let moved = server.post("/v1/sessions/s/next", question.clone()).await.expect(200);
     assert_eq!(moved, server.post("/v1/sessions/t/next", question).await.expect(200));
 }
+
+#[tokio::test]
+async fn a_returned_state_counts_among_the_bytes_of_the_answer() {
+    let server = Setup::configured(|config| config.limits.max_answer.0 = 1200).start().await;
+    server.post("/v1/sessions", json!({"id": "s", "text": "the"})).await.expect(201);
+    for (route, body) in [
+        ("next", json!({"text": "the", "top_k": 1})),
+        ("generate", json!({"text": "the", "max_tokens": 2, "seed": 1})),
+        ("suggest", json!({"text": "the s"})),
+        ("score", json!({"text": "the sea"})),
+        ("sessions/s/next", json!({"top_k": 1})),
+        ("sessions/s/suggest", json!({"prefix": "s"})),
+        ("sessions/s/generate", json!({"max_tokens": 2, "seed": 1})),
+    ] {
+        let route = format!("/v1/{route}");
+        server.post(&route, body.clone()).await.expect(200);
+        let mut asking = body;
+        asking["return_state"] = json!(true);
+        let (param, message) = server.post(&route, asking).await.refused(422, "invalid_value");
+        assert_eq!(param, "return_state", "{route}");
+        assert!(message.contains("--max-answer"), "{route}: {message}");
+    }
+    let requests = json!([{"text": "the", "top_k": 1, "return_state": true}]);
+    let refused = server.post("/v1/next", json!({"requests": requests})).await.refused(422, "invalid_value");
+    assert_eq!(refused.0, "requests");
+    assert_eq!(server.get("/v1/sessions/s").await.expect(200)["position"], 3);
+}
+
+#[tokio::test]
+async fn the_estimate_of_a_returned_state_is_near_its_length() {
+    let server = Setup::configured(|config| config.limits.max_answer.0 = 1300).start().await;
+    let (_, state) = carry(&server, "suggest", json!({"text": "the s"})).await;
+    assert!((600..=1300).contains(&state.len()), "{} bytes", state.len());
+    let (_, longer) = carry(&server, "suggest", with(&json!({"prefix": "s"}), &state)).await;
+    assert!(longer.len().abs_diff(state.len()) < 50);
+}

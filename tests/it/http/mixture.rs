@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::models::{VOCABULARY, letters, words, words_gru};
+use crate::harness::client::{Answer, Request};
+use crate::harness::models::{VOCABULARY, golden, letters, words, words_gru};
+use crate::harness::root;
 use crate::harness::server::{Server, Setup};
 
 async fn over_two() -> Server {
@@ -141,4 +143,89 @@ async fn what_is_no_mixture_is_refused_with_its_field_named() {
     let each = server.post("/v1/next", body).await.expect(200);
     assert_eq!(each["responses"][0]["error"]["param"], json!("requests[0].mixture"));
     assert_eq!(each["responses"][1]["model"], "words+words-gru");
+}
+
+/// Sends a text of its own media type.
+async fn send(server: &Server, target: &str, content: (&str, &str)) -> Answer {
+    let (content_type, body) = content;
+    server.send(Request::new("POST", target).header("content-type", content_type).body(body)).await
+}
+
+const PLAIN: &str = "text/plain";
+const NDJSON: &str = "application/x-ndjson";
+
+#[tokio::test]
+async fn a_query_string_names_a_mixture_for_a_plain_text_and_for_lines() {
+    let server = over_two().await;
+    let text = "the old man and the sea of zebra ".repeat(40);
+    let body = json!({"text": text, "mixture": mixture(), "token_logprobs": true});
+    let expected = server.post("/v1/score", body).await.expect(200);
+    let query = "mixture=words:0.7,words-gru:0.3&token_logprobs=true";
+    let found = send(&server, &format!("/v1/score?{query}"), (PLAIN, &text)).await.expect(200);
+    assert_eq!(found["model"], "words+words-gru");
+    close(&found["total"]["logprob"], expected["total"]["logprob"].as_f64().unwrap());
+    let listed = |answer: &Value| answer["results"][0]["token_logprobs"].as_array().unwrap().clone();
+    for (found, expected) in listed(&found).iter().zip(&listed(&expected)) {
+        assert_eq!(found["id"], expected["id"]);
+        close(&found["logprob"], expected["logprob"].as_f64().unwrap());
+    }
+
+    let utterance = json!({"hypotheses": [{"text": "the sea"}, {"text": "zebra sings"}]});
+    let body = json!({"utterances": [utterance], "mixture": mixture(), "lm_weight": 2});
+    let expected = server.post("/v1/rescore", body).await.expect(200)["results"][0].clone();
+    let target = "/v1/rescore?mixture=words:0.7,words-gru:0.3&lm_weight=2";
+    let lines = utterance.to_string();
+    let answer = send(&server, target, (NDJSON, &lines)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(serde_json::from_str::<Value>(&answer.text()).unwrap(), expected);
+
+    for (query, param) in [
+        ("mixture=words", "mixture"),
+        ("mixture=", "mixture"),
+        ("mixture=words:0.7", "mixture"),
+        ("mixture=words:0.7,letters:0.3", "mixture[1].model"),
+        ("mixture=words:0.7,words:0.3", "mixture[1].model"),
+        ("mixture=words:0.7,words-gru:0.2,letters:0.1", "mixture"),
+        ("mixture=words:-1,words-gru:2", "mixture[0].weight"),
+        ("mixture=words:0.7,words-gru:0.3&model=words", "mixture"),
+    ] {
+        for (target, content) in [("/v1/score", (PLAIN, "the sea")), ("/v1/rescore", (NDJSON, &*lines))] {
+            let answer = send(&server, &format!("{target}?{query}"), content).await;
+            let (found, message) = answer.refused(422, "invalid_value");
+            assert_eq!(found, param, "{target}?{query}: {message}");
+        }
+    }
+    let unknown = send(&server, "/v1/score?mixture=none:1", (PLAIN, "the sea")).await;
+    assert_eq!(unknown.refused(404, "model_not_found").0, "mixture[0].model");
+}
+
+/// Within 1e-6 of what numpy computes (`tests/golden/mixture.py`).
+#[tokio::test]
+async fn a_mixture_agrees_with_numpy() {
+    let text = std::fs::read_to_string(root().join("tests/golden/mixture.json")).unwrap();
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    let parts = expected["parts"].as_array().unwrap();
+    let files: Vec<&str> = parts.iter().map(|part| part["file"].as_str().unwrap()).collect();
+    let server = Setup::over(files.iter().map(|file| golden(file)).collect()).start().await;
+    let mixture: Vec<Value> =
+        parts.iter().map(|part| json!({"model": part["file"], "weight": part["weight"]})).collect();
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    let tokens = expected["tokens"].as_array().unwrap();
+    let logprobs: Vec<Vec<f64>> = expected["logprobs"].as_array().unwrap().iter().map(numbers).collect();
+    for (index, logprobs) in logprobs.iter().enumerate() {
+        let body = json!({"tokens": tokens[..=index], "full": true, "mixture": mixture});
+        let found = server.post("/v1/next", body).await.expect(200);
+        numbers(&found["logprobs"])
+            .iter()
+            .zip(logprobs)
+            .for_each(|(&found, &expected)| near(found, expected));
+    }
+    let after_each = tokens[1..].iter().zip(&logprobs);
+    let sum: f64 = after_each.map(|(token, logprobs)| logprobs[token.as_u64().unwrap() as usize]).sum();
+    let body = json!({"tokens": tokens, "mixture": mixture});
+    let found = server.post("/v1/score", body).await.expect(200);
+    near(found["total"]["logprob"].as_f64().unwrap(), sum);
+    let body = json!({"utterances": [{"hypotheses": [{"tokens": tokens}]}], "mixture": mixture});
+    let found = server.post("/v1/rescore", body).await.expect(200);
+    near(found["results"][0]["hypotheses"][0]["lm_logprob"].as_f64().unwrap(), sum);
 }

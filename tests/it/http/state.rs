@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use rnnlm_server::clock::Clock;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::harness::client::{Answer, Request};
 use crate::harness::models::{letters, words};
@@ -178,7 +181,7 @@ async fn the_vectors_of_a_state_are_shown_with_their_norms() {
         let shown = server.send(request.header("accept", "application/json")).await.expect(200);
         assert_eq!((&shown["model"], &shown["position"]), (&json!(model), &json!(2)));
         let file = export(&server, model).await;
-        let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+        let tensors = SafeTensors::deserialize(&file).unwrap();
         let layers = shown["layers"].as_array().unwrap();
         assert_eq!(layers.len(), 2);
         for (index, layer) in layers.iter().enumerate() {
@@ -202,4 +205,70 @@ async fn the_vectors_of_a_state_are_shown_with_their_norms() {
     let request = Request::new("GET", "/v1/sessions/s/state").header("accept", "application/json");
     let (_, message) = server.send(request).await.refused(422, "invalid_value");
     assert!(message.contains("--max-answer"), "{message}");
+}
+
+/// The file of `state` with the first number of `tensor` replaced, and a checksum to match.
+fn with_number(state: &[u8], tensor: &str, value: f32) -> Vec<u8> {
+    let file = SafeTensors::deserialize(state).unwrap();
+    let (_, header) = SafeTensors::read_metadata(state).unwrap();
+    let mut metadata = header.metadata().clone().unwrap();
+    let mut names: Vec<String> = file.names().into_iter().map(|name| name.to_string()).collect();
+    // By layer, and h before c.
+    names.sort_by_key(|name| (name[1..].to_owned(), name.starts_with('c')));
+    let mut tensors: Vec<Vec<u8>> =
+        names.iter().map(|name| file.tensor(name).unwrap().data().to_vec()).collect();
+    let changed = names.iter().position(|name| name == tensor).unwrap();
+    tensors[changed][..4].copy_from_slice(&value.to_le_bytes());
+    let position = metadata["position"].parse::<u64>().unwrap().to_le_bytes();
+    let tail = metadata["tail"].split_ascii_whitespace();
+    let tail: Vec<u8> = tail.flat_map(|token| token.parse::<u32>().unwrap().to_le_bytes()).collect();
+    let values = tensors.concat();
+    let mut digest = Sha256::new();
+    for field in [metadata["identity"].as_bytes(), &position, &tail, metadata["joint"].as_bytes(), &values] {
+        digest.update((field.len() as u64).to_le_bytes());
+        digest.update(field);
+    }
+    let checksum: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    metadata.insert("checksum".to_owned(), checksum);
+    let views = names.iter().zip(&tensors).map(|(name, bytes)| {
+        (name.clone(), TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).unwrap())
+    });
+    safetensors::serialize(views, Some(metadata)).unwrap()
+}
+
+#[tokio::test]
+async fn a_crafted_state_is_refused_or_continues_and_is_never_an_internal_error() {
+    let server = Server::start().await;
+    for model in ["words", "letters"] {
+        server.post("/v1/sessions", json!({"id": model, "model": model, "tokens": [2, 3]})).await.expect(201);
+        let state = export(&server, model).await;
+        let honest = SafeTensors::deserialize(&state).unwrap();
+        let first = |tensor: &str| honest.tensor(tensor).unwrap().data().first_chunk().copied().unwrap();
+        let same = with_number(&state, "h_l0", f32::from_le_bytes(first("h_l0")));
+        put(&server, &format!("{model}/state"), &same).await.expect(200);
+        let before = what_follows(&server, model).await;
+        for value in [1e38, -3e38, 1.5, f32::MAX, f32::INFINITY, f32::NAN] {
+            for tensor in ["h_l0", "h_l1"] {
+                let crafted = with_number(&state, tensor, value);
+                put(&server, &format!("{model}/state"), &crafted).await.refused(422, "state_mismatch");
+                let body = json!({"model": model, "state": base64::encode(&crafted), "tokens": [2]});
+                for route in ["next", "generate", "suggest"] {
+                    let answer = server.post(&format!("/v1/{route}"), body.clone()).await;
+                    assert_eq!(answer.refused(422, "state_mismatch").0, "state", "{tensor} {value} {route}");
+                }
+            }
+        }
+        assert_eq!(what_follows(&server, model).await, before, "nothing has changed");
+    }
+    // The memory of an LSTM grows without bounds, and no size of it makes a number that is not finite.
+    let state = export(&server, "words").await;
+    for (index, value) in [1e38, -f32::MAX].into_iter().enumerate() {
+        for tensor in ["c_l0", "c_l1"] {
+            let id = format!("{tensor}-{index}");
+            put(&server, &format!("{id}/state"), &with_number(&state, tensor, value)).await.expect(201);
+            server.post(&format!("/v1/sessions/{id}/append"), json!({"tokens": [2, 3]})).await.expect(200);
+            what_follows(&server, &id).await;
+        }
+    }
+    put(&server, "c/state", &with_number(&state, "c_l0", f32::INFINITY)).await.refused(422, "state_mismatch");
 }

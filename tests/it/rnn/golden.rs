@@ -29,9 +29,9 @@ fn logits_and_states_agree_with_pytorch_over_fifty_tokens() {
     }
 }
 
-pub(super) struct Fixture {
-    pub(super) architecture: Architecture,
-    pub(super) weights: Weights,
+pub(crate) struct Fixture {
+    pub(crate) architecture: Architecture,
+    pub(crate) weights: Weights,
     pub(super) tokens: Vec<TokenId>,
     /// `[tokens, vocab]`, after each token.
     logits: Vec<f64>,
@@ -40,7 +40,7 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    pub(super) fn read(bytes: &[u8]) -> Self {
+    pub(crate) fn read(bytes: &[u8]) -> Self {
         let file = SafeTensors::deserialize(bytes).expect("a safetensors file");
         let (_, header) = SafeTensors::read_metadata(bytes).expect("a safetensors header");
         let metadata = header.metadata().as_ref().expect("metadata");

@@ -10,3 +10,5 @@ mod gradient;
 mod invariants;
 mod reference;
 mod weights_types;
+
+pub(crate) use golden::Fixture;
