@@ -156,7 +156,8 @@ impl Cache {
             size_of::<Block>() + BLOCK_LEN * (self.width * size_of::<f32>() + size_of::<TokenId>()) + 64;
         // One block that is not full and one that has partly left the window.
         let blocks = self.options.window.div_ceil(BLOCK_LEN) + 2;
-        let list = size_of::<Self>() + blocks.next_power_of_two().max(4) * size_of::<Arc<Block>>() + 32;
+        // With what allocations add, and where a state holds it.
+        let list = size_of::<Self>() + blocks.next_power_of_two().max(4) * size_of::<Arc<Block>>() + 80;
         // A mark keeps a block that has left the window since, and its own last block.
         (blocks + 2 * marks) * block + (1 + marks) * list
     }

@@ -13,10 +13,22 @@ use super::{Cache, TokenId};
 ///
 /// A state may have a [`Cache`] beside its values. It is shared in the same way, and every run adds to it what is read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    values: Arc<[f32]>,
-    cache: Option<Arc<Cache>>,
+pub struct State(Parts);
+
+/// Two words, with a cache or without: most states have none.
+#[derive(Clone, Debug, PartialEq)]
+enum Parts {
+    Bare(Arc<[f32]>),
+    Cached(Arc<Cached>),
 }
+
+#[derive(Clone, Debug, PartialEq)]
+struct Cached {
+    values: Arc<[f32]>,
+    cache: Arc<Cache>,
+}
+
+const _: () = assert!(size_of::<State>() == 2 * size_of::<usize>());
 
 impl State {
     /// A state of `len` zeros.
@@ -26,44 +38,61 @@ impl State {
 
     /// The values, `[state_len]`.
     pub fn as_slice(&self) -> &[f32] {
-        &self.values
+        match &self.0 {
+            Parts::Bare(values) => values,
+            Parts::Cached(cached) => &cached.values,
+        }
     }
 
     /// Replaces the values by those of a successor, `[state_len]`. Clones keep the old values. If there are no clones, the memory is
     /// reused.
     pub fn replace(&mut self, values: &[f32]) {
-        match Arc::get_mut(&mut self.values) {
+        let own = match &mut self.0 {
+            Parts::Bare(own) => own,
+            Parts::Cached(cached) => &mut Arc::make_mut(cached).values,
+        };
+        match Arc::get_mut(own) {
             Some(own) if own.len() == values.len() => own.copy_from_slice(values),
-            _ => self.values = values.into(),
+            _ => *own = values.into(),
         }
     }
 
     /// Bytes of the values.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.values)
+        size_of_val(self.as_slice())
     }
 
     /// The cache, if the state has one.
     pub fn cache(&self) -> Option<&Arc<Cache>> {
-        self.cache.as_ref()
+        match &self.0 {
+            Parts::Bare(_) => None,
+            Parts::Cached(cached) => Some(&cached.cache),
+        }
     }
 
     /// Replaces the cache. Clones keep the old one.
     pub fn set_cache(&mut self, cache: Option<Arc<Cache>>) {
-        self.cache = cache;
+        let values = match &self.0 {
+            Parts::Bare(values) => values.clone(),
+            Parts::Cached(cached) => cached.values.clone(),
+        };
+        self.0 = match cache {
+            None => Parts::Bare(values),
+            Some(cache) => Parts::Cached(Arc::new(Cached { values, cache })),
+        };
     }
 
     /// Adds to the cache, if there is one, that `token` was read after `h`.
     pub fn remember(&mut self, h: &[f32], token: TokenId) {
-        if let Some(cache) = &mut self.cache {
-            Arc::make_mut(cache).push(h, token);
+        if let Parts::Cached(cached) = &mut self.0 {
+            Arc::make_mut(&mut Arc::make_mut(cached).cache).push(h, token);
         }
     }
 }
 
 impl From<Vec<f32>> for State {
     fn from(values: Vec<f32>) -> Self {
-        Self { values: values.into(), cache: None }
+        Self(Parts::Bare(values.into()))
     }
 }
 
