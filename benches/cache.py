@@ -22,7 +22,7 @@ LAMBDAS = [0.05, 0.1, 0.15, 0.2]
 PASSAGE = (
     "Mr. Churchill rose and shook hands with his visitor. The fire had burned low, and for some time neither of them spoke. At last the old lady "
     "began to tell them of her youth, of the house by the sea, and of the long winters in which nobody came to see them. When she had done, it was "
-    "quite dark, and the servant brought a light. \"Thank you,\" said Mr."
+    "quite dark, and the servant brought a light. Nobody had moved but Mr."
 )
 NAME = "Churchill"
 

@@ -60,7 +60,7 @@ impl Local {
 
     fn open_folder(folder: &Path) -> Outcome<Self> {
         let mut config = config()?;
-        config.models = folder.to_owned();
+        folder.clone_into(&mut config.models);
         let service = Service::load(&config, &Arc::default(), Clock::system())?;
         let names: Vec<String> =
             service.catalog().iter().map(|served| format!("`{}`", served.name)).collect();

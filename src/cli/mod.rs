@@ -50,7 +50,7 @@ enum Command {
     /// Print the most likely next tokens after a text, with their probabilities
     Next(next::NextArgs),
     /// Continue a text, streaming the continuation to stdout
-    Generate(generate::GenerateArgs),
+    Generate(Box<generate::GenerateArgs>),
     /// Print how likely a text is: log-probability, perplexity, bits per character
     Score(score::ScoreArgs),
     /// Rank the hypotheses of a recogniser again, and print them in their new order

@@ -265,7 +265,7 @@ impl FeedForward {
             let row = asked[wanted.row].row;
             match made {
                 Ok(Made { logits, .. }) if io.rows[row].outcome.is_ok() => {
-                    (io.sink)(row, wanted.position, logits)
+                    (io.sink)(row, wanted.position, logits);
                 }
                 Ok(_) => {}
                 Err(NotFinite) => io.rows[row].outcome = Err(RowError::NotFinite),

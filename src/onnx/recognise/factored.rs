@@ -32,16 +32,16 @@ pub(super) fn step(
             (Stage::Inverse { epsilon }, Stage::Mean | Stage::NegatedMean) => mean_times(b, a, epsilon)?,
             _ => return Ok(None),
         },
-        ("Sub", None, Some(mean)) if is_mean_times(mean, false) => shifted(known, mean, 0)?,
-        ("Add", None, Some(mean)) if is_mean_times(mean, true) => shifted(known, mean, 0)?,
-        ("Add", Some(mean), None) if is_mean_times(mean, true) => shifted(known, mean, 1)?,
-        ("Sub", Some(vector), Some(mean)) if is_mean_times(mean, false) => {
+        ("Sub", None, Some(mean)) if is_mean_times(mean) => shifted(known, mean, 0)?,
+        ("Add", None, Some(mean)) if is_negated_mean_times(mean) => shifted(known, mean, 0)?,
+        ("Add", Some(mean), None) if is_negated_mean_times(mean) => shifted(known, mean, 1)?,
+        ("Sub", Some(vector), Some(mean)) if is_mean_times(mean) => {
             return sum(found, vector, mean).map(Some);
         }
-        ("Add", Some(vector), Some(mean)) if is_mean_times(mean, true) => {
+        ("Add", Some(vector), Some(mean)) if is_negated_mean_times(mean) => {
             return sum(found, vector, mean).map(Some);
         }
-        ("Add", Some(mean), Some(vector)) if is_mean_times(mean, true) => {
+        ("Add", Some(mean), Some(vector)) if is_negated_mean_times(mean) => {
             return sum(found, vector, mean).map(Some);
         }
         _ => return Ok(None),
@@ -49,10 +49,14 @@ pub(super) fn step(
     Ok(Some(next.value()))
 }
 
-/// Whether it is the mean times the factor with this sign, and nothing has been added to what is positive.
-fn is_mean_times(moment: &Moment, negative: bool) -> bool {
-    matches!(moment.stage, Stage::MeanTimes { is_negative, .. } if is_negative == negative)
-        && (negative || moment.shift.is_none())
+/// Whether it is the mean times the factor, to which nothing has been added.
+fn is_mean_times(moment: &Moment) -> bool {
+    matches!(moment.stage, Stage::MeanTimes { is_negative: false, .. }) && moment.shift.is_none()
+}
+
+/// Whether it is the mean times the factor, negated.
+fn is_negated_mean_times(moment: &Moment) -> bool {
+    matches!(moment.stage, Stage::MeanTimes { is_negative: true, .. })
 }
 
 /// What the reciprocal of the root is multiplied with.

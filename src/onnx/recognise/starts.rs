@@ -62,57 +62,15 @@ impl Found<'_> {
         let &Repeated { ref of, axis } = repeated;
         let rank = of.shape.len();
         let refused = || format!("it changes a constant along axis {axis}, whose size callers choose");
-        let is_apart = |named: &[i64]| -> Result<bool, Why> {
-            let axes = named.iter().map(|&named| axis_of(named, rank)).collect::<Result<Vec<_>, _>>()?;
-            Ok(!axes.contains(&axis))
-        };
-        let moved_axis = match node.op.as_str() {
-            "Identity" | "Cast" => Some(axis),
-            "Expand" | "Tile" => {
-                // Once more to the size that it has, or along its other axes by 1.
-                let again = repeat(known, of)?;
-                return match again.axis == axis && again.of.shape.len() == rank {
-                    true => Ok(vec![Value::Repeated(again)]),
-                    false => Err(refused()),
-                };
-            }
-            "Transpose" => permutation(node, rank)?.iter().position(|&from| from == axis),
-            "Slice" => {
-                let axes = match known.optional(3) {
-                    Some(Value::Constant(axes)) => axes.as_ints().map(<[i64]>::to_vec),
-                    Some(_) => None,
-                    None => node.ints("axes")?,
-                };
-                axes.filter(|axes| is_apart(axes).unwrap_or(false)).map(|_| axis)
-            }
-            "Gather" => {
-                let at = node.int("axis")?.unwrap_or(0);
-                let is_scalar = matches!(known.value(1)?, Value::Constant(index) if index.shape.is_empty());
-                let before = usize::from(is_scalar && axis_of(at, rank)? < axis);
-                is_apart(&[at])?.then_some(axis - before)
-            }
-            "Split" => is_apart(&[node.int("axis")?.unwrap_or(0)])?.then_some(axis),
-            "Concat" => {
-                let is_like = |value: &Value| matches!(value, Value::Repeated(other) if other.axis == axis && other.of.shape.len() == rank);
-                let at = node.int("axis")?.ok_or("attribute `axis` is missing")?;
-                (known.inputs.iter().flatten().all(is_like) && is_apart(&[at])?).then_some(axis)
-            }
-            "Squeeze" => match named_axes(known)? {
-                Some(axes) if is_apart(&axes)? => {
-                    let before = axes.iter().filter(|&&at| axis_of(at, rank).is_ok_and(|at| at < axis));
-                    Some(axis - before.count())
-                }
-                _ => None,
-            },
-            "Unsqueeze" => {
-                let added = named_axes(known)?.ok_or("`axes` is missing")?;
-                let rank = rank + added.len();
-                let added = added.into_iter().map(|at| axis_of(at, rank)).collect::<Result<Vec<_>, _>>()?;
-                (0..rank).filter(|at| !added.contains(at)).nth(axis)
-            }
-            _ => return Err("it is of a constant for every row, which a known network only moves".into()),
-        };
-        let axis = moved_axis.ok_or_else(refused)?;
+        if ["Expand", "Tile"].contains(&node.op.as_str()) {
+            // Once more to the size that it has, or along its other axes by 1.
+            let again = repeat(known, of)?;
+            return match again.axis == axis && again.of.shape.len() == rank {
+                true => Ok(vec![Value::Repeated(again)]),
+                false => Err(refused()),
+            };
+        }
+        let axis = moved_axis(known, repeated)?.ok_or_else(refused)?;
         let constant = |(index, value): (usize, &Option<Value>)| match value {
             _ if index == 0 => Ok(Some(of.clone())),
             None => Ok(None),
@@ -125,6 +83,56 @@ impl Found<'_> {
         let folded = self.folder.fold(&Constants { node, inputs })?;
         Ok(folded.into_iter().map(|of| Value::Repeated(Repeated { of, axis })).collect())
     }
+}
+
+/// Where the repeated axis is after an operator that leaves it alone; `None` if the operator does not.
+fn moved_axis(known: &Known<'_>, repeated: &Repeated) -> Result<Option<usize>, Why> {
+    let node = known.node;
+    let &Repeated { ref of, axis } = repeated;
+    let rank = of.shape.len();
+    let is_apart = |named: &[i64]| -> Result<bool, Why> {
+        let axes = named.iter().map(|&named| axis_of(named, rank)).collect::<Result<Vec<_>, _>>()?;
+        Ok(!axes.contains(&axis))
+    };
+    let moved = match node.op.as_str() {
+        "Identity" | "Cast" => Some(axis),
+        "Transpose" => permutation(node, rank)?.iter().position(|&from| from == axis),
+        "Slice" => {
+            let axes = match known.optional(3) {
+                Some(Value::Constant(axes)) => axes.as_ints().map(<[i64]>::to_vec),
+                Some(_) => None,
+                None => node.ints("axes")?,
+            };
+            axes.filter(|axes| is_apart(axes).unwrap_or(false)).map(|_| axis)
+        }
+        "Gather" => {
+            let at = node.int("axis")?.unwrap_or(0);
+            let is_scalar = matches!(known.value(1)?, Value::Constant(index) if index.shape.is_empty());
+            let before = usize::from(is_scalar && axis_of(at, rank)? < axis);
+            is_apart(&[at])?.then_some(axis - before)
+        }
+        "Split" => is_apart(&[node.int("axis")?.unwrap_or(0)])?.then_some(axis),
+        "Concat" => {
+            let is_like = |value: &Value| matches!(value, Value::Repeated(other) if other.axis == axis && other.of.shape.len() == rank);
+            let at = node.int("axis")?.ok_or("attribute `axis` is missing")?;
+            (known.inputs.iter().flatten().all(is_like) && is_apart(&[at])?).then_some(axis)
+        }
+        "Squeeze" => match named_axes(known)? {
+            Some(axes) if is_apart(&axes)? => {
+                let before = axes.iter().filter(|&&at| axis_of(at, rank).is_ok_and(|at| at < axis));
+                Some(axis - before.count())
+            }
+            _ => None,
+        },
+        "Unsqueeze" => {
+            let added = named_axes(known)?.ok_or("`axes` is missing")?;
+            let rank = rank + added.len();
+            let added = added.into_iter().map(|at| axis_of(at, rank)).collect::<Result<Vec<_>, _>>()?;
+            (0..rank).filter(|at| !added.contains(at)).nth(axis)
+        }
+        _ => return Err("it is of a constant for every row, which a known network only moves".into()),
+    };
+    Ok(moved)
 }
 
 /// `Expand` or `Tile` of `tensor`: its other axes stay as they are.

@@ -99,8 +99,11 @@ impl Completing {
         for (prompt, (answer, echoed)) in answers.into_iter().zip(echoed).enumerate() {
             add(&mut usage, answer.usage);
             session = session.or(answer.session.clone());
-            let mut each = choices_of(answer, &echoed, lists_tokens);
-            each.iter_mut().for_each(|choice| choice.index += prompt * n);
+            let mut each = choices_of(answer, &echoed);
+            for choice in &mut each {
+                choice.index += prompt * n;
+                choice.logprobs = choice.logprobs.take().filter(|_| lists_tokens);
+            }
             choices.append(&mut each);
         }
         let Head { id, created, model, seed } = head;
@@ -129,21 +132,18 @@ pub(super) fn add(usage: &mut Usage, more: Usage) {
     usage.total_tokens += more.total_tokens;
 }
 
-/// The choices for one prompt, numbered from 0.
-fn choices_of(answer: GenerateResponse, echoed: &Echoed, lists_tokens: bool) -> Vec<CompletionChoice> {
+/// The choices for one prompt, numbered from 0, with their tokens.
+fn choices_of(answer: GenerateResponse, echoed: &Echoed) -> Vec<CompletionChoice> {
     let prompt = echoed.listing(&answer.prompt_logprobs.unwrap_or_default());
     let initial = echoed.initial.concat();
     let each = answer.choices.into_iter().map(|choice| {
         let Choice { index, text, token_logprobs, finish_reason, .. } = choice;
-        let logprobs = lists_tokens.then(|| {
-            let mut listing = prompt.clone();
-            token_logprobs.iter().flatten().for_each(|token| listing.drawn(token));
-            listing.take()
-        });
+        let mut listing = prompt.clone();
+        token_logprobs.iter().flatten().for_each(|token| listing.drawn(token));
         CompletionChoice {
             index,
             text: initial.clone() + &text,
-            logprobs,
+            logprobs: Some(listing.take()),
             finish_reason: Some(finish_reason.into()),
             stop_reason: Some(finish_reason),
         }

@@ -125,7 +125,7 @@ impl CompletionEvents {
                 stop_reason: Some(ended.finish_reason),
             };
             let mut chunk = self.head.chunk(vec![choice]);
-            chunk.session = done.session.clone();
+            chunk.session.clone_from(&done.session);
             self.ahead.push_back(CompletionEvent::Chunk(chunk));
         }
     }
