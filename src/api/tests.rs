@@ -109,10 +109,11 @@ fn fields_of_parts_stand_beside_own_fields() {
         "top_k",
         "special",
         "full",
+        "cache",
     ] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 13);
 }
 
 #[test]

@@ -44,6 +44,7 @@ impl Pages {
         let writing = is_writing().then(|| WRITING.lock().unwrap_or_else(PoisonError::into_inner));
         let docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<String> = docs.map(|name| format!("docs/{}", name.to_str().unwrap())).collect();
+        names.retain(|name| name.ends_with(".md"));
         names.push("README.md".to_owned());
         names.sort();
         Self { pages: names.into_iter().map(Page::read).collect(), _writing: writing }

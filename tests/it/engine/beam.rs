@@ -223,7 +223,7 @@ fn a_search_that_stops_early_has_found_the_best_and_read_less() {
             let prompt = vec![first, 2];
             let beam = Beam { prompt, width: 4, len: 12, eos: Some(3), length_penalty, deadline: None };
             let turns = |choices: usize| {
-                let mut world = world(6, &Limits::default());
+                let mut world = world(8, &Limits::default());
                 let start = world.snapshot(0);
                 let expected = Alone::search(&*world.model, &start.state, &beam).found.unwrap();
                 let mut reader = world.best_of_beam(Start::Copy(start), &beam, choices);

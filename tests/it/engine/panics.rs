@@ -78,9 +78,10 @@ fn a_panic_of_the_model_fails_only_the_row_that_panics() {
     assert_eq!(failure.position, Some(end.position));
     // The tokens that earlier turns have read are kept.
     assert!((1..=22).contains(&end.position), "{}", end.position);
-    let zero = done.world.model.start_state();
+    let model = &done.world.model;
+    let start = World::new(model.clone(), 4, &Limits::default()).snapshot(OWN).state;
     let read = &tokens[..end.position as usize];
-    assert_eq!(Some(end.state), solo::read(&*done.world.model, &zero, read));
+    assert_eq!(Some(end.state), solo::read(&**model, &start, read));
 
     let ((), alone) = run(|_| ());
     assert_eq!(done.neighbours, alone.neighbours);

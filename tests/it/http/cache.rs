@@ -176,7 +176,7 @@ async fn a_cache_leaves_with_the_state_and_comes_back() {
 
 #[tokio::test]
 async fn a_cache_counts_in_the_memory_of_its_session() {
-    let mut setup = Setup::configured(|config| config.sessions.sessions_max_bytes.0 = 10_000);
+    let mut setup = Setup::configured(|config| config.sessions.sessions_max_bytes.0 = 12_000);
     setup.models = vec![words()];
     let server = setup.start().await;
     server.post("/v1/sessions", json!({"text": "the"})).await.expect(201);

@@ -266,7 +266,7 @@ async fn an_invalid_request_is_refused_with_its_field_named() {
         (json!({"text": "a", "unknown": "skip"}), "invalid_value", json!("unknown")),
         (json!({"text": "a", "unknown": {"add": 1001}}), "invalid_value", json!("unknown.add")),
         (json!({"text": "a", "unknown": {"set": 0.5}}), "invalid_value", json!("unknown.set")),
-        (json!({"text": "a", "cache": {}}), "unknown_field", json!("cache")),
+        (json!({"text": "a", "caches": {}}), "unknown_field", json!("caches")),
         (json!({"text": "a", "context": 7}), "invalid_value", json!("context")),
         (json!({"text": "ax", "model": "letters"}), "unknown_token", json!("text")),
         (json!({"text": "a", "context": "x", "model": "letters"}), "unknown_token", json!("context")),
