@@ -110,7 +110,7 @@ export default {
   api_answer: "Answer",
 
   server_lead: "What the server does now, in totals. No texts and no ids are shown here.",
-  server_about: "rnnlm-server {version} · kernel {kernel} · {threads} engine threads · numerics {numerics}",
+  server_about: "rnnlm-server {version} · kernel {kernel} · engine threads: {threads} · numerics {numerics}",
   tokens_per_second: "tokens per second",
   sessions: "sessions",
   running: "running",
