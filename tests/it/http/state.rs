@@ -212,7 +212,7 @@ fn with_number(state: &[u8], tensor: &str, value: f32) -> Vec<u8> {
     let file = SafeTensors::deserialize(state).unwrap();
     let (_, header) = SafeTensors::read_metadata(state).unwrap();
     let mut metadata = header.metadata().clone().unwrap();
-    let mut names: Vec<String> = file.names().into_iter().map(|name| name.to_string()).collect();
+    let mut names: Vec<String> = file.names().into_iter().map(ToString::to_string).collect();
     // By layer, and h before c.
     names.sort_by_key(|name| (name[1..].to_owned(), name.starts_with('c')));
     let mut tensors: Vec<Vec<u8>> =
