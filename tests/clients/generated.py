@@ -48,6 +48,7 @@ CALLS = {
     "scoring": Call("score", "results", {"texts": ["KING"]}),
     "understanding": Call("neighbors", "neighbors", {"token": "K"}),
     "sessions": Call("createSession", "id", {"id": "generated", "text": "KING"}),
+    "openai": Call("createCompletion", "choices", {"prompt": "KING", "max_tokens": 3, "seed": 1}),
     "aac": Call("predictWords", "results", parameters={"left": "My lord, I", "prefix": "ha"}),
 }
 
