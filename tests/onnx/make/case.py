@@ -108,6 +108,8 @@ class Case:
 def session(model: onnx.ModelProto, files: dict[str, bytes] | None = None) -> onnxruntime.InferenceSession:
     """A session with one thread, so that sums have a fixed order."""
     options = onnxruntime.SessionOptions()
+    # Without VNNI, sums of products of uint8 and int8 would saturate.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = RUNTIME_LOGS_FATAL
     if not files:
