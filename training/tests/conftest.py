@@ -1,5 +1,6 @@
 """A tiny corpus, and the public commands as a user runs them."""
 
+import json
 import os
 import pathlib
 import random
@@ -25,6 +26,21 @@ def refusal(command: ModuleType, *arguments: object) -> str:
     with pytest.raises(InputError) as caught:
         run(command, *arguments)
     return str(caught.value)
+
+
+def architecture(folder: pathlib.Path) -> dict[str, object]:
+    """What the manifest of a model folder says of the network."""
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))["architecture"]
+
+
+@pytest.fixture
+def words(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The vocabulary of the networks in torch_sources.py, one word a line."""
+    from torch_sources import WORDS  # PyTorch takes long to import, and few tests need it
+
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Normalisations and learned initial states of PyTorch and Keras, against the sources' own numbers."""
 
-import json
 import os
 import pathlib
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 
 import convert
-from conftest import refusal, run
+from conftest import architecture, refusal, run
 from rnnlm import reading
 from rnnlm.errors import InputError
 from served import assert_served_alike
@@ -64,17 +63,6 @@ def with_statistics(module: nn.Module, seed: int) -> nn.Module:
         if name.endswith("running_var"):
             buffer.uniform_(0.2, 2.0, generator=generator)
     return module
-
-
-@pytest.fixture
-def words(tmp_path) -> pathlib.Path:
-    path = tmp_path / "words.txt"
-    path.write_text("\n".join(WORDS) + "\n")
-    return path
-
-
-def architecture(folder: pathlib.Path) -> dict[str, object]:
-    return json.loads((folder / "config.json").read_text())["architecture"]
 
 
 CASES = {

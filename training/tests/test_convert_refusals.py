@@ -56,13 +56,6 @@ def calls(mark: pathlib.Path) -> dict[str, object]:
 NAMES = list(calls(pathlib.Path("mark")))
 
 
-@pytest.fixture
-def words(tmp_path) -> pathlib.Path:
-    path = tmp_path / "words.txt"
-    path.write_text("\n".join(WORDS) + "\n")
-    return path
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
 def test_hostile_checkpoint(words, tmp_path, name, form):

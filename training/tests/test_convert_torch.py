@@ -10,21 +10,10 @@ from torch import nn
 
 import awd_lstm
 import convert
-from conftest import refusal, run
+from conftest import architecture, refusal, run
 from rnnlm import reading
 from served import assert_served_alike
 from torch_sources import IDS, WORDS, DefaultRNNLM, RNNModel, RnnLmModel, probabilities, randomised
-
-
-@pytest.fixture
-def words(tmp_path) -> pathlib.Path:
-    path = tmp_path / "words.txt"
-    path.write_text("\n".join(WORDS) + "\n")
-    return path
-
-
-def architecture(folder: pathlib.Path) -> dict[str, object]:
-    return json.loads((folder / "config.json").read_text())["architecture"]
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
