@@ -12,8 +12,8 @@ import { guarded, inShort, kept, modelChoice, notice, place } from "./widgets.js
 
 const OPENING = "Tom was watching TV in his room. Mary came into the room. Mary said hi to";
 const TOKENS_MAX = 64;
-/** The settings of the neural cache that the paper recommends for a small one. */
-const CACHE = { window: 500, theta: 0.6, lambda: 0.15 };
+/** A neural cache with the defaults of the server. */
+const CACHE = {};
 
 export function inside({ models, info, hasCache }) {
   const recurrent = models.filter((model) => model.backend === "native" && model.cell);
