@@ -12,7 +12,7 @@ use std::path::Path;
 #[cfg(feature = "onnx")]
 use std::path::PathBuf;
 
-pub(crate) use skip::skip;
+pub(crate) use skip::{beyond_this_processor, skip};
 
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {

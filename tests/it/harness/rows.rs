@@ -3,7 +3,7 @@
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Logits, Model, Row, RowError, Scratch, State, TokenId};
 
-use super::skip;
+use super::beyond_this_processor;
 
 /// One row of a run.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub(crate) fn kernels() -> Vec<Kernel> {
     all.filter(|kernel| match Kernel::choose(Some(kernel.name())) {
         Ok(_) => true,
         Err(error) => {
-            skip(&error.to_string());
+            beyond_this_processor(&error.to_string());
             false
         }
     })
