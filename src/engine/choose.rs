@@ -4,6 +4,9 @@
 //! run, or are likely to arrive, the bound is a small multiple of the step of the short rows alone. Otherwise it is larger, because a pass
 //! over the weights is used best by many tokens. Short rows are served first; long ones share what is left.
 //!
+//! A question does not wait for the draws of a large batch: if it is cheap beside the texts that are drawn, it has a turn to itself, and they
+//! have the next.
+//!
 //! The bound is also one of time, by the pace that was measured. Rows that do not fit, in the batch or in the time, are set aside: they keep
 //! their states, and as those that have waited longest are the first in a later turn.
 
@@ -23,6 +26,7 @@ pub(super) struct Share {
 }
 
 /// The rows of a turn.
+#[derive(Default)]
 pub(super) struct Choice {
     /// In the order of the jobs and their rows.
     pub(super) shares: Vec<Share>,
@@ -30,6 +34,8 @@ pub(super) struct Choice {
     pub(super) shorts: usize,
     /// The cost of the turn.
     pub(super) cost: u64,
+    /// Whether texts that are drawn were left out for the sake of questions.
+    pub(super) questions_only: bool,
 }
 
 /// What the engine knows about a turn that is about to begin.
@@ -40,6 +46,8 @@ pub(super) struct Occasion<'a> {
     pub(super) expectant: bool,
     /// Whether jobs wait because there is no room for them.
     pub(super) crowded: bool,
+    /// Whether texts that are drawn may be left out: never in two turns, one after the other.
+    pub(super) may_be_questions_only: bool,
     /// The most that the turn may cost, whatever runs; a row always reads a token.
     pub(super) cost_max: u64,
 }
@@ -53,17 +61,22 @@ pub(super) fn next_model(active: &[Active], last: Option<&Arc<str>>) -> Option<A
 
 /// Chooses the rows that run in this turn, and how many tokens each reads.
 ///
-/// The job that has waited longest always runs. If several jobs want to run, each gets at most half of the batch; so do all questions
+/// The job that has waited longest always runs, now or in the turn after one of questions. If several jobs want to run, each gets at most half of the batch; so do all questions
 /// together beside texts that are drawn, and the other way round, as far as the others need it.
 pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &EngineLimits) -> Choice {
     let jobs = longest_waiting_first(active, occasion.model);
-    let Some(&first) = jobs.first() else { return Choice { shares: Vec::new(), shorts: 0, cost: 0 } };
+    let Some(&first) = jobs.first() else { return Choice::default() };
     let rows_max = rows_max(active[first].model.info(), limits.rows_max, limits.state_bytes_max);
     let rows_each_max = if jobs.len() > 1 { rows_max.div_ceil(2) } else { rows_max };
     let cost = active[first].model.cost();
     let short_max = cost.bare_steps(limits.turn_steps, 1);
     let wishes = jobs.iter().flat_map(|&job| Wish::of(job, &active[job], short_max).take(rows_each_max));
-    let (shorts, mut longs): (Vec<Wish>, Vec<Wish>) = wishes.partition(|wish| wish.kind != Kind::Long);
+    let (mut shorts, mut longs): (Vec<Wish>, Vec<Wish>) = wishes.partition(|wish| wish.kind != Kind::Long);
+    let questions_only = occasion.may_be_questions_only && are_cheap(&cost, &shorts);
+    if questions_only {
+        shorts.retain(|wish| wish.kind == Kind::Asked);
+        longs.clear();
+    }
 
     let longs_min = usize::from(longs.first().is_some_and(|wish| wish.share.job == first));
     let mut budget = Budget { cost, work_max: occasion.cost_max, taken: Extent::default() };
@@ -87,7 +100,18 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
     let count = shorts.len();
     let mut shares: Vec<Share> = shorts.into_iter().chain(longs).map(|wish| wish.share).collect();
     shares.sort_unstable_by_key(|share| (share.job, share.row));
-    Choice { shares, shorts: count, cost: cost.of(budget.taken) }
+    Choice { shares, shorts: count, cost: cost.of(budget.taken), questions_only }
+}
+
+/// Whether the questions among `shorts` cost little beside the texts that are drawn, so that a turn for them alone delays these little: by a
+/// fifth at most, if questions never end.
+fn are_cheap(cost: &Cost, shorts: &[Wish]) -> bool {
+    const CHEAPER: u64 = 4;
+    let (asked, drawing): (Vec<&Wish>, Vec<&Wish>) = shorts.iter().partition(|wish| wish.kind == Kind::Asked);
+    let questions =
+        asked.iter().fold(Extent::default(), |extent, wish| wish.added_to(extent, wish.piece_max));
+    let are_both = !asked.is_empty() && !drawing.is_empty();
+    are_both && CHEAPER * cost.of(questions) <= cost.bare_step(drawing.len())
 }
 
 /// The jobs of `model` that can run, those that have waited longest first.

@@ -38,6 +38,8 @@ pub struct Engine {
     tickets: u64,
     /// When a short row last ran.
     short_at: Option<Instant>,
+    /// Whether the last turn left out texts that are drawn, for the sake of questions.
+    had_questions_only: bool,
     /// Of each model that had a job.
     figures: BTreeMap<Arc<str>, Arc<Figures>>,
 }
@@ -97,6 +99,7 @@ impl Engine {
             last_model: None,
             tickets: 0,
             short_at: None,
+            had_questions_only: false,
             figures: BTreeMap::new(),
         }
     }
@@ -286,12 +289,14 @@ impl Engine {
             model,
             expectant,
             crowded: self.waiting.jobs > 0,
+            may_be_questions_only: !self.had_questions_only,
             cost_max: self.figures[model].pace().cost_within(self.limits.turn_time),
         };
         let choice = choose::choose(&self.active, &occasion, &self.limits);
         if choice.shorts > 0 {
             self.short_at = Some(now);
         }
+        self.had_questions_only = choice.questions_only;
         self.queue_up(&choice);
         choice
     }

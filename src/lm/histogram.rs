@@ -110,21 +110,52 @@ impl Task for Fill<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, _isa: I) {
-        let Self { softmax, scale, logits, bins, masses } = self;
-        let mut weights = [0.0f32; LANES];
-        for (logits, bins) in logits.chunks(LANES).zip(bins.chunks_mut(LANES)) {
-            for ((&logit, bin), weight) in logits.iter().zip(bins.iter_mut()).zip(&mut weights) {
-                let scaled = softmax.scaled(logit);
-                let depth = -scaled * scale;
-                // Rising with the depth, so the order of the bins is that of the ranking. A token that is ruled out is infinitely deep.
-                *bin = if depth < (BINS - 1) as f32 { depth as u16 } else { (BINS - 1) as u16 };
-                *weight = math::exp(scaled);
-            }
-            for (&bin, &weight) in bins.iter().zip(&weights) {
-                masses[usize::from(bin) % BINS] += f64::from(weight);
-            }
+        let softmax = self.softmax;
+        if softmax.unscaled() {
+            self.fill(|logit| logit - softmax.max);
+        } else {
+            self.fill(|logit| softmax.scaled(logit));
         }
     }
+}
+
+impl Fill<'_> {
+    #[inline(always)]
+    fn fill(self, scaled: impl Fn(f32) -> f32) {
+        let (vectors, rest) = self.logits.as_chunks();
+        let (bins, bins_rest) = self.bins.as_chunks_mut();
+        for (logits, bins) in vectors.iter().zip(bins) {
+            *bins = add(logits, self.scale, &scaled, self.masses);
+        }
+        let mut padded = [f32::NEG_INFINITY; LANES];
+        padded[..rest.len()].copy_from_slice(rest);
+        bins_rest.copy_from_slice(&add(&padded, self.scale, &scaled, self.masses)[..rest.len()]);
+    }
+}
+
+/// Adds the weights of `logits` to `masses`. The bin of each.
+#[inline(always)]
+fn add(
+    logits: &[f32; LANES],
+    scale: f32,
+    scaled: &impl Fn(f32) -> f32,
+    masses: &mut [f64; BINS],
+) -> [u16; LANES] {
+    // Added to a small number, it leaves the nearest integer in the lowest bits: a conversion that becomes vector code.
+    const TO_INTEGER: f32 = (1 << f32::MANTISSA_DIGITS - 1) as f32;
+    let mut bins = [0; LANES];
+    let mut weights = [0.0; LANES];
+    for ((&logit, bin), weight) in logits.iter().zip(&mut bins).zip(&mut weights) {
+        let scaled = scaled(logit);
+        // Rising with the depth, so the order of the bins is that of the ranking. A token that is ruled out is infinitely deep.
+        let depth = (-scaled * scale).min((BINS - 1) as f32);
+        *bin = (depth + TO_INTEGER).to_bits() as u16;
+        *weight = math::exp(scaled);
+    }
+    for (&bin, &weight) in bins.iter().zip(&weights) {
+        masses[usize::from(bin) % BINS] += f64::from(weight);
+    }
+    bins
 }
 
 #[cfg(test)]

@@ -26,6 +26,14 @@ impl Softmax {
 
     /// The sum of all weights.
     pub(crate) fn mass(&self, logits: &[f32]) -> f64 {
-        reduce::sum(logits, |logit| math::exp(self.scaled(logit)))
+        match self.unscaled() {
+            true => reduce::sum(logits, |logit| math::exp(logit - self.max)),
+            false => reduce::sum(logits, |logit| math::exp(self.scaled(logit))),
+        }
+    }
+
+    /// Whether the temperature changes nothing. A division by 1 gives the same bits as none, but takes longer than the exponential.
+    pub(crate) fn unscaled(&self) -> bool {
+        self.temperature == 1.0
     }
 }

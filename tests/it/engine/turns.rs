@@ -84,6 +84,33 @@ fn beside_a_stream_a_long_text_uses_the_rest_of_the_budget() {
 }
 
 #[test]
+fn a_question_that_is_cheap_beside_streams_has_a_turn_to_itself_and_they_have_the_next() {
+    let mut watched = Watched::new(&Limits { rows_max: 32, ..Limits::default() });
+    let stream = |watched: &Watched, seed| {
+        let draws = Draws { prompt: vec![1], seed, len: 100, events_max: 100, choices: 1, deadline: None };
+        watched.world.generate(Start::Copy(watched.world.snapshot(0)), &draws)
+    };
+    let _three: Vec<_> = (0..3).map(|seed| stream(&watched, seed)).collect();
+    watched.turn();
+    let _question = watched.next(1);
+    assert_eq!(watched.turn(), [1; 4], "a question costs a third of three streams");
+    let _four: Vec<_> = (3..7).map(|seed| stream(&watched, seed)).collect();
+    watched.turn();
+    let mut questions = [watched.next(1), watched.next(1)];
+    assert_eq!(watched.turn(), [1; 9], "two questions are not cheap beside seven streams");
+    assert!(questions.iter_mut().all(|question| question.try_next().is_some_and(|result| result.is_ok())));
+    for _ in 0..3 {
+        let mut questions = [watched.next(1), watched.next(1)];
+        let _another = stream(&watched, 0);
+        let mut is_answered = |index: usize| questions[index].try_next().is_some_and(|result| result.is_ok());
+        assert_eq!(watched.turn(), [1; 2]);
+        assert!(is_answered(0) && is_answered(1));
+        let _question = watched.next(1);
+        assert!(watched.turn().len() > 8, "the streams run in every other turn");
+    }
+}
+
+#[test]
 fn a_short_prompt_is_read_in_one_turn_and_a_long_one_uses_the_rest() {
     let mut watched = Watched::new(&eight_and_sixteen_steps());
     let _long = watched.next(1000);
