@@ -7,7 +7,8 @@ import { lastCall } from "./snippets.js";
 import { inShort } from "./widgets.js";
 
 const EVERY_MS = 1000;
-const KEPT = 60;
+/** What is live is of the last minute. */
+const WINDOW_SECONDS = 60;
 
 export function figures({ models, info }) {
   const live = h("div", { class: "live", "aria-live": "off" });
@@ -16,31 +17,28 @@ export function figures({ models, info }) {
   const about = h("p", { class: "note" });
   const element = h("div", { class: "server" }, h("p", { class: "lead", t: "server_lead" }), live, spark, about,
     h("h2", { class: "caption", t: "models" }), cards, lastCall("server"));
-  let last = null;
-  let rates = [];
+  /** The answers of the last minute, the oldest first. */
+  let answers = [];
 
   const poll = async () => {
     if (element.closest("[hidden]") || document.hidden || isAway()) return;
     try {
-      const stats = await call("v1/stats", { panel: last ? undefined : "server" });
-      if (last && stats.uptime_seconds > last.uptime_seconds) {
-        rates = [...rates, tokens(stats, last)].slice(-KEPT);
-      }
+      const stats = await call("v1/stats", { panel: answers.length > 0 ? undefined : "server" });
+      answers = [...answers.filter((older) => isRecent(older, stats)), stats];
       show(stats);
-      last = stats;
     } catch {
-      rates = [];
+      answers = [];
     }
   };
 
   const show = (stats) => {
-    const first = stats.time_to_first_token;
+    const rates = answers.slice(1).map((now, index) => tokens(now, answers[index]));
     fill(live,
       figure("tokens_per_second", number(rates.at(-1) ?? 0)),
       figure("sessions", number(stats.sessions)),
       figure("running", number(stats.requests_running)),
       figure("waiting", number(stats.requests_waiting)),
-      figure("first_token", first.count ? `${number((first.total_seconds / first.count) * 1000, 2)} ms` : "–"),
+      firstToken(answers[0].time_to_first_token, stats.time_to_first_token),
       figure("tokens_total", number(stats.tokens.prompt + stats.tokens.generated + stats.tokens.scored)));
     fill(spark, sparkline(rates));
   };
@@ -55,6 +53,20 @@ export function figures({ models, info }) {
   return { element, enter: poll };
 }
 
+/** Whether `older` is of the same run of the server as `stats`, and at most a minute older. */
+function isRecent(older, stats) {
+  const seconds = stats.uptime_seconds - older.uptime_seconds;
+  return seconds > 0 && seconds <= WINDOW_SECONDS;
+}
+
+/** The mean time to the first token: of the generations between two answers or, if there was none, of all. */
+function firstToken(before, now) {
+  const isLive = now.count > before.count;
+  const count = now.count - (isLive ? before.count : 0);
+  const seconds = now.total_seconds - (isLive ? before.total_seconds : 0);
+  return figure(isLive ? "first_token_live" : "first_token", count > 0 ? `${number((seconds / count) * 1000, 2)} ms` : "–");
+}
+
 /** Tokens a second between two answers. */
 function tokens(now, before) {
   const total = ({ tokens: { prompt, generated, scored } }) => prompt + generated + scored;
@@ -67,7 +79,8 @@ function figure(key, value) {
 
 function sparkline(rates) {
   const largest = Math.max(...rates, 1);
-  const points = rates.map((rate, index) => `${((index + KEPT - rates.length) / (KEPT - 1)) * 600},${44 - (rate / largest) * 40}`);
+  const first = WINDOW_SECONDS - rates.length;
+  const points = rates.map((rate, index) => `${((first + index) / (WINDOW_SECONDS - 1)) * 600},${44 - (rate / largest) * 40}`);
   return svg("svg", { viewBox: "0 0 600 48", preserveAspectRatio: "none", role: "img", "aria-label": t("spark_label", { most: number(largest) }) },
     svg("line", { class: "grid", x1: 0, x2: 600, y1: 44, y2: 44 }), svg("polyline", { points: points.join(" ") }));
 }

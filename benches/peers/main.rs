@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 mod bare;
+mod connection;
 mod load;
 mod machine;
 mod runs;

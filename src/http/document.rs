@@ -7,7 +7,7 @@ mod requests;
 mod statuses;
 
 use serde_json::{Value, json};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Server};
 use utoipa::{PartialSchema, ToSchema};
 
 pub(super) use query::QueryOf;
@@ -111,7 +111,8 @@ fn head() -> OpenApi {
         .title("rnnlm-server")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(env!("CARGO_PKG_DESCRIPTION")));
-    OpenApiBuilder::new().info(info).build()
+    // Relative to where the document is, so that it holds behind a path prefix too. Without it, the root of the host would be meant.
+    OpenApiBuilder::new().info(info).servers(Some([Server::new(".")])).build()
 }
 
 #[cfg(test)]

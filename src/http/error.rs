@@ -15,7 +15,6 @@ use crate::service::{self, WriteFailure};
 #[derive(Clone, Debug)]
 pub struct ApiError {
     detail: ErrorDetail,
-    status: StatusCode,
     retry: Retry,
     /// After how long the request would probably be accepted, if that is known.
     retry_after: Option<Duration>,
@@ -67,12 +66,6 @@ impl ApiError {
         self
     }
 
-    /// The same failure with the status that OpenAI's clients expect.
-    pub fn of_openai(mut self) -> Self {
-        self.status = status_of_openai(self.code());
-        self
-    }
-
     /// What went wrong, for an answer that has begun and can no longer have a status.
     pub fn into_detail(self) -> ErrorDetail {
         self.detail
@@ -91,7 +84,7 @@ impl From<ErrorDetail> for ApiError {
             code if status(code) == StatusCode::CONFLICT => Retry::No,
             _ => Retry::Unsaid,
         };
-        Self { status: status(detail.code), detail, retry, retry_after: None, position: None }
+        Self { detail, retry, retry_after: None, position: None }
     }
 }
 
@@ -110,7 +103,7 @@ impl From<WriteFailure> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status;
+        let status = status(self.code());
         let mut response = (status, Json(ErrorBody { error: self.detail })).into_response();
         let headers = response.headers_mut();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -171,9 +164,9 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
     }
 }
 
-/// The status of a request in the dialect of OpenAI that fails with `code`: an invalid request is 400 there.
-pub(super) fn status_of_openai(code: ErrorCode) -> StatusCode {
-    match status(code) {
+/// The status in the dialect of OpenAI of what this server answers with `status`: an invalid request is 400 there.
+pub(super) fn status_of_openai(status: StatusCode) -> StatusCode {
+    match status {
         StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
         status => status,
     }

@@ -11,7 +11,7 @@ use futures_util::stream::{self, once};
 
 use super::app::App;
 use super::document::QueryOf;
-use super::error::{ApiError, ApiResult};
+use super::error::{ApiError, ApiResult, status_of_openai};
 use super::extract::{Body, Query, UseCases};
 use super::held::hold;
 use super::sessions::SESSION_ID;
@@ -24,12 +24,19 @@ use crate::api::openai::{
 /// Which fields of the request were ignored.
 const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
 
+/// Gives an answer the status that clients of this dialect expect, whatever refused the request.
+pub(super) async fn in_dialect(mut response: Response) -> Response {
+    *response.status_mut() = status_of_openai(response.status());
+    response
+}
+
 /// Complete prompts, like OpenAI
 ///
 /// Continues one or several prompts, or with `session_id` a session. Requests and answers have the form of OpenAI's completions, so that
 /// existing clients work; `/v1/generate` is the server's own form of the same.
 ///
-/// A stream has `data` lines only, and ends with `data: [DONE]`. Invalid requests are answered with 400. Fields that would
+/// A stream has `data` lines only, and ends with `data: [DONE]`, also after a failure in the middle, which is sent as
+/// `data: {"error": ...}`. Invalid requests are answered with 400. Fields that would
 /// change the text and are not supported, such as `suffix`, `tools` and `response_format`, are refused; other unknown fields are
 /// ignored and named in the header `x-ignored-fields`.
 #[utoipa::path(post, path = "/v1/completions", operation_id = "createCompletion", tag = "openai",
@@ -39,17 +46,13 @@ const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
         content((Completion = "application/json"), (CompletionEvent = "text/event-stream")))))]
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
-    body: ApiResult<Body<Lenient<CompletionRequest>>>,
+    Body(Lenient { request, ignored }): Body<Lenient<CompletionRequest>>,
 ) -> ApiResult<Response> {
-    let answer = async {
-        let Body(Lenient { request, ignored }) = body?;
-        let mut response = completed(&app, request).await?;
-        if !ignored.is_empty() {
-            response.headers_mut().insert(IGNORED_FIELDS, listed(&ignored));
-        }
-        Ok(response)
-    };
-    answer.await.map_err(ApiError::of_openai)
+    let mut response = completed(&app, request).await?;
+    if !ignored.is_empty() {
+        response.headers_mut().insert(IGNORED_FIELDS, listed(&ignored));
+    }
+    Ok(response)
 }
 
 async fn completed(app: &App, request: CompletionRequest) -> ApiResult<Response> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::get;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,12 +21,14 @@ use crate::config::{Config, Interface};
 
 /// The whole service as a router: routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
-    let admission = from_fn_with_state(app.clone(), layers::admission);
-    let admitted = admitted(&app.config);
-    let accepted = from_fn_with_state(layers::Accepted::by(admitted.get_openapi()), layers::accepted);
-    let session_id = from_fn_with_state(app.clone(), layers::session_id);
-    let admitted = admitted.layer(session_id).layer(accepted).layer(admission);
-    let (router, _) = always().merge(admitted).split_for_parts();
+    let layered = |routes: OpenApiRouter<Arc<App>>| {
+        let accepted = from_fn_with_state(layers::Accepted::by(routes.get_openapi()), layers::accepted);
+        let session_id = from_fn_with_state(app.clone(), layers::session_id);
+        let admission = from_fn_with_state(app.clone(), layers::admission);
+        routes.layer(session_id).layer(accepted).layer(admission)
+    };
+    let of_openai = layered(of_openai()).layer(map_response(openai::in_dialect));
+    let (router, _) = always().merge(layered(own(&app.config))).merge(of_openai).split_for_parts();
     assemble(router.merge(pages()), &app)
 }
 
@@ -54,8 +56,8 @@ fn always() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ops::stats))
 }
 
-/// Routes that do work: refused while the server loads or shuts down.
-fn admitted(config: &Config) -> OpenApiRouter<Arc<App>> {
+/// The server's own routes that do work: refused while the server loads or shuts down.
+fn own(config: &Config) -> OpenApiRouter<Arc<App>> {
     let routes = OpenApiRouter::default()
         .routes(routes!(models::list))
         .routes(routes!(models::get))
@@ -64,10 +66,6 @@ fn admitted(config: &Config) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(next::next, next::get_next))
         .routes(routes!(suggest::suggest))
         .routes(routes!(generate::generate))
-        .routes(routes!(openai::complete))
-        .routes(routes!(openai::tokenizer_info))
-        .routes(routes!(openai::tokenize))
-        .routes(routes!(openai::detokenize))
         .routes(routes!(score::score))
         .routes(routes!(rescore::rescore))
         .routes(routes!(explain::explain))
@@ -84,6 +82,15 @@ fn admitted(config: &Config) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::rewind))
         .routes(routes!(state::get, state::put));
     if config.http.enables(Interface::Aac) { routes.merge(augmentative()) } else { routes }
+}
+
+/// Routes in the dialect of OpenAI, which do work too.
+fn of_openai() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(openai::complete))
+        .routes(routes!(openai::tokenizer_info))
+        .routes(routes!(openai::tokenize))
+        .routes(routes!(openai::detokenize))
 }
 
 /// Routes in the shape of another API, off unless they are enabled.
@@ -109,7 +116,7 @@ fn pages() -> Router<Arc<App>> {
 
 /// What all routes of a server with this configuration say of themselves.
 pub(super) fn described(config: &Config) -> OpenApi {
-    always().merge(admitted(config)).into_openapi()
+    always().merge(own(config)).merge(of_openai()).into_openapi()
 }
 
 pub(super) async fn unknown_route(request: Request) -> ApiError {

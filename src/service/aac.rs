@@ -9,7 +9,7 @@ use super::Service;
 use super::bounds::Bound;
 use super::input::{Input, Use};
 use super::question::ranked_token;
-use super::suggest::Typing;
+use super::suggest::{Typing, WordPlace};
 use super::target::{check_context, start_of};
 use super::work::end_of;
 use crate::api::aac::{Future, Futures, PredictQuery, Prediction, Predictions};
@@ -145,7 +145,9 @@ impl Service {
     async fn words(&self, spot: &Spot) -> Result<Vec<Suggestion>> {
         check_context(&spot.served, spot.before.position)?;
         let typing = Typing::of_words(&spot.typed, spot.num);
-        Ok(self.suggestions_after(&spot.served, spot.before.clone(), &typing).await?.suggestions)
+        let place = WordPlace::at(&spot.served, spot.before.clone());
+        let suggested = self.suggestions(place, &typing).await.map_err(|failure| failure.error)?;
+        Ok(suggested.suggestions.suggestions)
     }
 
     /// The most likely characters after what was typed.

@@ -2,14 +2,27 @@
 
 use super::Service;
 use super::failure::WriteFailure;
-use super::input::{Use, check_not_empty};
+use super::input::{Prepared, Use, check_not_empty};
+use super::question::Asked;
 use super::score::{Place, ScoredText};
+use super::suggest::{Suggested, Typing, WordPlace};
+use super::target::SessionTarget;
 use super::work::end_of;
 use crate::api::append::{AppendRequest, AppendResponse};
 use crate::api::unknown::Unknown;
 use crate::engine::Start;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::Result;
+use crate::session::Lease;
+
+/// What is read and found out, checked.
+struct Appending<'a> {
+    session: &'a SessionTarget,
+    prepared: Prepared,
+    token_logprobs: bool,
+    asked: Option<Asked>,
+    typing: Option<Typing>,
+}
 
 impl Service {
     /// Lets a session read on.
@@ -29,6 +42,37 @@ impl Service {
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;
         let typing = typing.map(|typing| typing.in_session(&session));
         let lease = self.lease(&session, expected)?;
+        let appending = Appending { session: &session, prepared, token_logprobs, asked, typing };
+        match &appending {
+            Appending { typing: Some(typing), asked: None, token_logprobs: false, .. } => {
+                self.append_and_suggest(&appending, lease, typing).await
+            }
+            _ => self.append_and_ask(appending, lease).await,
+        }
+    }
+
+    /// Reads and completes in one job.
+    async fn append_and_suggest(
+        &self,
+        appending: &Appending<'_>,
+        lease: Lease,
+        typing: &Typing,
+    ) -> Result<AppendResponse, WriteFailure> {
+        let read = appending.prepared.clone();
+        let place = WordPlace { served: &appending.session.served, start: Start::Session(lease), read };
+        let Suggested { suggestions, position, .. } = self.suggestions(place, typing).await?;
+        let read = read_to(position.unwrap_or_default(), &appending.prepared);
+        Ok(AppendResponse { suggest: Some(suggestions), ..read })
+    }
+
+    /// Reads and answers, and then completes.
+    async fn append_and_ask(
+        &self,
+        appending: Appending<'_>,
+        lease: Lease,
+    ) -> Result<AppendResponse, WriteFailure> {
+        let Appending { session, prepared, token_logprobs, asked, typing } = appending;
+        let served = &session.served;
         let is_preceded = lease.snapshot.position > 0 || !served.initial_tokens.is_empty();
         let place = Place { served, tail: lease.snapshot.tail.clone(), is_preceded };
         let tail = prepared.tail_after(&place.tail);
@@ -46,7 +90,8 @@ impl Service {
             None => None,
             Some(typing) => {
                 let end = end_of(&mut result).map_err(moved)?;
-                Some(self.suggestions_after(served, end, typing).await.map_err(moved)?)
+                let suggested = self.suggestions(WordPlace::at(served, end), typing).await;
+                Some(suggested.map_err(|failure| moved(failure.error))?.suggestions)
             }
         };
         let next =
@@ -54,15 +99,26 @@ impl Service {
         let scored =
             token_logprobs.then(|| ScoredText::new(&place, &prepared, result.logprobs, Unknown::Include));
         Ok(AppendResponse {
-            position,
-            token_count: prepared.tokens.len(),
-            unknown_count: prepared.unknown_count,
             logprob: scored
                 .as_ref()
                 .map(|scored| scored.logprobs.iter().flatten().fold(0.0, |sum, logprob| sum + logprob)),
             token_logprobs: scored.map(|scored| scored.tokens(&place)),
             next,
             suggest,
+            ..read_to(position, &prepared)
         })
+    }
+}
+
+/// The answer of an append that led to `position`, and found nothing out.
+fn read_to(position: u64, prepared: &Prepared) -> AppendResponse {
+    AppendResponse {
+        position,
+        token_count: prepared.tokens.len(),
+        unknown_count: prepared.unknown_count,
+        logprob: None,
+        token_logprobs: None,
+        next: None,
+        suggest: None,
     }
 }

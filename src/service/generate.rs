@@ -100,7 +100,11 @@ impl Service {
         let target = Target::Session(session);
         let checked = self.check_generation(&target, asked).await?;
         let Target::Session(session) = &target else { unreachable!("bug: it was made of a session") };
-        let origin = Origin { start: Start::Session(self.lease(session, expected)?), forking: None };
+        let lease = match checked.prepared.left_out {
+            0 => self.lease(session, expected)?,
+            _ => self.lease_as_seen(session, expected)?,
+        };
+        let origin = Origin { start: Start::Session(lease), forking: None };
         self.start_generation(target.served(), origin, checked)
     }
 
@@ -145,6 +149,7 @@ impl Service {
         let Checked { request, n, begun, seed, prepared, timeout, room, .. } = checked;
         let prompt_tokens = prepared.tokens.len();
         let unknown_count = prepared.unknown_count;
+        let left_out = prepared.left_out;
         let echo = request.echo.then(|| Echo::new(prepared, before, tokens_before));
         let work = Work { served: served.clone(), start, job, plans, reader, timeout };
         Ok(Generating {
@@ -157,6 +162,7 @@ impl Service {
                 prompt_logprobs: None,
                 session,
             },
+            left_out,
             lists_tokens: lists_tokens(&request),
             carried: request.carried,
             served: served.clone(),

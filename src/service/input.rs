@@ -19,6 +19,8 @@ pub(super) struct Prepared {
     joint: Option<Joint>,
     /// Where the tokens come from, if they were given as text.
     pub(super) source: Option<SourceText>,
+    /// The number of initial tokens of the model that were left out before `tokens`.
+    pub(super) left_out: usize,
 }
 
 /// A text and where its tokens lie in it.
@@ -46,19 +48,27 @@ struct Place<'a> {
 impl Prepared {
     /// Tokens of which a text ends with the last.
     pub(super) fn of_tokens(tokens: Arc<[TokenId]>) -> Self {
-        Self { joint: (!tokens.is_empty()).then_some(Joint::Closed), tokens, ..Self::default() }
+        Self::of_past(tokens, Joint::Closed)
+    }
+
+    /// Tokens that were read before, and how the text stands after them.
+    pub(super) fn of_past(tokens: Arc<[TokenId]>, joint: Joint) -> Self {
+        Self { joint: (!tokens.is_empty()).then_some(joint), tokens, ..Self::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// The same token ids without the first `count`, which were read before.
-    pub(super) fn without_first(self, count: usize, served: &Served) -> Self {
+    /// The same without the model's initial tokens, if these are token ids that begin with them.
+    pub(super) fn without_initial(self, served: &Served) -> Self {
+        let initial = &served.initial_tokens;
+        let Some(tokens) = self.tokens.strip_prefix(&**initial).filter(|_| self.source.is_none()) else {
+            return self;
+        };
         let unk = served.tokenizer.unk();
-        let tokens: Arc<[TokenId]> = self.tokens[count..].into();
         let unknown_count = tokens.iter().filter(|&&token| Some(token) == unk).count();
-        Self { unknown_count, ..Self::of_tokens(tokens) }
+        Self { unknown_count, left_out: initial.len(), ..Self::of_tokens(tokens.into()) }
     }
 
     /// How the text stands after this input is read at `tail`.
@@ -121,7 +131,7 @@ impl Service {
         let unk = served.tokenizer.unk();
         let unknown_count = tokens.iter().filter(|&&token| Some(token) == unk).count();
         let joint = (!tokens.is_empty()).then_some(Joint::Closed);
-        Ok(Prepared { tokens: tokens.into(), unknown_count, joint, source: None })
+        Ok(Prepared { tokens: tokens.into(), unknown_count, joint, ..Prepared::default() })
     }
 
     async fn prepare_text(&self, served: &Arc<Served>, text: String, place: Place<'_>) -> Result<Prepared> {
@@ -148,6 +158,7 @@ impl Service {
             unknown_count: encoding.unknown_count(),
             joint: (encoding.char_count > 0).then_some(encoding.joint),
             source: Some(source),
+            left_out: 0,
         })
     }
 

@@ -6,6 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::Service;
 use super::bounds::Bound;
+use super::failure::WriteFailure;
 use super::input::{Prepared, Use};
 use super::target::{SessionTarget, Target, check_context};
 use super::work::Work;
@@ -13,7 +14,7 @@ use crate::api::suggest::{ExtraWord, Suggest, SuggestRequest, SuggestResponse, S
 use crate::catalog::Served;
 use crate::config::Bytes;
 use crate::engine::Start;
-use crate::engine::jobs::{Completed, Completing, Completion, CompletionPlan};
+use crate::engine::jobs::{Completed, Completing, Completion, CompletionPlan, ReadingFailure};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Snapshot;
 use crate::text::{Case, CompletedWord, ExtraWords, WeightedWord};
@@ -42,17 +43,27 @@ impl Typing {
 }
 
 /// What was suggested.
-struct Suggested {
-    suggestions: Suggestions,
+pub(super) struct Suggested {
+    pub(super) suggestions: Suggestions,
     /// Where the half-typed word begins.
-    after_text: Snapshot,
+    pub(super) after_text: Snapshot,
+    /// Where the session stands, if the text before the word was read into one.
+    pub(super) position: Option<u64>,
 }
 
-/// Where a word begins.
-struct Place<'a> {
-    served: &'a Arc<Served>,
-    start: Snapshot,
-    read: Prepared,
+/// Where a word begins: after `read`, which is read from `start`.
+pub(super) struct WordPlace<'a> {
+    pub(super) served: &'a Arc<Served>,
+    pub(super) start: Start,
+    pub(super) read: Prepared,
+}
+
+impl<'a> WordPlace<'a> {
+    /// At `snapshot`, without the past of its session.
+    pub(super) fn at(served: &'a Arc<Served>, snapshot: Snapshot) -> Self {
+        let start = Start::Copy(Snapshot { history: None, ..snapshot });
+        Self { served, start, read: Prepared::default() }
+    }
 }
 
 impl Service {
@@ -94,8 +105,9 @@ impl Service {
         let position = start.position + read.tokens.len() as u64;
         check_context(served, position)?;
         let unknown_count = read.unknown_count;
-        let Suggested { suggestions, after_text } =
-            self.suggestions(Place { served, start, read }, &typing).await?;
+        let place = WordPlace { read, ..WordPlace::at(served, start) };
+        let Suggested { suggestions, after_text, .. } =
+            self.suggestions(place, &typing).await.map_err(|failure| failure.error)?;
         Ok(SuggestResponse {
             model: served.name.to_string(),
             position,
@@ -163,31 +175,30 @@ impl Service {
         Ok(Some(Arc::new(ExtraWords::new(tokenizer, &weighted.collect::<Vec<_>>()))))
     }
 
-    /// Suggestions for a word that begins at `snapshot`.
-    pub(super) async fn suggestions_after(
+    /// Suggestions for a word that begins at `place`.
+    ///
+    /// # Errors
+    /// A full queue; a timeout. What was read into a session before the failure stays read.
+    pub(super) async fn suggestions(
         &self,
-        served: &Arc<Served>,
-        snapshot: Snapshot,
+        place: WordPlace<'_>,
         typing: &Typing,
-    ) -> Result<Suggestions> {
-        let place = Place { served, start: snapshot, read: Prepared::default() };
-        Ok(self.suggestions(place, typing).await?.suggestions)
-    }
-
-    async fn suggestions(&self, place: Place<'_>, typing: &Typing) -> Result<Suggested> {
+    ) -> Result<Suggested, WriteFailure> {
         let served = place.served;
-        let Completed { words, snapshot } = self.complete(place, typing).await?;
-        let start =
-            snapshot.ok_or_else(|| Error::internal("internal error: a completion led to no state"))?;
-        let start = Place { served, start, read: Prepared::default() };
-        let phrases = words.into_iter().map(|word| self.phrase(&start, word, typing));
-        let phrases = try_join_all(phrases).await?;
+        let Completed { words, snapshot, position } = self.complete(place, typing).await?;
+        let moved = |error| WriteFailure { error, position };
+        let led_nowhere = || moved(Error::internal("internal error: a completion led to no state"));
+        let after_text = snapshot.ok_or_else(led_nowhere)?;
+        let phrases = words
+            .into_iter()
+            .map(|word| self.phrase(WordPlace::at(served, after_text.clone()), word, typing));
+        let phrases = try_join_all(phrases).await.map_err(moved)?;
         let suggestions = phrases.into_iter().map(Phrase::suggestion).collect();
-        Ok(Suggested { suggestions: Suggestions { suggestions }, after_text: start.start })
+        Ok(Suggested { suggestions: Suggestions { suggestions }, after_text, position })
     }
 
-    /// A word that follows `start`, and the most likely next words.
-    async fn phrase(&self, start: &Place<'_>, word: Completion, typing: &Typing) -> Result<Phrase> {
+    /// A word that begins at `place`, and the most likely next words.
+    async fn phrase(&self, place: WordPlace<'_>, word: Completion, typing: &Typing) -> Result<Phrase> {
         let mut phrase = Phrase::new(word);
         let next = Typing {
             prefix: String::new(),
@@ -198,18 +209,19 @@ impl Service {
         };
         for _ in 1..typing.phrase_len {
             let read = Prepared::of_tokens(phrase.tokens.as_slice().into());
-            let place = Place { served: start.served, start: start.start.clone(), read };
-            let Some(word) = self.complete(place, &next).await?.words.pop() else { break };
+            let place = WordPlace { read, ..WordPlace::at(place.served, place.start.snapshot().clone()) };
+            let mut completed = self.complete(place, &next).await.map_err(|failure| failure.error)?;
+            let Some(word) = completed.words.pop() else { break };
             phrase.push(word);
         }
         Ok(phrase)
     }
 
     /// The most likely words that begin with what was typed.
-    async fn complete(&self, place: Place<'_>, typing: &Typing) -> Result<Completed> {
-        let Place { served, start, read } = place;
-        let tail = read.tail_after(&start.tail);
-        let (job, plans, mut reader) = Completing::new(CompletionPlan {
+    async fn complete(&self, place: WordPlace<'_>, typing: &Typing) -> Result<Completed, WriteFailure> {
+        let WordPlace { served, start, read } = place;
+        let tail = read.tail_after(&start.snapshot().tail);
+        let (job, plans, reader) = Completing::new(CompletionPlan {
             tokens: read.tokens.clone(),
             joint: tail.joint,
             beginning: served.tokenizer.beginning(&tail, &typing.prefix, typing.case),
@@ -218,13 +230,12 @@ impl Service {
             words_max: typing.words_max,
             steps_max: self.config.limits.suggest_steps,
         });
-        let start = Start::Copy(Snapshot { history: None, ..start });
         let work = Work { served: served.clone(), start, job: Box::new(job), plans, reader, timeout: None };
-        reader = self.submit(work)?;
-        reader
-            .next()
-            .await
-            .unwrap_or_else(|| Err(Error::internal("internal error: a completion ended without a result")))
+        let completed = self.submit(work)?.next().await.unwrap_or_else(|| {
+            let error = Error::internal("internal error: a completion ended without a result");
+            Err(ReadingFailure { error, position: None })
+        });
+        Ok(completed?)
     }
 }
 

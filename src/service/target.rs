@@ -55,6 +55,15 @@ impl Target {
         }
     }
 
+    /// Whether the initial tokens of the model are all that was read.
+    pub(super) fn is_at_start(&self) -> bool {
+        match self {
+            Self::Model(_) => true,
+            Self::Given { .. } => false,
+            Self::Session(session) => session.position == 0,
+        }
+    }
+
     /// Refuses a request for the token after `tokens_read` more tokens if no token precedes it.
     pub(super) fn check_context(&self, tokens_read: usize) -> Result<()> {
         let position = match self {
@@ -142,6 +151,19 @@ impl Service {
         let lease = self.sessions.lease(&session.id, expected.expected_position)?;
         session.check_model(lease.model())?;
         Ok(lease)
+    }
+
+    /// As [`Self::lease`], for a request that is right only where the session was when the request looked at it.
+    ///
+    /// # Errors
+    /// As [`Self::lease`]; `SessionBusy` if the session has moved since.
+    pub(super) fn lease_as_seen(&self, session: &SessionTarget, expected: Expectation) -> Result<Lease> {
+        let lease = self.lease(session, expected)?;
+        if lease.snapshot.position == session.position {
+            return Ok(lease);
+        }
+        let message = format!("session `{}` was moved while this request was being checked", session.id);
+        Err(Error::new(ErrorKind::SessionBusy, message))
     }
 }
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from browsing import BINARY, CHROMIUM, Server, browsing, opened, serving
+from browsing import BINARY, CHROMIUM, NGINX, Server, browsing, opened, proxying, serving
 from playwright.sync_api import Browser, Page
 
 
@@ -32,18 +32,28 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def proxied(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the page behind a proxy with a path prefix."""
+    if NGINX is None:
+        missing = "nginx is not installed"
+        pytest.fail(f"{missing}, and CI=true") if os.environ.get("CI") == "true" else pytest.skip(missing)
+    with proxying(server, tmp_path_factory.mktemp("nginx")) as address:
+        yield address
+
+
 @pytest.fixture
 def visit(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens the page at a panel. At the end, the console of every page must be free of errors."""
+    """Opens the page at a panel, of the server itself unless `at` says where. At the end, the console of every page must be free of errors."""
     pages: list[Page] = []
     errors: list[str] = []
 
-    def visit(panel: str = "write", **options: object) -> Page:
+    def visit(panel: str = "write", at: str = server.url, **options: object) -> Page:
         page = opened(browser, **options)
         pages.append(page)
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{server.url}#{panel}")
+        page.goto(f"{at}#{panel}")
         page.wait_for_selector("[role=tab]")
         return page
 

@@ -162,10 +162,17 @@ def test_every_call_can_be_copied(visit: Visit, server: Server) -> None:
     assert curl.startswith(f"curl -s '{server.url}v1/sessions") and "import requests" in python
 
 
-def test_live_figures(visit: Visit) -> None:
+def test_live_figures(visit: Visit, server: Server) -> None:
     page = visit("server")
     expect(page.locator(".live .figure")).to_have_count(6)
     expect(page.locator(".server .card")).to_have_count(7)
+    total = page.locator(".live .figure", has_text="tokens in total").locator("strong")
+    before = total.inner_text()
+    generated = page.request.post(f"{server.url}v1/generate", data={"text": "the sea", "max_tokens": 8})
+    assert generated.ok
+    expect(total).not_to_have_text(before)
+    expect(page.locator(".live .figure", has_text="mean time to first token, last minute").locator("strong")).to_have_text(re.compile(r"^[\d.]+ ms$"))
+    expect(page.locator(".live .figure", has_text="tokens per second").locator("strong")).to_have_text("0")
 
 
 def test_everything_works_by_keyboard_alone(visit: Visit) -> None:

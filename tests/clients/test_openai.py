@@ -1,6 +1,8 @@
 """OpenAI's own package, sync and async."""
 
 import asyncio
+import json
+import urllib.request
 
 import pytest
 from conftest import MODEL, client
@@ -116,6 +118,33 @@ def test_failures_are_exceptions_of_the_package(completions):
         completions.create(model=MODEL, prompt=PROMPT, suffix="end", stream=True)
     with pytest.raises(openai.NotFoundError):
         completions.create(model="gpt", prompt=PROMPT)
+
+
+def test_a_failure_in_the_middle_of_a_stream_is_an_exception(failing):
+    """The package raises at the `error`, and reads no further. What follows it is for programs that wait for the end."""
+    options = {"model": "failing", "prompt": "a", "max_tokens": 16, "stream": True}
+    texts = []
+
+    async def read_async():
+        async with openai.AsyncOpenAI(base_url=f"{failing}/v1", max_retries=0) as asynchronous:
+            async for chunk in await asynchronous.completions.create(**options):
+                texts.append(chunk.choices[0].text)
+
+    def read():
+        for chunk in openai.OpenAI(base_url=f"{failing}/v1", max_retries=0).completions.create(**options):
+            texts.append(chunk.choices[0].text)
+
+    for reading in (read, lambda: asyncio.run(read_async())):
+        texts.clear()
+        with pytest.raises(openai.APIError) as caught:
+            reading()
+        assert (caught.value.code, len(texts)) == ("internal", 4)
+
+    request = urllib.request.Request(f"{failing}/v1/completions", json.dumps(options).encode(), {"content-type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        *chunks, failure, end, rest = answer.read().decode().split("\n\n")
+    assert (len(chunks), end, rest) == (4, "data: [DONE]", "")
+    assert json.loads(failure.removeprefix("data: "))["error"]["code"] == "internal"
 
 
 def test_fields_that_mean_nothing_here_are_named(completions):

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::reading::ReadingFailure;
 use crate::engine::{At, Ending, Feed, Flow, Job, Promise, Reader, RowPlan, Rows, Tag, promise};
 use crate::error::{Error, Result};
 use crate::lm::{Distribution, Logits, TokenId};
@@ -40,6 +41,8 @@ pub struct Completed {
     pub words: Vec<Completion>,
     /// The state before the word.
     pub snapshot: Option<Snapshot>,
+    /// Where the session stands, if the text was read into one.
+    pub position: Option<u64>,
 }
 
 /// A word that was found. Logprobs are natural logarithms.
@@ -74,10 +77,10 @@ struct Prefix {
     progress: Progress,
 }
 
-/// The job. Row 0 reads the text; each further row reads the last token of a prefix.
+/// The job. Row 0 reads the text, into a session perhaps; each further row reads the last token of a prefix.
 pub struct Completing {
     plan: CompletionPlan,
-    promise: Promise<Result<Completed>>,
+    promise: Promise<Result<Completed, ReadingFailure>>,
     /// The prefixes that running rows are reading, by tag.
     reading: Vec<(Tag, Prefix)>,
     /// The prefixes to read, most likely first.
@@ -99,7 +102,7 @@ const ROWS_PER_WORD: usize = 2;
 
 impl Completing {
     /// The job, the plan of its first row, and where its result will come out.
-    pub fn new(plan: CompletionPlan) -> (Self, Vec<RowPlan>, Reader<Result<Completed>>) {
+    pub fn new(plan: CompletionPlan) -> (Self, Vec<RowPlan>, Reader<Result<Completed, ReadingFailure>>) {
         let (promise, reader) = promise();
         let rows =
             vec![RowPlan { tag: ROOT, tokens: plan.tokens.clone(), joint: plan.joint, logits: Logits::Last }];
@@ -234,10 +237,10 @@ impl Job for Completing {
         Ok(())
     }
 
-    fn close(self: Box<Self>, ending: Ending, _position: Option<u64>) {
+    fn close(self: Box<Self>, ending: Ending, position: Option<u64>) {
         self.promise.keep(match ending.into_error() {
-            None => Ok(Completed { words: self.found, snapshot: self.snapshot }),
-            Some(error) => Err(error),
+            None => Ok(Completed { words: self.found, snapshot: self.snapshot, position }),
+            Some(error) => Err(ReadingFailure { error, position }),
         });
     }
 

@@ -31,8 +31,11 @@ const WRITES: [&str; 7] = [
     "rewindSession",
 ];
 
-/// The operation in the dialect of OpenAI, whose body can name a session.
+/// The operation whose body can name a session.
 const COMPLETES: &str = "createCompletion";
+
+/// The tag of the operations in the dialect of OpenAI.
+const OPENAI: &str = "openai";
 
 /// Operations that create a session.
 const CREATES: [&str; 3] = ["createSession", "forkSession", "putSessionState"];
@@ -89,10 +92,10 @@ pub(super) fn write(document: &mut Value) {
     let mut used = Map::new();
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let is_of_openai = operation["tags"][0] == OPENAI;
             for code in codes_of(path, operation) {
-                let of_code: fn(ErrorCode) -> StatusCode =
-                    if operation["operationId"] == COMPLETES { status_of_openai } else { status };
-                let status = of_code(code);
+                let own = status(code);
+                let status = if is_of_openai { status_of_openai(own) } else { own };
                 let name = format!("Error{}", status.as_u16());
                 operation["responses"][status.as_str()] =
                     json!({"$ref": format!("#/components/responses/{name}")});

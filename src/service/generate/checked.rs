@@ -34,15 +34,16 @@ impl Names<'static> {
 pub(in crate::service) struct Asked<'a> {
     pub(in crate::service) request: GenerateRequest,
     pub(in crate::service) names: Names<'a>,
-    /// The number of tokens at the beginning of its input that are read already where it starts.
-    pub(in crate::service) already_read: usize,
+    /// Whether its token ids may begin with the model's initial tokens where these have just been read: at the start of the model, or of a
+    /// session. They are left out then.
+    pub(in crate::service) may_repeat_initial: bool,
     /// Whether the answer lists the input with each choice, and not once.
     pub(in crate::service) repeats_prompt: bool,
 }
 
 impl From<GenerateRequest> for Asked<'static> {
     fn from(request: GenerateRequest) -> Self {
-        Self { request, names: Names::OWN, already_read: 0, repeats_prompt: false }
+        Self { request, names: Names::OWN, may_repeat_initial: false, repeats_prompt: false }
     }
 }
 
@@ -101,7 +102,7 @@ pub(super) fn lists_tokens(request: &GenerateRequest) -> bool {
 impl Service {
     /// Checks `request`. Its answer is a stream only if its field `stream` says so.
     pub(super) async fn check_generation(&self, target: &Target, asked: Asked<'_>) -> Result<Checked> {
-        let Asked { mut request, names, already_read, repeats_prompt } = asked;
+        let Asked { mut request, names, may_repeat_initial, repeats_prompt } = asked;
         let begun = self.clock.now();
         let limits = &self.config.limits;
         let max_tokens = request.max_tokens_or_default(limits.max_tokens);
@@ -124,9 +125,9 @@ impl Service {
         self.check_stops(&stops)?;
         let filters = self.filters(target.served(), &request.sampling, "")?;
         let prepared = self.prepare_input(target, &mut request, names).await?;
-        let prepared = match already_read {
-            0 => prepared,
-            count => prepared.without_first(count, target.served()),
+        let prepared = match may_repeat_initial && target.is_at_start() {
+            true => prepared.without_initial(target.served()),
+            false => prepared,
         };
         target.check_context(prepared.tokens.len())?;
         let mut checked =

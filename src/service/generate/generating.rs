@@ -24,6 +24,8 @@ use crate::text::Tail;
 /// A generation under way. Dropping it cancels it.
 pub struct Generating {
     pub(super) start: StreamStart,
+    /// The number of initial tokens that were left out at the beginning of the input.
+    pub(super) left_out: usize,
     /// Whether an answer in one piece lists its tokens.
     pub(super) lists_tokens: bool,
     /// Whether the answer returns the state.
@@ -128,6 +130,13 @@ impl Generating {
     /// What is known before the first token, once the first step has been taken.
     pub(in crate::service) fn start(&self) -> &StreamStart {
         &self.start
+    }
+
+    /// The texts of the initial tokens that were left out at the beginning of the input, because they were read before.
+    pub(in crate::service) fn left_out(&self) -> Vec<String> {
+        let mut decoder = self.served.tokenizer.decoder(&Tail::default());
+        let tokens = &self.served.initial_tokens[..self.left_out];
+        tokens.iter().map(|&token| decoder.push(token)).collect()
     }
 
     /// The generation as events, once its first step has succeeded.

@@ -19,10 +19,7 @@ use crate::api::generate::GenerateRequest;
 use crate::api::openai::{CompletionRequest, Prompts};
 use crate::api::prompt::{Prompt, TextOrIds};
 use crate::api::sessions::Expectation;
-use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::TokenId;
-use crate::text::Tail;
 use completing::{Head, Part};
 
 /// What is asked of every prompt.
@@ -112,12 +109,6 @@ impl Service {
     /// Starts the generation of one prompt.
     async fn part(&self, plan: &Plan, PromptAt { prompt, path }: PromptAt) -> Result<Part> {
         let mut request = plan.generate.clone();
-        let initial = match (&plan.session, &prompt) {
-            (None, TextOrIds::Ids(tokens)) => {
-                initial_texts_in(self.named_model(request.prompt.model.as_deref())?, tokens)
-            }
-            _ => Vec::new(),
-        };
         let names = Names { text: &path, tokens: &path, top_logprobs: "logprobs" };
         let is_empty = matches!(&prompt, TextOrIds::Ids(tokens) if tokens.is_empty());
         match prompt {
@@ -125,7 +116,7 @@ impl Service {
             TextOrIds::Text(text) => request.prompt.text = Some(text),
             TextOrIds::Ids(tokens) => request.prompt.tokens = Some(tokens),
         }
-        let asked = Asked { request, names, already_read: initial.len(), repeats_prompt: true };
+        let asked = Asked { request, names, may_repeat_initial: true, repeats_prompt: true };
         let generating = match &plan.session {
             None => self.generate_asked(asked).await?,
             Some((id, expected)) => {
@@ -133,7 +124,7 @@ impl Service {
                 moving.map_err(of_session)?
             }
         };
-        Ok(Part { generating, initial })
+        Ok(Part { initial: generating.left_out(), generating })
     }
 }
 
@@ -162,15 +153,6 @@ fn check_together(request: &CompletionRequest) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The texts of the model's initial tokens, which its start has read, if `tokens` begin with them; otherwise none.
-fn initial_texts_in(served: &Served, tokens: &[TokenId]) -> Vec<String> {
-    if !tokens.starts_with(&served.initial_tokens) {
-        return Vec::new();
-    }
-    let mut decoder = served.tokenizer.decoder(&Tail::default());
-    served.initial_tokens.iter().map(|&token| decoder.push(token)).collect()
 }
 
 /// Here a session is named by a field, not by the path.

@@ -29,6 +29,10 @@ pub(crate) enum Use {
     Training,
     /// A program that `tests/clients/page.py` runs.
     Client,
+    /// What such a program in Rust depends on.
+    Crate,
+    /// A configuration that `tests/browser` runs.
+    Proxy,
     /// A block that is not checked.
     Shown,
     /// A block without a mark, which is an error.
@@ -71,7 +75,9 @@ fn of(info: &str) -> Use {
         "json manifest" => Use::Manifest,
         "toml config" => Use::Config,
         "sh training" => Use::Training,
-        "python client" | "js client" => Use::Client,
+        "python client" | "js client" | "rust client" => Use::Client,
+        "toml crate" => Use::Crate,
+        "nginx proxy" => Use::Proxy,
         _ if info.ends_with(" shown") => Use::Shown,
         _ => Use::Unmarked,
     }

@@ -6,7 +6,8 @@
 //! - ```` ```sh example ```` is run; the `json` or `text` block after it is its output;
 //! - ```` ```json manifest ```` and ```` ```toml config ```` must be accepted by the program;
 //! - ```` ```sh training ```` is run by `training/tests`;
-//! - ```` ```python client ```` and ```` ```js client ```` are run by `tests/clients/page.py`;
+//! - ```` ```python client ````, ```` ```js client ```` and ```` ```rust client ```` are run by `tests/clients/page.py`, the last with its ```` ```toml crate ````;
+//! - ```` ```nginx proxy ```` is what nginx runs with in `tests/browser`;
 //! - a block whose second word is `shown` is not checked, because what it needs is not available here.
 //!
 //! `DOCS=write cargo test --release --test it docs::` writes the current output and the tables of options into the pages, for
@@ -91,7 +92,11 @@ fn every_block_is_checked_or_marked() {
     assert!(unmarked.is_empty(), "blocks without a known mark: {unmarked:?}");
     let count = |wanted: Use| pages.iter().flat_map(Page::blocks).filter(|block| block.how == wanted).count();
     assert!(count(Use::Example) > 20, "this test reads the pages wrongly");
-    assert_eq!(count(Use::Training), 1, "`training/tests` runs the one block of this kind");
+    for (how, runs) in
+        [(Use::Training, "training/tests"), (Use::Crate, "tests/clients"), (Use::Proxy, "tests/browser")]
+    {
+        assert_eq!(count(how), 1, "`{runs}` runs the one block of this kind");
+    }
 }
 
 #[test]

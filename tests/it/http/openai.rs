@@ -3,6 +3,7 @@
 use rnnlm_server::config::Bytes;
 use serde_json::{Value, json};
 
+use super::stream::Failing;
 use crate::harness::client::{Answer, Request};
 use crate::harness::models::letters;
 use crate::harness::server::{Server, Setup};
@@ -150,6 +151,41 @@ async fn initial_tokens_at_the_beginning_of_ids_are_not_read_twice() {
 }
 
 #[tokio::test]
+async fn a_session_at_its_start_has_read_the_initial_tokens_and_elsewhere_has_not() {
+    let server = Server::start().await;
+    server.post("/v1/sessions", json!({"id": "s"})).await.expect(201);
+    let body = json!({"prompt": [1, 2, 8], "max_tokens": 2, "seed": 5, "echo": true, "logprobs": 1});
+    let mut in_session = body.clone();
+    in_session["session_id"] = json!("s");
+    let first = complete(&server, in_session.clone()).await;
+    let alone = complete(&server, body).await;
+    assert_eq!((choices(&first), &first["usage"]), (choices(&alone), &alone["usage"]));
+    assert_eq!(first["session"], json!({"id": "s", "position": 4}), "two tokens were read and two drawn");
+    let later = complete(&server, in_session.clone()).await;
+    assert_eq!(later["session"]["position"], 4 + 3 + 2, "within a text, it is a token as any other");
+    assert!(choices(&later)[0]["logprobs"]["token_logprobs"][0].is_f64());
+    server.post("/v1/sessions/s/reset", json!({})).await.expect(200);
+    let again = complete(&server, in_session).await;
+    assert_eq!((choices(&again), &again["session"]), (choices(&first), &first["session"]));
+}
+
+#[tokio::test]
+async fn a_failure_during_a_stream_is_an_error_and_the_stream_ends_as_any_other() {
+    let mut body = json!({"max_tokens": 30, "seed": 4});
+    let Failing { server, drawn } = Failing::during(&body).await;
+    server.post("/v1/sessions", json!({"id": "s"})).await.expect(201);
+    body["session_id"] = json!("s");
+    body["stream"] = json!(true);
+    let chunks = chunks(&server.post(COMPLETIONS, body).await);
+    let (last, chunks) = chunks.split_last().unwrap();
+    assert_eq!(chunks.len(), drawn.len());
+    assert!(chunks.iter().all(|chunk| chunk["choices"][0]["finish_reason"].is_null()));
+    assert_eq!((&last["error"]["code"], last["error"]["message"].is_string()), (&json!("internal"), true));
+    assert_eq!(last["session"], json!({"id": "s", "position": drawn.len() - 1}));
+    assert_eq!(last.get("choices"), None, "{last}");
+}
+
+#[tokio::test]
 async fn a_stream_has_the_choices_of_the_answer_in_one_piece() {
     let server = Setup::over(vec![letters()]).start().await;
     let free =
@@ -249,6 +285,32 @@ async fn invalid_requests_are_answered_with_400_and_name_the_value() {
     let (_, message) =
         server.post(COMPLETIONS, json!({"max_completion_tokens": 3})).await.refused(400, "unknown_field");
     assert!(message.contains("did you mean `max_tokens`?"), "{message}");
+    let answer = server.post("/v1/completions?prompt=a", json!({})).await;
+    assert_eq!(answer.refused(400, "unknown_field").0, "prompt", "whatever refuses it");
+}
+
+#[tokio::test]
+async fn the_root_routes_have_the_statuses_of_this_dialect_too() {
+    let setup = Setup::configured(|config| config.limits.max_text = Bytes(8));
+    let server = setup.start().await;
+    for (target, body, code, param) in [
+        ("/tokenize", json!({"text": "a"}), "unknown_field", "text"),
+        ("/tokenize", json!({"prompt": 7}), "invalid_value", "prompt"),
+        ("/tokenize", json!({"prompt": "the old man"}), "text_too_long", "prompt"),
+        ("/tokenize", json!({"model": "letters", "prompt": "x"}), "unknown_token", "prompt"),
+        ("/tokenize?text=a", json!({}), "unknown_field", "text"),
+        ("/detokenize", json!({"tokens": [99]}), "token_out_of_range", "tokens[0]"),
+        ("/detokenize", json!({"tokens": "a"}), "invalid_value", "tokens"),
+    ] {
+        let (found, message) = server.post(target, body).await.refused(400, code);
+        assert_eq!(found, param, "{target}: {message}");
+    }
+    let (param, _) = server.get("/tokenizer_info?name=x").await.refused(400, "unknown_field");
+    assert_eq!(param, "name");
+    let (param, _) = server.post("/tokenize", json!({"model": "x"})).await.refused(404, "model_not_found");
+    assert_eq!(param, "model");
+    server.send(Request::new("POST", "/tokenize").body("{")).await.refused(400, "invalid_json");
+    server.get("/tokenize").await.refused(405, "method_not_allowed");
 }
 
 #[tokio::test]
@@ -317,6 +379,4 @@ async fn special_tokens_have_names_in_the_text_of_the_root_routes() {
     assert_eq!(letters.expect(200)["tokens"], json!([0, 1]));
     let (param, _) = server.get("/tokenizer_info?model=x").await.refused(404, "model_not_found");
     assert_eq!(param, "model");
-    let (param, _) = server.post("/tokenize", json!({"text": "a"})).await.refused(422, "unknown_field");
-    assert_eq!(param, "text");
 }

@@ -232,18 +232,35 @@ async fn a_slow_reader_delays_no_other_request_and_misses_no_event() {
     assert_eq!(quick["choices"][0]["tokens"], json!(tokens(&slow.rest().await)));
 }
 
+/// A server whose model fails in the middle of a text.
+pub(super) struct Failing {
+    pub(super) server: Server,
+    /// The tokens that are drawn before the failure.
+    pub(super) drawn: Vec<u64>,
+}
+
+impl Failing {
+    /// The model gives NaN after the first token that `body` draws which is new and is not the initial token.
+    pub(super) async fn during(body: &Value) -> Self {
+        let sound = Setup::over(vec![scripted(|fake| fake)]).start().await;
+        let drawn = sound.post(GENERATE, body.clone()).await.expect(200)["choices"][0]["tokens"].clone();
+        let mut drawn: Vec<u64> = serde_json::from_value(drawn).unwrap();
+        let is_new = |at: &usize| drawn[*at] != 0 && !drawn[..*at].contains(&drawn[*at]);
+        let at = (2..drawn.len()).find(is_new).unwrap();
+        drawn.truncate(at + 1);
+        let server = Setup::over(vec![scripted(|fake| fake.nan_on(drawn[at] as u32))]).start().await;
+        Self { server, drawn }
+    }
+}
+
 #[tokio::test]
 async fn a_failure_during_a_stream_is_an_event_with_the_position_of_the_session() {
     let body = json!({"max_tokens": 30, "seed": 4});
-    let sound = Setup::over(vec![scripted(|fake| fake)]).start().await;
-    let drawn = sound.post(GENERATE, body.clone()).await.expect(200)["choices"][0]["tokens"].clone();
-    let drawn: Vec<u64> = serde_json::from_value(drawn).unwrap();
-    // The model gives NaN after the first token drawn that is new and is not the initial token.
-    let at = (2..30).find(|&at| drawn[at] != 0 && !drawn[..at].contains(&drawn[at])).unwrap();
-    let server = Setup::over(vec![scripted(|fake| fake.nan_on(drawn[at] as u32))]).start().await;
+    let Failing { server, drawn } = Failing::during(&body).await;
+    let at = drawn.len() - 1;
     let path = session(&server, "").await;
     let events = stream(&server, &format!("{path}/generate"), body).await.rest().await;
-    assert_eq!(tokens(&events), drawn[..=at]);
+    assert_eq!(tokens(&events), drawn);
     let Event { name, data, .. } = events.last().unwrap();
     assert_eq!((name.as_str(), &data["error"]["code"]), ("error", &json!("internal")));
     assert_eq!(data["session"], json!({"id": path.rsplit('/').next().unwrap(), "position": at}));

@@ -5,9 +5,10 @@ use rnnlm_server::lm::fake::Fake;
 use rnnlm_server::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
-use crate::harness::models::VOCABULARY;
+use crate::harness::models::{VOCABULARY, scripted};
 use crate::harness::server::{Server, Setup};
 
 async fn suggest(server: &Server, body: Value) -> Vec<Value> {
@@ -217,6 +218,28 @@ async fn one_call_moves_a_session_and_suggests() {
         assert_eq!(refused.refused(422, "invalid_value").0, "suggest.top_k");
     }
     assert_eq!(server.get("/v1/sessions/s").await.expect(200)["position"], 3);
+}
+
+#[tokio::test]
+async fn a_key_takes_one_run_of_the_model() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = runs.clone();
+    let model = scripted(move |fake| fake.before_run(move |_| _ = counted.fetch_add(1, Ordering::Relaxed)));
+    let server = Setup::over(vec![model]).start().await;
+    server.post("/v1/sessions", json!({"id": "s", "text": "b", "rewind_tokens": 8})).await.expect(201);
+    let mut before = runs.load(Ordering::Relaxed);
+    for (verb, body) in [
+        ("suggest", json!({"prefix": " c"})),
+        ("append", json!({"text": " c", "suggest": {"prefix": " "}})),
+        ("append", json!({"text": " d", "next": {}})),
+        ("rewind", json!({"position": 1, "suggest": {"prefix": " c"}})),
+        ("rewind", json!({"position": 1, "next": {}})),
+    ] {
+        server.post(&format!("/v1/sessions/s/{verb}"), body.clone()).await.expect(200);
+        let after = runs.load(Ordering::Relaxed);
+        assert_eq!(after - before, 1, "{verb} {body}");
+        before = after;
+    }
 }
 
 #[tokio::test]
