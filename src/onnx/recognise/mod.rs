@@ -27,6 +27,7 @@ mod recurrent;
 mod selection;
 mod sizes;
 mod softmax;
+mod squares;
 mod stacked;
 mod starts;
 mod steps;
