@@ -87,6 +87,8 @@ pub struct OnnxNetwork {
     pub norms: Option<Vec<String>>,
     /// Whether sessions start from a state that the file holds, and not from zeros.
     pub learned_start: bool,
+    /// How many tokens have probability 0 in every answer, because their bias in the output layer is negative infinity.
+    pub ruled_out_count: usize,
     /// Whether the output layer uses the weights of the embedding.
     pub tie_weights: bool,
     /// Whether the reset gate of a GRU acts after the matrix product; null for other cells.

@@ -254,7 +254,8 @@ pub struct RescoredHypothesis {
     /// The logarithm of its probability, to the base `log_base`; null for probability 0.
     #[schema(value_type = Option<f64>, required)]
     pub lm_logprob: f64,
-    /// `score + lm_weight * lm_logprob + old_lm_weight * lm_score + word_penalty * words`; null for probability 0, which comes last.
+    /// `score + lm_weight * lm_logprob + old_lm_weight * lm_score + word_penalty * words`. Null for probability 0, which comes last,
+    /// whatever the sign of `lm_weight`. With an `lm_weight` of 0 the model does not count, and a total is a number.
     #[schema(value_type = Option<f64>, required)]
     pub total: f64,
     /// The number of its words that are not in the vocabulary.

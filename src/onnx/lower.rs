@@ -25,13 +25,18 @@ pub(super) struct Lowered {
 impl Lowered {
     /// What it was understood as.
     pub(super) fn described(&self) -> GraphNetwork {
-        let Weights { layers, output, output_norms, .. } = &self.weights;
+        let Weights { layers, output, output_bias, output_norms, .. } = &self.weights;
+        let ruled_out_count = match output_bias {
+            Some(Values::F32(bias)) => bias.iter().filter(|&&value| value == f32::NEG_INFINITY).count(),
+            _ => 0,
+        };
         let norms = layers.iter().map(|layer| &layer.norms).chain([output_norms]);
         GraphNetwork {
             architecture: self.architecture.clone(),
             tie_weights: output.is_none(),
             norms: norms.map(|norms| norms.iter().map(|norm| norm.form.name()).collect()).collect(),
             has_learned_start: layers.iter().any(|layer| layer.h0.is_some() || layer.c0.is_some()),
+            ruled_out_count,
         }
     }
 }

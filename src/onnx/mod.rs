@@ -12,6 +12,7 @@ mod feed_forward;
 mod file;
 mod finite;
 mod fold;
+mod fused;
 mod given;
 mod graph;
 mod hints;
@@ -48,7 +49,10 @@ use graph::Graph;
 struct Candidate<'a> {
     /// The file that it was read from.
     path: &'a Path,
+    /// With standard operators in the place of fused ones, and its constants computed.
     graph: &'a Graph,
+    /// The same as the file has it.
+    file: &'a Graph,
     /// What the manifest says of it.
     hints: &'a Hints,
     /// How its token ids come in.
@@ -128,7 +132,9 @@ fn examine_graph(path: &Path, graph: Graph, hints: &Hints, loading: &Loading) ->
             drop(found);
             let understanding = Understanding { not_lowered: Some(why), ..understanding };
             let probe = loading.probe.as_ref();
-            Ok(as_it_is(&Candidate { path, graph: &graph, hints, facts, probe }, understanding))
+            let plain = fold::folded(fused::expanded(graph.clone()));
+            let candidate = Candidate { path, graph: &plain, file: &graph, hints, facts, probe };
+            Ok(as_it_is(&candidate, understanding))
         }
     }
 }

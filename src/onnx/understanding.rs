@@ -98,6 +98,8 @@ pub struct GraphNetwork {
     pub norms: Vec<Vec<&'static str>>,
     /// Whether a layer starts from a state that the file holds.
     pub has_learned_start: bool,
+    /// How many tokens never come: their bias in the output layer is negative infinity.
+    pub ruled_out_count: usize,
 }
 
 impl GraphNetwork {

@@ -79,6 +79,7 @@ pub fn onnx_graph(understanding: &Understanding) -> OnnxGraph {
                 proj_size: architecture.proj_size,
                 norms: network.norm_names(),
                 learned_start: network.has_learned_start,
+                ruled_out_count: network.ruled_out_count,
                 tie_weights: network.tie_weights,
                 gru_linear_before_reset: architecture.gru_linear_before_reset(),
                 gate_activation: architecture.gate_activation_name(),

@@ -258,11 +258,17 @@ impl Formula {
         Ok(Self { rescoring, unknown, ln_base })
     }
 
-    /// The total of a hypothesis whose language model score is `lm_logprob`.
+    /// The total of a hypothesis whose language model score is `lm_logprob`. Probability 0 makes it negative infinity, whatever the
+    /// sign of the weight, unless the model has no weight at all.
     fn total(&self, candidate: &Candidate, lm_logprob: f64) -> f64 {
         let Rescoring { lm_weight, old_lm_weight, word_penalty, .. } = self.rescoring;
+        let lm_score = match lm_weight {
+            0.0 => 0.0,
+            _ if lm_logprob == f64::NEG_INFINITY => return f64::NEG_INFINITY,
+            weight => weight * lm_logprob,
+        };
         candidate.score
-            + lm_weight * lm_logprob
+            + lm_score
             + old_lm_weight * candidate.lm_score
             + word_penalty * candidate.words as f64
     }

@@ -7,15 +7,17 @@ mod arithmetic;
 mod layout;
 mod quantised;
 mod view;
+mod whole;
 
 use std::sync::Arc;
 
-use super::graph::{Attribute, Element, Node};
+use super::graph::{Attribute, Element, Graph, Node};
 use super::tensor::{Data, Dequantised, RANK_MAX, Tensor, elements};
 use view::View;
 
 pub(super) use layout::{flatten_axis, joined_floats, permutation, shape_range};
 pub(super) use quantised::dequantise;
+pub(super) use whole::folded;
 
 /// Why a node was not computed, without its name.
 pub(super) type Why = String;
@@ -92,6 +94,13 @@ pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize, Why> {
 }
 
 impl Folder {
+    /// With room for a few copies of all constants of `graph`.
+    pub(super) fn of(graph: &Graph) -> Self {
+        let nested = graph.nodes.iter().flat_map(Node::graphs).flat_map(|nested| nested.constants.values());
+        let elements = graph.constants.values().chain(nested).map(|tensor| tensor.len()).sum();
+        Self::new(graph.opset, elements)
+    }
+
     /// For a graph of standard operators `opset`, whose constants have `elements` elements.
     pub(super) fn new(opset: i64, elements: usize) -> Self {
         const ROOM_MIN: usize = 1 << 22;

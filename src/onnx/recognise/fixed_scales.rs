@@ -11,6 +11,7 @@ use super::quantised::{biased, rows};
 use super::value::{Flow, Quantised, Value};
 use super::{Found, Known};
 use crate::onnx::fold::{Why, dequantise};
+use crate::onnx::graph::Node;
 use crate::onnx::tensor::{Dequantised, Tensor};
 
 /// The scale and zero point of a tensor in integers.
@@ -59,16 +60,7 @@ impl Found<'_> {
         if known.optional(4).is_some() {
             return Err("its features are in an order of their own".into());
         }
-        let size = |name: &str| -> Result<usize, Why> {
-            let found = known.node.int(name)?.and_then(|size| usize::try_from(size).ok());
-            found.filter(|&size| size > 0).ok_or_else(|| format!("attribute `{name}` is missing"))
-        };
-        let blocks = Blocks {
-            depth: size("K")?,
-            columns: size("N")?,
-            block: size("block_size")?,
-            bits: size("bits")?,
-        };
+        let blocks = Blocks::of(known.node)?;
         let zero = known.optional(3).map(|_| constant(known, 3)).transpose()?;
         self.folder.room(blocks.depth.saturating_mul(blocks.columns))?;
         let packed = constant(known, 1)?;
@@ -79,7 +71,7 @@ impl Found<'_> {
 }
 
 /// The form of weights of a few bits.
-struct Blocks {
+pub(in crate::onnx) struct Blocks {
     depth: usize,
     columns: usize,
     /// Features that share a scale.
@@ -88,8 +80,22 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// `[columns, depth]`.
-    fn floats(&self, packed: &Tensor, scales: &Tensor, zeros: Option<&Tensor>) -> Result<Tensor, Why> {
+    /// That of the weights of a `MatMulNBits`.
+    pub(in crate::onnx) fn of(node: &Node) -> Result<Self, Why> {
+        let size = |name: &str| -> Result<usize, Why> {
+            let found = node.int(name)?.and_then(|size| usize::try_from(size).ok());
+            found.filter(|&size| size > 0).ok_or_else(|| format!("attribute `{name}` is missing"))
+        };
+        Ok(Self { depth: size("K")?, columns: size("N")?, block: size("block_size")?, bits: size("bits")? })
+    }
+
+    /// The weights `[columns, depth]` from the inputs of the node: bytes `[columns, blocks, bytes]`, scales, zero points.
+    pub(in crate::onnx) fn floats(
+        &self,
+        packed: &Tensor,
+        scales: &Tensor,
+        zeros: Option<&Tensor>,
+    ) -> Result<Tensor, Why> {
         let &Self { depth, columns, block, bits } = self;
         if !matches!(bits, 4 | 8) || !block.is_power_of_two() || block < 16 {
             return Err(format!(
@@ -98,18 +104,21 @@ impl Blocks {
         }
         let refused = || format!("its weights are {:?}, and its scales {:?}", packed.shape, scales.shape);
         let blocks = depth.div_ceil(block);
-        let row_bytes = blocks * block * bits / 8;
-        let zero_bytes = (blocks * bits).div_ceil(8);
-        let bytes =
-            packed.as_ints().filter(|bytes| bytes.len() == columns * row_bytes).ok_or_else(refused)?;
+        let is_of =
+            |len: usize, row: Option<usize>| row.and_then(|row| columns.checked_mul(row)) == Some(len);
+        let row_bytes = blocks.checked_mul(block).and_then(|features| features.checked_mul(bits));
+        let row_bytes = row_bytes.map(|bits| bits / 8);
+        let zero_bytes = blocks.checked_mul(bits).map(|bits| bits.div_ceil(8));
+        let bytes = packed.as_ints().filter(|bytes| is_of(bytes.len(), row_bytes)).ok_or_else(refused)?;
         let scales =
-            scales.as_floats().filter(|scales| scales.len() == columns * blocks).ok_or_else(refused)?;
+            scales.as_floats().filter(|scales| is_of(scales.len(), Some(blocks))).ok_or_else(refused)?;
         let zeros = match zeros {
-            Some(zeros) => Some(
-                zeros.as_ints().filter(|zeros| zeros.len() == columns * zero_bytes).ok_or_else(refused)?,
-            ),
+            Some(zeros) => {
+                Some(zeros.as_ints().filter(|zeros| is_of(zeros.len(), zero_bytes)).ok_or_else(refused)?)
+            }
             None => None,
         };
+        let [row_bytes, zero_bytes] = [row_bytes, zero_bytes].map(Option::unwrap_or_default);
         // The first of two numbers in a byte is the lower half.
         let number = |bytes: &[i64], at: usize| match bits {
             4 => (bytes[at / 2] >> (4 * (at % 2))) & 0xf,
@@ -222,5 +231,21 @@ fn constant(known: &Known<'_>, index: usize) -> Result<Arc<Tensor>, Why> {
     match known.value(index)? {
         Value::Constant(tensor) => Ok(tensor.clone()),
         other => Err(format!("its input {index} is {}, expected a constant", other.describe())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_larger_than_any_memory_are_refused() {
+        let packed = Tensor::ints(vec![3, 1, 8], vec![0; 24]);
+        let scales = Tensor::floats(vec![3], vec![1.0; 3]);
+        for (depth, columns, block) in [(5, 3, 1 << 62), (usize::MAX, 3, 16), (5, usize::MAX, 16)] {
+            let refused = Blocks { depth, columns, block, bits: 4 }.floats(&packed, &scales, None);
+            assert!(refused.unwrap_err().contains("its weights are [3, 1, 8]"), "{depth} {columns} {block}");
+        }
+        assert!(Blocks { depth: 5, columns: 3, block: 16, bits: 4 }.floats(&packed, &scales, None).is_ok());
     }
 }

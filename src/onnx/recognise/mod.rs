@@ -27,6 +27,7 @@ mod recurrent;
 mod selection;
 mod sizes;
 mod softmax;
+mod squares;
 mod stacked;
 mod starts;
 mod steps;
@@ -58,6 +59,7 @@ use value::{Carried, Content, Flow, Form, MovedInput, Position, Value, exact_bel
 
 pub(super) use dense::{Dense, DenseLayer};
 pub(super) use facts::Facts;
+pub(super) use fixed_scales::Blocks;
 pub(super) use network::{FoundLayer, FoundNetwork, LayerInput};
 pub(super) use usage::Usage;
 
@@ -118,12 +120,10 @@ impl Known<'_> {
 /// # Errors
 /// `Load` for a graph that is to be refused: a `sequence_lens` that may end a row before its last token.
 pub(super) fn recognise(graph: &Graph) -> Result<Found<'_>> {
-    let nested = graph.nodes.iter().flat_map(Node::graphs).flat_map(|nested| nested.constants.values());
-    let elements = graph.constants.values().chain(nested).map(|tensor| tensor.len()).sum();
     let mut found = Found {
         graph,
         values: HashMap::new(),
-        folder: Folder::new(graph.opset, elements),
+        folder: Folder::of(graph),
         layers: Vec::new(),
         time: None,
         starts: Vec::new(),

@@ -1,5 +1,6 @@
 //! Normalisations on the way: the operators `LayerNormalization` and `BatchNormalization`, and layer normalisation written out as older
-//! exporters have it (`ReduceMean`, `Sub`, `Pow`, `ReduceMean`, `Add`, `Sqrt`, `Div`); `factored` has the form that Keras gives it.
+//! exporters have it (`ReduceMean`, `Sub`, `Pow`, `ReduceMean`, `Add`, `Sqrt`, `Div`); `factored` has the form that Keras gives it, and
+//! `squares` the variance as a difference of squares.
 //!
 //! What stands before the first layer becomes part of the table; what stands after a layer is a step of the engine. Where a scale and a shift
 //! follow an affine layer they become part of its weights.
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use super::axes::{Along, Axis, Part};
 use super::glue::named_axes;
 use super::value::{Content, Flow, Value};
-use super::{Found, Known, affine, factored};
+use super::{Found, Known, affine, factored, squares};
 use crate::onnx::fold::{Why, axis_of};
 use crate::onnx::scores::Scores;
 use crate::onnx::tensor::Tensor;
@@ -51,6 +52,12 @@ pub(super) enum Stage {
     Deviation { epsilon: f32 },
     /// The reciprocal of the root.
     Inverse { epsilon: f32 },
+    /// `x^2`.
+    Squares,
+    /// `mean(x^2)`.
+    MeanOfSquares,
+    /// `mean(x)^2`.
+    SquareOfMean,
     /// `-mean(x)`.
     NegatedMean,
     /// The mean times the reciprocal of the root.
@@ -73,8 +80,8 @@ impl Moment {
     pub(super) fn value(self) -> Value {
         let mut axes = self.of.axes.clone();
         let has_features = self.scale.is_some() || self.shift.is_some();
-        let is_vector =
-            has_features || matches!(self.stage, Stage::Centred | Stage::Squared | Stage::Times { .. });
+        let is_vector = has_features
+            || matches!(self.stage, Stage::Centred | Stage::Squared | Stage::Squares | Stage::Times { .. });
         if !is_vector && let Some(last) = axes.last_mut() {
             last.clear();
         }
@@ -91,6 +98,9 @@ pub(super) fn moment(found: &mut Found<'_>, known: &Known<'_>) -> Result<Option<
     let number = |index: usize| known.optional(index).and_then(single);
     let op = known.node.op.as_str();
     if let Some(value) = factored::step(found, known, [a, b])? {
+        return Ok(Some(value));
+    }
+    if let Some(value) = squares::step(known, [a, b])? {
         return Ok(Some(value));
     }
     let next = match (op, a.map(|a| a.stage), b.map(|b| b.stage)) {
@@ -138,7 +148,7 @@ fn moment_of(value: &Value) -> Option<&Moment> {
 }
 
 /// The only number of a constant.
-fn single(value: &Value) -> Option<f32> {
+pub(super) fn single(value: &Value) -> Option<f32> {
     let Value::Constant(tensor) = value else { return None };
     match (tensor.as_floats(), tensor.as_ints()) {
         (Some(&[number]), _) => Some(number),
@@ -155,18 +165,26 @@ fn positive(epsilon: Option<f32>) -> Result<f32, Why> {
 
 /// `ReduceMean` over the features, its axis kept; `None` where it is over something else.
 fn mean(known: &Known<'_>) -> Result<Option<Value>, Why> {
+    match begun(known, Stage::Mean)? {
+        Some(mean) if is_of_features(known)? => Ok(Some(mean.value())),
+        _ => Ok(None),
+    }
+}
+
+/// The first step of a normalisation of input 0; `None` where that is no vector that can be normalised.
+pub(super) fn begun(known: &Known<'_>, stage: Stage) -> Result<Option<Moment>, Why> {
     let Some(Value::Flow(of)) = known.optional(0) else { return Ok(None) };
     let is_vector =
         matches!(of.content, Content::Row(_) | Content::Dense(_) | Content::Hidden(_) | Content::Normed(_));
-    if !is_vector || features(&of.axes).is_none() || !is_of_features(known)? {
+    if !is_vector || features(&of.axes).is_none() {
         return Ok(None);
     }
     let name = known.node.input(0).ok_or("its input has no name")?.to_owned();
-    Ok(Some(Moment { of: of.clone(), name, stage: Stage::Mean, scale: None, shift: None }.value()))
+    Ok(Some(Moment { of: of.clone(), name, stage, scale: None, shift: None }))
 }
 
 /// Whether a `ReduceMean` is over the last axis, and keeps it.
-fn is_of_features(known: &Known<'_>) -> Result<bool, Why> {
+pub(super) fn is_of_features(known: &Known<'_>) -> Result<bool, Why> {
     let Value::Flow(flow) = known.value(0)? else { return Ok(false) };
     let rank = flow.axes.len();
     let is_last = match named_axes(known)?.as_deref() {

@@ -3,8 +3,8 @@
 use crate::onnx::file::schema as pb;
 
 use super::{Model, floats, int, int_list};
-use crate::onnx::fold::{Constants, Folder};
-use crate::onnx::graph::Node;
+use crate::onnx::fold::{self, Constants, Folder};
+use crate::onnx::graph::{Graph, Node};
 use crate::onnx::tensor::Tensor;
 use std::sync::Arc;
 
@@ -113,4 +113,70 @@ fn room_is_bounded_before_it_is_taken() {
     assert!(fold("Expand", vec![Tensor::floats(vec![1], vec![1.0]), huge], &[]).is_err());
     assert!(fold("ConstantOfShape", vec![vector(&[0, i64::MAX, i64::MAX])], &[]).is_err());
     assert!(fold("ConstantOfShape", vec![vector(&[1 << 23])], &[]).is_err());
+}
+
+/// The operators that are left of a graph whose constants are computed, and the names of the constants that are left.
+fn left(graph: Graph) -> [Vec<String>; 2] {
+    let Graph { nodes, constants, .. } = fold::folded(graph);
+    [nodes.into_iter().map(|node| node.op).collect(), constants.into_keys().collect()]
+}
+
+#[test]
+fn what_only_constants_go_into_is_computed_and_what_nothing_reads_is_left_out() {
+    let mut model = Model::new(13);
+    model.input("x", (super::F32, &[0, 2])).constant("w", super::counted(&[2, 3], 0));
+    model.constant("unread", super::counted(&[3], 0));
+    model.node("Transpose", "w -> turned", &[]).node("Mul", "turned turned -> squared", &[]);
+    model.node("Constant", "-> two", &[super::float("value_float", 2.0)]).node(
+        "Mul",
+        "squared two -> twice",
+        &[],
+    );
+    model.node("Gemm", "x twice -> h", &[int("transB", 1)]).node("Add", "h two -> y", &[]).output("y");
+    let graph = model.read().unwrap();
+    let twice = fold::folded(graph.clone()).constants["twice"].clone();
+    assert_eq!(twice.as_floats(), Some(&[0.0, 18.0, 2.0, 32.0, 8.0, 50.0][..]));
+    let [operators, constants] = left(graph);
+    assert_eq!(
+        (operators, constants),
+        (vec!["Gemm".into(), "Add".into()], vec!["twice".into(), "two".into()])
+    );
+}
+
+#[test]
+fn a_constant_part_stays_where_it_leaves_the_graph_or_its_numbers_could_be_others() {
+    const F64: i32 = 11;
+
+    let ops = |model: &Model| left(model.read().unwrap())[0].clone();
+    let mut model = Model::new(13);
+    model.constant("w", super::counted(&[2, 3], 0)).node("Transpose", "w -> y", &[]).output("y");
+    assert_eq!(ops(&model), ["Transpose"], "an output");
+    let mut model = Model::new(13);
+    model.input("x", (super::F32, &[3])).constant("w", super::counted(&[3], 0));
+    model.node("Cast", "w -> wide", &[int("to", i64::from(F64))]).node("Mul", "wide wide -> squared", &[]);
+    model.node("Cast", "squared -> back", &[int("to", 1)]).node("Add", "x back -> y", &[]).output("y");
+    assert_eq!(ops(&model), ["Cast", "Mul", "Cast", "Add"], "doubles are rounded here");
+    let mut model = Model::new(13);
+    model.input("x", (super::F32, &[0])).constant("w", super::counted(&[3], 0));
+    model.node("Exp", "w -> e", &[]).node("Neg", "e -> n", &[]).node("Add", "x n -> y", &[]).output("y");
+    assert_eq!(ops(&model), ["Exp", "Neg", "Add"], "an operator that is not computed here");
+    let mut model = Model::new(13);
+    let inner = super::node("Add", "turned turned -> z", &[]);
+    model.input("c", (9, &[])).constant("w", super::counted(&[2, 3], 0)).node(
+        "Transpose",
+        "w -> turned",
+        &[],
+    );
+    model.node("If", "c -> y", &[super::nested("then_branch", vec![inner])]).output("y");
+    assert_eq!(ops(&model), ["Transpose", "If"], "read within a nested graph");
+}
+
+#[test]
+fn constants_that_grow_beyond_the_file_are_left_to_its_runtime_which_bounds_them_too() {
+    let mut model = Model::new(13);
+    model.input("x", (super::F32, &[0])).constant("shape", super::ints(&[1], &[1 << 23]));
+    model.constant("one", super::ints(&[1], &[1]));
+    model.node("ConstantOfShape", "shape -> huge", &[]).node("Mul", "one one -> small", &[]);
+    model.node("Gather", "huge small -> part", &[]).node("Add", "x part -> y", &[]).output("y");
+    assert_eq!(left(model.read().unwrap())[0], ["ConstantOfShape", "Gather", "Add"]);
 }

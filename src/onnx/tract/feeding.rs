@@ -1,5 +1,6 @@
 //! How token ids are fed into a graph that is run as it is: one at a time with a state, or the last few at once.
 
+use super::batch::{Batch, Fed};
 use crate::error::{Error, Result};
 use crate::onnx::graph::{Dim, Element, Port};
 use crate::onnx::names::is_batch;
@@ -33,13 +34,15 @@ pub(super) enum Length {
 const WINDOW_MAX: usize = 1 << 16;
 
 impl Feeding {
-    /// For a graph with the input `tokens` for ids and the inputs `states`.
+    /// For a graph that is `fed` in this way, with a `batch` of several rows if the file fixes one.
     ///
     /// # Errors
     /// `Load` when the ids cannot be fed, or the manifest asks for what the graph cannot do.
-    pub(super) fn choose(candidate: &Candidate<'_>, tokens: usize, states: &[usize]) -> Result<Self> {
+    pub(super) fn choose(candidate: &Candidate<'_>, fed: Fed<'_>, batch: Option<&Batch>) -> Result<Self> {
         let Candidate { graph, hints, ref facts, .. } = *candidate;
+        let Fed { tokens, states } = fed;
         let port = &graph.inputs[tokens];
+        let port = &batch.map_or_else(|| port.clone(), |batch| batch.row_of(port, tokens));
         if states.is_empty() {
             return Self::window(port, hints);
         }
@@ -50,12 +53,6 @@ impl Feeding {
         }
         let shape = shape(port)?;
         if let Some((axis, len)) = fixed(port, shape)? {
-            let is_batch = facts.tokens == Some(tokens) && facts.time_axis.is_some_and(|time| time != axis);
-            if is_batch {
-                return Err(Error::load(format!(
-                    "the file fixes the batch of `{port}` to {len} sequences, expected 1, or a free number"
-                )));
-            }
             return Ok(Feeding::Steps(Length::Fixed { axis, len }));
         }
         let is_in_a_state = |name: &String| {
@@ -124,7 +121,9 @@ fn fixed(port: &Port, shape: &[Dim]) -> Result<Option<(usize, usize)>> {
     match sizes.collect::<Vec<_>>()[..] {
         [] => Ok(None),
         [one] => Ok(Some(one)),
-        _ => Err(Error::load(format!("the input `{port}` takes a fixed batch, expected one sequence"))),
+        _ => Err(Error::load(format!(
+            "the file fixes several dimensions of the token ids `{port}`, expected one number of ids and one batch"
+        ))),
     }
 }
 
@@ -176,7 +175,7 @@ mod tests {
             (&[named("B"), named("N")], None, "`onnx.window`"),
             (&[named("B"), Dim::Fixed(5)], Some(4), "to 5 ids"),
             (&[Dim::Fixed(1), Dim::Fixed(1)], Some(4), "takes one id"),
-            (&[Dim::Fixed(3), Dim::Fixed(5)], None, "a fixed batch"),
+            (&[Dim::Fixed(3), Dim::Fixed(5)], None, "several dimensions"),
             (&[named("T")], Some(WINDOW_MAX + 1), "expected 1 to"),
         ] {
             let message = window(shape, given).unwrap_err();

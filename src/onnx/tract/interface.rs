@@ -2,6 +2,7 @@
 //!
 //! The manifest decides; then the way that ids take through the graph, names, shapes, and last the order, which exporters keep.
 
+use super::batch::{Batch, Fed};
 use super::feeding::Feeding;
 use super::search::{Logits, Search};
 use super::tokens::tokens;
@@ -17,6 +18,8 @@ pub(super) struct Interface {
     pub(super) states: Vec<Pair>,
     pub(super) logits: usize,
     pub(super) logits_basis: Basis,
+    /// The batch of several rows that the file fixes.
+    pub(super) batch: Option<Batch>,
     /// How ids are fed, or what the manifest has to say for that.
     pub(super) feeding: Result<Feeding>,
     /// What its owner should know, above all what is a guess.
@@ -54,8 +57,10 @@ impl Interface {
         let Search { mut pairs, warnings, .. } = search;
         pairs.sort_by_key(|pair| pair.input);
         let states: Vec<usize> = pairs.iter().map(|pair| pair.input).collect();
-        let feeding = Feeding::choose(candidate, tokens, &states);
-        Ok(Self { tokens, states: pairs, logits, logits_basis, feeding, warnings })
+        let fed = Fed { tokens, states: &states };
+        let batch = Batch::of(candidate, fed)?;
+        let feeding = Feeding::choose(candidate, fed, batch.as_ref());
+        Ok(Self { tokens, states: pairs, logits, logits_basis, batch, feeding, warnings })
     }
 
     /// What of it the manifest may say. A guess is left out, so that it stays one, with its warning, for whoever loads the file with
@@ -89,11 +94,15 @@ impl Interface {
     pub(super) fn inputs(&self, graph: &Graph) -> Vec<PortUse> {
         let role = |index: usize| {
             if index == self.tokens {
-                return match self.feeding {
+                let ids = match self.feeding {
                     Ok(Feeding::Steps(_)) => "token ids, one at a time".to_owned(),
                     Ok(Feeding::Window { len, .. }) => format!("the last {len} token ids"),
                     Err(_) => "token ids".to_owned(),
                 };
+                let batch = self.batch.as_ref();
+                return ids
+                    + &batch
+                        .map_or_else(String::new, |batch| format!(", of one sequence of {}", batch.rows));
             }
             let pair = self.states.iter().find(|pair| pair.input == index);
             pair.map_or_else(unused, |pair| format!("state, from `{}`", graph.outputs[pair.output].name))
@@ -129,7 +138,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/files/unrecognised").join(file);
         let graph = read_graph(&path, u64::MAX).unwrap();
         let facts = recognise(&graph).unwrap().facts();
-        let candidate = Candidate { path: &path, graph: &graph, hints, facts, probe: None };
+        let candidate = Candidate { path: &path, graph: &graph, file: &graph, hints, facts, probe: None };
         let interface = Interface::detect(&candidate).map_err(|error| error.message)?;
         Ok(interface.hints(&graph))
     }

@@ -1,8 +1,9 @@
 //! The runtime for graphs that are safe but are not a known network: from a graph to a model that tract runs.
 
+mod batch;
 mod cells;
 mod feeding;
-mod given;
+mod fixed_batch;
 mod guard;
 mod head;
 mod interface;
@@ -11,6 +12,8 @@ mod opening;
 mod positions;
 mod probe;
 mod program;
+mod proto;
+mod rows;
 mod safety;
 mod scores;
 mod search;
@@ -49,8 +52,8 @@ struct Running {
 
 /// Makes what it can of a graph whose recurrent nodes are all on the allowlist; `understanding` says why it was not lowered.
 pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understanding) -> Examined {
-    let Candidate { graph, hints, .. } = *candidate;
-    let safe = check_safe(graph, &operators()).and_then(|()| check_finite(graph));
+    let Candidate { graph, file, hints, .. } = *candidate;
+    let safe = check_safe(graph, &operators()).and_then(|()| check_finite(file));
     let interface = safe.and_then(|()| {
         // What is not detected, the manifest can say.
         understanding.interface = Some(Hints { inputs: open_inputs(candidate), ..Hints::default() });
@@ -61,7 +64,7 @@ pub(super) fn examine(candidate: &Candidate<'_>, mut understanding: Understandin
         understanding.interface = Some(interface.hints(graph));
         understanding.reads = interface.reads();
         understanding.warnings.extend(interface.warnings.clone());
-        let running = Opening { candidate, interface: &interface }.run();
+        let running = Opening { candidate, interface: &interface, batch: None }.run();
         let scores = running.as_ref().map_or(Scores::Logits, |running| running.scores);
         understanding.outputs = interface.outputs(graph, scores);
         running

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Running;
+use super::batch::Batch;
 use super::feeding::{Feeding, Length};
+use super::fixed_batch::FixedBatch;
 use super::head::Head;
 use super::interface::Interface;
 use super::positions::Positions;
@@ -20,9 +22,12 @@ use crate::onnx::scores::Scores;
 use crate::probe::Trial;
 
 /// A graph whose inputs and outputs are understood.
+#[derive(Clone, Copy)]
 pub(super) struct Opening<'a> {
     pub(super) candidate: &'a Candidate<'a>,
     pub(super) interface: &'a Interface,
+    /// The batch that it is run with; `None` for one row.
+    pub(super) batch: Option<&'a Batch>,
 }
 
 /// Ids and states are exact as `f32` below this.
@@ -36,9 +41,17 @@ impl Opening<'_> {
     pub(super) fn run(&self) -> Result<Running> {
         let feeding = self.interface.feeding.clone()?;
         self.try_first()?;
+        match &self.interface.batch {
+            None => self.fed(&feeding),
+            Some(batch) => FixedBatch { opening: *self, batch, feeding: &feeding }.run(),
+        }
+    }
+
+    /// The same for a graph that is fed in this way.
+    pub(super) fn fed(&self, feeding: &Feeding) -> Result<Running> {
         match feeding {
-            Feeding::Steps(length) => self.steps(&length),
-            Feeding::Window { axis, len } => self.window(axis, len),
+            Feeding::Steps(length) => self.steps(length),
+            &Feeding::Window { axis, len } => self.window(axis, len),
         }
     }
 
@@ -69,12 +82,13 @@ impl Opening<'_> {
     /// # Errors
     /// `Load` with what tract says.
     pub(super) fn compile(&self, Ids { axis, len }: Ids, traced: &[&str]) -> Result<Program> {
-        let Candidate { path, graph, hints, .. } = *self.candidate;
+        let Candidate { path, graph, .. } = *self.candidate;
+        let Self { interface, batch, .. } = *self;
         let mut tokens = vec![1; self.ids_shape().len()];
         if let Some(size) = tokens.get_mut(axis) {
             *size = len;
         }
-        Program::compile(&Source { path, graph, hints, interface: self.interface, tokens: &tokens, traced })
+        Program::compile(&Source { path, graph, interface, batch, tokens: &tokens, traced })
     }
 
     /// Reads one id at a time, the state carried.
@@ -90,7 +104,7 @@ impl Opening<'_> {
         let runs = probes(vocab_size, 1).map(|ids| Ok(program.run(&ids, &state)?.logits));
         let scores = self.scores(runs)?;
         let warning = Positions { opening: self, steps: &program, vocab_size }.check(length)?;
-        let info = info(self.graph(), vocab_size, Stateful::state_len(program.state_len()));
+        let info = info(self.candidate.file, vocab_size, Stateful::state_len(program.state_len()));
         let model = Arc::new(Stateful { info, program, scores });
         Ok(Running { model, scores, warnings: warning.into_iter().collect() })
     }
@@ -116,7 +130,7 @@ impl Opening<'_> {
                 "the logits follow from the last of {len} token ids alone, expected from all; a batch was taken for them, or the state is lost"
             )));
         }
-        let info = info(self.graph(), vocab_size, len);
+        let info = info(self.candidate.file, vocab_size, len);
         let window = Window { len, pad };
         let model = Arc::new(Windowed { info, program, scores, last, window });
         Ok(Running { model, scores, warnings: Vec::new() })

@@ -137,6 +137,10 @@ pub(super) fn run_steps(program: &Program, tokens: &[TokenId]) -> Result<Vec<Out
 pub(super) struct Tolerance(f32);
 
 impl Tolerance {
+    pub(super) const fn new(relative: f32) -> Self {
+        Self(relative)
+    }
+
     pub(super) fn agree(self, a: &[f32], b: &[f32]) -> bool {
         let largest = a.iter().chain(b).fold(1.0f32, |largest, value| largest.max(value.abs()));
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || (a - b).abs() <= self.0 * largest)

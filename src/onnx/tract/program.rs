@@ -12,12 +12,14 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::{self, SimpleState};
 use tract_onnx::tract_hir::infer::Factoid;
 
+use super::batch::Batch;
 use super::guard::{guarded, said};
 use super::interface::Interface;
-use super::{given, sizes};
+use super::proto::proto;
+use super::rows::Rows;
+use super::sizes;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
-use crate::onnx::Hints;
 use crate::onnx::graph::{Dim, Element, Graph, Port};
 use crate::probe;
 
@@ -26,7 +28,10 @@ pub(super) struct Program {
     runnable: Arc<TypedRunnableModel>,
     /// In the graph's order.
     feeds: Vec<Feed>,
+    /// Of the row in the first place.
     logits_shape: Vec<usize>,
+    /// Where that row is in the logits and in each state that comes out, if there are others beside it.
+    rows_out: Vec<Rows>,
     /// The tensors that it gives beside its logits and its state.
     traced: Vec<String>,
 }
@@ -48,10 +53,30 @@ pub(super) struct Traced {
     pub(super) values: Vec<f32>,
 }
 
+impl Traced {
+    /// The values of the first of `rows` rows, if a dimension is as long; else all values.
+    pub(super) fn first_of(&self, rows: usize) -> Vec<f32> {
+        let Some(axis) = self.shape.iter().position(|&size| size == rows) else { return self.values.clone() };
+        let inner: usize = self.shape[axis + 1..].iter().product();
+        let blocks = self.values.chunks(inner * rows);
+        blocks.flat_map(|block| block[..inner].iter().copied()).collect()
+    }
+}
+
+/// What one row of a batch reads, and from which state `[state_len]`.
+#[derive(Clone, Copy)]
+pub(super) struct RowFed<'a> {
+    pub(super) ids: &'a [TokenId],
+    pub(super) state: &'a [f32],
+}
+
 /// What an input is fed.
 struct Feed {
     datum: DatumType,
+    /// Of one row.
     shape: Vec<usize>,
+    /// Where the rows are, if there are several.
+    rows: Option<Rows>,
     source: FeedSource,
 }
 
@@ -65,16 +90,16 @@ enum FeedSource {
 pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
     pub(super) graph: &'a Graph,
-    /// What the manifest says of it.
-    pub(super) hints: &'a Hints,
     pub(super) interface: &'a Interface,
-    /// The shape of the ids.
+    /// The batch that it is run with; `None` for one row.
+    pub(super) batch: Option<&'a Batch>,
+    /// The shape of the ids of one row.
     pub(super) tokens: &'a [usize],
     /// Tensors that are wanted beside the logits and the state.
     pub(super) traced: &'a [&'a str],
 }
 
-/// Bounds a state, in values.
+/// Bounds a state, in values, those of all rows of a batch together.
 const STATE_MAX: usize = 1 << 24;
 
 /// The operators that tract implements; it may ignore attributes of theirs.
@@ -90,7 +115,7 @@ impl Program {
     pub(super) fn compile(source: &Source<'_>) -> Result<Self> {
         let Source { interface, traced, .. } = *source;
         let feeds = feeds(source)?;
-        let shapes: Vec<_> = feeds.iter().map(|feed| (feed.datum, feed.shape.clone())).collect();
+        let shapes: Vec<_> = feeds.iter().map(|feed| (feed.datum, feed.fed_shape())).collect();
         let outputs: Vec<usize> =
             [interface.logits].into_iter().chain(interface.states.iter().map(|pair| pair.output)).collect();
         let compiled = guarded(|| {
@@ -113,7 +138,16 @@ impl Program {
         let (runnable, traced) =
             compiled.map_err(|error| Error::load(format!("tract cannot run it: {error}")))?;
         sizes::check_known(&runnable)?;
-        let program = Self { logits_shape: concrete(&runnable, 0)?, runnable, feeds, traced };
+        let found = concrete(&runnable, 0)?;
+        let feed = &feeds[interface.tokens];
+        let of_logits = source
+            .batch
+            .map(|batch| Rows::of_logits(&found, &feed.fed_shape(), batch.axes[interface.tokens]));
+        let of_logits = of_logits.transpose()?;
+        let logits_shape = of_logits.as_ref().map_or_else(|| found.clone(), |rows| rows.shape_of_row(&found));
+        let of_states = interface.states.iter().filter_map(|pair| feeds[pair.input].rows.clone());
+        let rows_out = of_logits.into_iter().chain(of_states).collect();
+        let program = Self { logits_shape, runnable, feeds, rows_out, traced };
         program.check_states(source)?;
         Ok(program)
     }
@@ -123,8 +157,8 @@ impl Program {
         let Source { graph, interface, .. } = *source;
         for (index, pair) in interface.states.iter().enumerate() {
             let found = concrete(&self.runnable, index + 1)?;
-            let expected = &self.feeds[pair.input].shape;
-            if found != *expected {
+            let expected = self.feeds[pair.input].fed_shape();
+            if found != expected {
                 let output = &graph.outputs[pair.output].name;
                 let state = &graph.inputs[pair.input].name;
                 return Err(Error::load(format!(
@@ -154,30 +188,58 @@ impl Program {
     /// # Errors
     /// What tract says.
     pub(super) fn run(&self, ids: &[TokenId], state: &[f32]) -> Result<Outputs, String> {
+        let row = RowFed { ids, state };
+        self.run_beside(row, row)
+    }
+
+    /// Reads `row` in the first place of a batch whose other places `others` has; what comes out is the first row's.
+    ///
+    /// # Errors
+    /// What tract says.
+    pub(super) fn run_beside(&self, row: RowFed<'_>, others: RowFed<'_>) -> Result<Outputs, String> {
         guarded(|| {
-            let inputs = self.feeds.iter().map(|feed| feed.value(ids, state));
+            let inputs = self.feeds.iter().map(|feed| feed.value(row, others));
             let outputs = run_each(&self.runnable, inputs.collect::<TractResult<_>>()?)?;
             let (states, others) = outputs[1..].split_at(outputs.len() - 1 - self.traced.len());
-            let mut next = Vec::with_capacity(state.len());
-            for output in states {
-                next.extend(floats(output)?);
+            let first = |index: usize, value: &TValue| match self.rows_out.get(index) {
+                Some(rows) => floats(&rows.first_of(value)?),
+                None => floats(value),
+            };
+            let mut next = Vec::with_capacity(row.state.len());
+            for (index, output) in states.iter().enumerate() {
+                next.extend(first(index + 1, output)?);
             }
             let traced = self.traced.iter().zip(others).map(|(name, value)| {
                 Ok(Traced { name: name.clone(), shape: value.shape().to_vec(), values: floats(value)? })
             });
             let traced = traced.collect::<TractResult<_>>()?;
-            Ok(Outputs { logits: floats(&outputs[0])?, state: next, traced })
+            Ok(Outputs { logits: first(0, &outputs[0])?, state: next, traced })
         })
     }
 }
 
 impl Feed {
-    fn value(&self, ids: &[TokenId], state: &[f32]) -> TractResult<TValue> {
+    /// The shape of all rows.
+    fn fed_shape(&self) -> Vec<usize> {
+        self.rows.as_ref().map_or_else(|| self.shape.clone(), |rows| rows.shape(&self.shape))
+    }
+
+    fn value(&self, row: RowFed<'_>, others: RowFed<'_>) -> TractResult<TValue> {
+        let first = self.row(row)?;
+        let all = match &self.rows {
+            Some(rows) => rows.joined(&first, &self.row(others)?)?,
+            None => first,
+        };
+        Ok(all.into_tvalue())
+    }
+
+    /// What one row is fed.
+    fn row(&self, RowFed { ids, state }: RowFed<'_>) -> TractResult<Tensor> {
         fn of<T: Datum + Copy>(shape: &[usize], values: impl Iterator<Item = T>) -> TractResult<Tensor> {
             Tensor::from_shape(shape, &values.collect::<Vec<T>>())
         }
         let ids = ids.iter().copied();
-        let tensor = match (&self.source, self.datum) {
+        Ok(match (&self.source, self.datum) {
             (FeedSource::Tokens, DatumType::I64) => of(&self.shape, ids.map(i64::from))?,
             // Ids are below the vocabulary's size, which is checked to be exact in each of these types.
             (FeedSource::Tokens, DatumType::I32) => of(&self.shape, ids.map(|id| id as i32))?,
@@ -187,21 +249,15 @@ impl Feed {
                 let values = Tensor::from_shape(&self.shape, &state[values.clone()])?;
                 values.cast_to_dt(datum)?.into_owned()
             }
-        };
-        Ok(tensor.into_tvalue())
+        })
     }
 }
 
-/// The file as tract reads it, with the values that the manifest has for inputs.
+/// The graph as tract reads it.
 fn parsed(source: &Source<'_>) -> TractResult<InferenceModel> {
-    let Source { path, graph, hints, .. } = *source;
+    let Source { path, graph, .. } = *source;
     let reader = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
-    if hints.inputs.is_empty() {
-        return reader.model_for_path(path);
-    }
-    let mut proto = reader.proto_model_for_path(path)?;
-    given::add(&mut proto, graph, hints)?;
-    let parsed = reader.parse(&proto, path.parent().and_then(Path::to_str))?;
+    let parsed = reader.parse(&proto(&reader, path, graph)?, path.parent().and_then(Path::to_str))?;
     match parsed.unresolved_inputs.first() {
         None => Ok(parsed.model),
         Some(name) => Err(TractError::msg(format!("nothing gives `{name}`"))),
@@ -222,18 +278,23 @@ fn feeds(source: &Source<'_>) -> Result<Vec<Feed>> {
     let mut feeds = Vec::new();
     for (index, port) in source.graph.inputs.iter().enumerate() {
         let datum = datum(port)?;
+        let rows = source.batch.map(|batch| Rows::along(batch.axes[index], batch.rows));
         if index == source.interface.tokens {
-            feeds.push(Feed { datum, shape: source.tokens.to_vec(), source: FeedSource::Tokens });
+            let shape = source.tokens.to_vec();
+            feeds.push(Feed { datum, shape, rows, source: FeedSource::Tokens });
             continue;
         }
-        let shape = one_sequence(port)?;
+        let batch = source.interface.batch.as_ref();
+        let shape = one_sequence(&batch.map_or_else(|| port.clone(), |batch| batch.row_of(port, index)))?;
         let start = end;
         let len = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
-        let after = len.and_then(|len| len.checked_add(start)).filter(|&after| after <= STATE_MAX);
+        let count = source.batch.map_or(1, |batch| batch.rows);
+        let is_bounded = |after: &usize| after.checked_mul(count).is_some_and(|all| all <= STATE_MAX);
+        let after = len.and_then(|len| len.checked_add(start)).filter(is_bounded);
         end = after.ok_or_else(|| {
             Error::load(format!("the state `{port}` is too large; the maximum is {STATE_MAX} values in all"))
         })?;
-        feeds.push(Feed { datum, shape, source: FeedSource::State(start..end) });
+        feeds.push(Feed { datum, shape, rows, source: FeedSource::State(start..end) });
     }
     Ok(feeds)
 }
@@ -279,7 +340,7 @@ fn float_outlet(model: &InferenceModel, name: &str) -> Option<OutletId> {
     matches!(datum, DatumType::F16 | DatumType::F32 | DatumType::F64).then_some(outlet)
 }
 
-fn floats(value: &TValue) -> TractResult<Vec<f32>> {
+fn floats(value: &Tensor) -> TractResult<Vec<f32>> {
     Ok(value.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }
 

@@ -65,7 +65,7 @@ impl Trace<'_> {
 }
 
 /// The tensors that follow from the values of an input, and not from its shape alone, in an order of execution.
-fn followers(graph: &Graph) -> Vec<&str> {
+pub(super) fn followers(graph: &Graph) -> Vec<&str> {
     let mut following: HashSet<&str> = graph.inputs.iter().map(|port| port.name.as_str()).collect();
     let mut names = Vec::new();
     for node in graph.nodes.iter().filter(|node| !matches!(node.op.as_str(), "Shape" | "Size")) {

@@ -4,6 +4,8 @@ mod commands;
 mod compress;
 mod folders;
 mod generate;
+#[cfg(feature = "onnx")]
+mod inspect;
 mod mixture;
 mod options;
 mod rescore;

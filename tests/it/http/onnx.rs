@@ -244,3 +244,40 @@ async fn a_token_that_the_output_bias_rules_out_has_probability_0_everywhere() {
     assert_eq!(param, "target");
     assert!(message.contains("rules out"), "{message}");
 }
+
+#[tokio::test]
+async fn a_hypothesis_of_probability_0_comes_last_and_has_no_total_unless_the_model_has_no_weight() {
+    let server = Setup::over(vec![graph("layers/lstm-ruled-out.onnx", &json!({}))]).start().await;
+    let hypotheses = json!([{"text": "the stars", "score": 50}, {"text": "the sea", "score": -3}, {"text": "stars", "score": 60}]);
+    let ranked = async |more: Value| {
+        let mut body = json!({"utterances": [{"hypotheses": hypotheses}]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = server.post("/v1/rescore", body).await.expect(200);
+        let column = |name: &str| -> Vec<Value> {
+            let each = answer["results"][0]["hypotheses"].as_array().unwrap().iter();
+            each.map(|hypothesis| hypothesis[name].clone()).collect()
+        };
+        [column("index"), column("lm_logprob"), column("total")]
+    };
+    for weight in [0.5, -0.5, 1e-300] {
+        let [order, logprobs, totals] = ranked(json!({"lm_weight": weight})).await;
+        assert_eq!(order, [json!(1), json!(0), json!(2)], "{weight}");
+        assert_eq!([&logprobs[1..], &totals[1..]].concat(), vec![Value::Null; 4], "{weight}");
+        let expected = -3.0 + weight * logprobs[0].as_f64().unwrap();
+        assert_eq!(totals[0].as_f64(), Some(expected), "{weight}");
+    }
+    let [order, logprobs, totals] = ranked(json!({"lm_weight": 0})).await;
+    assert_eq!(order, [json!(2), json!(0), json!(1)], "the recogniser's scores alone");
+    assert_eq!(totals, [json!(60.0), json!(50.0), json!(-3.0)]);
+    assert_eq!(logprobs[..2], [Value::Null, Value::Null]);
+
+    // Another model's probability of the word makes the mixture's one positive, unless this model has all of the weight.
+    let mixed = async |lambda: f64| {
+        let hypothesis = json!({"text": "stars", "word_probs": [0.25, 0.5]});
+        let body = json!({"utterances": [{"hypotheses": [hypothesis]}], "lambda": lambda});
+        server.post("/v1/rescore", body).await.expect(200)["results"][0]["hypotheses"][0].clone()
+    };
+    assert!(mixed(0.5).await["total"].is_f64());
+    let alone = mixed(1.0).await;
+    assert_eq!([&alone["lm_logprob"], &alone["total"]], [&Value::Null; 2]);
+}

@@ -72,9 +72,6 @@ def positions() -> Iterator[Case]:
     for dim, turned in zip(model.graph.input[0].type.tensor_type.shape.dim, ("batch", "seq")):
         dim.dim_param = turned
     yield Case("lstm-batch-read-as-time", model, "warned", lstm, Form().ports(lstm), says="without `batch_first=True`")
-    model = Net("LSTM", around=residual, frozen=(None, 32)).model
-    yield refused("lstm-residual-frozen-batch", model, "fixes the batch of `x: i64[T, 32]` to 32 sequences")
-
 
     # No state, and any number of ids: only the manifest can say how many are read at once.
     yield refused("convolution-of-any-length", convolution_of_any_length(), "`onnx.window`")

@@ -201,6 +201,8 @@ def norms_by_hand() -> Iterator[Case]:
         "lstm-batch-norm-keras": lambda net, k, value, recur: batch_factored(net, recur(value)),
         "lstm-layer-norm-twice": lambda net, k, value, recur: written_out(net, layer_norm(net, k, value, recur), square="Pow", root="Sqrt"),
     }
+    for name, style in (("", {}), ("-powers", {"square": "Pow"}), ("-relu", {"clamp": "Relu"}), ("-max", {"clamp": "Max"})):
+        around[f"lstm-layer-norm-squares{name}"] = lambda net, k, value, recur, style=style: by_squares(net, recur(value), **style)
     for op in ("LSTM", "GRU", "RNN"):
         net = Net(op, around=linear_between, layers=3)
         yield Case(f"{op.lower()}-linear-between", net.model, "lowered", ports=net.ports)
@@ -212,6 +214,10 @@ def norms_by_hand() -> Iterator[Case]:
         yield Case(f"lstm-layer-norm-keras-other-{name}", net.model, "tract", ports=net.ports)
     net = Net("LSTM", around=of_another)
     yield Case("lstm-layer-norm-of-another", net.model, "tract", ports=net.ports)
+    net = Net("GRU", around=lambda net, k, value, recur: by_squares(net, recur(by_squares(net, value)), square="Pow", clamp="Max"), layers=2)
+    yield Case("gru-2-layer-norm-squares-everywhere", net.model, "lowered", ports=net.ports)
+    net = Net("LSTM", around=lambda net, k, value, recur: by_squares(net, recur(value), of=value, clamp="Max"))
+    yield Case("lstm-layer-norm-squares-of-another", net.model, "tract", ports=net.ports)
     net = Net("LSTM", around=layer_norm)
     next(tensor for tensor in net.graph.initializers if tensor.name == "scale").CopyFrom(
         onnx.numpy_helper.from_array(np.ones(HIDDEN - 1, np.float32), "scale")
@@ -241,6 +247,25 @@ def written_out(net: Net, h: Name, square: str, root: str, of: Name | None = Non
         return graph.op("Mul", graph.op("Reciprocal", graph.op("Sqrt", variance)), centred)
     deviation = graph.op("Sqrt", variance) if root == "Sqrt" else graph.op("Pow", variance, number(0.5))
     return graph.op("Div", centred, deviation)
+
+
+def by_squares(net: Net, h: Name, square: str = "Mul", clamp: str = "", of: Name | None = None) -> Name:
+    """The variance as `mean(x^2) - mean(x)^2`, as Flax has it, with a scale and a shift. The squares are those of `of`, if
+    it is given."""
+    graph = net.graph
+    number = lambda value: graph.constant(value, dtype=np.float32)  # noqa: E731
+
+    def squared(value: Name) -> Name:
+        return graph.op("Mul", value, value) if square == "Mul" else graph.op("Pow", value, number(2.0))
+
+    mean = graph.reduce("ReduceMean", h, (-1,), keepdims=1)
+    variance = graph.op("Sub", graph.reduce("ReduceMean", squared(of or h), (-1,), keepdims=1), squared(mean))
+    if clamp:
+        variance = graph.op("Relu", variance) if clamp == "Relu" else graph.op("Max", variance, number(0.0))
+    deviation = graph.op("Sqrt", graph.op("Add", variance, number(1e-3)))
+    normed = graph.op("Div", graph.op("Sub", h, mean), deviation)
+    names = [f"{name}_{graph.fresh('norm')}" for name in ("scale", "shift")]
+    return graph.op("Add", graph.op("Mul", normed, net.weight(names[0], HIDDEN)), net.weight(names[1], HIDDEN))
 
 
 def factored(net: Net, h: Name, affine: bool = True, negate: bool = True, spoil: str = "", other: Name = "") -> Name:

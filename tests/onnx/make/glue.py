@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.inliner import inline_local_functions
 
 from by_hand import lowered
 from case import Case, Part
@@ -154,6 +155,10 @@ def functions() -> Iterator[Case]:
     """Moves a part of the graph into a function of the file, as exporters did in 2022-24."""
     says = "inline_local_functions"
     yield Case("lstm-in-a-function", in_a_function(build(LSTM, Form())), "refused", says=says, oracle="none")
+    # What the advice leads to.
+    inlined = lowered("lstm-inlined", LSTM, Form())
+    inlined.source = inline_local_functions(in_a_function(inlined.model))
+    yield Case(inlined.name, inlined.source, "lowered", LSTM, inlined.ports)
     clipped = build(LSTM, Form(attributes=(("clip", 1.0),)))
     yield Case("lstm-clip-in-a-function", in_a_function(clipped), "refused", oracle="none")
 

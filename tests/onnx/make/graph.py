@@ -53,6 +53,11 @@ class Graph:
         """Adds a node with one output."""
         return self.ops(kind, *inputs, name=name, to=[to or self.fresh(kind.lower())], **attributes)[0]
 
+    def cast(self, value: Name, element: int) -> Name:
+        name = self.fresh("cast")
+        self.nodes.append(helper.make_node("Cast", [value], [name], to=element))
+        return name
+
     def ops(self, kind: str, *inputs: Name, name: Name = "", to: list[Name], **attributes: Any) -> list[Name]:
         """Adds a node with any number of outputs."""
         self.nodes.append(helper.make_node(kind, list(inputs), to, name=name, **attributes))

@@ -28,7 +28,7 @@ from oracle import Oracle, agree, oracle
 FILES = Path(__file__).parents[1] / "files"
 
 FAMILIES = ["by_hand", "glue", "vectors", "gates", "loops", "unrolled", "given", "layers", "extended", "pytorch", "families", "quantised", "scales", "padded", "windows"]
-FAMILIES += ["refusals", "unrecognised", "checked", "hostile"]
+FAMILIES += ["refusals", "unrecognised", "fused", "batches", "checked", "hostile"]
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def make(family: str) -> None:
 
 # One case of every kind, for CI.
 SAMPLE = ["gru-lbr0-2-layout0-bt", "lstm-opset7", "torchscript-lstm-2-opset8", "torchscript-rnn_relu-1-tb", "dynamo-gru-2-bt"]
-SAMPLE += ["word-language-model-gru-2", "icefall-3", "lstm-int8-per-channel", "lstm-optimised", "cbow-5", "gru-trap-1"]
+SAMPLE += ["word-language-model-gru-2", "icefall-3", "lstm-int8-per-channel", "lstm-optimised", "cbow-5", "gru-trap-1", "lstm-bias-gelu", "lstm-residual-b4-reshaped"]
 SAMPLE += ["lstm-layer-norm", "torchscript-lstm-layer-norms", "lstm-2-scan-projected", "dynamo-rnn_tanh-unrolled-tb"]
 
 

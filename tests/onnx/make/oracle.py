@@ -95,17 +95,19 @@ def agree(what: str, found: np.ndarray, expected: np.ndarray, tolerance: float =
 
 
 def stepped(case: Case, tokens: np.ndarray) -> Answer:
-    """Reads one token at a time and carries the state from call to call."""
+    """Reads one token at a time and carries the state from call to call. A batch that the file fixes has copies of the row."""
     runner, state, steps = Runner(case, case.model), None, []
+    copies = case.frozen[1] or 1
     for t in range(tokens.shape[1]):
-        rows = [runner.run(row, row_state(state, b)) for b, row in enumerate(np.split(tokens[:, t : t + 1], len(tokens)))]
-        state = {key: np.concatenate([row.state[key] for row in rows]) for key in rows[0].state}
-        steps.append(np.concatenate([row.logprobs for row in rows]))
+        ids = [np.repeat(row, copies, axis=0) for row in np.split(tokens[:, t : t + 1], len(tokens))]
+        rows = [runner.run(row, row_state(state, b, copies)) for b, row in enumerate(ids)]
+        state = {key: np.concatenate([row.state[key][:1] for row in rows]) for key in rows[0].state}
+        steps.append(np.concatenate([row.logprobs[:1] for row in rows]))
     return Answer(steps[-1], np.concatenate(steps, axis=1), state)
 
 
-def row_state(state: dict | None, b: int) -> dict | None:
-    return None if state is None else {key: value[b : b + 1] for key, value in state.items()}
+def row_state(state: dict | None, b: int, copies: int) -> dict | None:
+    return None if state is None else {key: np.repeat(value[b : b + 1], copies, axis=0) for key, value in state.items()}
 
 
 def windowed(case: Case) -> Oracle:

@@ -56,22 +56,26 @@ def by_hand(network: Network, form: Form) -> Case:
 
 
 def quantised(name: str, case: Case, **options) -> Case:
-    with TemporaryDirectory() as folder:
-        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
-        onnx.save(case.model, before)
-        quantize_dynamic(before, after, **options)
-        model = onnx.load(after)
+    model = in_integers(case.model, **options)
     reference = dequantised(model)
     return Case(
         name, model, case.outcome, ports=case.ports, says=case.says, reference=reference, runtime_tolerance=RUNTIME_TOLERANCE
     )
 
 
-def optimised(model: onnx.ModelProto) -> onnx.ModelProto:
+def in_integers(model: onnx.ModelProto, **options) -> onnx.ModelProto:
+    with TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        onnx.save(model, before)
+        quantize_dynamic(before, after, **options)
+        return onnx.load(after)
+
+
+def optimised(model: onnx.ModelProto, level: str = "EXTENDED") -> onnx.ModelProto:
     with TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = RUNTIME_LOGS_FATAL
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return onnx.load(options.optimized_model_filepath)

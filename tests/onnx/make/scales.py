@@ -108,9 +108,13 @@ def floats_of(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def few_bits(name: str, case: Case, bits: int, zeros: bool) -> Case:
+    return Case(name, with_few_bits(case.model, "decoder_T", bits, zeros), "lowered", ports=case.ports)
+
+
+def with_few_bits(model: onnx.ModelProto, matrix_name: str, bits: int, zeros: bool) -> onnx.ModelProto:
     """The output layer with weights of a few bits in blocks of 16 features."""
-    graph, block = case.model.graph, 16
-    matrix = next(tensor for tensor in graph.initializer if tensor.name == "decoder_T")
+    graph, block = model.graph, 16
+    matrix = next(tensor for tensor in graph.initializer if tensor.name == matrix_name)
     weights = numpy_helper.to_array(matrix).T
     columns, depth = weights.shape
     blocks = -(-depth // block)
@@ -132,9 +136,9 @@ def few_bits(name: str, case: Case, bits: int, zeros: bool) -> Case:
     inputs = {"B": packed, "scales": scale.reshape(-1).astype(np.float32)} | ({"zero_points": zero.reshape(-1)} if zeros else {})
     graph.initializer.remove(matrix)
     graph.initializer.extend(numpy_helper.from_array(np.ascontiguousarray(value), f"decoder_{key}") for key, value in inputs.items())
-    node = next(node for node in graph.node if node.name == "decoder")
+    node = next(node for node in graph.node if matrix_name in node.input)
     names = [node.input[0], *(f"decoder_{key}" for key in inputs)]
     attributes = {"K": depth, "N": columns, "bits": bits, "block_size": block}
     node.CopyFrom(helper.make_node("MatMulNBits", names, node.output, name="decoder", domain="com.microsoft", **attributes))
-    case.model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    return Case(name, case.model, "lowered", ports=case.ports)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return model

@@ -35,6 +35,7 @@ def cases() -> Iterator[Case]:
     yield tract("elman-step", elman_step(), frozen_t1=True)
     yield tract("elman-step-without-time", elman_step(time_axis=False), frozen_t1=True)
     yield tract("minimal-gated-unit", minimal_gated_unit(), frozen_t1=True)
+    yield tract("lstm-weights-of-nodes", Net("LSTM", around=weights_of_nodes))
     yield from named()
 
 
@@ -121,6 +122,18 @@ def residual(net: Net, k: int, value: Name, recur: Callable) -> Name:
     return net.graph.op("Add", value, recur(value), name=f"residual{k}")
 
 
+def weights_of_nodes(net: Net, k: int, value: Name, recur: Callable) -> Name:
+    """A matrix and a bias that nodes put together: joined, cut, turned, cast from half precision and dequantised."""
+    graph = net.graph
+    halves = [graph.constant(net.weight.random.uniform(-0.7, 0.7, (3, WIDTH)).astype(np.float16), f"half{at}") for at in range(2)]
+    joined = graph.cast(graph.op("Concat", *halves, axis=0), TensorProto.FLOAT)
+    turned = graph.op("Transpose", graph.slice(joined, 0, 1, 6), perm=[1, 0])
+    integers = graph.constant(net.weight.random.integers(-127, 128, HIDDEN).astype(np.int8), "bias_integers")
+    bias = graph.op("DequantizeLinear", integers, graph.constant(0.01, dtype=np.float32))
+    product = graph.op("MatMul", recur(value), turned, name="between")
+    return graph.op("Add", value, graph.op("Add", product, bias))
+
+
 def squashed(net: Net, k: int, value: Name, recur: Callable) -> Name:
     return net.graph.op("Tanh", recur(value), name=f"tanh{k}")
 
@@ -166,19 +179,23 @@ def mixed() -> Plain:
     return Plain(graph.model(), Ports("x", "y", state=parts))
 
 
-def elman_step(time_axis: bool = True) -> Plain:
-    """One step made of elementary operators, as a char-rnn is exported for a web page."""
+def elman_step(time_axis: bool = True, batch: int | str = "B", fused: bool = False) -> Plain:
+    """One step made of elementary operators, as a char-rnn is exported for a web page; or its product and tanh fused."""
     graph = Graph()
     weight = Weights(graph, 6)
-    x = graph.input("x", ["B", 1] if time_axis else ["B"], TensorProto.INT64)
-    h = graph.input("h", ["B", HIDDEN])
+    x = graph.input("x", [batch, 1] if time_axis else [batch], TensorProto.INT64)
+    h = graph.input("h", [batch, HIDDEN])
     embedded = graph.op("Gather", weight("embedding", VOCAB, WIDTH), x)
     embedded = graph.squeeze(embedded, 1) if time_axis else embedded
     both = graph.op("Concat", embedded, h, axis=1)
-    after = graph.op("Tanh", graph.op("Gemm", both, weight("cell", WIDTH + HIDDEN, HIDDEN), weight("cell_bias", HIDDEN)))
+    product = [both, weight("cell", WIDTH + HIDDEN, HIDDEN), weight("cell_bias", HIDDEN)]
+    if fused:
+        after = graph.op("FusedGemm", *product, activation="Tanh", domain="com.microsoft")
+    else:
+        after = graph.op("Tanh", graph.op("Gemm", *product))
     y = graph.op("Gemm", after, weight("decoder", HIDDEN, VOCAB), weight("bias", VOCAB))
-    graph.output(y, "y", ["B", VOCAB])
-    graph.output(after, "h_next", ["B", HIDDEN])
+    graph.output(y, "y", [batch, VOCAB])
+    graph.output(after, "h_next", [batch, HIDDEN])
     state = (Part("h", "h_next", form="BH"),)
     return Plain(graph.model(), Ports("x", "y", False, form="last", state=state, time_axis=time_axis))
 

@@ -120,16 +120,22 @@ def layers(window: int, values: str | None = None, mean: bool = False, time_majo
     return finished(graph, y, ["B", VOCAB], values)
 
 
-def convolution(window: int, last: bool = True) -> onnx.ModelProto:
-    """A causal convolution over the window, whose last position depends on all of it."""
+def convolution(
+    window: int, last: bool = True, batch: int | str = "B", time_major: bool = False, fused: bool = False
+) -> onnx.ModelProto:
+    """A causal convolution over the window, whose last position depends on all of it; or fused with its activation."""
     graph = Graph()
     weight = Weights(graph, 3)
-    x = graph.input("x", ["B", window], TensorProto.INT64)
+    x = graph.input("x", [window, batch] if time_major else [batch, window], TensorProto.INT64)
+    x = graph.op("Transpose", x, perm=[1, 0]) if time_major else x
     embedded = graph.op("Transpose", graph.op("Gather", weight("embedding", VOCAB, WIDTH), x), perm=[0, 2, 1])
-    kernel = weight("kernel", 6, WIDTH, window)
-    hidden = graph.op("Relu", graph.op("Conv", embedded, kernel, weight("kernel_bias", 6), pads=[window - 1, 0]))
+    inputs = [embedded, weight("kernel", 6, WIDTH, window), weight("kernel_bias", 6)]
+    if fused:
+        hidden = graph.op("FusedConv", *inputs, pads=[window - 1, 0], activation="Relu", domain="com.microsoft")
+    else:
+        hidden = graph.op("Relu", graph.op("Conv", *inputs, pads=[window - 1, 0]))
     steps = graph.op("Transpose", hidden, perm=[0, 2, 1])
     if last:
         steps = graph.squeeze(graph.slice(steps, 1, -1, window), 1)
     y = graph.op("Add", graph.op("MatMul", steps, weight("decoder", 6, VOCAB)), weight("bias", VOCAB))
-    return finished(graph, y, ["B", VOCAB] if last else ["B", window, VOCAB])
+    return finished(graph, y, [batch, VOCAB] if last else [batch, window, VOCAB])

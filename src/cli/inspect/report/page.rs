@@ -129,6 +129,14 @@ fn write_graph(f: &mut fmt::Formatter<'_>, graph: &OnnxGraph) -> fmt::Result {
             line(f, "starts from", "a state that the file holds")?;
         }
         line(f, "output", if network.tie_weights { TIED } else { OWN })?;
+        if network.ruled_out_count > 0 {
+            let count = network.ruled_out_count;
+            line(
+                f,
+                "ruled out",
+                format!("tokens whose bias is negative infinity, and which never come: {count}"),
+            )?;
+        }
     }
     graph.feed_forward.iter().try_for_each(|network| write_feed_forward(f, network))?;
     write_quantised(f, graph)?;
