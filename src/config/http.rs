@@ -55,6 +55,10 @@ pub struct HttpOptions {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub write_timeout: Duration,
 
+    /// Time for which a request is still answered after its client has closed its side of the connection; a client that is gone looks the same
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]
+    pub half_close_timeout: Duration,
+
     /// Time allowed for one request; a request's own `timeout_ms` may not exceed it
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,

@@ -6,6 +6,7 @@ mod beam;
 mod cache;
 mod carried;
 mod choices;
+mod closing;
 mod errors;
 mod events;
 mod explain;
