@@ -219,7 +219,17 @@ impl Service {
             steps_max: self.config.limits.suggest_steps,
         });
         let start = Start::Copy(Snapshot { history: None, ..start });
-        let work = Work { served: served.clone(), start, job: Box::new(job), plans, reader, timeout: None };
+        let work = Work {
+            served: served.clone(),
+            start,
+            job: Box::new(job),
+            plans,
+            reader,
+            timeout: None,
+            // The search extends the most likely beginnings, a row each.
+            rows: 1 + typing.words_max,
+            held: None,
+        };
         reader = self.submit(work)?;
         reader
             .next()

@@ -14,6 +14,7 @@ mod extremes;
 mod filters;
 mod gate;
 mod generate;
+mod memory;
 mod mixture;
 mod next;
 #[cfg(feature = "onnx")]
