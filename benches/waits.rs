@@ -337,6 +337,7 @@ impl Bench {
             job: Box::new(job),
             arrived: Instant::now(),
             deadline: None,
+            held: Vec::new(),
         }
     }
 

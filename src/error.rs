@@ -54,7 +54,9 @@ pub enum ErrorKind {
     NotSupported,
     /// The table of sessions is full.
     SessionsFull,
-    /// The queue of waiting jobs is full.
+    /// The request takes more memory than there is for all requests.
+    TooLarge,
+    /// The queue of waiting jobs is full, or the memory of requests is taken.
     QueueFull,
     /// There is too much to do to finish the request in its time.
     Overloaded,

@@ -50,7 +50,7 @@ pub enum ErrorCode {
     TextTooLong,
     /// The content type is not JSON, or the content encoding is not gzip.
     UnsupportedMediaType,
-    /// The body is larger than its limit.
+    /// The body is larger than its limit, or what it asks for takes more memory than there is for all requests.
     BodyTooLarge,
     /// The request's line and headers are larger than their limit.
     HeadersTooLarge,
@@ -80,7 +80,7 @@ pub enum ErrorCode {
     NotSupported,
     /// There is no room for another session.
     SessionsFull,
-    /// There is no room for another job.
+    /// There is no room for another job, or no memory for it.
     QueueFull,
     /// There are too many connections from the client's address.
     TooManyConnections,

@@ -40,6 +40,10 @@ pub struct Info {
 /// The limits of a request and of the server. Each is an option of `rnnlm-server serve`.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct LimitsInfo {
+    /// `--memory-max`
+    pub memory_max_bytes: usize,
+    /// What models and sessions leave of `--memory-max` for all requests together.
+    pub requests_max_bytes: usize,
     /// `--max-body`
     pub max_body_bytes: usize,
     /// `--max-text`

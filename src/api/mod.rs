@@ -21,6 +21,7 @@ pub mod generate;
 pub mod independent;
 pub mod info;
 pub mod json_text;
+pub mod memory;
 pub mod mixture;
 pub mod models;
 pub mod neighbors;

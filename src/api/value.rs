@@ -2,12 +2,14 @@
 //!
 //! Two things differ from serde's own implementations. A whole number may be written `5.0` or `1e3`, as some languages print it.
 //! And a list is counted while it is read: one entry of two bytes of JSON can become hundreds of bytes of memory, so a list that
-//! is far too long is refused before it is held.
+//! is far too long is refused before it is held, and each asks for its memory before it grows ([`memory`](super::memory)).
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Unexpected, Visitor};
+
+use super::memory::room_for_one;
 
 /// The value of a field of a request.
 pub(crate) trait FieldValue: Sized {
@@ -187,6 +189,9 @@ pub(super) fn entries_after<'de, T: FieldValue, A: SeqAccess<'de>>(
             return Err(A::Error::custom(format_args!(
                 "the list has more than {max} entries; no list may be longer"
             )));
+        }
+        if !room_for_one(&mut entries) {
+            return Err(A::Error::custom("there is not enough memory for the list"));
         }
         entries.push(entry);
     }

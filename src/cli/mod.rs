@@ -15,6 +15,7 @@ mod json;
 mod local;
 mod neighbors;
 mod next;
+mod open_files;
 mod probe;
 mod progress;
 mod rescore;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::failure::{Failure, Outcome};
+use super::open_files;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, App, Shutdown};
@@ -23,6 +24,7 @@ pub(super) fn run(config: Config) -> Outcome {
     let config = config.probed()?;
     // Dropped last: what ends the process is logged too.
     let _log = telemetry::init(config.log, config.log_buffer.0)?;
+    open_files::allow(config.http.max_connections);
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(config));
     // A signal may have come while models were being loaded: the process does not wait for them.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::shares::bytes_or_auto;
 use super::values::{Bytes, bytes, count, duration, duration_or_zero, steps, threads};
 
 /// How much work is accepted, and how it is divided into turns.
@@ -66,8 +67,8 @@ pub struct EngineOptions {
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
     pub queue_max: usize,
 
-    /// Maximum bytes of tokens that waiting jobs hold; a request beyond it is answered with 429
-    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
+    /// Maximum bytes of tokens that waiting jobs hold; a request beyond it is answered with 429; `auto` is 256MiB, or an eighth of `--memory-max` if that is less, and enough for one prompt
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub queue_bytes_max: Bytes,
 
     /// Maximum number of `explain` and `neighbors` requests that are computed at once, each on a thread beside the engines

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::shares::bytes_or_auto;
 use super::values::{Bytes, bytes, count, duration, duration_or_zero};
 
 /// How the service uses the network.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpOptions {
-    /// Maximum bytes of a request's body
-    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
+    /// Maximum bytes of a request's body; `auto` is 16MiB, or a 48th of `--memory-max` if that is less
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub max_body: Bytes,
 
-    /// Maximum bytes of all answers that are being computed or sent, as estimated; a request beyond it is answered with 429
-    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = bytes)]
+    /// Maximum bytes of all answers that are being computed or sent, as estimated; a request beyond it is answered with 429; `auto` is 256MiB, or an eighth of `--memory-max` if that is less
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub answers_max_bytes: Bytes,
 
     /// Maximum bytes of a request's line and headers; from 8KiB to 1MiB
@@ -55,7 +56,11 @@ pub struct HttpOptions {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub write_timeout: Duration,
 
-    /// Time allowed for one request; a request's own `timeout_ms` may not exceed it
+    /// Time for which a request is still answered after its client has closed its side of the connection; a client that is gone looks the same
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]
+    pub half_close_timeout: Duration,
+
+    /// Time allowed for one request, from the arrival of its headers; a request's own `timeout_ms` may not exceed it
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
 

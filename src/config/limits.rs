@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::shares::{bytes_or_auto, count_or_auto};
 use super::values::{Bytes, bytes, choices, count, entries};
 
 /// The limit of every field of a request that a client could make large.
@@ -12,12 +13,12 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
     pub max_tokens: usize,
 
-    /// Maximum bytes of one text, in UTF-8
-    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
+    /// Maximum bytes of one text, in UTF-8; `auto` is 16MiB, or a 48th of `--memory-max` or `--max-body` if one of them is less
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub max_text: Bytes,
 
-    /// Maximum number of tokens of one prompt or scored text
-    #[arg(long, value_name = "N", default_value = "16777216", value_parser = count())]
+    /// Maximum number of tokens of one prompt or scored text; `auto` is 16777216, or as many as a 48th of `--memory-max` has bytes if that is less, and as many as `--max-text` has bytes
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = count_or_auto)]
     pub max_prompt_tokens: usize,
 
     /// Maximum number of tokens of a text that `tokenize` lists with their texts and places
@@ -60,8 +61,8 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "8", value_parser = entries())]
     pub max_mixture: usize,
 
-    /// Maximum bytes of one answer, as estimated from what the request asks for
-    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
+    /// Maximum bytes of one answer, as estimated from what the request asks for; `auto` is 16MiB, or a 48th of `--memory-max` if that is less
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub max_answer: Bytes,
 
     /// Maximum number of stop strings in one request

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::shares::bytes_or_auto;
 use super::values::{Bytes, bytes, duration};
 
 /// The limits of a model's files.
@@ -14,8 +15,8 @@ pub struct LoadingOptions {
     #[arg(long, value_name = "BYTES", default_value = "8GiB", value_parser = bytes)]
     pub max_weights: Bytes,
 
-    /// Maximum memory of the child process that tries a model's files first: an ONNX file that tract is to run, a `tokenizer.json`; a file that needs more is refused
-    #[arg(long, value_name = "BYTES", default_value = "2GiB", value_parser = bytes)]
+    /// Maximum memory of the child process that tries a model's files first: an ONNX file that tract is to run, a `tokenizer.json`; a file that needs more is refused; `auto` is 2GiB, or `--memory-max` if that is less
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub onnx_probe_memory: Bytes,
 
     /// Maximum time that such a child process takes for one file; a file that needs longer is refused

@@ -12,7 +12,9 @@ mod file;
 mod http;
 mod limits;
 mod loading;
+mod memory;
 mod sessions;
+mod shares;
 mod table;
 mod values;
 
@@ -76,6 +78,10 @@ pub struct Config {
     /// Maximum bytes of log lines that wait to be written; beyond it, lines are dropped and counted in `rnnlm_log_lines_dropped_total`
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = values::bytes)]
     pub log_buffer: Bytes,
+
+    /// Maximum bytes of memory of the whole service, models and sessions included; `auto` is three quarters of what the control group or the machine allows
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = memory::memory)]
+    pub memory_max: Bytes,
 
     /// The scheduler and its threads.
     #[command(flatten)]
@@ -150,11 +156,12 @@ impl Config {
         Self::from_arg_matches(matches).map_err(Unparsed::Clap)?.checked()
     }
 
-    /// Checks the options that depend on one another.
+    /// Gives the options that are `auto` their values, and checks those that depend on one another.
     ///
     /// # Errors
     /// `Config`, naming the two options that contradict each other.
-    pub fn checked(self) -> Result<Self> {
+    pub fn checked(mut self) -> Result<Self> {
+        shares::settle(&mut self);
         let engine = &self.engine;
         let limits = &self.limits;
         let largest_prompt = limits.max_prompt_tokens * size_of::<crate::lm::TokenId>();
@@ -164,6 +171,12 @@ impl Config {
                 engine.queue_bytes_max,
                 limits.max_prompt_tokens,
                 Bytes(largest_prompt),
+            )));
+        }
+        if self.sessions.sessions_max_bytes >= self.memory_max {
+            return Err(config_error(format!(
+                "`--sessions-max-bytes` is {}; expected less than `--memory-max`, which is {}",
+                self.sessions.sessions_max_bytes, self.memory_max
             )));
         }
         if engine.turn_steps > engine.turn_steps_idle {

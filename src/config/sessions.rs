@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::values::{Bytes, bytes, count, duration};
+use super::shares::bytes_or_auto;
+use super::values::{Bytes, count, duration};
 
 /// How many sessions may exist, how much memory they may use, and how long they live.
 #[derive(Args, Clone, Debug)]
@@ -14,8 +15,8 @@ pub struct SessionOptions {
     #[arg(long, value_name = "N", default_value = "1000000", value_parser = count())]
     pub sessions_max: usize,
 
-    /// Maximum bytes of memory that all sessions use, bookkeeping included
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = bytes)]
+    /// Maximum bytes of memory that all sessions use, bookkeeping included; `auto` is a quarter of `--memory-max`
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub sessions_max_bytes: Bytes,
 
     /// Time to live of a session after its last use; a session's own `ttl_seconds` may not exceed it

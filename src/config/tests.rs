@@ -43,12 +43,11 @@ fn the_defaults_are_those_that_are_documented() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.sessions.session_ttl, Duration::from_secs(3600));
     assert_eq!(config.limits.max_tokens, 4096);
-    assert_eq!(config.http.max_body, Bytes(16 << 20));
+    assert!(config.http.max_body <= Bytes(16 << 20), "less only on a machine of little memory");
     assert_eq!(config.http.request_timeout, Duration::from_secs(60));
     assert_eq!(config.http.shutdown_grace, Duration::from_secs(25));
     assert_eq!(config.engine.max_batch, 256);
     assert_eq!(config.load.max_weights, Bytes(8 << 30));
-    assert_eq!(config.load.onnx_probe_memory, Bytes(2 << 30));
     assert_eq!(config.load.onnx_probe_timeout, Duration::from_secs(30));
     assert_eq!(config.sessions.evict, Evict::Lru);
     assert!(config.http.enable.is_empty());
@@ -83,6 +82,9 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
         (["--max-header", "1KiB"], ["--max-header", "1KiB", "8KiB"]),
         (["--cors-origins", "example.org"], ["--cors-origins", "example.org", "expected `*`"]),
         (["--enable", "aac,mail"], ["--enable", "mail", "aac"]),
+        (["--memory-max", "1MiB"], ["--memory-max", "1MiB", "at least 64MiB"]),
+        (["--sessions-max-bytes", "8000GiB"], ["--sessions-max-bytes", "8000GiB", "--memory-max"]),
+        (["--max-prompt-tokens", "0"], ["--max-prompt-tokens", "0", "expected `auto` or a number"]),
         (["--max-text", "1GiB"], ["--max-text", "1GiB", "--max-body"]),
         (["--max-answer", "1GiB"], ["--max-answer", "1GiB", "--answers-max-bytes"]),
         (["--queue-bytes-max", "1KiB"], ["--queue-bytes-max", "1KiB", "--max-prompt-tokens"]),
@@ -102,6 +104,28 @@ fn what_is_not_built_yet_is_refused_as_unknown() {
     for option in ["--weights", "--api-keys", "--session-store"] {
         assert!(message(&[option, "1"]).contains(option));
     }
+}
+
+#[test]
+fn limits_that_are_not_given_follow_from_the_memory() {
+    let large = Config::from_args(&["--memory-max", "8GiB"]).unwrap();
+    assert_eq!(large.sessions.sessions_max_bytes, Bytes(2 << 30));
+    assert_eq!(large.load.onnx_probe_memory, Bytes(2 << 30));
+    assert_eq!((large.http.max_body, large.limits.max_text), (Bytes(16 << 20), Bytes(16 << 20)));
+    assert_eq!(large.limits.max_prompt_tokens, 16 << 20);
+    assert_eq!((large.limits.max_answer, large.http.answers_max_bytes), (Bytes(16 << 20), Bytes(256 << 20)));
+    assert_eq!(large.engine.queue_bytes_max, Bytes(256 << 20));
+    let small = Config::from_args(&["--memory-max", "192MiB"]).unwrap();
+    assert_eq!(small.sessions.sessions_max_bytes, Bytes(48 << 20));
+    assert_eq!(small.load.onnx_probe_memory, Bytes(192 << 20));
+    assert_eq!((small.http.max_body, small.limits.max_text), (Bytes(4 << 20), Bytes(4 << 20)));
+    assert_eq!(small.limits.max_prompt_tokens, 4 << 20);
+    assert_eq!((small.limits.max_answer, small.http.answers_max_bytes), (Bytes(4 << 20), Bytes(24 << 20)));
+    assert_eq!(small.engine.queue_bytes_max, Bytes(24 << 20));
+    let given = ["--memory-max", "192MiB", "--max-body", "1MiB", "--sessions-max-bytes", "8MiB"];
+    let given = Config::from_args(&given).unwrap();
+    assert_eq!((given.http.max_body, given.limits.max_text), (Bytes(1 << 20), Bytes(1 << 20)));
+    assert_eq!(given.sessions.sessions_max_bytes, Bytes(8 << 20));
 }
 
 #[test]

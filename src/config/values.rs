@@ -97,10 +97,12 @@ pub fn weights_type() -> impl TypedValueParser<Value = WeightsType> {
     PossibleValuesParser::new(WeightsType::ALL.map(WeightsType::name)).map(known)
 }
 
+/// The largest number of a limit: sums of limits and their products with the size of a token do not overflow.
+pub(super) const COUNT_MAX: usize = 1 << 40;
+
 /// A whole number of at least one.
 pub(super) fn count() -> clap::builder::RangedU64ValueParser<usize> {
-    // With this upper bound, sums of limits and their products with the size of a token do not overflow.
-    clap::builder::RangedU64ValueParser::new().range(1..=1 << 40)
+    clap::builder::RangedU64ValueParser::new().range(1..=COUNT_MAX as u64)
 }
 
 /// The work of a turn, as a multiple of a step. A turn contains at least one.

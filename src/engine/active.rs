@@ -10,6 +10,7 @@ use super::inbox::{Admitted, Length};
 use super::row::{ActiveRow, Place, Stage};
 use super::rows::{Decision, Rows};
 use super::{Ending, Job, Start, Submission};
+use crate::budget::Permit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Extent, Logits, Model};
 use crate::session::Lease;
@@ -34,12 +35,15 @@ pub(super) struct Active {
     lease: Option<Lease>,
     /// Of its model.
     figures: Arc<Figures>,
+    /// The memory that it takes.
+    _held: Vec<Arc<Permit>>,
 }
 
 impl Active {
     pub(super) fn admit(admitted: Admitted, ticket: u64) -> Self {
         let Admitted { job: submission, figures } = admitted;
-        let Submission { name, identity: _, model, start, plans, job, arrived: _, deadline } = submission;
+        let Submission { name, identity: _, model, start, plans, job, arrived: _, deadline, held } =
+            submission;
         let places = match start {
             Start::Session(lease) => {
                 assert!(plans.len() == 1, "bug: a session is advanced by {} rows, expected one", plans.len());
@@ -62,6 +66,7 @@ impl Active {
             sent: 0,
             lease: None,
             figures,
+            _held: held,
         };
         active.count_prompts();
         active

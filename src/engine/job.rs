@@ -7,6 +7,7 @@ use super::forecast::Demand;
 use super::inbox::Length;
 use super::outlet::Flow;
 use super::rows::Rows;
+use crate::budget::Permit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Extent, Logits, Model, TokenId};
 use crate::session::{Lease, Snapshot};
@@ -149,6 +150,8 @@ pub struct Submission {
     pub arrived: Instant,
     /// When the job must end, finished or not.
     pub deadline: Option<Instant>,
+    /// The memory that it takes, given back when it is over.
+    pub held: Vec<Arc<Permit>>,
 }
 
 /// Where a job starts.

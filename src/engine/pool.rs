@@ -220,6 +220,7 @@ mod tests {
             job: Box::new(job),
             arrived: Clock::manual().now(),
             deadline: None,
+            held: Vec::new(),
         };
         (submission, reader)
     }
@@ -270,6 +271,7 @@ mod tests {
             job: Box::new(job),
             arrived: Clock::manual().now(),
             deadline: None,
+            held: Vec::new(),
         };
         let refused = pool().submit(submission, reader).err().unwrap();
         assert_eq!(refused.kind, ErrorKind::StateMismatch);

@@ -20,6 +20,7 @@ use crate::api::openai::{
     Completion, CompletionEvent, CompletionRequest, DetokenizePromptRequest, DetokenizedPrompt, Lenient,
     TokenizePromptRequest, TokenizedPrompt, TokenizerInfo, TokenizerQuery,
 };
+use crate::service::Service;
 
 /// Which fields of the request were ignored.
 const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
@@ -46,21 +47,22 @@ pub(super) async fn in_dialect(mut response: Response) -> Response {
         content((Completion = "application/json"), (CompletionEvent = "text/event-stream")))))]
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
+    UseCases(service): UseCases,
     Body(Lenient { request, ignored }): Body<Lenient<CompletionRequest>>,
 ) -> ApiResult<Response> {
-    let mut response = completed(&app, request).await?;
+    let mut response = completed(&app, &service, request).await?;
     if !ignored.is_empty() {
         response.headers_mut().insert(IGNORED_FIELDS, listed(&ignored));
     }
     Ok(response)
 }
 
-async fn completed(app: &App, request: CompletionRequest) -> ApiResult<Response> {
+async fn completed(app: &App, service: &Service, request: CompletionRequest) -> ApiResult<Response> {
     let session = request.session_id.clone();
     let is_unguarded = session.is_some() && request.expected.expected_position.is_none();
     let answer = async {
         let streams = request.stream;
-        let mut completing = app.service()?.completions(request).await?;
+        let mut completing = service.completions(request).await?;
         let rooms = completing.take_rooms();
         let response = if streams {
             let events = stream::unfold(completing.events().await?, async |mut events| {

@@ -14,11 +14,12 @@ use futures_util::{Stream, StreamExt, stream};
 use super::app::App;
 use super::document::QueryOf;
 use super::error::ApiResult;
-use super::extract::{Body, Query, UseCases};
+use super::extract::{Body, BodyMemory, Query, UseCases};
 use super::held::hold;
 use super::layers::refuse_query;
 use super::sse::NO_BUFFERING;
 use crate::api::error::ErrorDetail;
+use crate::api::memory::read_within;
 use crate::api::rescore::{
     FailedLine, RescoreQuery, RescoreRequest, RescoreResponse, RescoredLine, RescoredUtterance, Utterance,
 };
@@ -59,7 +60,7 @@ pub(super) async fn rescore(
     let Query(query) = Query::<RescoreQuery>::from_request_parts(&mut parts, &app).await?;
     let RescoreQuery { model, mixture, rescoring } = query;
     let mixture = mixture.map(|mixture| mixture.0);
-    let rescorer = Rescorer::new(&service, RescoringPlan { model, mixture, rescoring })?;
+    let rescorer = Rescorer::new(&service.piecewise(), RescoringPlan { model, mixture, rescoring })?;
     let lines = Lines::new(body.into_data_stream(), &app.config);
     let answers = answers(lines, rescorer).map(|answer| Ok::<_, std::convert::Infallible>(as_line(&answer)));
     let headers = [NO_BUFFERING, (CONTENT_TYPE, NDJSON), (CACHE_CONTROL, "no-cache")];
@@ -115,7 +116,16 @@ async fn rescored(rescorer: &Rescorer, line: ApiResult<Line>) -> Result<Rescored
         Line::Whole(bytes) => bytes,
         Line::TooLong(max) => return Err(nameless(lines::too_long(max).into_detail())),
     };
-    let utterance = Utterance::from_line(&bytes).map_err(nameless)?;
+    // Given back with the last of the utterance.
+    let memory = BodyMemory::new();
+    let service = rescorer.service();
+    memory.take_for_body(bytes.len(), service).map_err(|error| nameless(error.into_detail()))?;
+    let utterance = read_within(memory.clone(), || Utterance::from_line(&bytes));
+    if let Some(refusal) = memory.refusal(service) {
+        return Err(nameless(refusal.into_detail()));
+    }
+    let utterance = utterance.map_err(nameless)?;
+    memory.parsed(bytes.len());
     drop(bytes);
     let id = utterance.id.clone();
     rescorer.rescore(utterance).await.map_err(|error| Fault { id, error: service::detail(error) })

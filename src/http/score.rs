@@ -46,7 +46,7 @@ pub(super) async fn score(
     let Query(query) = Query::<ScoreTextQuery>::from_request_parts(&mut parts, &app).await?;
     let text =
         text::Text { body, bytes_max: query.scoring.token_logprobs.then_some(app.config.limits.max_text) };
-    Ok(Json(text.score(&app.config, TextScorer::new(&service, query)?).await?).into_response())
+    Ok(Json(text.score(&app.config, TextScorer::new(&service.piecewise(), query)?).await?).into_response())
 }
 
 /// Score continuations of a session

@@ -37,6 +37,9 @@ impl Service {
         let purpose = if token_logprobs { Use::Listed } else { Use::Read };
         let prepared = self.prepare_prompt(served, prompt, purpose).await?;
         check_not_empty(&prepared)?;
+        if token_logprobs {
+            self.keep(self.room_for_scored(prepared.tokens.len())?);
+        }
         let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
         let asked = asked.map(|asked| asked.after(&prepared.tokens));
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;

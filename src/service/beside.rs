@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 use super::Service;
+use super::asked::late;
 use crate::config::EngineOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry::Rejected;
@@ -58,11 +59,8 @@ impl Service {
         &self,
         work: impl FnOnce(Abandoned) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let done = tokio::time::timeout(self.config.http.request_timeout, self.beside.run(work)).await;
-        let done = done.unwrap_or_else(|_| {
-            let message = "the request was not finished within its time (`--request-timeout`)";
-            Err(Error::new(ErrorKind::Timeout, message))
-        });
+        let done = tokio::time::timeout(self.time_left(), self.beside.run(work)).await;
+        let done = done.unwrap_or_else(|_| Err(late()));
         done.inspect_err(|error| {
             if error.kind == ErrorKind::QueueFull {
                 self.metrics.rejected(Rejected::QueueFull);

@@ -12,6 +12,7 @@ use super::tokens::input_tokens;
 use crate::api::explain::{
     ExplainQuery, ExplainRequest, ExplainResponse, ExplainedToken, GradientByLag, GradientNorm, LayerGates,
 };
+use crate::budget::{Permit, Purpose};
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{
@@ -35,7 +36,11 @@ struct Question {
     /// The most likely token if `None`.
     target: Option<TokenId>,
     gates: bool,
+    _scratch: Permit,
 }
+
+/// How often the vectors of a step are held while a gradient is computed: as they were computed, copied, and as gradients.
+const COPIES: usize = 8;
 
 impl Service {
     /// Explains a log-probability.
@@ -59,8 +64,15 @@ impl Service {
         let gate_values = if query.gates { inside.gate_values() } else { 0 };
         let layers = served.model.info().hidden_sizes.len();
         let room = self.room_for_explanation(len, 4 * layers + 4 + gate_values)?;
-        let question =
-            Question { served: served.clone(), tokens: prepared.tokens.clone(), target, gates: query.gates };
+        let numbers = inside.gate_values() + inside.embedding_size() + served.model.info().state_len;
+        let step_bytes = numbers.saturating_mul(COPIES * size_of::<f32>());
+        let question = Question {
+            served: served.clone(),
+            tokens: prepared.tokens.clone(),
+            target,
+            gates: query.gates,
+            _scratch: self.take(Purpose::Scratch, len.saturating_mul(step_bytes))?,
+        };
         let (ranked, gradient) = self.beside(move |abandoned| question.answer(&abandoned)).await?;
         Ok(Explained { response: response(served, &prepared, Found { ranked, gradient, query }), room })
     }

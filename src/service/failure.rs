@@ -52,6 +52,7 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::StateMismatch => ErrorCode::StateMismatch,
         ErrorKind::NotSupported => ErrorCode::NotSupported,
         ErrorKind::SessionsFull => ErrorCode::SessionsFull,
+        ErrorKind::TooLarge => ErrorCode::BodyTooLarge,
         ErrorKind::QueueFull => ErrorCode::QueueFull,
         ErrorKind::Overloaded => ErrorCode::Overloaded,
         ErrorKind::Draining => ErrorCode::Draining,

@@ -8,6 +8,7 @@ mod pace;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) use checked::{Asked, Names, random_seed};
 pub(super) use generating::{Drawn, Step};
@@ -62,6 +63,11 @@ impl Service {
         let checked = self.check_generation(&target, asked).await?;
         let origin = self.origin(&target, &checked)?;
         self.start_generation(target.served(), origin, checked)
+    }
+
+    /// The time without an event after which a stream is kept alive by a comment.
+    pub fn stream_keep_alive(&self) -> Duration {
+        self.config.http.stream_keep_alive
     }
 
     /// Starts a generation from where the session `id` stands.
@@ -150,8 +156,10 @@ impl Service {
         let prompt_tokens = prepared.tokens.len();
         let unknown_count = prepared.unknown_count;
         let left_out = prepared.left_out;
+        let held = prepared.held.clone();
+        let rows = request.beam.map_or(n, |beam| beam.width);
         let echo = request.echo.then(|| Echo::new(prepared, before, tokens_before));
-        let work = Work { served: served.clone(), start, job, plans, reader, timeout };
+        let work = Work { served: served.clone(), start, job, plans, reader, timeout, rows, held };
         Ok(Generating {
             start: StreamStart {
                 model: served.name.to_string(),

@@ -4,11 +4,14 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::Service;
+use super::asked::late;
+use super::memory::EncodingMemory;
 use crate::api::prompt::{Prompt, TextOrIds};
+use crate::budget::{Permit, Purpose};
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
-use crate::text::{Encoding, Joint, Tail, Wanted};
+use crate::text::{Encoding, Joint, Tail, Tokenizer, Wanted};
 
 /// An input that a model can read. The default is empty.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) source: Option<SourceText>,
     /// The number of initial tokens of the model that were left out before `tokens`.
     pub(super) left_out: usize,
+    /// The memory of the tokens and of what is known of each.
+    pub(super) held: Option<Arc<Permit>>,
 }
 
 /// A text and where its tokens lie in it.
@@ -37,6 +42,19 @@ pub(super) struct Input<'a> {
     /// Its path in the request.
     pub(super) path: &'a str,
     pub(super) purpose: Use,
+}
+
+/// A text on its way to become tokens.
+struct Unencoded {
+    text: String,
+    wanted: Wanted,
+    memory: EncodingMemory,
+}
+
+/// A text that was tokenised, and the memory that it takes.
+struct Encoded {
+    source: SourceText,
+    memory: EncodingMemory,
 }
 
 /// Where an input stands, and what it is for.
@@ -68,7 +86,8 @@ impl Prepared {
         };
         let unk = served.tokenizer.unk();
         let unknown_count = tokens.iter().filter(|&&token| Some(token) == unk).count();
-        Self { unknown_count, left_out: initial.len(), ..Self::of_tokens(tokens.into()) }
+        // All are counted until the request is over: the others were a few.
+        Self { unknown_count, left_out: initial.len(), held: self.held, ..Self::of_tokens(tokens.into()) }
     }
 
     /// How the text stands after this input is read at `tail`.
@@ -90,8 +109,18 @@ impl Prepared {
 pub(super) enum Use {
     /// They are read.
     Read,
-    /// The answer lists them with their places in the text.
+    /// Their places in the text are wanted.
     Listed,
+    /// The answer lists them with their places in the text, at most `--max-pieces` of them.
+    Pieces,
+}
+
+/// The most tokens of an input.
+#[derive(Clone, Copy)]
+struct Most {
+    tokens: usize,
+    /// The option that sets it.
+    option: &'static str,
 }
 
 /// Longer texts are tokenised on a thread of their own, because they take milliseconds.
@@ -118,20 +147,26 @@ impl Service {
     pub(super) async fn prepare(&self, served: &Arc<Served>, input: Input<'_>) -> Result<Prepared> {
         let Input { value, path, purpose } = input;
         match value {
-            TextOrIds::Ids(tokens) => self.prepare_tokens(served, tokens, path),
+            TextOrIds::Ids(tokens) => self.prepare_tokens(served, tokens, Place { path, purpose }),
             TextOrIds::Text(text) => self.prepare_text(served, text, Place { path, purpose }).await,
         }
     }
 
-    fn prepare_tokens(&self, served: &Served, tokens: Vec<TokenId>, param: &str) -> Result<Prepared> {
-        self.check_length(tokens.len(), param)?;
+    fn prepare_tokens(&self, served: &Served, tokens: Vec<TokenId>, place: Place<'_>) -> Result<Prepared> {
+        let Place { path: param, purpose } = place;
+        let most = self.most_tokens(purpose);
+        if tokens.len() > most.tokens {
+            return Err(too_long(most, tokens.len(), param));
+        }
         if let Some(index) = tokens.iter().position(|&token| !is_in_vocabulary(token, served)) {
             return Err(out_of_range(tokens[index], served).at(format!("{param}[{index}]")));
         }
         let unk = served.tokenizer.unk();
         let unknown_count = tokens.iter().filter(|&&token| Some(token) == unk).count();
         let joint = (!tokens.is_empty()).then_some(Joint::Closed);
-        Ok(Prepared { tokens: tokens.into(), unknown_count, joint, ..Prepared::default() })
+        let held = self.take(Purpose::Tokens, size_of_val(&*tokens)).map_err(|error| error.at(param))?;
+        let held = Some(Arc::new(held));
+        Ok(Prepared { tokens: tokens.into(), unknown_count, joint, held, ..Prepared::default() })
     }
 
     async fn prepare_text(&self, served: &Arc<Served>, text: String, place: Place<'_>) -> Result<Prepared> {
@@ -142,51 +177,68 @@ impl Service {
             let message = format!("`{param}` has {found} bytes; the maximum is {text_max} (`--max-text`)");
             return Err(Error::new(ErrorKind::TextTooLong, message).at(param));
         }
-        let tokens_max = self.config.limits.max_prompt_tokens;
-        let wanted = Wanted { spans: purpose == Use::Listed, tokens_max };
-        let source = self.encode(served, text, wanted).await;
-        let mut source = source.map_err(|error| match error.kind {
-            ErrorKind::TextTooLong => self.too_long(format_args!("more than {tokens_max}"), param),
-            _ => error.at(param),
-        })?;
-        // Held once: a prompt may be large.
+        let most = self.most_tokens(purpose);
+        let tokens_max = most.tokens;
+        let wanted = Wanted { spans: purpose != Use::Read, tokens_max };
+        let memory = EncodingMemory(self.take(Purpose::Tokens, 0)?);
+        let encoded = self.encode(served, Unencoded { text, wanted, memory }).await;
+        let Encoded { mut source, memory: EncodingMemory(mut held) } =
+            encoded.map_err(|error| match error.kind {
+                ErrorKind::TextTooLong => too_long(most, format_args!("more than {tokens_max}"), param),
+                _ => self.counted(error).at(param),
+            })?;
+        // Held once, apart from the moment of this copy: a prompt may be large.
         let tokens = std::mem::take(&mut source.encoding.tokens);
+        let token_bytes = size_of_val(&*tokens);
+        held.grow(token_bytes).map_err(|exceeded| self.over_memory(exceeded).at(param))?;
+        let tokens = tokens.into();
         let encoding = &source.encoding;
+        held.shrink_to(token_bytes + encoding.bytes());
         self.metrics.model(&served.name).unknown_tokens(encoding.unknown_count());
         Ok(Prepared {
-            tokens: tokens.into(),
+            tokens,
             unknown_count: encoding.unknown_count(),
             joint: (encoding.char_count > 0).then_some(encoding.joint),
             source: Some(source),
             left_out: 0,
+            held: Some(Arc::new(held)),
         })
     }
 
-    async fn encode(&self, served: &Arc<Served>, text: String, wanted: Wanted) -> Result<SourceText> {
-        if text.len() <= LONG_TEXT_BYTES {
-            let encoding = served.tokenizer.encode_wanted(&text, wanted)?;
-            return Ok(SourceText { text, encoding });
+    async fn encode(&self, served: &Arc<Served>, unencoded: Unencoded) -> Result<Encoded> {
+        if unencoded.text.len() <= LONG_TEXT_BYTES {
+            return unencoded.encode(&served.tokenizer);
         }
-        let _permit = self.tokenizing.acquire().await.expect("bug: the semaphore is never closed");
+        let left = self.time_left();
+        let place = tokio::time::timeout(left, self.tokenizing.acquire()).await.map_err(|_| late())?;
+        let _place = place.expect("bug: the semaphore is never closed");
         let tokenizer = served.tokenizer.clone();
-        let encoded = tokio::task::spawn_blocking(move || {
-            let encoding = tokenizer.encode_wanted(&text, wanted)?;
-            Ok(SourceText { text, encoding })
-        });
+        let encoded = tokio::task::spawn_blocking(move || unencoded.encode(&tokenizer));
         encoded.await.unwrap_or_else(|_| Err(Error::internal("internal error: the tokenizer panicked")))
     }
 
-    fn check_length(&self, len: usize, param: &str) -> Result<()> {
-        match len > self.config.limits.max_prompt_tokens {
-            true => Err(self.too_long(len, param)),
-            false => Ok(()),
+    fn most_tokens(&self, purpose: Use) -> Most {
+        let limits = &self.config.limits;
+        match purpose {
+            Use::Pieces if limits.max_pieces < limits.max_prompt_tokens => {
+                Most { tokens: limits.max_pieces, option: "`--max-pieces`, where they are listed" }
+            }
+            _ => Most { tokens: limits.max_prompt_tokens, option: "`--max-prompt-tokens`" },
         }
     }
+}
 
-    fn too_long(&self, found: impl Display, param: &str) -> Error {
-        let max = self.config.limits.max_prompt_tokens;
-        let message = format!("`{param}` has {found} tokens; the maximum is {max} (`--max-prompt-tokens`)");
-        Error::new(ErrorKind::TextTooLong, message).at(param)
+fn too_long(most: Most, found: impl Display, param: &str) -> Error {
+    let Most { tokens: max, option } = most;
+    let message = format!("`{param}` has {found} tokens; the maximum is {max} ({option})");
+    Error::new(ErrorKind::TextTooLong, message).at(param)
+}
+
+impl Unencoded {
+    fn encode(self, tokenizer: &Tokenizer) -> Result<Encoded> {
+        let Self { text, wanted, mut memory } = self;
+        let encoding = tokenizer.encode_within(&text, wanted, &mut memory)?;
+        Ok(Encoded { source: SourceText { text, encoding }, memory })
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod aac;
 mod append;
+mod asked;
 mod beside;
 mod bounds;
 mod cache;
@@ -15,6 +16,7 @@ mod failure;
 mod generate;
 mod info;
 mod input;
+mod memory;
 mod mixed;
 mod models;
 mod neighbors;
@@ -36,6 +38,7 @@ mod tokens;
 mod voices;
 mod work;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,6 +46,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 pub use aac::Predicted;
+pub use asked::Asked;
 pub use compress::{Compressor, Decompressor, Whole, cut};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
@@ -55,6 +59,7 @@ pub use score::{TextScorer, add_tally, figures, no_token};
 pub use sessions::check_session_id;
 pub use state::Imported;
 
+use crate::budget::{Budget, Purpose};
 use crate::catalog::{self, Catalog, Served, load_folder};
 use crate::clock::Clock;
 use crate::config::{Config, Evict};
@@ -63,10 +68,27 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
 use crate::lm::{Backend, LoadOptions};
 use crate::session::{SessionLimits, Sessions};
-use crate::telemetry::Metrics;
+use crate::telemetry::{MemoryFigures, Metrics};
 
-/// What answers requests: the models, the sessions, the engines, and every limit.
+/// What answers requests: the models, the sessions, the engines, and every limit; for one request, or for whoever has none.
 pub struct Service {
+    shared: Arc<Shared>,
+    /// The request that is answered.
+    asked: Option<Arc<Asked>>,
+    /// When its time began; `None` if each piece of work has a time of its own.
+    arrived: Option<Instant>,
+}
+
+impl Deref for Service {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// What all requests share.
+pub struct Shared {
     catalog: Catalog,
     sessions: Arc<Sessions>,
     pool: Pool,
@@ -79,8 +101,8 @@ pub struct Service {
     tokenizing: Arc<Semaphore>,
     /// Limits what is computed beside the engines.
     beside: beside::Beside,
-    /// Limits the memory of answers that are being computed or sent.
-    rooms: Arc<Semaphore>,
+    /// The memory of requests.
+    budget: Arc<Budget>,
 }
 
 /// How long the table remembers why a session no longer exists.
@@ -118,7 +140,7 @@ impl Service {
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
         };
-        Ok(Self {
+        let shared = Shared {
             sessions: Sessions::new(session_limits(config), clock.clone()),
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
@@ -136,8 +158,9 @@ impl Service {
             kernel,
             beside: beside::Beside::new(engine),
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
-            rooms: room::rooms(config.http.answers_max_bytes),
-        })
+            budget: memory::budget(config),
+        };
+        Ok(Self { shared: Arc::new(shared), asked: None, arrived: None })
     }
 
     /// Loads the models that `config` names, and starts the engines. Blocks.
@@ -184,7 +207,9 @@ impl Service {
         let names: Vec<&str> = catalog.iter().map(|served| &*served.name).collect();
         let kernel = Kernel::choose(config.engine.kernel.forced())?;
         tracing::info!(models = ?names, default = %catalog.default().name, kernel = kernel.name(), "models loaded");
-        Self::start(config, catalog, metrics.clone(), clock).map(Arc::new)
+        let service = Self::start(config, catalog, metrics.clone(), clock)?;
+        service.set_aside(memory::resident().unwrap_or_default());
+        Ok(Arc::new(service))
     }
 
     /// The models.
@@ -214,6 +239,16 @@ impl Service {
         }
         self.metrics.sessions_memory(stats.bytes, self.sessions.limits().bytes_max);
         self.metrics.jobs(jobs.running, jobs.waiting);
+        self.metrics.memory_for("sessions", stats.bytes);
+        for purpose in Purpose::ALL {
+            self.metrics.memory_for(purpose.name(), self.budget.taken_for(purpose));
+        }
+        self.metrics.memory(MemoryFigures {
+            bytes_max: self.config.memory_max.0,
+            requests_max: self.budget.bytes_max(),
+            requests_peak: self.budget.peak(),
+            resident: memory::resident().unwrap_or_default(),
+        });
     }
 
     /// Ends every job, including streams, with `finish_reason: "shutdown"`. Does not wait for them.

@@ -127,6 +127,11 @@ impl Rescorer {
         })
     }
 
+    /// The use cases that it works with.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
     /// The model's name; of a mixture, the names joined by `+`.
     pub fn model(&self) -> String {
         self.voices.name()

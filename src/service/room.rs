@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use super::Service;
 use super::state::{cache_len, encoded_len};
 use crate::api::independent::Independent;
@@ -15,9 +13,11 @@ use crate::api::next::{NextRequest, SessionNextRequest};
 use crate::api::question::Question;
 use crate::api::rescore::RescoreRequest;
 use crate::api::state::Carried;
+use crate::budget::{Exceeded, Permit, Purpose};
 use crate::catalog::Served;
 use crate::config::Bytes;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lm::TokenId;
 use crate::session::SessionId;
 use crate::telemetry::Rejected;
 
@@ -27,17 +27,17 @@ const NUMBER_BYTES: usize = 24;
 /// A token of a list, as JSON: its id, its text in two forms, its probabilities and the names of all these fields.
 const TOKEN_BYTES: usize = 160;
 
-/// Bytes are counted in pieces, because a semaphore hands out at most `u32::MAX` permits at once.
-const PIECE_BYTES: usize = 1 << 10;
-
 /// Room for one answer. It is held until the answer has been sent.
 #[derive(Debug)]
-pub struct Room(#[allow(dead_code, reason = "it is only held")] OwnedSemaphorePermit);
+pub struct Room(#[allow(dead_code, reason = "it is only held")] Permit);
 
 /// What an answer lists.
+#[derive(Default)]
 struct Listed {
     numbers: usize,
     tokens: usize,
+    /// Bytes of lists of token ids, and of texts.
+    plain_bytes: usize,
     /// Bytes of the states that it returns.
     state_bytes: usize,
     /// The path of the field of the request that makes the answer large.
@@ -80,11 +80,6 @@ pub struct Returning<'a> {
     pub carried: &'a Carried,
 }
 
-/// The room for all answers.
-pub(super) fn rooms(bytes_max: Bytes) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(bytes_max.0.div_ceil(PIECE_BYTES).min(Semaphore::MAX_PERMITS)))
-}
-
 impl Service {
     /// Room for the answer to `request`.
     ///
@@ -104,7 +99,7 @@ impl Service {
         let Some(entries) = &request.requests else {
             return self.room(&of_entry(&request.next, None, request.mixture.as_deref()));
         };
-        let mut all = Listed { numbers: 0, tokens: 0, state_bytes: 0, param: "requests".to_owned() };
+        let mut all = Listed { param: "requests".to_owned(), ..Listed::default() };
         // More entries are refused later.
         for entry in entries.iter().take(self.config.limits.max_requests) {
             // What is refused is answered with a short error.
@@ -167,7 +162,7 @@ impl Service {
         }
         let tokens = places.saturating_mul(alternatives + 1);
         let param = if alternatives == 0 { "max_tokens" } else { alternatives_field };
-        let listed = Listed { numbers: 0, tokens, state_bytes: 0, param: param.to_owned() };
+        let listed = Listed { tokens, param: param.to_owned(), ..Listed::default() };
         self.room(&listed.with_state(state_bytes)).map(Some)
     }
 
@@ -180,7 +175,7 @@ impl Service {
         if state_bytes == 0 {
             return Ok(None);
         }
-        self.room(&Listed { numbers: 0, tokens: 0, state_bytes, param: "return_state".to_owned() }).map(Some)
+        self.room(&Listed { state_bytes, param: "return_state".to_owned(), ..Listed::default() }).map(Some)
     }
 
     /// Room for an explanation that lists `tokens` tokens, each with `numbers` numbers.
@@ -189,7 +184,7 @@ impl Service {
     /// As [`Self::room_for_next`].
     pub(super) fn room_for_explanation(&self, tokens: usize, numbers: usize) -> Result<Room> {
         let numbers = tokens.saturating_mul(numbers);
-        self.room(&Listed { numbers, tokens, state_bytes: 0, param: "text".to_owned() })
+        self.room(&Listed { numbers, tokens, param: "text".to_owned(), ..Listed::default() })
     }
 
     /// Room for the vectors of the state of the session `id`.
@@ -200,7 +195,7 @@ impl Service {
         // A session that does not exist is refused later.
         let info = SessionId::parse(id).and_then(|id| self.sessions.info(&id));
         let numbers = info.map_or(0, |info| info.state_bytes / size_of::<f32>());
-        self.room(&Listed { numbers, tokens: 0, state_bytes: 0, param: "accept".to_owned() })
+        self.room(&Listed { numbers, param: "accept".to_owned(), ..Listed::default() })
     }
 
     /// Room for the answer to `request`.
@@ -210,7 +205,44 @@ impl Service {
     pub fn room_for_rescoring(&self, request: &RescoreRequest) -> Result<Room> {
         let hypotheses = request.utterances.iter().flatten().map(|utterance| utterance.hypotheses.len());
         let tokens = hypotheses.sum();
-        self.room(&Listed { numbers: 0, tokens, state_bytes: 0, param: "utterances".to_owned() })
+        self.room(&Listed { tokens, param: "utterances".to_owned(), ..Listed::default() })
+    }
+
+    /// Room for a list of `ids` token ids of `served` and of `pieces` tokens.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub(super) fn room_for_ids(&self, served: &Served, ids: usize, pieces: usize) -> Result<Room> {
+        let vocab_size = served.model.info().vocab_size;
+        let digits = vocab_size.checked_ilog10().unwrap_or_default() as usize + 1;
+        // As a number in memory, and as its digits and a comma.
+        let plain_bytes = ids.saturating_mul(size_of::<TokenId>() + digits + 1);
+        self.room(&Listed { tokens: pieces, plain_bytes, param: "text".to_owned(), ..Listed::default() })
+    }
+
+    /// Room for a text of `bytes`, which are the texts of `tokens`. JSON may escape each, and it is held beside its JSON.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub(super) fn room_for_text(&self, bytes: usize) -> Result<Room> {
+        let plain_bytes = bytes.saturating_mul(2);
+        self.room(&Listed { plain_bytes, param: "tokens".to_owned(), ..Listed::default() })
+    }
+
+    /// Room for a file of `bytes` with a state. It is as large as the model has it, so `--max-answer` does not bound it.
+    ///
+    /// # Errors
+    /// `QueueFull` over `--answers-max-bytes`.
+    pub(super) fn room_for_state_file(&self, bytes: usize) -> Result<Room> {
+        self.free_room(bytes)
+    }
+
+    /// Room for `tokens` scored tokens.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub(super) fn room_for_scored(&self, tokens: usize) -> Result<Room> {
+        self.room(&Listed { tokens, param: "token_logprobs".to_owned(), ..Listed::default() })
     }
 
     /// `path` is that of the question's fields.
@@ -225,7 +257,7 @@ impl Service {
             _ => "top_k",
         };
         let numbers = if shown.full { vocab_size } else { 0 };
-        Listed { numbers, tokens: top_k + candidates, state_bytes: 0, param: format!("{path}{field}") }
+        Listed { numbers, tokens: top_k + candidates, param: format!("{path}{field}"), ..Listed::default() }
     }
 
     /// The size of the vocabulary that a request is about. 0 for a model or a session that does not exist, which is refused later.
@@ -273,22 +305,30 @@ impl Service {
                 format!("the answer would have about {found}; the maximum is {max} (`--max-answer`)");
             return Err(Error::invalid(param, message));
         }
-        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
-        self.rooms.clone().try_acquire_many_owned(pieces).map(Room).map_err(|_| {
-            self.metrics.rejected(Rejected::AnswersFull);
-            let max = self.config.http.answers_max_bytes;
-            let message = format!(
-                "the answers that are being computed and sent take all of {max} (`--answers-max-bytes`)"
-            );
-            Error::new(ErrorKind::QueueFull, message)
-        })
+        self.free_room(bytes)
+    }
+
+    fn free_room(&self, bytes: usize) -> Result<Room> {
+        self.budget.take(Purpose::Answers, bytes).map(Room).map_err(|exceeded| self.no_room(exceeded))
+    }
+
+    fn no_room(&self, exceeded: Exceeded) -> Error {
+        if exceeded != Exceeded::Answers {
+            return self.over_memory(exceeded);
+        }
+        self.metrics.rejected(Rejected::AnswersFull);
+        let max = self.config.http.answers_max_bytes;
+        let message =
+            format!("the answers that are being computed and sent take all of {max} (`--answers-max-bytes`)");
+        Error::new(ErrorKind::QueueFull, message)
     }
 }
 
 impl Listed {
     fn bytes(&self) -> usize {
         let numbers = self.numbers.saturating_mul(NUMBER_BYTES);
-        numbers.saturating_add(self.tokens.saturating_mul(TOKEN_BYTES)).saturating_add(self.state_bytes)
+        let tokens = self.tokens.saturating_mul(TOKEN_BYTES);
+        [tokens, self.plain_bytes, self.state_bytes].into_iter().fold(numbers, usize::saturating_add)
     }
 
     /// The same with a returned state of `bytes` beside.

@@ -22,11 +22,16 @@ use crate::api::score::{Score, ScoreRequest, ScoreResponse, Scoring, SessionScor
 use crate::api::state::Carried;
 use crate::api::tokens::{InputToken, ScoredToken};
 use crate::api::unknown::Unknown;
+use crate::budget::Purpose;
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
 use tally::Counter;
+
+/// The memory of a token that is scored, beside its id: copies of the id for the job, and its log-probability in the job, as a part of
+/// a mixture and as it is counted.
+const SCORED_BYTES: usize = 64;
 
 /// Texts to score, each from where the context leads; at least one, none empty.
 struct Texts {
@@ -149,6 +154,11 @@ impl Service {
         let served = voices.served();
         let start = self.open_voices(voices)?;
         let Checked { context, texts, manner, carried } = checked;
+        let count = texts.iter().map(|text| text.tokens.len() + 1).sum::<usize>();
+        if manner.lists_tokens {
+            self.keep(self.room_for_scored(count)?);
+        }
+        let _scores = self.take(Purpose::Tokens, count.saturating_mul(SCORED_BYTES))?;
         let with_eos = |text: &Prepared| text.tokens.iter().copied().chain(manner.eos).collect();
         let each: Vec<Vec<TokenId>> = texts.iter().map(with_eos).collect();
         let tail = context.tail_after(start.tail());

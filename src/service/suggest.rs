@@ -230,7 +230,17 @@ impl Service {
             words_max: typing.words_max,
             steps_max: self.config.limits.suggest_steps,
         });
-        let work = Work { served: served.clone(), start, job: Box::new(job), plans, reader, timeout: None };
+        let work = Work {
+            served: served.clone(),
+            start,
+            job: Box::new(job),
+            plans,
+            reader,
+            timeout: None,
+            // The search extends the most likely beginnings, a row each.
+            rows: 1 + typing.words_max,
+            held: None,
+        };
         let completed = self.submit(work)?.next().await.unwrap_or_else(|| {
             let error = Error::internal("internal error: a completion ended without a result");
             Err(ReadingFailure { error, position: None })

@@ -7,7 +7,7 @@ use crate::api::tokens::{
     DetokenizeRequest, DetokenizeResponse, InputToken, Token, TokenizeRequest, TokenizeResponse,
 };
 use crate::catalog::Served;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::lm::TokenId;
 use crate::text::Tail;
 
@@ -18,18 +18,12 @@ impl Service {
     /// Unknown model; text too long; an unknown word where the model has no unknown token.
     pub async fn tokenize(&self, request: TokenizeRequest) -> Result<TokenizeResponse> {
         let served = self.named_model(request.model.as_deref())?;
-        let purpose = if request.pieces { Use::Listed } else { Use::Read };
+        let purpose = if request.pieces { Use::Pieces } else { Use::Read };
         let input = Input { value: TextOrIds::Text(request.text), path: "text", purpose };
         let prepared = self.prepare(served, input).await?;
+        let found = prepared.tokens.len();
+        self.keep(self.room_for_ids(served, found, if request.pieces { found } else { 0 })?);
         let tokens = prepared.tokens.to_vec();
-        let pieces_max = self.config.limits.max_pieces;
-        if request.pieces && tokens.len() > pieces_max {
-            let found = tokens.len();
-            let message = format!(
-                "`text` has {found} tokens; the maximum is {pieces_max} (`--max-pieces`) unless `pieces` is false"
-            );
-            return Err(Error::new(ErrorKind::TextTooLong, message).at("text"));
-        }
         let pieces = request.pieces.then(|| input_tokens(served, &Tail::default(), &prepared));
         Ok(TokenizeResponse { tokens, pieces, unknown_count: prepared.unknown_count })
     }
@@ -42,6 +36,8 @@ impl Service {
         let served = self.named_model(request.model.as_deref())?;
         let input = Input { value: TextOrIds::Ids(request.tokens), path: "tokens", purpose: Use::Read };
         let prepared = self.prepare(served, input).await?;
+        let entries = prepared.tokens.iter().map(|&token| served.tokenizer.entry(token).len() + 1);
+        self.keep(self.room_for_text(entries.sum())?);
         Ok(DetokenizeResponse { text: served.tokenizer.decode(&prepared.tokens) })
     }
 }

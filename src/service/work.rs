@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Service;
+use crate::budget::Permit;
 use crate::catalog::Served;
 use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
 use crate::engine::{Job, Reader, RowPlan, Start, Submission};
@@ -22,15 +23,20 @@ pub(super) struct Work<T> {
     pub(super) reader: Reader<T>,
     /// The time allowed; the server's own if absent.
     pub(super) timeout: Option<Duration>,
+    /// Most rows at once.
+    pub(super) rows: usize,
+    /// The memory of the tokens, unless whoever waits for the job holds it.
+    pub(super) held: Option<Arc<Permit>>,
 }
 
 impl Service {
     /// Hands a job to the engine.
     ///
     /// # Errors
-    /// A full queue; too much to do for the time allowed; a server that is shutting down.
+    /// A full queue; too much to do for the time allowed; too little memory; a server that is shutting down.
     pub(super) fn submit<T>(&self, work: Work<T>) -> Result<Reader<T>> {
         let arrived = self.clock.now();
+        let own = self.take_for_job(&work)?;
         let submission = Submission {
             name: work.served.name.clone(),
             identity: work.served.identity.clone(),
@@ -39,7 +45,8 @@ impl Service {
             plans: work.plans,
             job: work.job,
             arrived,
-            deadline: Some(arrived + work.timeout.unwrap_or(self.config.http.request_timeout)),
+            deadline: Some(self.began() + work.timeout.unwrap_or(self.config.http.request_timeout)),
+            held: work.held.into_iter().chain([Arc::new(own)]).collect(),
         };
         self.pool.submit(submission, work.reader).inspect_err(|error| match error.kind {
             ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),
@@ -56,8 +63,11 @@ impl Service {
         start: Start,
         plan: ReadingPlan,
     ) -> Result<ReadingResult, ReadingFailure> {
+        let rows = 1 + plan.branches.len() + plan.next.as_ref().map_or(0, |next| next.candidates.len());
         let (job, plans, reader) = Reading::new(plan);
-        let work = Work { served: served.clone(), start, job: Box::new(job), plans, reader, timeout: None };
+        let job = Box::new(job);
+        let work =
+            Work { served: served.clone(), start, job, plans, reader, timeout: None, rows, held: None };
         let failed = |error| ReadingFailure { error, position: None };
         let mut reader = self.submit(work).map_err(failed)?;
         reader.next().await.unwrap_or_else(|| {

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::memory::{MemoryFigures, MemoryMetrics, as_gauge};
 use super::model::ModelMetrics;
 
 /// All metrics of one service.
@@ -35,6 +36,7 @@ pub struct Metrics {
     sessions: Family<ModelLabel, Gauge>,
     sessions_bytes: Gauge,
     sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
+    memory: MemoryMetrics,
     closed: Family<ReasonLabel, Counter>,
     log_lines_dropped: Counter,
 }
@@ -62,6 +64,7 @@ impl Metrics {
             sessions: Family::default(),
             sessions_bytes: Gauge::default(),
             sessions_memory: Gauge::default(),
+            memory: MemoryMetrics::default(),
             closed: Family::default(),
             log_lines_dropped: Counter::default(),
         };
@@ -135,8 +138,18 @@ impl Metrics {
 
     /// Sets the memory that sessions use and its limit, in bytes.
     pub fn sessions_memory(&self, bytes: usize, bytes_max: usize) {
-        self.sessions_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.sessions_bytes.set(as_gauge(bytes));
         self.sessions_memory.set(bytes as f64 / bytes_max.max(1) as f64);
+    }
+
+    /// Sets the memory that is taken for one purpose, in bytes.
+    pub fn memory_for(&self, purpose: &'static str, bytes: usize) {
+        self.memory.set_counted(purpose, bytes);
+    }
+
+    /// Sets what there is of memory.
+    pub fn memory(&self, figures: MemoryFigures) {
+        self.memory.set(figures);
     }
 
     /// Sets the number of sessions that have ended for `reason` since the start. The counter never goes down.
@@ -193,6 +206,7 @@ impl Metrics {
             self.sessions_memory.clone(),
         );
         r.register("sessions_closed", "Sessions that have ended", self.closed.clone());
+        self.memory.register(r);
         r.register(
             "log_lines_dropped",
             "Log lines that found no room in the buffer",
@@ -242,6 +256,8 @@ pub enum Rejected {
     QueueFull,
     /// Answers that are being computed or sent take too much memory.
     AnswersFull,
+    /// Other requests take the memory that the request needs.
+    MemoryFull,
     /// There is too much to do to finish the request in its time.
     Overloaded,
     /// The table of sessions is full.
@@ -253,10 +269,11 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Overloaded,
         Self::AnswersFull,
+        Self::MemoryFull,
         Self::SessionsFull,
         Self::Loading,
         Self::Draining,
@@ -266,6 +283,7 @@ impl Rejected {
         match self {
             Self::QueueFull => "queue_full",
             Self::AnswersFull => "answers_full",
+            Self::MemoryFull => "memory_full",
             Self::Overloaded => "overloaded",
             Self::SessionsFull => "sessions_full",
             Self::Loading => "loading",

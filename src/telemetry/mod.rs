@@ -1,6 +1,7 @@
 //! Log lines and metrics. Neither ever contains prompt text.
 
 mod log;
+mod memory;
 mod metrics;
 mod model;
 
@@ -12,6 +13,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use log::Log;
 pub use log::LogGuard;
+pub use memory::MemoryFigures;
 pub use metrics::{FirstTokens, HttpRequest, Metrics, Rejected};
 pub use model::{ModelMetrics, ModelTotals};
 

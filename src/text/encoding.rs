@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::escape::escape_invisible;
+use super::memory::{Memory, room_for_one};
 use super::rewrite::{Rewritten, SourceOffsets};
 use super::tail::{Joint, Tail};
 use super::tokenizer::Tokenizer;
@@ -26,6 +27,11 @@ pub struct Encoding {
 }
 
 impl Encoding {
+    /// Bytes of its lists.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.tokens) + size_of_val(&*self.spans) + size_of_val(&*self.unknown)
+    }
+
     /// The number of unknown tokens.
     pub fn unknown_count(&self) -> usize {
         self.unknown.len()
@@ -61,17 +67,24 @@ pub(super) struct EncodingBuilder<'a> {
     starts: SourceOffsets<'a>,
     ends: SourceOffsets<'a>,
     wanted: Wanted,
+    memory: &'a mut dyn Memory,
     encoding: Encoding,
 }
 
 impl<'a> EncodingBuilder<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer, rewritten: &'a Rewritten<'_>, wanted: Wanted) -> Self {
+    pub(super) fn new(
+        tokenizer: &'a Tokenizer,
+        rewritten: &'a Rewritten<'_>,
+        wanted: Wanted,
+        memory: &'a mut dyn Memory,
+    ) -> Self {
         Self {
             tokenizer,
             text: rewritten.text(),
             starts: rewritten.source_offsets(),
             ends: rewritten.source_offsets(),
             wanted,
+            memory,
             encoding: Encoding::default(),
         }
     }
@@ -109,20 +122,28 @@ impl<'a> EncodingBuilder<'a> {
         Error::new(ErrorKind::UnknownToken, message)
     }
 
+    /// The memory that the encoding takes, for what a scheme needs beside it.
+    pub(super) fn memory(&mut self) -> &mut dyn Memory {
+        self.memory
+    }
+
     /// Adds `token` for the bytes at `range`.
     ///
     /// # Errors
-    /// `TextTooLong` if it is one token too many.
+    /// `TextTooLong` if it is one token too many; as [`Memory::take`].
     pub(super) fn token(&mut self, token: TokenId, range: Range<usize>) -> Result<()> {
         if self.encoding.tokens.len() >= self.wanted.tokens_max {
             let max = self.wanted.tokens_max;
             return Err(Error::new(ErrorKind::TextTooLong, format!("the text has more than {max} tokens")));
         }
         if Some(token) == self.tokenizer.unk() {
+            room_for_one(&mut self.encoding.unknown, self.memory)?;
             self.encoding.unknown.push(self.encoding.tokens.len());
         }
+        room_for_one(&mut self.encoding.tokens, self.memory)?;
         self.encoding.tokens.push(token);
         if self.wanted.spans || self.encoding.spans.is_empty() {
+            room_for_one(&mut self.encoding.spans, self.memory)?;
             self.encoding.spans.push(self.starts.start(range.start)..self.ends.end(range.end));
         }
         Ok(())

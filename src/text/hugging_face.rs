@@ -77,6 +77,9 @@ enum EntryFormat {
     Text,
 }
 
+/// The memory that the crate takes for each byte of a line that it encodes, at most: measured where every byte is a token of its own.
+const ENCODING_BYTES: usize = 400;
+
 impl HuggingFace {
     /// The number of earlier tokens that decoding looks at: the token before, or those that an incomplete character has begun in.
     pub(super) const CONTEXT_MAX: usize = 8;
@@ -140,6 +143,8 @@ impl HuggingFace {
         line: Range<usize>,
         builder: &mut EncodingBuilder<'_>,
     ) -> Result<()> {
+        let bytes = line.len().saturating_mul(ENCODING_BYTES);
+        builder.memory().take(bytes)?;
         let Ok(encoding) = self.inner.encode(&text[line.clone()], false) else {
             return Err(builder.unknown_word(self.first_refused_word(text, line)));
         };
@@ -149,6 +154,8 @@ impl HuggingFace {
         for (&token, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
             builder.token(token, line.start + start..line.start + end)?;
         }
+        drop(encoding);
+        builder.memory().give_back(bytes);
         Ok(())
     }
 

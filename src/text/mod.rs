@@ -9,6 +9,7 @@ mod encoding;
 mod escape;
 mod hugging_face;
 mod join;
+mod memory;
 mod rewrite;
 mod rules;
 mod spec;
@@ -25,6 +26,7 @@ pub use completion::{
 pub use decoder::{Decoder, Piece};
 pub use encoding::{Encoding, Wanted};
 pub(crate) use escape::escape_invisible;
+pub use memory::Memory;
 pub use spec::{DEFAULT_PATTERN, TokenizerKind, TokenizerSpec};
 pub use stop::{Passed, StopStrings};
 pub use tail::{Joint, Tail};

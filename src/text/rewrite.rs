@@ -6,6 +6,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::memory::{Memory, room_for_one, room_in_text};
+use crate::error::{Error, Result};
+
 /// A rewritten text, and the edits that lead back to the given text.
 pub(super) struct Rewritten<'t> {
     text: Cow<'t, str>,
@@ -45,6 +48,9 @@ impl<'t> Rewritten<'t> {
 /// Rewrites a text from left to right.
 pub(super) struct Rewriter<'s, 't> {
     source: &'s Rewritten<'t>,
+    memory: &'s mut dyn Memory,
+    /// Why there was no memory for more of the text. Nothing more is written then.
+    refused: Option<Error>,
     text: String,
     edits: Vec<Edit>,
     /// The bytes of the source, and its edits, that have been read so far.
@@ -53,18 +59,38 @@ pub(super) struct Rewriter<'s, 't> {
 }
 
 impl<'s, 't> Rewriter<'s, 't> {
-    pub(super) fn new(source: &'s Rewritten<'t>) -> Self {
-        let text = String::with_capacity(source.text.len());
-        Self { source, text, edits: Vec::new(), byte: 0, edit: 0 }
+    pub(super) fn new(source: &'s Rewritten<'t>, memory: &'s mut dyn Memory) -> Self {
+        let mut text = String::new();
+        let refused = room_in_text(&mut text, source.text.len(), memory).err();
+        Self { source, memory, refused, text, edits: Vec::new(), byte: 0, edit: 0 }
+    }
+
+    fn push(&mut self, text: &str) {
+        if self.refused.is_none() {
+            match room_in_text(&mut self.text, text.len(), self.memory) {
+                Ok(()) => self.text.push_str(text),
+                Err(error) => self.refused = Some(error),
+            }
+        }
+    }
+
+    fn push_edit(&mut self, edit: Edit) {
+        if self.refused.is_none() {
+            match room_for_one(&mut self.edits, self.memory) {
+                Ok(()) => self.edits.push(edit),
+                Err(error) => self.refused = Some(error),
+            }
+        }
     }
 
     /// Copies the source up to `byte`.
     pub(super) fn keep_until(&mut self, byte: usize) {
-        while let Some(edit) = self.source.edits.get(self.edit).filter(|edit| edit.at < byte) {
-            self.edits.push(Edit { at: self.text.len() + (edit.at - self.byte), ..*edit });
+        let source = self.source;
+        while let Some(edit) = source.edits.get(self.edit).filter(|edit| edit.at < byte) {
+            self.push_edit(Edit { at: self.text.len() + (edit.at - self.byte), ..*edit });
             self.edit += 1;
         }
-        self.text.push_str(&self.source.text[self.byte..byte]);
+        self.push(&source.text[self.byte..byte]);
         self.byte = byte;
     }
 
@@ -79,26 +105,33 @@ impl<'s, 't> Rewriter<'s, 't> {
             self.edit += 1;
         }
         if chars != 1 || with.chars().count() != 1 {
-            self.edits.push(Edit { at: self.text.len(), len: with.len(), chars });
+            self.push_edit(Edit { at: self.text.len(), len: with.len(), chars });
         }
-        self.text.push_str(with);
+        self.push(with);
         self.byte = end;
     }
 
     fn keep_dropped(&mut self) {
+        let source = self.source;
         while let Some(edit) =
-            self.source.edits.get(self.edit).filter(|edit| edit.at == self.byte && edit.len == 0)
+            source.edits.get(self.edit).filter(|edit| edit.at == self.byte && edit.len == 0)
         {
-            self.edits.push(Edit { at: self.text.len(), ..*edit });
+            self.push_edit(Edit { at: self.text.len(), ..*edit });
             self.edit += 1;
         }
     }
 
     /// Copies the rest of the source.
-    pub(super) fn finish(mut self) -> Rewritten<'t> {
+    ///
+    /// # Errors
+    /// If there was no memory for the text.
+    pub(super) fn finish(mut self) -> Result<Rewritten<'t>> {
         self.keep_until(self.source.text.len());
         self.keep_dropped();
-        Rewritten { text: Cow::Owned(self.text), edits: self.edits }
+        match self.refused {
+            Some(error) => Err(error),
+            None => Ok(Rewritten { text: Cow::Owned(self.text), edits: self.edits }),
+        }
     }
 }
 
@@ -154,14 +187,16 @@ impl SourceOffsets<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Unbounded;
     use super::*;
 
     /// `given`, with the bytes at `range` replaced by `with`.
     fn replaced<'t>(given: &Rewritten<'t>, range: Range<usize>, with: &str) -> Rewritten<'t> {
-        let mut rewriter = Rewriter::new(given);
+        let mut memory = Unbounded;
+        let mut rewriter = Rewriter::new(given, &mut memory);
         rewriter.keep_until(range.start);
         rewriter.substitute(range.len(), with);
-        rewriter.finish()
+        rewriter.finish().unwrap()
     }
 
     /// The range of given characters that the first occurrence of `part` stands for.
@@ -199,16 +234,18 @@ mod tests {
     #[test]
     fn spans_after_two_rewrites_are_those_of_the_first_text() {
         let given = Rewritten::unchanged("\ra\r\rb\rc\r");
-        let mut dropping = Rewriter::new(&given);
+        let mut memory = Unbounded;
+        let mut dropping = Rewriter::new(&given, &mut memory);
         for at in [0, 2, 3, 5, 7] {
             dropping.keep_until(at);
             dropping.substitute(1, "");
         }
-        let dropped = dropping.finish();
+        let dropped = dropping.finish().unwrap();
         assert_eq!(dropped.text(), "abc");
-        let mut joining = Rewriter::new(&dropped);
+        let mut memory = Unbounded;
+        let mut joining = Rewriter::new(&dropped, &mut memory);
         joining.substitute(2, "z");
-        let joined = joining.finish();
+        let joined = joining.finish().unwrap();
         assert_eq!(joined.text(), "zc");
         let mut offsets = joined.source_offsets();
         assert_eq!((offsets.start(0), offsets.end(1)), (1, 5));

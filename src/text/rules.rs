@@ -9,6 +9,7 @@ use regex::Regex;
 use super::TokenizerSpec;
 use super::escape::escape_invisible;
 use super::hugging_face::GROWTH_MAX;
+use super::memory::{Memory, Unbounded};
 use super::rewrite::{Rewriter, Rewritten};
 use crate::error::{Error, Result};
 
@@ -79,21 +80,33 @@ impl Rules {
         Ok(Self { drops_carriage_returns: spec.newline.is_some(), lowercase: spec.lowercase, replacements })
     }
 
-    /// `text` after normalisation.
+    /// `text`, which is short, after normalisation.
     pub(super) fn apply<'t>(&self, text: &'t str) -> Rewritten<'t> {
-        let mut rewritten = Rewritten::unchanged(text);
-        if self.drops_carriage_returns && text.contains('\r') {
-            rewritten = drop_carriage_returns(&rewritten);
-        }
-        if self.replacements.is_some() || self.lowercase {
-            rewritten = self.replace_and_lowercase(&rewritten);
-        }
-        rewritten
+        self.apply_within(text, &mut Unbounded).expect("bug: without a bound there is memory for any text")
     }
 
-    fn replace_and_lowercase<'t>(&self, source: &Rewritten<'t>) -> Rewritten<'t> {
+    /// `text` after normalisation.
+    ///
+    /// # Errors
+    /// As [`Memory::take`].
+    pub(super) fn apply_within<'t>(&self, text: &'t str, memory: &mut dyn Memory) -> Result<Rewritten<'t>> {
+        let mut rewritten = Rewritten::unchanged(text);
+        if self.drops_carriage_returns && text.contains('\r') {
+            rewritten = drop_carriage_returns(&rewritten, memory)?;
+        }
+        if self.replacements.is_some() || self.lowercase {
+            rewritten = self.replace_and_lowercase(&rewritten, memory)?;
+        }
+        Ok(rewritten)
+    }
+
+    fn replace_and_lowercase<'t>(
+        &self,
+        source: &Rewritten<'t>,
+        memory: &mut dyn Memory,
+    ) -> Result<Rewritten<'t>> {
         let text = source.text();
-        let mut rewriter = Rewriter::new(source);
+        let mut rewriter = Rewriter::new(source, memory);
         let mut done = 0;
         for found in self.replacements.iter().flat_map(|all| all.keys.find_iter(text)) {
             self.lowercase_range(text, done..found.start(), &mut rewriter);
@@ -200,8 +213,8 @@ impl Replacements {
     }
 }
 
-fn drop_carriage_returns<'t>(source: &Rewritten<'t>) -> Rewritten<'t> {
-    let mut rewriter = Rewriter::new(source);
+fn drop_carriage_returns<'t>(source: &Rewritten<'t>, memory: &mut dyn Memory) -> Result<Rewritten<'t>> {
+    let mut rewriter = Rewriter::new(source, memory);
     for (at, dropped) in source.text().match_indices('\r') {
         rewriter.keep_until(at);
         rewriter.substitute(dropped.len(), "");

@@ -7,6 +7,7 @@ use super::completion::Completions;
 use super::encoding::{EncodingBuilder, Wanted};
 use super::escape::escape_invisible;
 use super::hugging_face::HuggingFace;
+use super::memory::{Memory, Unbounded};
 use super::rules::Rules;
 use super::split::{self, Part, Pattern};
 use super::tail::Joint;
@@ -144,8 +145,17 @@ impl Tokenizer {
     /// # Errors
     /// As [`Self::encode`]; `TextTooLong` if the text has too many tokens.
     pub fn encode_wanted(&self, text: &str, wanted: Wanted) -> Result<Encoding> {
-        let rewritten = self.rules.apply(text);
-        let mut builder = EncodingBuilder::new(self, &rewritten, wanted);
+        self.encode_within(text, wanted, &mut Unbounded)
+    }
+
+    /// As [`Self::encode_wanted`], in memory that is asked for before it is allocated: [`Encoding::bytes`] of it is still in use
+    /// afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::encode_wanted`] and [`Memory::take`].
+    pub fn encode_within(&self, text: &str, wanted: Wanted, memory: &mut dyn Memory) -> Result<Encoding> {
+        let rewritten = self.rules.apply_within(text, memory)?;
+        let mut builder = EncodingBuilder::new(self, &rewritten, wanted, memory);
         let mut start = 0;
         if let Some(newline) = self.newline {
             for (at, end) in rewritten.text().match_indices('\n') {

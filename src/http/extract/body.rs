@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use axum::body::{Bytes, HttpBody};
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::api::complaint::{complaint, refused};
 use crate::api::error::ErrorCode;
+use crate::api::memory::read_within;
 use crate::config::Bytes as ByteCount;
 use crate::http::app::App;
 use crate::http::arrival;
 use crate::http::error::{ApiError, ApiResult};
+use crate::http::extract::BodyMemory;
+use crate::service::Service;
 
 /// The body read as `T`; an empty one is `{}`.
 ///
-/// Fails with 415 for a type other than JSON, 413 over `--max-body`, 408 if the body does not arrive within
+/// Fails with 415 for a type other than JSON, 413 over `--max-body`, 413 or 429 over what there is of memory, 408 if the body does not arrive within
 /// `--request-timeout`, 400 for what is not JSON and 422, naming the field, for what `T` does not accept.
 pub struct Body<T>(pub T);
 
@@ -28,39 +31,80 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> ApiResult<Self> {
         check_type(request.headers(), "application/json")?;
-        let bytes = read(request, app).await?;
+        let memory = memory_of(&request);
+        let bytes = read(request, app, &memory).await?;
         // Some editors and shells begin a file with a byte order mark.
         let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-        parse(if json.is_empty() { b"{}" } else { json }).map(Self)
+        let value = read_within(memory.clone(), || parse(if json.is_empty() { b"{}" } else { json }));
+        memory.parsed(bytes.len());
+        match memory.refusal(app.service()?) {
+            Some(refusal) => Err(refusal),
+            None => value.map(Self),
+        }
     }
 }
 
 /// A body of bytes, `application/octet-stream`. Fails as [`Body`] does, except for what that says of JSON.
-pub struct Binary(pub Bytes);
+pub struct Binary(pub Vec<u8>);
 
 impl FromRequest<Arc<App>> for Binary {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> ApiResult<Self> {
         check_type(request.headers(), "application/octet-stream")?;
-        read(request, app).await.map(Self)
+        let memory = memory_of(&request);
+        read(request, app, &memory).await.map(Self)
     }
 }
 
-/// The whole body, within `--max-body` and `--request-timeout`.
-async fn read(request: Request, app: &Arc<App>) -> ApiResult<Bytes> {
+/// The memory of the body of `request`.
+fn memory_of(request: &Request) -> Arc<BodyMemory> {
+    request.extensions().get().cloned().unwrap_or_else(BodyMemory::new)
+}
+
+/// The whole body, within `--max-body` and `--request-timeout`. Its memory is taken as it arrives: who announces a large body and sends
+/// nothing takes none.
+async fn read(request: Request, app: &Arc<App>, memory: &BodyMemory) -> ApiResult<Vec<u8>> {
     let max = app.config.http.max_body;
     // Refused before the first read, which would invite a client that waits for `100 Continue` to send.
-    if request.body().size_hint().lower() > max.0 as u64 {
+    let announced = request.body().size_hint().lower();
+    if announced > max.0 as u64 {
         return Err(too_large(max));
     }
+    let service = app.service()?;
+    BodyMemory::check_announced(announced, service)?;
     let limit = app.config.http.request_timeout;
-    let bytes = timeout(limit, Bytes::from_request(request, app)).await.map_err(|_| {
+    let collecting = Collecting { memory, service, max };
+    timeout(limit, collecting.collect(request)).await.map_err(|_| {
         let limit = humantime::format_duration(limit);
         let message = format!("the whole body did not arrive within {limit} (`--request-timeout`)");
         ApiError::new(ErrorCode::RequestTimeout, message)
-    })?;
-    bytes.map_err(|rejection| unreadable(&rejection, max))
+    })?
+}
+
+/// What bounds a body that is put together from pieces.
+struct Collecting<'a> {
+    memory: &'a BodyMemory,
+    service: &'a Service,
+    /// Applies to what comes out of a compressed body.
+    max: ByteCount,
+}
+
+impl Collecting<'_> {
+    async fn collect(self, request: Request) -> ApiResult<Vec<u8>> {
+        let Self { memory, service, max } = self;
+        let mut pieces = request.into_body().into_data_stream();
+        let mut whole = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            let piece: Bytes = piece.map_err(|error| arrival::failure(&error))?;
+            if piece.len() > max.0 - whole.len() {
+                return Err(too_large(max));
+            }
+            memory.take_for_body(piece.len(), service)?;
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    }
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -95,13 +139,6 @@ pub(in crate::http) fn check_origin_of_text(headers: &HeaderMap, allowed: &[Stri
         "`content-type` is `text/plain` and `origin` is `{origin}`; from a web page, it must be `application/json`, unless `--cors-origins` lists the page's origin"
     );
     Err(ApiError::new(ErrorCode::UnsupportedMediaType, message))
-}
-
-fn unreadable(rejection: &BytesRejection, max: ByteCount) -> ApiError {
-    match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => too_large(max),
-        _ => arrival::failure(rejection),
-    }
 }
 
 fn too_large(max: ByteCount) -> ApiError {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod memory;
 mod path;
 mod query;
 
@@ -14,21 +15,26 @@ pub use accept::accepts;
 pub(super) use accept::quality;
 pub(super) use body::check_origin_of_text;
 pub use body::{Binary, Body};
+pub use memory::BodyMemory;
 pub use path::Path;
 pub use query::Query;
 
 use super::app::App;
 use super::error::ApiError;
-use crate::service::Service;
+use crate::service::{Asked, Service};
 
-/// The use cases. Fails with 503 until the models are loaded.
+/// The use cases for this request. Fails with 503 until the models are loaded.
 pub struct UseCases(pub Arc<Service>);
 
 impl FromRequestParts<Arc<App>> for UseCases {
     type Rejection = ApiError;
 
-    async fn from_request_parts(_parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        app.service().cloned().map(Self)
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let service = app.service()?;
+        Ok(Self(match parts.extensions.get::<Arc<Asked>>() {
+            Some(asked) => service.asked(asked.clone()),
+            None => service.clone(),
+        }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod admission;
+mod asked;
 mod cors;
 mod encoding;
 mod observe;
@@ -12,7 +13,7 @@ mod session_id;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -33,14 +34,13 @@ pub(super) fn wrap(router: Router, app: &Arc<App>) -> Router {
         ServiceBuilder::new()
             .layer(from_fn(request_id::identify))
             .layer(from_fn_with_state(app.clone(), observe::observe))
+            .layer(from_fn_with_state(app.clone(), asked::asked))
             .option_layer(cors::cors(&app.config.http.cors_origins))
             .layer(from_fn(encoding::check))
             .layer(encoding::compress())
             .layer(CatchPanicLayer::custom(panic::answer))
             .layer(map_request(at_pace))
-            .layer(RequestDecompressionLayer::new())
-            // Behind the layer that decodes, so that the limit applies to what comes out. Not tower-http's limit, which would bound a
-            // text streamed to `/v1/score` too: this one binds extractors only.
-            .layer(DefaultBodyLimit::max(app.config.http.max_body.0)),
+            // The extractors limit what comes out of it. A limit here would bound a text streamed to `/v1/score` too.
+            .layer(RequestDecompressionLayer::new()),
     )
 }

@@ -1,6 +1,9 @@
 //! A socket that does not wait for its client for ever: not for a request, not for the rest of its headers, and not for a client that
 //! does not read its answer. What a client may take as long as it likes to do is read slowly.
 //!
+//! A client that has sent its request may close its side of the connection and wait for the answer, or it may be gone: both look the same
+//! until something is written. So the end of what it sends is passed on only after a while.
+//!
 //! hyper has one time limit for headers and idleness together, and none for writing.
 
 use std::io::{self, IoSlice};
@@ -27,6 +30,8 @@ pub(super) struct Socket<S> {
     has_begun: bool,
     reading: Alarm,
     writing: Alarm,
+    /// Set when the client has closed its side while a request is being answered.
+    closing: Alarm,
     /// What is still to be written of our own answer in the place of hyper's.
     refusal: Option<Bytes>,
 }
@@ -47,11 +52,18 @@ pub(super) struct TimeLimits {
     pub(super) headers: Duration,
     /// Without reading any of its answer.
     pub(super) write: Duration,
+    /// For an answer after it has closed its side.
+    pub(super) half_closed: Duration,
 }
 
 impl From<&HttpOptions> for TimeLimits {
     fn from(options: &HttpOptions) -> Self {
-        Self { idle: options.idle_timeout, headers: options.header_timeout, write: options.write_timeout }
+        Self {
+            idle: options.idle_timeout,
+            headers: options.header_timeout,
+            write: options.write_timeout,
+            half_closed: options.half_close_timeout,
+        }
     }
 }
 
@@ -62,6 +74,10 @@ struct Alarm(Option<Pin<Box<Sleep>>>);
 impl Alarm {
     fn poll(&mut self, cx: &mut Context<'_>, after: Duration) -> Poll<()> {
         self.0.get_or_insert_with(|| Box::pin(sleep(after))).as_mut().poll(cx)
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.is_some()
     }
 
     fn turn_off(&mut self) {
@@ -78,6 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             has_begun: false,
             reading: Alarm::default(),
             writing: Alarm::default(),
+            closing: Alarm::default(),
             refusal: None,
         }
     }
@@ -155,9 +172,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
         }
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.socket).poll_read(cx, buffer) {
-            if waits && !self.has_begun && buffer.filled().len() > before {
+            let is_over = buffer.filled().len() == before;
+            if waits && !self.has_begun && !is_over {
                 self.has_begun = true;
                 self.reading.turn_off();
+            }
+            if is_over && !waits && read.is_ok() {
+                let patience = self.terms.limits.half_closed;
+                ready!(self.closing.poll(cx, patience));
             }
             return Poll::Ready(read);
         }
@@ -196,6 +218,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
         self.terms.activity.flushed();
+        if self.closing.is_on() {
+            // The end that was held back is passed on now: the answer has been sent.
+            self.closing.turn_off();
+            cx.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -104,7 +104,8 @@ impl Context {
         let (job, plans, reader) = CodingJob::new(coding, coder);
         let start = Start::Copy(at.clone());
         let served = self.served.clone();
-        let work = Work { served, start, job: Box::new(job), plans, reader, timeout: None };
+        let job = Box::new(job);
+        let work = Work { served, start, job, plans, reader, timeout: None, rows: 1, held: None };
         let mut reader = self.service.submit(work)?;
         let ended = || Err(Error::internal("internal error: a coding ended without a result"));
         reader.next().await.unwrap_or_else(ended)

@@ -7,7 +7,7 @@ use crate::api::prompt::TextOrIds;
 use crate::api::sampling::Sampling;
 use crate::catalog::Served;
 use crate::engine::jobs::{ContinuationPlan, Destination};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::sampling::Filters;
 use crate::service::Service;
 use crate::service::bounds::Bound;
@@ -152,7 +152,7 @@ impl Service {
         names: Names<'_>,
     ) -> Result<Prepared> {
         let is_listed = request.echo && lists_tokens(request);
-        let purpose = if is_listed { Use::Listed } else { Use::Read };
+        let purpose = if is_listed { Use::Pieces } else { Use::Read };
         let Some(value) = input_of(std::mem::take(&mut request.prompt))? else {
             return Ok(Prepared::default());
         };
@@ -160,16 +160,7 @@ impl Service {
             TextOrIds::Text(_) => names.text,
             TextOrIds::Ids(_) => names.tokens,
         };
-        let prepared = self.prepare(target.served(), Input { value, path: field, purpose }).await?;
-        let found = prepared.tokens.len();
-        let max = self.config.limits.max_pieces;
-        if is_listed && found > max {
-            let message = format!(
-                "`{field}` has {found} tokens; the maximum is {max} (`--max-pieces`) where they are listed"
-            );
-            return Err(Error::new(ErrorKind::TextTooLong, message).at(field));
-        }
-        Ok(prepared)
+        self.prepare(target.served(), Input { value, path: field, purpose }).await
     }
 
     fn check_beam(&self, beam: Beam, n: usize) -> Result<()> {

@@ -81,6 +81,7 @@ impl Service {
                 return Err(Error::new(ErrorKind::TextTooLong, message).at("prompt"));
             }
         }
+        self.keep(self.room_for_ids(served, tokens.len(), 0).map_err(|error| error.at("prompt"))?);
         Ok(TokenizedPrompt { count: tokens.len(), tokens })
     }
 
@@ -93,6 +94,8 @@ impl Service {
         let input = Input { value: TextOrIds::Ids(request.tokens), path: "tokens", purpose: Use::Read };
         let prepared = self.prepare(served, input).await?;
         let tokenizer = &served.tokenizer;
+        let entries = prepared.tokens.iter().map(|&token| tokenizer.entry(token).len() + 1);
+        self.keep(self.room_for_text(entries.sum())?);
         let mut silent = specials(served);
         silent.retain(|special| tokenizer.decode(&[special.token]).is_empty());
         let mut decoder = tokenizer.decoder(&Tail::default());

@@ -9,11 +9,13 @@ use crate::api::cache::Cache;
 use crate::api::prompt::TextOrIds;
 use crate::api::score::{ScoreResponse, ScoreTextQuery};
 use crate::api::tokens::ScoredToken;
+use crate::budget::{Permit, Purpose};
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
 use crate::service::Service;
 use crate::service::input::{Input, field_of};
+use crate::service::room::Room;
 use crate::service::voices::{Standing, Voices};
 use crate::text::Joint;
 
@@ -25,6 +27,8 @@ pub struct TextScorer {
     manner: Manner,
     /// Bytes that are not enough for a piece yet.
     buffer: Vec<u8>,
+    /// The memory of the buffer, and of the piece that is taken out of it.
+    memory: Permit,
     /// The number of bytes in a piece.
     piece_bytes: usize,
     /// The length of the buffer from which on it is searched for a place to cut.
@@ -37,6 +41,8 @@ pub struct TextScorer {
     stride: Stride,
     /// Tokens that were not taken yet.
     tokens: Vec<ScoredToken>,
+    /// The room that they take.
+    room: Option<Room>,
 }
 
 /// Bytes that make a piece where the limits of texts allow them: enough for the kernels to work on, little enough to hold.
@@ -59,6 +65,7 @@ impl TextScorer {
             manner: Manner::new(voices.served(), scoring)?,
             voices,
             buffer: Vec::new(),
+            memory: service.take(Purpose::Bodies, 0)?,
             piece_bytes,
             cut_from: piece_bytes,
             bytes_read: 0,
@@ -66,6 +73,7 @@ impl TextScorer {
             counter: Counter::default(),
             stride: Stride::new(service.config.http.request_timeout),
             tokens: Vec::new(),
+            room: None,
         })
     }
 
@@ -90,10 +98,22 @@ impl TextScorer {
     /// cut; a full queue; a timeout.
     pub async fn push(&mut self, bytes: &[u8]) -> Result<()> {
         for part in bytes.chunks(self.piece_bytes) {
+            self.hold(self.buffer.len() + part.len())?;
             self.buffer.extend_from_slice(part);
             self.score_pieces().await?;
         }
         Ok(())
+    }
+
+    /// Takes the memory of a buffer of `bytes`.
+    fn hold(&mut self, bytes: usize) -> Result<()> {
+        let needed = 2 * bytes;
+        let held = self.memory.bytes();
+        if needed <= held {
+            self.memory.shrink_to(needed);
+            return Ok(());
+        }
+        self.memory.grow(needed - held).map_err(|exceeded| self.service.over_memory(exceeded))
     }
 
     /// The end of the text. The answer lists the tokens that were not taken, if tokens are listed.
@@ -112,6 +132,9 @@ impl TextScorer {
         let tally = self.counter.tally();
         if tally.token_count == 0 {
             return Err(no_token());
+        }
+        if let Some(room) = self.room.take() {
+            self.service.keep(room);
         }
         let mut score = figures(tally);
         let total = score.clone();
@@ -166,6 +189,9 @@ impl TextScorer {
             self.counter.text(&scored.part(&served));
         }
         if self.manner.lists_tokens {
+            // Taken anew for all, once for each piece.
+            self.room = None;
+            self.room = Some(self.service.room_for_scored(self.tokens.len() + scored.logprobs.len())?);
             let chars_read = self.chars_read;
             self.tokens.extend(scored.tokens(&place).into_iter().map(|mut scored| {
                 let token = &mut scored.token;

@@ -34,6 +34,8 @@ impl Service {
     /// As [`Self::session`].
     pub fn export_state(&self, id: &str) -> Result<Vec<u8>> {
         let (served, snapshot) = self.state_of(id)?;
+        let cache = snapshot.state.cache().map_or(0, |cache| cache.bytes_max(0));
+        self.keep(self.room_for_state_file(file::len(&served) + cache)?);
         file::write(&served, &snapshot)
     }
 

@@ -56,6 +56,43 @@ fn the_environment_overrides_the_file() {
     assert!(message.contains("http://127.0.0.1:1/health"), "{message}");
 }
 
+/// What `serve` says on stderr after the shell command `ulimit` was run with `arguments`, and the limits of its open files. It is ended as soon as it listens.
+#[cfg(target_os = "linux")]
+fn served_with_ulimit(arguments: &str) -> (String, String) {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    let models = tempfile::tempdir().unwrap();
+    let folder = crate::harness::models::write_words(models.path());
+    let script = format!(
+        "ulimit {arguments} && exec \"$0\" serve --listen 127.0.0.1:0 --max-connections 500 --models \"$1\""
+    );
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &script, crate::harness::program::PROGRAM]).arg(&folder);
+    let mut child = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut listening = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut listening).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert!(listening.starts_with("listening on"), "{said}");
+    let of_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    (said, of_files.split_whitespace().nth(3).unwrap().to_owned())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_open_files_is_raised_or_said_to_be_too_low() {
+    let (said, limit) = served_with_ulimit("-S -n 128");
+    assert!(!said.contains("ulimit"), "{said}");
+    assert_eq!(limit, "564", "500 connections and 64 other files");
+    let (said, limit) = served_with_ulimit("-n 128");
+    assert!(said.contains("ulimit -n") && said.contains("--max-connections"), "{said}");
+    assert_eq!(limit, "128");
+}
+
 #[test]
 fn the_command_line_overrides_the_environment() {
     let environment = [("RNNLM_HEALTHCHECK_URL", "ftp://example.org")];

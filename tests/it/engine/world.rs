@@ -274,6 +274,7 @@ impl World {
             job: Box::new(job),
             arrived: self.clock.now(),
             deadline: None,
+            held: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ mod beam;
 mod cache;
 mod carried;
 mod choices;
+mod closing;
 mod errors;
 mod events;
 mod explain;
@@ -13,6 +14,7 @@ mod extremes;
 mod filters;
 mod gate;
 mod generate;
+mod memory;
 mod mixture;
 mod next;
 #[cfg(feature = "onnx")]

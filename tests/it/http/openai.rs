@@ -328,7 +328,7 @@ async fn limits_are_named_by_the_fields_of_this_dialect() {
             json!({"prompt": "a a a a", "echo": true, "logprobs": 1}),
             "text_too_long",
             "prompt",
-            "`prompt` has 4 tokens",
+            "`prompt` has more than 3 tokens",
         ),
     ] {
         let (found, message) = server.post(COMPLETIONS, body).await.refused(400, code);

@@ -184,7 +184,7 @@ async fn the_pieces_of_a_text_have_a_limit_and_can_be_left_out() {
     let (param, message) =
         server.post("/v1/tokenize", json!({"text": "the sea a ship"})).await.refused(422, "text_too_long");
     assert_eq!(param, "text");
-    assert!(message.contains("4 tokens") && message.contains("`--max-pieces`"), "{message}");
+    assert!(message.contains("more than 3 tokens") && message.contains("`--max-pieces`"), "{message}");
     let long = json!({"text": "the sea a ship the sea", "pieces": false});
     let (param, message) = server.post("/v1/tokenize", long).await.refused(422, "text_too_long");
     assert_eq!(param, "text");

@@ -281,7 +281,9 @@ async fn an_invalid_request_is_refused_with_its_field_named() {
 
 #[tokio::test]
 async fn a_text_as_the_body_has_the_score_of_the_same_text_in_json() {
-    let server = Server::start().await;
+    // 220,000 letters are listed.
+    let setup = Setup::configured(|config| config.limits.max_answer = Bytes(64 << 20));
+    let server = setup.start().await;
     let line = "the old man and the sea of stars zebra sings\n";
     let of_words = line.repeat(5000);
     let of_letters = "abé cde éé\n".repeat(20_000);

@@ -295,6 +295,7 @@ async fn a_shutdown_ends_open_streams_with_a_last_event() {
     setup.config.limits.max_tokens = 100_000_000;
     setup.config.limits.max_answer = Bytes(1 << 40);
     setup.config.http.answers_max_bytes = Bytes(1 << 40);
+    setup.config.memory_max = Bytes(1 << 42);
     // Otherwise the second one, which could not end in time beside the first, would be refused.
     setup.config.http.request_timeout = Duration::from_secs(1 << 30);
     let server = setup.start().await;

@@ -24,6 +24,7 @@ const ARROWS: &[Arrow] = &[
     ("main", &["cli"]),
     ("lib", &[]),
     // The base, which depends on little or nothing else.
+    ("budget", &[]),
     ("clock", &[]),
     ("digest", &[]),
     ("error", &[]),
@@ -44,7 +45,7 @@ const ARROWS: &[Arrow] = &[
     ("coding", &["kernels", "lm", "error"]),
     ("catalog", &["rnn", "onnx", "probe", "text", "kernels", "lm", "digest", "foreign", "error"]),
     ("session", &["text", "lm", "clock", "error"]),
-    ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
+    ("engine", &["budget", "session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
     // runtimes behind the catalog.
     ("api", &[]),
@@ -52,6 +53,7 @@ const ARROWS: &[Arrow] = &[
         "service",
         &[
             "api",
+            "budget",
             "engine",
             "catalog",
             "session",
@@ -70,7 +72,7 @@ const ARROWS: &[Arrow] = &[
     // Describes what was found in an ONNX file.
     ("service/models", &["api", "catalog", "onnx", "lm", "error"]),
     // The edge carries the contract.
-    ("http", &["api", "service", "clock", "config", "error", "telemetry"]),
+    ("http", &["api", "budget", "service", "clock", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "clock", "config", "error"]),
     // It reads the frames of a compressed file one by one.
     ("cli/compress", &["coding", "service"]),

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Uses a server for ten minutes in every way, and checks that its resident memory is flat after the first minute.
+
+    cargo build --release
+    python3 benches/soak.py [--seconds N] [--server BINARY]
+
+Threads send requests of all kinds and sizes: short and long prompts, streams that are read to the end and streams that are left,
+sessions that are created, written, forked and deleted or left to expire, lists of tokens, and requests that are refused. Resident memory
+is looked at every second. Fails if the most after the first minute (or a fifth of a shorter time) is more than a tenth above the most within it,
+or if the server answers with 500.
+"""
+
+import argparse
+import collections
+import http.client
+import json
+import pathlib
+import random
+import re
+import subprocess
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WORDS = "the sea was old and the men sang of it while a ship came in from the north".split()
+SLACK = 1.1
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=600, help="(default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=8, help="(default: %(default)s)")
+    parser.add_argument("--memory-max", default="768MiB", metavar="SIZE", help="as that of the server (default: %(default)s)")
+    parser.add_argument("--server", default=ROOT / "target/release/rnnlm-server", help="the binary (default: %(default)s)")
+    options = parser.parse_args()
+    command = [options.server, "serve", "--models", ROOT / "models", "--listen", "127.0.0.1:0", "--session-ttl", "20s",
+               "--memory-max", options.memory_max]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            address = process.stdout.readline().removeprefix("listening on http://").strip()
+            end = time.monotonic() + options.seconds
+            clients = [Client(address, seed, end) for seed in range(options.threads)]
+            for client in clients:
+                client.start()
+            sizes = []
+            while time.monotonic() < end:
+                time.sleep(1)
+                sizes.append(resident(process))
+            for client in clients:
+                client.join()
+        finally:
+            process.terminate()
+    statuses = sum((client.statuses for client in clients), collections.Counter())
+    settled = min(60, options.seconds // 5)
+    first, rest = max(sizes[:settled]), max(sizes[settled:])
+    print(f"{sum(statuses.values())} answers in {options.seconds} s: {dict(sorted(statuses.items(), key=str))}")
+    step = max(1, len(sizes) // 20)
+    print("resident, MB:", " ".join(f"{size / 1e6:.0f}" for size in sizes[::step]))
+    print(f"most in the first {settled} s: {first / 1e6:.0f} MB; later: {rest / 1e6:.0f} MB")
+    if statuses[500] or rest > SLACK * first:
+        raise SystemExit("the memory grows, or requests fail")
+
+
+class Client(threading.Thread):
+    """Sends one request after another."""
+
+    def __init__(self, address, seed, end):
+        super().__init__()
+        self.address = address
+        self.random = random.Random(seed)
+        self.end = end
+        self.statuses = collections.Counter()
+
+    def run(self):
+        kinds = [self.next, self.long, self.score, self.stream, self.leave, self.session, self.tokenize, self.wrong]
+        while time.monotonic() < self.end:
+            self.random.choice(kinds)()
+
+    def text(self, count):
+        return " ".join(self.random.choices(WORDS, k=count))
+
+    def post(self, path, body, read=True):
+        connection = http.client.HTTPConnection(self.address, timeout=120)
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        answer = connection.getresponse()
+        self.statuses[answer.status] += 1
+        content = answer.read() if read else answer.read(64)
+        connection.close()
+        return content
+
+    def next(self):
+        self.post("/v1/next", {"text": self.text(10), "full": self.random.random() < 0.2})
+
+    def long(self):
+        self.post("/v1/next", {"text": self.text(self.random.randrange(1, 20_000)), "model": "classics-rnn"})
+
+    def score(self):
+        texts = [self.text(self.random.randrange(1, 100)) for _ in range(self.random.randrange(1, 50))]
+        self.post("/v1/score", {"texts": texts, "token_logprobs": self.random.random() < 0.5})
+
+    def stream(self):
+        self.post("/v1/generate", {"text": self.text(5), "max_tokens": self.random.randrange(1, 200), "stream": True})
+
+    def leave(self):
+        self.post("/v1/generate", {"text": self.text(5), "max_tokens": 4000, "stream": True}, read=False)
+
+    def session(self):
+        name = f"{self.random.getrandbits(64):x}"
+        self.post("/v1/sessions", {"id": name, "text": self.text(5), "rewind_tokens": 64})
+        for _ in range(self.random.randrange(4)):
+            self.post(f"/v1/sessions/{name}/append", {"text": self.text(10)})
+        self.post(f"/v1/sessions/{name}/fork", {})
+
+    def tokenize(self):
+        self.post("/v1/tokenize", {"text": self.text(self.random.randrange(1, 60_000)), "pieces": self.random.random() < 0.5})
+
+    def wrong(self):
+        self.post("/v1/next", {"requests": [{}] * self.random.randrange(1, 20_000)})
+
+
+def resident(process):
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()

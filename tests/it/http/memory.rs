@@ -1,0 +1,271 @@
+//! The memory that requests take: counted before it is allocated, within one budget, and given back. What is checked is the account;
+//! `benches/memory_peak.py` compares it with what is resident.
+
+use std::time::Duration;
+
+use rnnlm_server::budget::Budget;
+use rnnlm_server::clock::Clock;
+use rnnlm_server::config::Config;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::gate::gated;
+use crate::harness::client::{Answer, Request};
+use crate::harness::models::{letters, words};
+use crate::harness::server::{Server, Setup};
+
+/// The default setup of a service with this much memory.
+fn within(memory: &str) -> Setup {
+    let mut config = Config::from_args(&["--memory-max", memory]).unwrap();
+    config.engine.engine_threads = 1;
+    Setup { config, ..Setup::default() }
+}
+
+fn budget(server: &Server) -> std::sync::Arc<Budget> {
+    server.app.service().unwrap().budget().clone()
+}
+
+/// Checks that no more than the budget was given out, and that all of it comes back.
+async fn comes_back(server: &Server) {
+    let budget = budget(server);
+    assert!(budget.peak() <= budget.bytes_max(), "{} of {}", budget.peak(), budget.bytes_max());
+    server.until(|| budget.taken() == 0).await;
+}
+
+fn post(target: &str, body: String) -> Request {
+    Request::new("POST", target).body(body).header("content-type", "application/json")
+}
+
+/// `{"text": "aaa...", ...}` of about `bytes`.
+fn long_text(bytes: usize, rest: &str) -> String {
+    format!("{{\"text\": \"{}\"{rest}}}", "a".repeat(bytes - 64))
+}
+
+#[tokio::test]
+async fn a_long_text_of_characters_is_tokenised_within_the_budget() {
+    let setup = Setup { models: vec![letters()], ..within("1GiB") };
+    let max_body = setup.config.http.max_body.0;
+    assert_eq!(max_body, 16 << 20);
+    let server = setup.start().await;
+    let answer = server.send(post("/v1/tokenize", long_text(max_body, ", \"pieces\": false"))).await;
+    let (param, message) = answer.refused(422, "invalid_value");
+    assert_eq!(param, "text");
+    assert!(message.contains("`--max-answer`"), "{message}");
+    let answer = server.send(post("/v1/tokenize", long_text(max_body, ""))).await;
+    assert!(answer.refused(422, "text_too_long").1.contains("`--max-pieces`"));
+    let peak = budget(&server).peak();
+    // The body three times, its ids as they grow to twice their length, and their copy.
+    assert!((16 << 20..16 * max_body).contains(&peak), "{peak}");
+    comes_back(&server).await;
+    let short = server.post("/v1/tokenize", json!({"text": "abc"})).await.expect(200);
+    assert_eq!(short["tokens"], json!([0, 1, 2]));
+    comes_back(&server).await;
+}
+
+#[tokio::test]
+async fn a_text_that_can_never_fit_is_refused_for_good() {
+    let mut setup = Setup { models: vec![letters()], ..within("64MiB") };
+    setup.config.http.max_body.0 = 16 << 20;
+    setup.config.limits.max_text.0 = 16 << 20;
+    let server = setup.start().await;
+    for target in ["/v1/tokenize", "/v1/next", "/v1/score", "/v1/generate", "/v1/sessions"] {
+        let answer = server.send(post(target, long_text(16 << 20, ""))).await;
+        let (_, message) = answer.refused(413, "body_too_large");
+        assert!(message.contains("`--memory-max`"), "{target}: {message}");
+        comes_back(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn lists_of_empty_entries_take_what_they_become() {
+    let server = within("64MiB").start().await;
+    let max_body = 1 << 20;
+    let of = |begin: &str, entry: &str, end: &str| {
+        let count = (max_body - 64) / (entry.len() + 1);
+        format!("{begin}{}{end}", vec![entry; count].join(","))
+    };
+    let hypotheses = format!("{{\"hypotheses\":[{}]}}", vec!["{}"; 60_000].join(","));
+    for (target, body) in [
+        ("/v1/next", of("{\"requests\":[", "{}", "]}")),
+        ("/v1/rescore", of("{\"utterances\":[", "{}", "]}")),
+        ("/v1/rescore", of("{\"utterances\":[", &hypotheses, "]}")),
+        ("/v1/score", of("{\"texts\":[", "\"\"", "]}")),
+        ("/v1/completions", of("{\"prompt\":[", "[]", "]}")),
+    ] {
+        let answer = server.send(post(target, body)).await;
+        let code = answer.json()["error"]["code"].clone();
+        assert!([400, 413, 422].contains(&answer.status), "{target}: {} {code}", answer.status);
+        comes_back(&server).await;
+    }
+    let many = of("{\"utterances\":[", &hypotheses, "]}");
+    let (_, message) = server.send(post("/v1/rescore", many)).await.refused(413, "body_too_large");
+    assert!(message.contains("`--memory-max`"), "{message}");
+}
+
+/// Requests that are sent at once, while a gate keeps the first from being answered.
+struct Crowd {
+    setup: Setup,
+    count: usize,
+    request: Request,
+    /// The jobs of each.
+    jobs: usize,
+}
+
+/// The answers, and the bytes that were taken while nobody was answered but those who were refused.
+struct Answered {
+    answers: Vec<Answer>,
+    taken: usize,
+}
+
+impl Crowd {
+    async fn at_once(self) -> Answered {
+        let Self { setup, count, request, jobs } = self;
+        let (model, mut gate) = gated();
+        let server = Setup { models: vec![model], ..setup }.start().await;
+        let budget = budget(&server);
+        let sent: Vec<_> = (0..count).map(|_| tokio::spawn(request.clone().open(server.address))).collect();
+        gate.entered().await;
+        // Whoever is refused is answered while the others wait.
+        let service = server.app.service().unwrap();
+        let unanswered = || sent.iter().filter(|answer| !answer.is_finished()).count();
+        server
+            .until(|| {
+                let stats = service.pool().stats();
+                unanswered() * jobs == stats.running + stats.waiting && server.app.open() == unanswered()
+            })
+            .await;
+        let taken = budget.taken();
+        let _runs = gate.open();
+        let mut answers = Vec::new();
+        for answer in sent {
+            answers.push(answer.await.unwrap().whole().await);
+        }
+        comes_back(&server).await;
+        Answered { answers, taken }
+    }
+}
+
+fn refused(answers: &[Answer]) -> Vec<&Answer> {
+    answers.iter().filter(|answer| answer.status != 200).collect()
+}
+
+#[tokio::test]
+async fn of_many_long_prompts_at_once_those_are_read_that_fit() {
+    let text = vec!["b"; 300_000].join(" ");
+    for count in [20, 40] {
+        let request = Request::new("POST", "/v1/next").json(&json!({"text": text}));
+        let crowd = Crowd { setup: within("64MiB"), count, request, jobs: 1 };
+        let Answered { answers, taken } = crowd.at_once().await;
+        let refused = refused(&answers);
+        assert!(refused.len() < count, "at least the first is read");
+        for answer in &refused {
+            let (_, message) = answer.refused(429, "queue_full");
+            assert!(message.contains("`--memory-max`") || message.contains("`--queue-"), "{message}");
+            assert_eq!((answer.header("retry-after"), answer.header("x-should-retry")), ("1", "true"));
+        }
+        let read = count - refused.len();
+        assert!(taken >= read * 300_000 * size_of::<u32>(), "{taken} bytes for {read} prompts");
+    }
+}
+
+#[tokio::test]
+async fn of_many_full_batches_at_once_those_are_answered_that_fit() {
+    let mut setup = within("64MiB");
+    setup.config.http.answers_max_bytes.0 = 256 << 10;
+    let request =
+        Request::new("POST", "/v1/next").json(&json!({"requests": vec![json!({"full": true}); 16]}));
+    let Answered { answers, .. } = Crowd { setup, count: 10, request, jobs: 16 }.at_once().await;
+    let refused = refused(&answers);
+    // Each lists 16 times 26 numbers and 10 tokens: seven of them fit.
+    assert_eq!(refused.len(), 3);
+    for answer in refused {
+        let (_, message) = answer.refused(429, "queue_full");
+        assert!(message.contains("`--answers-max-bytes`"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn listed_scores_have_the_limit_of_an_answer() {
+    let mut setup = within("1GiB");
+    setup.config.limits.max_answer.0 = 1000;
+    let server = setup.start().await;
+    let text = "the sea a ship of stars old man";
+    server.post("/v1/sessions", json!({"id": "s"})).await.expect(201);
+    for (target, body) in [
+        ("/v1/score", json!({"text": text, "token_logprobs": true})),
+        ("/v1/sessions/s/append", json!({"text": text, "token_logprobs": true})),
+    ] {
+        let (param, message) = server.post(target, body).await.refused(422, "invalid_value");
+        assert_eq!(param, "token_logprobs", "{target}");
+        assert!(message.contains("`--max-answer`"), "{target}: {message}");
+    }
+    let plain = Request::new("POST", "/v1/score?token_logprobs=true").header("content-type", "text/plain");
+    let (_, message) = server.send(plain.body(text)).await.refused(422, "invalid_value");
+    assert!(message.contains("`--max-answer`"), "{message}");
+    server.post("/v1/score", json!({"text": text})).await.expect(200);
+    comes_back(&server).await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_read_as_they_arrive_are_counted_too() {
+    let mut setup = Setup { models: vec![words()], ..within("64MiB") };
+    setup.config.limits.max_text.0 = 1 << 30;
+    setup.config.limits.max_line.0 = 1 << 30;
+    let server = setup.start().await;
+    // Without white space, a text cannot be cut.
+    let solid = Request::new("POST", "/v1/score").header("content-type", "text/plain");
+    let (_, message) = server.send(solid.body("x".repeat(20 << 20))).await.refused(413, "body_too_large");
+    assert!(message.contains("`--memory-max`"), "{message}");
+    comes_back(&server).await;
+    let line = format!("{{\"hypotheses\":[{}]}}\n", vec!["{}"; 1 << 16].join(","));
+    let lines = Request::new("POST", "/v1/rescore").header("content-type", "application/x-ndjson");
+    let answer = server.send(lines.body(line.repeat(40))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.text().lines().count(), 40);
+    comes_back(&server).await;
+}
+
+#[tokio::test]
+async fn the_time_of_a_request_begins_before_its_body_has_come() {
+    let setup = Setup { clock: Clock::manual(), ..within("1GiB") };
+    let timeout = setup.config.http.request_timeout;
+    let server = setup.start().await;
+    let body = json!({"text": "the sea"}).to_string();
+    let (first, rest) = body.split_at(5);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "POST /v1/next HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{first}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    server.until(|| server.app.open() == 1).await;
+    server.advance(timeout + Duration::from_secs(1));
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    Answer::read(stream).await.refused(504, "timeout");
+    comes_back(&server).await;
+}
+
+#[tokio::test]
+async fn the_budget_is_told_by_info_and_metrics() {
+    let server = within("1GiB").start().await;
+    server.post("/v1/sessions", json!({"text": "the sea"})).await.expect(201);
+    let limits = server.get("/v1/info").await.expect(200)["limits"].clone();
+    let requests = budget(&server).bytes_max();
+    assert_eq!(limits["memory_max_bytes"], 1 << 30);
+    assert_eq!(limits["sessions_max_bytes"], 256 << 20);
+    assert_eq!(limits["requests_max_bytes"], json!(requests));
+    assert!(requests < 768 << 20, "sessions and buffers are set aside");
+    let page = server.get("/metrics").await.text();
+    let value = |name: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}"));
+        line.trim().parse::<i64>().unwrap()
+    };
+    assert_eq!(value("rnnlm_memory_max_bytes "), 1 << 30);
+    assert_eq!(value("rnnlm_memory_requests_max_bytes "), requests as i64);
+    assert!(value("rnnlm_memory_requests_peak_bytes ") > 0);
+    assert!(value("rnnlm_memory_bytes{purpose=\"sessions\"} ") > 0);
+    for purpose in ["bodies", "tokens", "jobs", "scratch", "answers"] {
+        assert_eq!(value(&format!("rnnlm_memory_bytes{{purpose=\"{purpose}\"}} ")), 0, "{purpose}");
+    }
+}
