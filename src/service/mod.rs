@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 pub use aac::Predicted;
-pub use compress::{Compressor, Decompressor, Whole, cut};
+pub use compress::{Compressor, Decompressor, Watch, Whole, cut, divide};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
 pub use generate::{Events, Generating};
