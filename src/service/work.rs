@@ -1,7 +1,7 @@
 //! How a checked request becomes a job of the engine, and the job's result comes back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Service;
 use crate::catalog::Served;
@@ -31,6 +31,15 @@ impl Service {
     /// A full queue; too much to do for the time allowed; a server that is shutting down.
     pub(super) fn submit<T>(&self, work: Work<T>) -> Result<Reader<T>> {
         let arrived = self.clock.now();
+        let deadline = arrived + work.timeout.unwrap_or(self.config.http.request_timeout);
+        self.submit_until(work, Some(deadline))
+    }
+
+    /// The same for a job that may take any time if there is no deadline. It is never refused because there is too much to do.
+    ///
+    /// # Errors
+    /// A full queue; a server that is shutting down.
+    pub(super) fn submit_until<T>(&self, work: Work<T>, deadline: Option<Instant>) -> Result<Reader<T>> {
         let submission = Submission {
             name: work.served.name.clone(),
             identity: work.served.identity.clone(),
@@ -38,8 +47,8 @@ impl Service {
             start: work.start,
             plans: work.plans,
             job: work.job,
-            arrived,
-            deadline: Some(arrived + work.timeout.unwrap_or(self.config.http.request_timeout)),
+            arrived: self.clock.now(),
+            deadline,
         };
         self.pool.submit(submission, work.reader).inspect_err(|error| match error.kind {
             ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),

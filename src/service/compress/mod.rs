@@ -117,7 +117,7 @@ impl Context {
         let start = Start::Copy(at.clone());
         let served = self.served.clone();
         let work = Work { served, start, job: Box::new(job), plans, reader, timeout: None };
-        self.service.submit(work).map(Coming)
+        self.service.submit_until(work, None).map(Coming)
     }
 }
 
