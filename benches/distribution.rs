@@ -3,7 +3,8 @@
 //! One thread; logits that are roughly normally distributed.
 
 use divan::Bencher;
-use rnnlm_server::lm::Distribution;
+use rnnlm_server::coding::Frequencies;
+use rnnlm_server::lm::{Cache, CacheOptions, Distribution, TokenId};
 use rnnlm_server::sampling::{FilterSpec, Filtering, Filters, Sampler};
 
 const VOCAB_SIZES: [usize; 3] = [10_000, 33_278, 250_000];
@@ -55,6 +56,40 @@ fn draw_top_k_40_top_p_95(bencher: Bencher<'_, '_>, vocab_size: usize) {
 #[divan::bench(args = VOCAB_SIZES)]
 fn draw_top_p_90(bencher: Bencher<'_, '_>, vocab_size: usize) {
     draw(bencher, vocab_size, FilterSpec { top_p: 0.9, ..Default::default() });
+}
+
+/// Includes the model's logprob of the drawn token.
+#[divan::bench(args = VOCAB_SIZES)]
+fn draw_typical_p_20(bencher: Bencher<'_, '_>, vocab_size: usize) {
+    draw(bencher, vocab_size, FilterSpec { typical_p: 0.2, ..Default::default() });
+}
+
+/// Includes the model's logprob of the drawn token.
+#[divan::bench(args = VOCAB_SIZES)]
+fn draw_typical_p_90(bencher: Bencher<'_, '_>, vocab_size: usize) {
+    draw(bencher, vocab_size, FilterSpec { typical_p: 0.9, ..Default::default() });
+}
+
+/// A full cache of vectors of 512 values, mixed into the logits.
+#[divan::bench(args = VOCAB_SIZES, consts = [1, 500, 2000])]
+fn cache<const WINDOW: usize>(bencher: Bencher<'_, '_>, vocab_size: usize) {
+    const WIDTH: usize = 512;
+    let h = logits(WIDTH);
+    let mut cache = Cache::new(CacheOptions { window: WINDOW, theta: 0.6, lambda: 0.15 }, WIDTH);
+    (0..WINDOW).for_each(|token| cache.push(&h, (token * 7 % vocab_size) as TokenId));
+    let logits = logits(vocab_size);
+    bencher.with_inputs(|| logits.clone()).bench_local_refs(|logits| cache.mix(&h, logits));
+}
+
+/// What compressing does with the logits of each token: `compress` knows the token, `decompress` finds it.
+#[divan::bench(args = VOCAB_SIZES)]
+fn frequencies(bencher: Bencher<'_, '_>, vocab_size: usize) {
+    let logits = logits(vocab_size);
+    let mut frequencies = Frequencies::default();
+    bencher.bench_local(|| {
+        frequencies.fill(&logits);
+        frequencies.interval((vocab_size / 2) as TokenId)
+    });
 }
 
 fn draw(bencher: Bencher<'_, '_>, vocab_size: usize, spec: FilterSpec) {

@@ -11,7 +11,7 @@ use super::input::{ModelArg, TextArg};
 use super::local::Local;
 use super::progress::Progress;
 use crate::coding::{Checksum, Frame, FrameHead, Header};
-use crate::service::{Compressor, Decompressor, Whole, cut};
+use crate::service::{Compressor, Decompressor, Whole, divide};
 
 #[derive(Args)]
 pub(super) struct CompressArgs {
@@ -57,14 +57,14 @@ pub(super) fn compress(args: &CompressArgs) -> Outcome {
         return Err(Failure::Usage(message.to_owned()));
     }
     let local = Local::open(&args.model)?;
-    let compressor = Compressor::new(&local.service)?;
+    let progress = Progress::new(&args.input());
+    let compressor = Compressor::new(&local.service, progress.watch())?;
     let mut input = args.open_twice()?;
     let whole = whole(&mut *input)?;
     input.rewind()?;
     let mut output = Output::create(args.output.clone())?;
     output.write_all(&compressor.header(whole))?;
-    let progress = Progress::new(&args.input());
-    let read = local.block_on(compress_all(compressor, &mut *input, &mut output, &progress))?;
+    let read = local.block_on(compress_all(compressor, &mut *input, &mut output))?;
     if read != whole {
         return Err(Failure::Failed(format!("`{}` changed while it was compressed", args.file.display())));
     }
@@ -76,23 +76,23 @@ async fn compress_all(
     mut compressor: Compressor,
     input: &mut dyn Twice,
     output: &mut Output,
-    progress: &Progress,
 ) -> Outcome<Whole> {
+    const GROUP_BYTES: usize = Frame::GROUP_LEN * Frame::LEN_MAX;
     let mut checksum = Checksum::default();
     let mut len = 0;
     let mut buffer = Vec::new();
     loop {
-        let room = (Frame::LEN_MAX - buffer.len()) as u64;
+        let room = (GROUP_BYTES - buffer.len()) as u64;
         let is_end = (&mut *input).take(room).read_to_end(&mut buffer)? < room as usize;
         if buffer.is_empty() {
             return Ok(Whole { len, checksum: checksum.finish() });
         }
-        let end = if is_end { buffer.len() } else { cut(&buffer) };
-        output.write_all(&compressor.piece(&buffer[..end]).await?)?;
+        let pieces = divide(&buffer, is_end);
+        output.write_all(&compressor.group(&pieces).await?)?;
+        let end = pieces.iter().map(|piece| piece.len()).sum();
         checksum.update(&buffer[..end]);
         len += end as u64;
         buffer.drain(..end);
-        progress.advance_bytes(end);
     }
 }
 
@@ -116,19 +116,15 @@ pub(super) fn decompress(args: &CompressArgs) -> Outcome {
     let mut input = args.input().open()?;
     let mut header = [0; Header::LEN];
     read_whole(&mut input, &mut header)?;
-    let mut decompressor = Decompressor::new(&local.service, &header)?;
-    let mut output = Output::create(args.output.clone())?;
     let progress = Progress::new(&args.input());
+    let mut decompressor = Decompressor::new(&local.service, &header, progress.watch())?;
+    let mut output = Output::create(args.output.clone())?;
     progress.advance_bytes(Header::LEN);
     while decompressor.rest() > 0 {
-        let mut head = [0; FrameHead::LEN];
-        read_whole(&mut input, &mut head)?;
-        let head = FrameHead::read(&head)?;
-        let mut code = vec![0; head.code_len()];
-        read_whole(&mut input, &mut code)?;
-        let bytes = local.block_on(decompressor.piece(head.with_code(code)?))?;
+        let frames = read_group(&mut input, decompressor.rest())?;
+        progress.advance_bytes(frames.len() * FrameHead::LEN);
+        let bytes = local.block_on(decompressor.group(frames))?;
         output.write_all(&bytes)?;
-        progress.advance_bytes(FrameHead::LEN + head.code_len());
     }
     decompressor.finish()?;
     if input.read(&mut [0])? > 0 {
@@ -136,6 +132,23 @@ pub(super) fn decompress(args: &CompressArgs) -> Outcome {
         return Err(Failure::Failed(message.to_owned()));
     }
     output.finish()
+}
+
+/// The frames of the next group; `left` bytes are still to come out.
+fn read_group(input: &mut impl Read, left: u64) -> Outcome<Vec<Frame>> {
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut len = 0;
+    while frames.len() < Frame::GROUP_LEN && len < left {
+        let mut head = [0; FrameHead::LEN];
+        read_whole(input, &mut head)?;
+        let head = FrameHead::read(&head)?;
+        let mut code = vec![0; head.code_len()];
+        read_whole(input, &mut code)?;
+        let frame = head.with_code(code)?;
+        len += u64::from(frame.len);
+        frames.push(frame);
+    }
+    Ok(frames)
 }
 
 fn read_whole(input: &mut impl Read, bytes: &mut [u8]) -> Outcome {

@@ -10,6 +10,7 @@ use super::failure::{Failure, Outcome};
 use super::input::{ModelArg, ModelsArg, Weighted, check_no_model};
 use crate::api::mixture::MixturePart;
 use crate::clock::Clock;
+use crate::coding::Frame;
 use crate::config::Config;
 use crate::service::{Service, model_name};
 
@@ -96,6 +97,8 @@ fn config() -> Outcome<Config> {
     config.strict = true;
     config.http.request_timeout = TIMEOUT;
     config.limits.max_tokens = TOKENS_MAX;
+    // The pieces of a file are jobs that wait together.
+    config.engine.queue_max = config.engine.queue_max.max(Frame::GROUP_LEN);
     Ok(config)
 }
 

@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::input::TextArg;
+use crate::service::Watch;
 
 /// A bar that is removed when it is dropped, so that only results stay on the screen.
 pub(super) struct Progress(ProgressBar);
@@ -47,6 +48,12 @@ impl Progress {
     /// `bytes` more were read.
     pub(super) fn advance_bytes(&self, bytes: usize) {
         self.0.inc(bytes as u64);
+    }
+
+    /// What advances the bar by bytes, from any thread.
+    pub(super) fn watch(&self) -> Watch {
+        let bar = self.0.clone();
+        Watch::new(move |bytes| bar.inc(bytes as u64))
     }
 
     /// Runs `print` while the bar is hidden.

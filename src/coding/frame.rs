@@ -1,12 +1,18 @@
-//! A piece of a compressed file: coded on its own, so that it is checked before it is decoded, while the models go on from the piece before.
+//! A piece of a compressed file: coded on its own, so that it is checked before it is decoded.
+//!
+//! Pieces come in groups. The model starts on every piece of a group from the same state, so all of them are decoded side by side, and a pass over
+//! the weights serves a token of each. What the literals and the tokenizer depend on goes on from piece to piece, in order; so their code is
+//! not mixed with that of the tokens, and is decoded when all tokens are known.
 
+use super::bytes::Literals;
 use super::header::{Checksum, damaged};
+use super::range::RangeEncoder;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the bytes of a frame are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The code of tokens, with literals where they do not say the text.
+    /// The code of tokens, then that of literals where they do not say the text.
     Tokens,
     /// The code of literal bytes.
     Bytes,
@@ -25,6 +31,8 @@ pub struct Frame {
     pub token_count: u32,
     /// Bytes that come out of it.
     pub len: u32,
+    /// How many of the first bytes of `code` are that of the tokens.
+    pub tokens_len: u32,
     /// The code.
     pub code: Vec<u8>,
 }
@@ -35,6 +43,7 @@ pub struct FrameHead {
     content: Content,
     token_count: u32,
     len: u32,
+    tokens_len: u32,
     code_len: u32,
     check: [u8; 4],
 }
@@ -42,6 +51,8 @@ pub struct FrameHead {
 impl Frame {
     /// The most bytes that come out of a frame.
     pub const LEN_MAX: usize = 64 << 10;
+    /// The frames of a group; the last group of a file may have fewer.
+    pub const GROUP_LEN: usize = 16;
     /// The most tokens of a frame; tokens that add nothing to a text are few.
     pub const TOKENS_MAX: usize = 2 * Self::LEN_MAX;
 
@@ -49,7 +60,7 @@ impl Frame {
     pub fn to_bytes(&self) -> Vec<u8> {
         let place = CONTENTS.iter().position(|content| *content == self.content);
         let mut bytes = vec![place.expect("all contents are listed") as u8];
-        for number in [self.token_count, self.len, self.code.len() as u32] {
+        for number in [self.token_count, self.len, self.tokens_len, self.code.len() as u32] {
             bytes.extend(number.to_le_bytes());
         }
         let check = check(&bytes, &self.code);
@@ -61,7 +72,7 @@ impl Frame {
 
 impl FrameHead {
     /// Bytes of a head.
-    pub const LEN: usize = 1 + 3 * 4 + 4;
+    pub const LEN: usize = 1 + 4 * 4 + 4;
 
     /// Reads a head.
     ///
@@ -77,13 +88,14 @@ impl FrameHead {
             content,
             token_count: number(1),
             len: number(5),
-            code_len: number(9),
-            check: *bytes[13..].first_chunk().expect("bug: a head has a fixed length"),
+            tokens_len: number(9),
+            code_len: number(13),
+            check: *bytes[Self::LEN - 4..].first_chunk().expect("bug: a head has a fixed length"),
         };
-        // A code is longer than what it codes only by a little: literals that surprise the model.
-        let code_len_max = 16 * Frame::LEN_MAX;
+        // What would become longer is stored as it is.
         let is_possible = (1..=Frame::LEN_MAX).contains(&(head.len as usize))
-            && head.code_len as usize <= code_len_max
+            && head.code_len <= head.len
+            && head.tokens_len <= head.code_len
             && head.token_count as usize <= Frame::TOKENS_MAX;
         if !is_possible {
             return Err(damaged("the head of a piece"));
@@ -101,10 +113,10 @@ impl FrameHead {
     /// # Errors
     /// `InvalidValue` if the frame is damaged.
     pub fn with_code(self, code: Vec<u8>) -> Result<Frame> {
-        let Self { content, token_count, len, .. } = self;
-        let frame = Frame { content, token_count, len, code };
+        let Self { content, token_count, len, tokens_len, .. } = self;
+        let frame = Frame { content, token_count, len, tokens_len, code };
         let bytes = frame.to_bytes();
-        if bytes[13..Self::LEN] == self.check { Ok(frame) } else { Err(damaged("a piece")) }
+        if bytes[Self::LEN - 4..Self::LEN] == self.check { Ok(frame) } else { Err(damaged("a piece")) }
     }
 }
 
@@ -117,6 +129,26 @@ fn check(head: &[u8], code: &[u8]) -> [u8; 4] {
 }
 
 impl Frame {
+    /// The frame of bytes that are hardly a text.
+    pub fn of_bytes(bytes: &[u8], literals: &mut Literals) -> Self {
+        let mut encoder = RangeEncoder::default();
+        literals.encode_all(&mut encoder, bytes);
+        Self { content: Content::Bytes, code: encoder.finish(), ..Self::stored(bytes) }
+    }
+
+    /// The frame of bytes that would become longer.
+    pub fn stored(bytes: &[u8]) -> Self {
+        let len = bytes.len() as u32;
+        Self { content: Content::Stored, token_count: 0, len, tokens_len: 0, code: bytes.to_vec() }
+    }
+
+    /// The code of the tokens, and that of the literals.
+    pub fn into_codes(self) -> [Vec<u8>; 2] {
+        let mut tokens = self.code;
+        let literals = tokens.split_off(self.tokens_len as usize);
+        [tokens, literals]
+    }
+
     /// The error of a frame from which something else comes out than was put in.
     pub fn mismatch() -> Error {
         let message = "the file is damaged: a piece does not decode to its length";
@@ -130,7 +162,9 @@ mod tests {
 
     #[test]
     fn a_frame_comes_back_and_every_flipped_bit_is_found() {
-        let frame = Frame { content: Content::Bytes, token_count: 3, len: 70, code: vec![1, 2, 3] };
+        let frame =
+            Frame { content: Content::Bytes, token_count: 3, len: 70, tokens_len: 2, code: vec![1, 2, 3] };
+        assert_eq!(frame.clone().into_codes(), [vec![1, 2], vec![3]]);
         let bytes = frame.to_bytes();
         let read = |bytes: &[u8]| {
             let (head, code) = bytes.split_first_chunk().expect("a head");

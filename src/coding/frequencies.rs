@@ -33,11 +33,11 @@ impl Frequencies {
 
     /// Takes the weights of `logits`, which are finite or `-inf`, and not all `-inf`.
     pub fn fill(&mut self, logits: &[f32]) {
-        self.weights.resize(logits.len(), 0);
+        let Self { weights, blocks } = self;
+        weights.resize(logits.len(), 0);
+        blocks.resize(logits.len().div_ceil(BLOCK), 0);
         let max = reduce::max(logits);
-        Kernel::current().run(Weigh { logits, max, weights: &mut self.weights });
-        self.blocks.clear();
-        self.blocks.extend(self.weights.chunks(BLOCK).map(sum));
+        Kernel::current().run(Weigh { logits, max, weights, blocks });
     }
 
     fn total(&self) -> u64 {
@@ -79,15 +79,18 @@ impl Interval {
     }
 }
 
+#[inline(always)]
 fn sum(weights: &[u32]) -> u64 {
     weights.iter().map(|&weight| u64::from(weight)).sum()
 }
 
-/// `weights[i] = 1 + floor(2^28 * exp(logits[i] - max))`, on every instruction set alike.
+/// `weights[i] = 1 + floor(2^28 * exp(logits[i] - max))`, and the sums of blocks of them, on every instruction set alike.
 struct Weigh<'a> {
     logits: &'a [f32],
     max: f32,
     weights: &'a mut [u32],
+    /// One for each [`BLOCK`] weights.
+    blocks: &'a mut [u64],
 }
 
 impl Task for Weigh<'_> {
@@ -95,9 +98,13 @@ impl Task for Weigh<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, _isa: I) {
-        for (weight, &logit) in self.weights.iter_mut().zip(self.logits) {
-            // At most 2^28, which an i32 holds; a conversion to it is one instruction on every processor.
-            *weight = 1 + (math::exp(logit - self.max) * WEIGHT_MAX) as i32 as u32;
+        let Self { logits, max, weights, blocks } = self;
+        for ((logits, weights), block) in logits.chunks(BLOCK).zip(weights.chunks_mut(BLOCK)).zip(blocks) {
+            for (weight, &logit) in weights.iter_mut().zip(logits) {
+                // At most 2^28, which an i32 holds; a conversion to it is one instruction on every processor.
+                *weight = 1 + (math::exp(logit - max) * WEIGHT_MAX) as i32 as u32;
+            }
+            *block = sum(weights);
         }
     }
 }
@@ -157,7 +164,9 @@ mod tests {
         let max = reduce::max(&logits);
         let weigh = |kernel: Kernel| {
             let mut weights = vec![0; logits.len()];
-            kernel.run(Weigh { logits: &logits, max, weights: &mut weights });
+            let mut blocks = vec![0; logits.len().div_ceil(BLOCK)];
+            kernel.run(Weigh { logits: &logits, max, weights: &mut weights, blocks: &mut blocks });
+            assert_eq!(blocks.iter().sum::<u64>(), sum(&weights));
             weights
         };
         let expected = weigh(Kernel::Portable);

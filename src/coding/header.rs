@@ -4,8 +4,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The first bytes of every compressed file: a name and a version.
-const MAGIC: &[u8; 8] = b"RNNLMz\x01\n";
+/// The first bytes of every compressed file; the version of the format and a line's end follow.
+const NAME: &[u8; 6] = b"RNNLMz";
+
+/// The version of the format that is written and read.
+const VERSION: u8 = 2;
 
 /// The first bytes of a SHA-256.
 pub type Prefix = [u8; 16];
@@ -65,7 +68,8 @@ impl Header {
     /// The header as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let numerics = NUMERICS.iter().position(|name| *name == self.origin.numerics);
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = NAME.to_vec();
+        bytes.extend([VERSION, b'\n']);
         bytes.push(numerics.expect("bug: a kernel's numerics are one of two") as u8);
         bytes.extend(self.origin.identity);
         bytes.extend(self.origin.tokenizer);
@@ -78,12 +82,21 @@ impl Header {
     /// Reads a header.
     ///
     /// # Errors
-    /// `InvalidValue` for bytes that are not a header, or are damaged.
+    /// `InvalidValue` for bytes that are not a header, are of another version of the format, or are damaged.
     pub fn read(bytes: &[u8; Self::LEN]) -> Result<Self> {
-        let Some(rest) = bytes.strip_prefix(MAGIC) else {
-            let message =
-                "the file does not begin as one that `rnnlm-server compress` of this version has written";
-            return Err(Error::new(ErrorKind::InvalidValue, message));
+        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidValue, message));
+        let rest = match bytes.strip_prefix(NAME) {
+            Some([VERSION, b'\n', rest @ ..]) => rest,
+            Some([version, b'\n', ..]) => {
+                return refuse(format!(
+                    "the file has version {version} of the format of `rnnlm-server compress`; this program reads version {VERSION}"
+                ));
+            }
+            _ => {
+                return refuse(
+                    "the file does not begin as one that `rnnlm-server compress` has written".to_owned(),
+                );
+            }
         };
         if Checksum::of(&bytes[..Self::LEN - 4])[..4] != bytes[Self::LEN - 4..] {
             return Err(damaged("its header"));
@@ -152,6 +165,18 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(Header::read(&damaged).is_err(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_refused_by_its_number() {
+        let mut bytes: [u8; Header::LEN] = header().to_bytes().try_into().unwrap();
+        bytes[6] = 1;
+        let error = Header::read(&bytes).expect_err("an older format");
+        assert!(
+            error.message.contains("version 1") && error.message.contains("version 2"),
+            "{}",
+            error.message
+        );
     }
 
     #[test]

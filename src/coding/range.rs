@@ -96,6 +96,11 @@ impl RangeDecoder {
         decoder
     }
 
+    /// Bytes that were not needed yet.
+    pub fn rest(&self) -> usize {
+        self.bytes.len()
+    }
+
     fn shift(&mut self) {
         self.offset = self.offset << 8 | u64::from(self.bytes.next().unwrap_or(0));
     }

@@ -75,10 +75,8 @@ impl Active {
     /// Updates `prompts_cost`.
     fn count_prompts(&mut self) {
         let prompts = self.running().filter(|row| !row.is_drawn());
-        let extent = prompts.fold(Extent::default(), |extent, row| {
-            let len = row.pending.tokens().len();
-            extent.and_row(len, row.logits.positions(len).len())
-        });
+        let extent =
+            prompts.fold(Extent::default(), |extent, row| extent.and(row.extent(row.pending.tokens().len())));
         self.prompts_cost = self.model.cost().of(extent);
     }
 
@@ -92,9 +90,13 @@ impl Active {
     pub(super) fn work(&self, short_max: u64) -> Work {
         let draws = Some(self.job.draws().left).filter(|&left| left > 0);
         let reading = self.reading_left();
+        let cost = self.model.cost();
+        let recalls =
+            |left| self.rows.iter().map(|row| cost.draw_recalls(&row.place.snapshot().state, left)).sum();
         Work {
             rows: draws.map_or(0, |_| self.rows.len()),
             draws_min: draws,
+            recalls: draws.map_or(0, recalls),
             reading: if reading > short_max { reading } else { 0 },
         }
     }
@@ -102,10 +104,8 @@ impl Active {
     /// The cost of what is left of the tokens of the request.
     fn reading_left(&self) -> u64 {
         let prompts = self.running().filter(|row| !row.is_drawn());
-        let extent = prompts.fold(Extent::default(), |extent, row| {
-            let len = row.tokens().len();
-            extent.and_row(len, row.logits.positions(len).len())
-        });
+        let extent =
+            prompts.fold(Extent::default(), |extent, row| extent.and(row.extent(row.tokens().len())));
         self.model.cost().of(extent)
     }
 

@@ -7,6 +7,8 @@
 //! A question does not wait for the draws of a large batch: if it is cheap beside the texts that are drawn, it has a turn to itself, and they
 //! have the next.
 //!
+//! A row whose state has a cache also costs what the cache compares. That is a part of the step of short rows, and of the work of long ones.
+//!
 //! The bound is also one of time, by the pace that was measured. Rows that do not fit, in the batch or in the time, are set aside: they keep
 //! their states, and as those that have waited longest are the first in a later turn.
 
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use super::EngineLimits;
 use super::active::Active;
 use super::row::Stage;
-use crate::lm::{Cost, Extent, Logits, ModelInfo};
+use crate::lm::{Cost, Extent, Logits, ModelInfo, State};
 
 /// A row's share of a batch: the `row`-th row of the `job`-th job reads `len` tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,8 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
     let cost = active[first].model.cost();
     let short_max = cost.bare_steps(limits.turn_steps, 1);
     let wishes = jobs.iter().flat_map(|&job| Wish::of(job, &active[job], short_max).take(rows_each_max));
-    let (mut shorts, mut longs): (Vec<Wish>, Vec<Wish>) = wishes.partition(|wish| wish.kind != Kind::Long);
+    let (mut shorts, mut longs): (Vec<Wish<'_>>, Vec<Wish<'_>>) =
+        wishes.partition(|wish| wish.kind != Kind::Long);
     let questions_only = occasion.may_be_questions_only && are_cheap(&cost, &shorts);
     if questions_only {
         shorts.retain(|wish| wish.kind == Kind::Asked);
@@ -90,7 +93,9 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
         };
         cost.bare_steps(steps, rows)
     } else {
-        cost.bare_steps(limits.turn_steps, shorts.len().max(1))
+        let step = shorts.iter().fold(Extent::default(), |step, short| short.added_to(step, 1));
+        let recalls = limits.turn_steps * cost.recalls(step) as f64;
+        cost.bare_steps(limits.turn_steps, shorts.len().max(1)) + recalls as u64
     };
     budget.work_max = work_max.min(occasion.cost_max);
     budget.take(&mut shorts);
@@ -105,9 +110,10 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
 
 /// Whether the questions among `shorts` cost little beside the texts that are drawn, so that a turn for them alone delays these little: by a
 /// fifth at most, if questions never end.
-fn are_cheap(cost: &Cost, shorts: &[Wish]) -> bool {
+fn are_cheap(cost: &Cost, shorts: &[Wish<'_>]) -> bool {
     const CHEAPER: u64 = 4;
-    let (asked, drawing): (Vec<&Wish>, Vec<&Wish>) = shorts.iter().partition(|wish| wish.kind == Kind::Asked);
+    let (asked, drawing): (Vec<&Wish<'_>>, Vec<&Wish<'_>>) =
+        shorts.iter().partition(|wish| wish.kind == Kind::Asked);
     let questions =
         asked.iter().fold(Extent::default(), |extent, wish| wish.added_to(extent, wish.piece_max));
     let are_both = !asked.is_empty() && !drawing.is_empty();
@@ -136,9 +142,9 @@ struct Places {
 
 /// The short rows that get a place, those of the job that has waited longest first. Questions get the first half of the places, texts that
 /// are drawn the second, and either what the other does not need.
-fn mixed(shorts: Vec<Wish>, places: Places) -> Vec<Wish> {
+fn mixed<'a>(shorts: Vec<Wish<'a>>, places: Places) -> Vec<Wish<'a>> {
     let Places { first, count } = places;
-    let (mut asked, mut drawing): (Vec<Wish>, Vec<Wish>) =
+    let (mut asked, mut drawing): (Vec<Wish<'_>>, Vec<Wish<'_>>) =
         shorts.into_iter().partition(|wish| wish.kind == Kind::Asked);
     let drawing_min = usize::from(drawing.first().is_some_and(|wish| wish.share.job == first));
     asked.truncate(count - drawing.len().min(count / 2).max(drawing_min));
@@ -149,8 +155,10 @@ fn mixed(shorts: Vec<Wish>, places: Places) -> Vec<Wish> {
 }
 
 /// A row that wants to run.
-struct Wish {
+struct Wish<'a> {
     share: Share,
+    /// Where it stands.
+    state: &'a State,
     /// Tokens left to read.
     left: usize,
     /// How many of them it may read in one turn.
@@ -170,14 +178,15 @@ enum Kind {
     Long,
 }
 
-impl Wish {
+impl<'a> Wish<'a> {
     /// The rows of a job. Its prompts are short if all of them together cost at most `short_max`.
-    fn of(index: usize, job: &Active, short_max: u64) -> impl Iterator<Item = Self> + '_ {
+    fn of(index: usize, job: &'a Active, short_max: u64) -> impl Iterator<Item = Self> {
         let brief = job.prompts_cost <= short_max;
         let draws = job.job.draws().left > 0;
         let running = job.rows.iter().enumerate().filter(|(_, row)| row.stage == Stage::Running);
         running.map(move |(row, one)| Self {
             share: Share { job: index, row, len: 0 },
+            state: &one.place.snapshot().state,
             left: one.tokens().len(),
             piece_max: one.piece_max(),
             logits: one.logits,
@@ -196,7 +205,7 @@ impl Wish {
             Logits::Last if len < self.left => 0,
             logits => logits.positions(len).len(),
         };
-        extent.and_row(len, positions)
+        extent.and(self.state.counted(Extent::of_row(len, positions)))
     }
 }
 
@@ -209,7 +218,7 @@ struct Budget {
 
 impl Budget {
     /// Adds all of `wishes`, each cut to the largest length that the budget affords for all of them, and at least one token.
-    fn take(&mut self, wishes: &mut [Wish]) {
+    fn take(&mut self, wishes: &mut [Wish<'_>]) {
         let len = self.len_max(wishes);
         for wish in wishes {
             wish.share.len = wish.piece_max.min(len);
@@ -217,7 +226,7 @@ impl Budget {
         }
     }
 
-    fn len_max(&self, wishes: &[Wish]) -> usize {
+    fn len_max(&self, wishes: &[Wish<'_>]) -> usize {
         let affords = |len: usize| {
             let extent = wishes.iter().fold(self.taken, |extent, wish| wish.added_to(extent, len));
             self.cost.of(extent) <= self.work_max
@@ -241,7 +250,7 @@ impl Budget {
     }
 
     /// For how many of the first `wishes` the budget affords one token each.
-    fn affordable(&self, wishes: &[Wish]) -> usize {
+    fn affordable(&self, wishes: &[Wish<'_>]) -> usize {
         let extents = wishes.iter().scan(self.taken, |extent, wish| {
             *extent = wish.added_to(*extent, 1);
             Some(*extent)

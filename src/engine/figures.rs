@@ -15,6 +15,8 @@ pub(super) struct Figures {
     rows: AtomicUsize,
     /// Tokens that the job which may end first can still draw.
     soonest: AtomicUsize,
+    /// What the caches of the rows that draw cost in each turn.
+    recalls: AtomicU64,
     /// The cost of the long prompts and texts that are being read.
     reading: AtomicU64,
     /// Tokens that texts had when they ended.
@@ -30,6 +32,8 @@ pub(super) struct Work {
     pub(super) rows: usize,
     /// The fewest tokens that one of their jobs can still draw.
     pub(super) draws_min: Option<usize>,
+    /// What the caches of the rows that draw cost in each turn, once they are as full as they become.
+    pub(super) recalls: u64,
     /// The cost of long prompts and texts.
     pub(super) reading: u64,
 }
@@ -39,6 +43,7 @@ impl Work {
         Self {
             rows: self.rows + other.rows,
             draws_min: self.draws_min.into_iter().chain(other.draws_min).min(),
+            recalls: self.recalls + other.recalls,
             reading: self.reading + other.reading,
         }
     }
@@ -74,6 +79,7 @@ impl Figures {
         Running {
             rows: self.rows.load(Relaxed),
             soonest: expected_draws(self.soonest.load(Relaxed), self.end()),
+            recalls: self.recalls.load(Relaxed),
             reading: self.reading.load(Relaxed),
         }
     }
@@ -81,6 +87,7 @@ impl Figures {
     pub(super) fn set_running(&self, work: Work) {
         self.rows.store(work.rows, Relaxed);
         self.soonest.store(work.draws_min.unwrap_or(0), Relaxed);
+        self.recalls.store(work.recalls, Relaxed);
         self.reading.store(work.reading, Relaxed);
     }
 

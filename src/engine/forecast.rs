@@ -19,6 +19,8 @@ pub(super) struct Demand {
     pub(super) rows: usize,
     /// Tokens that each of them will probably draw.
     pub(super) draws: f64,
+    /// What the caches of all these rows cost in each turn.
+    pub(super) recalls: u64,
     /// The cost of what the request has the job read.
     pub(super) reading: u64,
 }
@@ -46,6 +48,8 @@ pub(super) struct Running {
     pub(super) rows: usize,
     /// Tokens after which the first of their jobs probably ends, and leaves its place.
     pub(super) soonest: f64,
+    /// What the caches of these rows cost in each turn.
+    pub(super) recalls: u64,
     /// The cost of the long prompts and texts that are being read.
     pub(super) reading: u64,
 }
@@ -57,6 +61,8 @@ pub(super) struct Load {
     pub(super) rows: usize,
     /// Tokens that all of them together will probably draw.
     pub(super) draws: f64,
+    /// What the caches of these rows cost in each turn.
+    pub(super) recalls: u64,
     /// The cost of the long prompts and texts.
     pub(super) reading: u64,
 }
@@ -79,7 +85,12 @@ pub(super) struct Patience {
 
 impl Demand {
     pub(super) fn load(&self) -> Load {
-        Load { rows: self.rows, draws: self.rows as f64 * self.draws, reading: self.reading }
+        Load {
+            rows: self.rows,
+            draws: self.rows as f64 * self.draws,
+            recalls: self.recalls,
+            reading: self.reading,
+        }
     }
 }
 
@@ -88,6 +99,7 @@ impl Load {
         Self {
             rows: self.rows + other.rows,
             draws: self.draws + other.draws,
+            recalls: self.recalls + other.recalls,
             reading: self.reading + other.reading,
         }
     }
@@ -101,8 +113,27 @@ impl Load {
         Self {
             rows: self.rows - other.rows,
             draws: (self.draws - other.draws).max(0.0),
+            recalls: self.recalls - other.recalls,
             reading: self.reading - other.reading,
         }
+    }
+}
+
+/// Rows that draw in each turn.
+#[derive(Clone, Copy, Debug)]
+struct Drawing {
+    rows: usize,
+    /// What their caches cost.
+    recalls: u64,
+}
+
+impl Drawing {
+    /// As many of them as fit into a batch.
+    fn within(self, rows_max: usize) -> Self {
+        if self.rows <= rows_max {
+            return self;
+        }
+        Self { rows: rows_max, recalls: self.recalls / self.rows as u64 * rows_max as u64 }
     }
 }
 
@@ -110,26 +141,31 @@ impl Situation {
     /// How long a job would wait for a place in the batch, and then run.
     pub(super) fn estimate(&self, demand: &Demand) -> Estimate {
         let rows_before = self.running.rows + self.waiting.rows;
+        let recalls_before = self.running.recalls + self.waiting.recalls;
+        let before = Drawing { rows: rows_before, recalls: recalls_before };
         let has_place = rows_before + demand.rows <= self.rows_max;
         let wait = match has_place {
             true => Duration::ZERO,
             // Each turn of a full batch draws a token for each of its rows.
             false => {
                 let turns = self.running.soonest + self.waiting.draws / self.rows_max as f64;
-                self.turns(turns, self.rows_max)
+                self.turns(turns, before.within(self.rows_max))
             }
         };
-        let rows = (rows_before + demand.rows).min(self.rows_max);
+        let all = Drawing { rows: rows_before + demand.rows, recalls: recalls_before + demand.recalls };
+        let drawing = all.within(self.rows_max);
         // Beyond a full batch, rows take turns.
         let share = (self.running.rows as f64 / self.rows_max as f64).max(1.0);
-        Estimate { wait, run: self.turns(demand.draws * share, rows) + self.reading_time(demand, rows) }
+        let run = self.turns(demand.draws * share, drawing) + self.reading_time(demand, drawing.rows);
+        Estimate { wait, run }
     }
 
-    /// The time of `count` turns in which `rows` rows draw.
-    fn turns(&self, count: f64, rows: usize) -> Duration {
+    /// The time of `count` turns in which these rows draw.
+    fn turns(&self, count: f64, drawing: Drawing) -> Duration {
         let reads = self.running.reading + self.waiting.reading > 0;
         let steps = if reads { self.turn_steps } else { 1.0 };
-        let step = self.pace.time(self.cost.bare_step(rows) as f64 * steps);
+        let step_cost = self.cost.bare_step(drawing.rows) + drawing.recalls;
+        let step = self.pace.time(step_cost as f64 * steps);
         (step + self.others).mul_f64(count)
     }
 
@@ -185,7 +221,7 @@ mod tests {
     /// A step of one row takes 2 ms, and 1 ms more for each further row.
     fn situation(running: Running, waiting: Load) -> Situation {
         Situation {
-            cost: Cost { run: 1, step: 0, token: 1, position: 0 },
+            cost: Cost { run: 1, token: 1, ..Cost::default() },
             pace: Pace::measured(1, Duration::from_millis(1)),
             rows_max: 9,
             turn_steps: 2.0,
@@ -196,12 +232,12 @@ mod tests {
     }
 
     fn running(rows: usize) -> Running {
-        Running { rows, soonest: 10.0, reading: 0 }
+        Running { rows, soonest: 10.0, recalls: 0, reading: 0 }
     }
 
-    const NOTHING: Load = Load { rows: 0, draws: 0.0, reading: 0 };
+    const NOTHING: Load = Load { rows: 0, draws: 0.0, recalls: 0, reading: 0 };
 
-    const ONE: Demand = Demand { rows: 1, draws: 100.0, reading: 0 };
+    const ONE: Demand = Demand { rows: 1, draws: 100.0, recalls: 0, reading: 0 };
 
     #[test]
     fn a_job_runs_as_long_as_the_turns_that_it_shares() {
@@ -216,6 +252,18 @@ mod tests {
     }
 
     #[test]
+    fn caches_make_every_turn_longer() {
+        let cached = Demand { recalls: 3, ..ONE };
+        assert_eq!(situation(running(0), NOTHING).estimate(&cached).run, Duration::from_millis(500));
+        let others = Running { recalls: 8, ..running(8) };
+        assert_eq!(situation(others, NOTHING).estimate(&ONE).run, Duration::from_millis(1800));
+        // Half of the rows run in each turn, with half of the caches.
+        let crowded = Running { recalls: 18, ..running(18) };
+        let crowded = situation(crowded, NOTHING).estimate(&Demand { recalls: 1, ..ONE });
+        assert_eq!(crowded.run, Duration::from_millis(3800));
+    }
+
+    #[test]
     fn a_job_without_a_place_waits_for_the_work_before_it() {
         // Nine rows run, the first to end after 10 turns of 10 ms; nine jobs of 100 tokens wait: 100 turns.
         let nine = Demand { rows: 9, ..ONE }.load();
@@ -225,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_text_is_read_in_what_the_streams_leave_of_a_turn() {
-        let text = Demand { rows: 0, draws: 0.0, reading: 1000 };
+        let text = Demand { rows: 0, draws: 0.0, recalls: 0, reading: 1000 };
         assert_eq!(situation(running(0), NOTHING).estimate(&text).run, Duration::from_secs(1));
         assert_eq!(situation(running(1), NOTHING).estimate(&text).run, Duration::from_secs(2));
         let before = Running { reading: 500, ..running(0) };

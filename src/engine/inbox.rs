@@ -267,7 +267,8 @@ impl Queue {
         let others = self.figures.iter().filter(|(name, _)| **name != job.name).map(|(_, known)| {
             let running = known.figures.running();
             let is_idle = running == Running::default();
-            let step = known.figures.pace().time(known.cost.bare_step(running.rows.max(1)) as f64);
+            let step_cost = known.cost.bare_step(running.rows.max(1)) + running.recalls;
+            let step = known.figures.pace().time(step_cost as f64);
             if is_idle { Duration::ZERO } else { step }
         });
         Situation {

@@ -194,9 +194,12 @@ impl Submission {
         let reading = self.reading_cost();
         // What is read within a step of the rows that draw costs them nothing.
         let is_brief = draws_max > 0 && reading <= self.model.cost().bare_step(1);
+        let rows = if draws_max > 0 { self.plans.len().max(rows) } else { 0 };
+        let state = &self.start.snapshot().state;
         Demand {
-            rows: if draws_max > 0 { self.plans.len().max(rows) } else { 0 },
+            rows,
             draws: expected(draws_max),
+            recalls: rows as u64 * self.model.cost().draw_recalls(state, draws_max),
             reading: if is_brief { 0 } else { reading },
         }
     }
@@ -204,8 +207,8 @@ impl Submission {
     fn reading_cost(&self) -> u64 {
         let extent = self.plans.iter().fold(self.job.later(), |extent, plan| {
             let len = plan.tokens.len();
-            extent.and_row(len, plan.logits.positions(len).len())
+            extent.and(Extent::of_row(len, plan.logits.positions(len).len()))
         });
-        self.model.cost().of(extent)
+        self.model.cost().of(self.start.snapshot().state.counted(extent))
     }
 }

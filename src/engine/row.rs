@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{RowPlan, Tag};
-use crate::lm::{Logits, State, TokenId};
+use crate::lm::{Extent, Logits, State, TokenId};
 use crate::session::{Lease, Snapshot};
 use crate::text::Joint;
 
@@ -55,6 +55,11 @@ impl ActiveRow {
     /// The tokens left to read.
     pub(super) fn tokens(&self) -> &[TokenId] {
         &self.pending.tokens()[self.read..]
+    }
+
+    /// What it adds to a run in which it reads `len` of its tokens, and its logits are asked for as its job wants them after these.
+    pub(super) fn extent(&self, len: usize) -> Extent {
+        self.place.snapshot().state.counted(Extent::of_row(len, self.logits.positions(len).len()))
     }
 
     /// Whether it reads a token that its job has chosen.

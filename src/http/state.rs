@@ -33,7 +33,8 @@ pub(super) async fn get(
         let room = service.room_for_state(&id)?;
         return Ok(hold(Json(service.describe_state(&id)?).into_response(), room));
     }
-    Ok(([(CONTENT_TYPE, OCTET_STREAM)], service.export_state(&id)?).into_response())
+    let room = service.room_for_export(&id)?;
+    Ok(hold(([(CONTENT_TYPE, OCTET_STREAM)], service.export_state(&id)?).into_response(), room))
 }
 
 /// Whether JSON is asked for by name, and a file is not preferred to it.

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{LogSumExp, TokenId, reduce};
+use super::{Extent, LogSumExp, TokenId, reduce};
 
 /// How a cache remembers and how much it counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,6 +83,22 @@ impl Cache {
     /// Values of each h.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// `extent`, whose rows all start from a state with this cache, with what the cache adds to it.
+    ///
+    /// What is compared is at most this: a cache that is not full compares less at the first positions than at the last.
+    pub fn counted(&self, extent: Extent) -> Extent {
+        self.counted_after(extent.tokens, extent)
+    }
+
+    /// The same for rows that have read `read` tokens since.
+    pub fn counted_after(&self, read: usize, extent: Extent) -> Extent {
+        let recalls = if self.options.lambda == 0.0 { 0 } else { extent.positions };
+        let states = self.len.saturating_add(read).min(self.options.window);
+        // A run that reads copies the block that is not full, and adds each token.
+        let added = if extent.tokens == 0 { 0 } else { BLOCK_LEN + extent.tokens };
+        Extent { recalls, compared: recalls.saturating_mul(states).saturating_add(added), ..extent }
     }
 
     /// The same entries with other options, as far as these remember.
@@ -246,6 +262,23 @@ mod tests {
         let narrow = cache.with_options(options(10));
         assert!(narrow.entries().eq(cache.entries().skip(30)));
         assert_ne!(narrow, cache);
+    }
+
+    #[test]
+    fn what_a_run_compares_is_bounded_by_the_window_and_by_what_was_read() {
+        let compared = |cache: &Cache, tokens, positions| {
+            let Extent { recalls, compared, .. } = cache.counted(Extent::of_row(tokens, positions));
+            (recalls, compared)
+        };
+        let full = filled(40, 75);
+        assert_eq!(compared(&full, 0, 1), (1, 40));
+        assert_eq!(compared(&full, 1, 1), (1, 40 + 33));
+        assert_eq!(compared(&full, 5, 0), (0, 37), "reading alone compares nothing");
+        let short = filled(40, 10);
+        assert_eq!(compared(&short, 0, 1), (1, 10));
+        assert_eq!(compared(&short, 5, 5), (5, 5 * 15 + 37));
+        let unweighted = full.with_options(CacheOptions { lambda: 0.0, ..options(40) });
+        assert_eq!(compared(&unweighted, 0, 1), (0, 0));
     }
 
     #[test]

@@ -118,9 +118,10 @@ impl Model for Fake {
         Some(3)
     }
 
-    /// Two tokens cost more than a step, which is a token and a position, so a turn of one step reads one token.
+    /// Two tokens cost more than a step, which is a token and a position, so a turn of one step reads one token. A state that a cache
+    /// compares costs as much as a position.
     fn cost(&self) -> Cost {
-        Cost { run: 0, step: 0, token: 2, position: 1 }
+        Cost { run: 0, step: 0, token: 2, position: 1, recall: 0, compare: 1 }
     }
 
     fn run(&self, rows: &mut [Row<'_>], _scratch: &mut Scratch, sink: &mut Sink<'_>) {

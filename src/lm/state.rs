@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cache, TokenId};
+use super::{Cache, Extent, TokenId};
 
 /// The hidden (and cell) vectors of all layers in one flat buffer of `f32`, immutable and shared.
 ///
@@ -68,6 +68,11 @@ impl State {
             Parts::Bare(_) => None,
             Parts::Cached(cached) => Some(&cached.cache),
         }
+    }
+
+    /// `extent`, whose rows all start from this state, with what the cache adds to it.
+    pub fn counted(&self, extent: Extent) -> Extent {
+        self.cache().map_or(extent, |cache| cache.counted(extent))
     }
 
     /// Replaces the cache. Clones keep the old one.

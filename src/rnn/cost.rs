@@ -30,6 +30,14 @@ impl Rates {
     }
 }
 
+/// The values of two vectors of f32 that are multiplied and added in f64 in the time of a look.
+const COMPARED_A_LOOK: u64 = 64;
+
+/// What a state costs that is compared, beside the product, in looks: it is weighed and sorted.
+///
+/// `benches/distribution.rs` measures both, and what mixing costs.
+const COMPARE_LOOKS: u64 = 6;
+
 /// The multiply-adds of a run. The input product of a layer is computed once for all tokens, its recurrent product once in each time
 /// step, and the output layer once for all positions.
 pub(super) fn cost(network: &Rnn) -> Cost {
@@ -44,6 +52,9 @@ pub(super) fn cost(network: &Rnn) -> Cost {
         step: pass_rows * recurrent,
         token: input + recurrent,
         position: output + look * network.output.columns() as u64,
+        // The probability of a remembered token is that of the model first: a sum over the vocabulary, without a draw.
+        recall: look * network.output.columns() as u64 / 3,
+        compare: look * (network.output.hidden() as u64 / COMPARED_A_LOOK + COMPARE_LOOKS),
     }
 }
 
@@ -86,12 +97,13 @@ mod tests {
         let recurrent = 256 * 64 + 64 * 16;
         let output = 640 * 16;
         let looks = 640 * look;
+        assert_eq!((cost.recall, cost.compare), (640 * look / 3, look * COMPARE_LOOKS));
         assert_eq!((cost.token, cost.position), (input + recurrent, output + looks));
         assert_eq!((cost.run, cost.step), (pass_rows * (input + output), pass_rows * recurrent));
         // A step of one row is a pass and a row's share.
         assert_eq!(cost.bare_step(1), (pass_rows + 1) * (input + recurrent + output) + looks);
         // A prompt reads the recurrent weights anew for every token, the others once.
-        let prompt = Extent { steps: 64, tokens: 64, positions: 1 };
+        let prompt = Extent::of_row(64, 1);
         let passes = pass_rows * (input + 64 * recurrent + output);
         assert_eq!(cost.of(prompt), passes + 64 * (input + recurrent) + output + looks);
     }

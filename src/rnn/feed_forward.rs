@@ -338,7 +338,7 @@ impl Model for FeedForward {
         let logits = self.output.columns() as u64;
         let weights = hidden.sum::<u64>() + logits * self.output.hidden() as u64;
         let Rates { pass_rows, look } = Rates::of(self.info.weights_dtype);
-        Cost { run: pass_rows * weights, step: 0, token: 1, position: weights + look * logits }
+        Cost { run: pass_rows * weights, token: 1, position: weights + look * logits, ..Cost::default() }
     }
 
     /// Reading tokens only moves the window.

@@ -141,9 +141,9 @@ impl Model for WindowedRnn {
         let len = self.window.len as u64;
         Cost {
             run: network.run + network.step * len,
-            step: 0,
             token: 1,
             position: network.token * len + network.position,
+            ..Cost::default()
         }
     }
 

@@ -6,11 +6,12 @@
 //!
 //! What lies beyond the first tokens is located with a [`Histogram`] instead of a walk, unless its answer would depend on rounding.
 
+use super::typical::typical;
 use super::{Filters, NothingLeft};
 use crate::lm::histogram::{Histogram, Reached};
 use crate::lm::softmax::Softmax;
 use crate::lm::top_k::{Place, Ranking, top_k};
-use crate::lm::{TokenId, math, reduce};
+use crate::lm::{TokenId, reduce};
 
 /// A filtered distribution: the tokens that may be drawn, and the weight of each.
 ///
@@ -28,6 +29,8 @@ enum Support {
     Until(Cut),
     /// These tokens, most likely first; never empty.
     Ranked(Vec<TokenId>),
+    /// Many tokens anywhere in the ranking: those whose logit here, `[vocab_size]`, is not `-inf`.
+    Scattered(Vec<f32>),
 }
 
 /// The end of a long list of tokens that are kept.
@@ -42,6 +45,9 @@ struct Cut {
 
 /// Tokens that are sorted at first: most draws and most nuclei of a language model end among them.
 const HEAD: usize = 64;
+
+/// From how many tokens on they are not sorted, but located with a histogram.
+const SCATTERED: usize = 256;
 
 impl Filtered {
     /// Applies the filters to adjusted `logits`, in which the tokens that are ruled out are `-inf`.
@@ -69,30 +75,21 @@ impl Filtered {
         })
     }
 
-    /// Keeps the tokens whose surprise is closest to the entropy, as few as have this `share` of the probability; ties by the lower id.
+    /// Keeps the most typical tokens, which have this `share` of the probability.
     fn typical(self, logits: &[f32], share: f64) -> Self {
         let mut scaled = logits.to_vec();
         self.write(&mut scaled);
-        let mass = reduce::sum(&scaled, math::exp);
-        // The entropy is `ln mass - mean` and the surprise of a token `ln mass - scaled`, so `ln mass` cancels. At -104 the weight is
-        // 0, and 0 times -inf would be NaN.
-        let moment = reduce::sum(&scaled, |scaled| math::exp(scaled) * scaled.max(-104.0));
-        let mean = moment / mass;
-        // The most typical token ranks first; what was filtered out stays so.
-        let closeness = |&scaled: &f32| match scaled {
-            f32::NEG_INFINITY => f32::NEG_INFINITY,
-            scaled => -((f64::from(scaled) - mean).abs() as f32),
+        let mut kept = typical(&scaled, share);
+        let place = |token: TokenId| Place::new(logits[token as usize], token);
+        let support = if kept.len() > SCATTERED {
+            let mut alone = vec![f32::NEG_INFINITY; logits.len()];
+            kept.iter().for_each(|&token| alone[token as usize] = logits[token as usize]);
+            Support::Scattered(alone)
+        } else {
+            kept.sort_unstable_by_key(|&token| place(token));
+            Support::Ranked(kept)
         };
-        let closeness: Vec<f32> = scaled.iter().map(closeness).collect();
-        let mut before = 0.0;
-        let keep = |&token: &TokenId| {
-            let keep = before < share * mass;
-            before += f64::from(math::exp(scaled[token as usize]));
-            keep
-        };
-        let mut kept: Vec<TokenId> = Ranking::new(&closeness).take_while(keep).collect();
-        kept.sort_unstable_by_key(|&token| Place::new(logits[token as usize], token));
-        Self { support: Support::Ranked(kept), ..self }
+        Self { support, ..self }
     }
 
     /// The first token in rank order at which the cumulative probability exceeds `u`, in `[0, 1)`.
@@ -108,6 +105,14 @@ impl Filtered {
                 )
             }
             Support::Ranked(tokens) => self.quantile_of(tokens, logits, u),
+            Support::Scattered(alone) => {
+                let mass = self.softmax.mass(alone);
+                let located = Histogram::new(self.softmax, alone, mass).locate(alone, u * mass);
+                located.map_or_else(
+                    || self.quantile_of(&top_k(alone, alone.len()), logits, u),
+                    |reached| reached.token,
+                )
+            }
         }
     }
 
@@ -155,6 +160,9 @@ impl Filtered {
                 for (&token, logit) in tokens.iter().zip(kept) {
                     logits[token as usize] = logit;
                 }
+            }
+            Support::Scattered(alone) => {
+                logits.iter_mut().zip(alone).for_each(|(logit, alone)| *logit = scaled(*alone));
             }
         }
     }
@@ -273,6 +281,7 @@ mod tests {
                 tokens
             }
             Support::Ranked(tokens) => tokens,
+            Support::Scattered(alone) => top_k(&alone, alone.len()),
         }
     }
 
@@ -322,6 +331,29 @@ mod tests {
             kept.sort_unstable();
             let shown = (0..vocab_size as TokenId).filter(|&token| written[token as usize] > f32::NEG_INFINITY);
             prop_assert_eq!(kept, shown.collect::<Vec<_>>());
+        }
+
+        /// Flat logits, of which the typical tokens are many.
+        #[test]
+        fn a_draw_from_many_typical_tokens_equals_one_from_a_full_sort(
+            seed: u64,
+            vocab_size in 300..3000usize,
+            scale in 0.0..2.0f32,
+            typical_p in 0.3..0.999f64,
+            us in prop::collection::vec(prop_oneof![0.0..1.0f64, Just(0.0), Just(1.0f64.next_down())], 8),
+        ) {
+            let logits = gaussian(seed, vocab_size, scale);
+            let spec = FilterSpec { typical_p, ..Default::default() };
+            let filtered = Filtered::new(&filters(spec.clone()), &logits).unwrap();
+            let kept = kept(spec, &logits);
+            for u in us {
+                prop_assert_eq!(filtered.quantile(&logits, u), filtered.quantile_of(&kept, &logits, u));
+            }
+            let mut written = logits.clone();
+            filtered.write(&mut written);
+            let mut expected = vec![f32::NEG_INFINITY; vocab_size];
+            kept.iter().for_each(|&token| expected[token as usize] = filtered.softmax.scaled(logits[token as usize]));
+            prop_assert_eq!(written, expected);
         }
 
         /// `top_p` and `min_p` walk the ranking lazily without `top_k`, and a sorted list with it.

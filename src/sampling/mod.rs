@@ -16,6 +16,7 @@ mod philox;
 mod sampler;
 #[cfg(test)]
 mod tests;
+mod typical;
 
 pub use adjust::{Bias, Penalties};
 pub use extension::{Extension, extensions};

@@ -47,7 +47,7 @@ use tokio::sync::Semaphore;
 
 pub use aac::Predicted;
 pub use asked::Asked;
-pub use compress::{Compressor, Decompressor, Whole, cut};
+pub use compress::{Compressor, Decompressor, Watch, Whole, cut, divide};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
 pub use generate::{Events, Generating};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Service;
-use super::state::{cache_len, encoded_len};
+use super::state::{Brought, cache_len, encoded_len, exported_len};
 use crate::api::independent::Independent;
 use crate::api::mixture::MixturePart;
 use crate::api::next::{NextRequest, SessionNextRequest};
@@ -18,7 +18,7 @@ use crate::catalog::Served;
 use crate::config::Bytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
-use crate::session::SessionId;
+use crate::session::{SessionId, Standing};
 use crate::telemetry::Rejected;
 
 /// A number of a list, as JSON: a sign, up to 20 digits and characters between, and a comma.
@@ -198,6 +198,16 @@ impl Service {
         self.room(&Listed { numbers, param: "accept".to_owned(), ..Listed::default() })
     }
 
+    /// Room for the state of the session `id` as a file.
+    ///
+    /// # Errors
+    /// As [`Self::room_for_next`].
+    pub fn room_for_export(&self, id: &str) -> Result<Room> {
+        let served = self.asked_model(Some(id), None);
+        let state_bytes = served.map_or(0, |served| exported_len(served, self.cache_window_of(id)));
+        self.room(&Listed { state_bytes, param: "id".to_owned(), ..Listed::default() })
+    }
+
     /// Room for the answer to `request`.
     ///
     /// # Errors
@@ -271,16 +281,30 @@ impl Service {
         if !return_state {
             return 0;
         }
-        let served = self.asked_model(session, model);
-        // A larger window is refused later.
-        let window =
-            cache.as_ref().map_or(0, |cache| cache.window.min(self.config.sessions.cache_window_max));
+        let brought = state.as_deref().and_then(Brought::peek);
+        let of_state = brought.as_ref().and_then(|brought| self.model_with(&brought.identity));
+        let served = of_state.or_else(|| self.asked_model(session, model));
+        let window = match (cache, &brought) {
+            (Some(cache), _) => cache.window,
+            (None, Some(brought)) => brought.cache_window,
+            (None, None) => session.map_or(0, |id| self.cache_window_of(id)),
+        };
+        // A larger window is refused later. A cache may become full while the request is answered.
+        let window = window.min(self.config.sessions.cache_window_max);
+        let cache_bytes = served.map_or(0, |served| cache_len(served, window));
         match (state, served) {
-            // It is as long as the state that the request brings, which may be that of any model, and its cache may become full.
-            (Some(state), served) => state.len() + served.map_or(0, |served| cache_len(served, window)),
-            (None, Some(served)) => encoded_len(served) + cache_len(served, window),
+            // Beside its cache, it is at most as long as the state that the request brings.
+            (Some(state), _) => state.len() + cache_bytes,
+            (None, Some(served)) => encoded_len(served) + cache_bytes,
             (None, None) => 0,
         }
+    }
+
+    /// The window of the cache of the session `id`; 0 if it has none, or does not exist.
+    fn cache_window_of(&self, id: &str) -> usize {
+        let standing = SessionId::parse(id).and_then(|id| self.sessions.look(&id));
+        let window = |standing: Standing| Some(standing.snapshot.state.cache()?.options().window);
+        standing.ok().and_then(window).unwrap_or(0)
     }
 
     /// The model that a request is about; `None` if it or the session does not exist.

@@ -64,6 +64,14 @@ impl Target {
         }
     }
 
+    /// The session, if it is one.
+    pub(super) fn session(&self) -> Option<&SessionId> {
+        match self {
+            Self::Session(session) => Some(&session.id),
+            Self::Model(_) | Self::Given { .. } => None,
+        }
+    }
+
     /// Refuses a request for the token after `tokens_read` more tokens if no token precedes it.
     pub(super) fn check_context(&self, tokens_read: usize) -> Result<()> {
         let position = match self {

@@ -1,7 +1,7 @@
 //! How a checked request becomes a job of the engine, and the job's result comes back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Service;
 use crate::budget::Permit;
@@ -35,7 +35,15 @@ impl Service {
     /// # Errors
     /// A full queue; too much to do for the time allowed; too little memory; a server that is shutting down.
     pub(super) fn submit<T>(&self, work: Work<T>) -> Result<Reader<T>> {
-        let arrived = self.clock.now();
+        let deadline = self.began() + work.timeout.unwrap_or(self.config.http.request_timeout);
+        self.submit_until(work, Some(deadline))
+    }
+
+    /// The same for a job that may take any time if there is no deadline. It is never refused because there is too much to do.
+    ///
+    /// # Errors
+    /// A full queue; too little memory; a server that is shutting down.
+    pub(super) fn submit_until<T>(&self, work: Work<T>, deadline: Option<Instant>) -> Result<Reader<T>> {
         let own = self.take_for_job(&work)?;
         let submission = Submission {
             name: work.served.name.clone(),
@@ -44,8 +52,8 @@ impl Service {
             start: work.start,
             plans: work.plans,
             job: work.job,
-            arrived,
-            deadline: Some(self.began() + work.timeout.unwrap_or(self.config.http.request_timeout)),
+            arrived: self.clock.now(),
+            deadline,
             held: work.held.into_iter().chain([Arc::new(own)]).collect(),
         };
         self.pool.submit(submission, work.reader).inspect_err(|error| match error.kind {

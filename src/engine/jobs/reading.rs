@@ -167,7 +167,7 @@ impl Job for Reading {
     fn later(&self) -> Extent {
         self.rows_after_main().iter().fold(Extent::default(), |extent, plan| {
             let len = plan.tokens.len();
-            extent.and_row(len, plan.logits.positions(len).len())
+            extent.and(Extent::of_row(len, plan.logits.positions(len).len()))
         })
     }
 }

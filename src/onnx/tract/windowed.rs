@@ -45,7 +45,7 @@ impl Model for Windowed {
 
     /// A token costs next to nothing: it is kept, and read anew for each position whose logits are asked for.
     fn cost(&self) -> Cost {
-        Cost { run: 0, step: 0, token: 1, position: self.info.parameter_count.max(1) }
+        Cost { token: 1, position: self.info.parameter_count.max(1), ..Cost::default() }
     }
 
     fn run(&self, rows: &mut [Row<'_>], _scratch: &mut Scratch, sink: &mut Sink<'_>) {

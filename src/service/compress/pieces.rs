@@ -20,6 +20,21 @@ pub fn cut(bytes: &[u8]) -> usize {
     places().find(is_cut).or_else(|| places().take(4).find(begins_character)).unwrap_or(bytes.len())
 }
 
+/// The pieces of the next group of a file. `bytes` are its next: all that are left if `is_end`, and otherwise at least as many as a group has at
+/// most.
+pub fn divide(bytes: &[u8], is_end: bool) -> Vec<&[u8]> {
+    let mut pieces = Vec::new();
+    let mut rest = bytes;
+    while pieces.len() < Frame::GROUP_LEN && !rest.is_empty() {
+        let next = &rest[..rest.len().min(Frame::LEN_MAX)];
+        let is_last = is_end && next.len() == rest.len();
+        let (piece, after) = rest.split_at(if is_last { next.len() } else { cut(next) });
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
 /// The tokens of a piece, or `None` if it is hardly a text.
 pub(super) fn tokens_of(tokenizer: &Tokenizer, bytes: &[u8]) -> Option<Vec<Told>> {
     let source = Source::new(bytes)?;
@@ -103,6 +118,21 @@ mod tests {
         ] {
             assert_eq!(cut(bytes), expected, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_group_has_all_of_its_pieces_unless_the_file_ends() {
+        let text = b"the sea ".repeat(Frame::GROUP_LEN * Frame::LEN_MAX / 8);
+        let whole = divide(&text, false);
+        assert_eq!(whole.len(), Frame::GROUP_LEN);
+        assert!(
+            whole.iter().all(|piece| piece.len() == Frame::LEN_MAX - 1 || piece.len() == Frame::LEN_MAX - 4)
+        );
+        assert!(text.starts_with(&whole.concat()));
+        let end = &text[whole.concat().len()..];
+        assert_eq!(divide(end, true), [end]);
+        assert_eq!(divide(&text[..Frame::LEN_MAX], true), [&text[..Frame::LEN_MAX]]);
+        assert!(divide(b"", true).is_empty());
     }
 
     #[test]

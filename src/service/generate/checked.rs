@@ -14,6 +14,7 @@ use crate::service::bounds::Bound;
 use crate::service::input::{Input, Prepared, Use, input_of};
 use crate::service::room::{Continuations, Returning, Room};
 use crate::service::target::Target;
+use crate::session::SessionId;
 use crate::text::Tail;
 
 /// What the fields of a request are called where it comes from, for its errors.
@@ -133,7 +134,8 @@ impl Service {
         let mut checked =
             Checked { request, max_tokens, n, stops, begun, seed, prepared, filters, timeout, room: None };
         let model = Some(&*target.served().name);
-        let returning = Returning { session: None, model, carried: &checked.request.carried };
+        let session = target.session().map(SessionId::as_str);
+        let returning = Returning { session, model, carried: &checked.request.carried };
         let prompt_copies = if repeats_prompt { n } else { 1 };
         let listed = Continuations {
             alternatives_field: names.top_logprobs,

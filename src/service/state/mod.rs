@@ -14,8 +14,9 @@ use crate::api::state::{CacheState, Carried, LayerState, PutStateQuery, SessionS
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lm::{Cache, CacheOptions, State, TokenId};
+use crate::lm::{Cache, CacheOptions, State};
 use crate::session::{NewSession, OnExisting, SessionId, Snapshot, Standing};
+pub(super) use file::Brought;
 use file::{StateFile, parts};
 
 /// A session that was given a state.
@@ -155,11 +156,16 @@ impl Service {
         Ok((served.clone(), snapshot))
     }
 
+    /// The first model with this identity.
+    pub(super) fn model_with(&self, identity: &str) -> Option<&Arc<Served>> {
+        self.catalog.iter().find(|served| *served.identity == *identity)
+    }
+
     fn model_of(&self, file: &StateFile<'_>) -> Result<&Arc<Served>> {
         let identity = file.identity()?;
         let name = file.model()?;
         let same = || self.catalog.iter().filter(|served| *served.identity == *identity);
-        same().find(|served| *served.name == *name).or_else(|| same().next()).ok_or_else(|| {
+        same().find(|served| *served.name == *name).or_else(|| self.model_with(identity)).ok_or_else(|| {
             let message = format!(
                 "the state was computed by model `{name}` with identity `{identity}`; no model here has this identity"
             );
@@ -208,11 +214,14 @@ pub(super) fn encoded_len(served: &Served) -> usize {
     file::len(served).div_ceil(3) * 4
 }
 
-/// About how many bytes a full cache adds to that.
+/// About how many bytes a full cache adds to that; 0 for a window of 0, which is none.
 pub(super) fn cache_len(served: &Served, window: usize) -> usize {
-    let entry_bytes =
-        served.model.cache_width().unwrap_or_default() * size_of::<f32>() + size_of::<TokenId>();
-    (window * entry_bytes).div_ceil(3) * 4
+    file::cache_len(served, window).div_ceil(3) * 4
+}
+
+/// About how many bytes the file of a state has whose cache is full.
+pub(super) fn exported_len(served: &Served, window: usize) -> usize {
+    file::len(served) + file::cache_len(served, window)
 }
 
 /// The vectors of a state, layer by layer.

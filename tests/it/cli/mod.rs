@@ -1,5 +1,6 @@
 //! The program, run as a child process: its options and its subcommands.
 
+mod cache;
 mod commands;
 mod compress;
 mod folders;

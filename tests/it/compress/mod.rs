@@ -2,6 +2,7 @@
 //! decompressed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use proptest::prelude::*;
 use rnnlm_server::api::next::NextQuery;
@@ -12,7 +13,7 @@ use rnnlm_server::config::{self, Config};
 use rnnlm_server::error::{Error, ErrorKind, Result};
 use rnnlm_server::kernels::Kernel;
 use rnnlm_server::lm::{Backend, LoadOptions, WeightsType};
-use rnnlm_server::service::{Compressor, Decompressor, Service, Whole, cut};
+use rnnlm_server::service::{Compressor, Decompressor, Service, Watch, Whole, cut};
 
 use crate::harness::models::{letters, scripted, words, write_letters, write_words};
 use crate::harness::root;
@@ -33,32 +34,55 @@ fn service_on(model: Served, kernel: config::Kernel) -> Arc<Service> {
 
 /// The compressed file of `bytes`, whose pieces have at most `piece_max` bytes.
 async fn compressed(service: &Arc<Service>, bytes: &[u8], piece_max: usize) -> Result<Vec<u8>> {
-    let mut compressor = Compressor::new(service)?;
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut compressor = Compressor::new(service, counting(&done))?;
     let mut checksum = Checksum::default();
     checksum.update(bytes);
     let mut file = compressor.header(Whole { len: bytes.len() as u64, checksum: checksum.finish() });
+    let mut pieces = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
         let piece = &rest[..rest.len().min(piece_max)];
         let end = if piece.len() < piece_max { piece.len() } else { cut(piece) };
-        file.extend(compressor.piece(&rest[..end]).await?);
+        pieces.push(&rest[..end]);
         rest = &rest[end..];
     }
+    for group in pieces.chunks(Frame::GROUP_LEN) {
+        file.extend(compressor.group(group).await?);
+    }
+    assert_eq!(done.load(Relaxed), bytes.len(), "each byte is reported once");
     Ok(file)
+}
+
+/// Adds to `done` the bytes that are done.
+fn counting(done: &Arc<AtomicUsize>) -> Watch {
+    let done = done.clone();
+    Watch::new(move |bytes| _ = done.fetch_add(bytes, Relaxed))
 }
 
 async fn decompressed(service: &Arc<Service>, file: &[u8]) -> Result<Vec<u8>> {
     let too_short = || Error::new(ErrorKind::InvalidValue, "too short");
     let (header, mut rest) = file.split_first_chunk::<{ Header::LEN }>().ok_or_else(too_short)?;
-    let mut decompressor = Decompressor::new(service, header)?;
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut decompressor = Decompressor::new(service, header, counting(&done))?;
     let mut bytes = Vec::new();
+    let mut code_len = 0;
     while decompressor.rest() > 0 {
-        let (head, after) = rest.split_first_chunk::<{ FrameHead::LEN }>().ok_or_else(too_short)?;
-        let head = FrameHead::read(head)?;
-        let (code, after) = after.split_at_checked(head.code_len()).ok_or_else(too_short)?;
-        bytes.extend(decompressor.piece(head.with_code(code.to_vec())?).await?);
-        rest = after;
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut left = decompressor.rest();
+        while frames.len() < Frame::GROUP_LEN && left > 0 {
+            let (head, after) = rest.split_first_chunk::<{ FrameHead::LEN }>().ok_or_else(too_short)?;
+            let head = FrameHead::read(head)?;
+            let (code, after) = after.split_at_checked(head.code_len()).ok_or_else(too_short)?;
+            let frame = head.with_code(code.to_vec())?;
+            left = left.saturating_sub(frame.len.into());
+            code_len += code.len();
+            frames.push(frame);
+            rest = after;
+        }
+        bytes.extend(decompressor.group(frames).await?);
     }
+    assert_eq!(done.load(Relaxed), code_len, "each byte is reported once");
     decompressor.finish().map(|()| bytes)
 }
 
@@ -201,7 +225,7 @@ fn every_damage_is_refused() {
 #[test]
 fn a_model_that_tract_runs_is_refused() {
     let service = service(scripted(|fake| fake.computed_by(Backend::Tract)));
-    let error = Compressor::new(&service).err().expect("no bits to rely on");
+    let error = Compressor::new(&service, Watch::new(|_| {})).err().expect("no bits to rely on");
     assert_eq!(error.kind, ErrorKind::NotSupported);
     assert!(error.message.contains("tract"), "{}", error.message);
 }

@@ -10,6 +10,7 @@ mod given;
 mod joint;
 mod overload;
 mod panics;
+mod recalls;
 mod schedules;
 mod search;
 mod shares;

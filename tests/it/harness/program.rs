@@ -1,5 +1,7 @@
 //! The program as a child process, and its exit code and output.
 
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -56,5 +58,30 @@ impl Ended {
     pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.stderr.lines().count()), (Some(code), 1), "{self:?}");
         self.stderr
+    }
+}
+
+/// A server in a process of its own. Dropping this value stops it.
+pub(crate) struct Serving {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Serving {
+    /// Starts a command from [`program`] that serves, and waits until it listens.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::null()).spawn().expect("the binary was built for this test");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on http://").and_then(|text| text.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("the server printed {line:?}, expected its address"));
+        Self { child, address }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -179,3 +179,60 @@ async fn the_estimate_of_a_returned_state_is_near_its_length() {
     let (_, longer) = carry(&server, "suggest", with(&json!({"prefix": "s"}), &state)).await;
     assert!(longer.len().abs_diff(state.len()) < 50);
 }
+
+#[tokio::test]
+async fn a_returned_state_counts_with_its_cache_which_may_become_full() {
+    const WINDOW: usize = 40;
+    let cache = json!({"window": WINDOW});
+    let text = "the old man and the sea ".repeat(10);
+    let roomy = Server::start().await;
+    let full = json!({"text": text, "cache": cache, "top_k": 1});
+    let (_, full) = carry(&roomy, "next", full).await;
+    let (_, young) = carry(&roomy, "next", json!({"text": "the", "cache": cache, "top_k": 1})).await;
+    assert!(young.len() + 500 < full.len());
+
+    // The estimates are above the length, and not far.
+    for (max, is_enough) in [(full.len() * 9 / 10, false), (full.len() * 7 / 5, true)] {
+        let server = Setup::configured(|config| config.limits.max_answer.0 = max).start().await;
+        let create = json!({"id": "s", "text": text, "cache": cache});
+        server.post("/v1/sessions", create).await.expect(201);
+        let carried = json!({"text": text, "cache": cache});
+        let grown = json!({"text": text, "state": young});
+        let mut asked = Vec::new();
+        for route in ["next", "generate", "suggest", "score"] {
+            asked.extend([&carried, &grown].map(|body| (route.to_owned(), body.clone())));
+        }
+        let in_session =
+            ["next", "generate", "suggest"].map(|route| (format!("sessions/s/{route}"), json!({})));
+        asked.extend(in_session);
+        for (route, mut body) in asked {
+            body["return_state"] = json!(true);
+            match route.rsplit('/').next() {
+                Some("next") => body["top_k"] = json!(1),
+                Some("generate") => body["max_tokens"] = json!(2),
+                Some("suggest") => body["prefix"] = json!("s"),
+                _ => {}
+            }
+            let answer = server.post(&format!("/v1/{route}"), body).await;
+            match is_enough {
+                true => assert!(answer.expect(200)["state"].as_str().unwrap().len() <= max, "{route}"),
+                false => assert_eq!(answer.refused(422, "invalid_value").0, "return_state", "{route}"),
+            }
+        }
+        let requests = json!([{"session": "s", "top_k": 1, "return_state": true}]);
+        let answer = server.post("/v1/next", json!({"requests": requests})).await;
+        assert_eq!(answer.status, if is_enough { 200 } else { 422 }, "{}", answer.text());
+    }
+
+    // A file is shorter than the same in base64.
+    let file_len = base64::decode(&full).unwrap().len();
+    for (max, is_enough) in [(file_len * 9 / 10, false), (file_len * 7 / 5, true)] {
+        let server = Setup::configured(|config| config.limits.max_answer.0 = max).start().await;
+        server.post("/v1/sessions", json!({"id": "s", "text": text, "cache": cache})).await.expect(201);
+        let answer = server.get("/v1/sessions/s/state").await;
+        match is_enough {
+            true => assert_eq!((answer.status, answer.body.len()), (200, file_len)),
+            false => assert!(answer.refused(422, "invalid_value").1.contains("--max-answer")),
+        }
+    }
+}

@@ -281,3 +281,30 @@ async fn a_hypothesis_of_probability_0_comes_last_and_has_no_total_unless_the_mo
     let alone = mixed(1.0).await;
     assert_eq!([&alone["lm_logprob"], &alone["total"]], [&Value::Null; 2]);
 }
+
+#[tokio::test]
+async fn a_cache_is_refused_by_models_whose_hidden_vectors_are_not_known() {
+    let server = server().await;
+    let text = |model: &str| json!({"model": model, "text": "the old man", "cache": {}});
+    for route in ["next", "score", "generate", "suggest", "sessions"] {
+        for model in [STATEFUL, WINDOWED] {
+            let refused = server.post(&format!("/v1/{route}"), text(model)).await;
+            let (param, message) = refused.refused(422, "not_supported");
+            assert_eq!(param, "cache", "{route} {model}");
+            assert!(message.contains(model), "{message}");
+        }
+        let status = if route == "sessions" { 201 } else { 200 };
+        server.post(&format!("/v1/{route}"), text(LOWERED)).await.expect(status);
+    }
+    // The others have created none.
+    assert_eq!(server.get("/v1/sessions").await.expect(200)["data"].as_array().map(Vec::len), Some(1));
+
+    // A state with a cache is no state of theirs either, whatever it says of its weights.
+    for model in [STATEFUL, WINDOWED] {
+        let body = json!({"model": model, "text": "the", "return_state": true});
+        let state = server.post("/v1/next", body).await.expect(200)["state"].clone();
+        let body = json!({"state": state, "cache": {}});
+        let refused = server.post("/v1/next", body).await.refused(422, "not_supported");
+        assert_eq!(refused.0, "cache", "{model}");
+    }
+}

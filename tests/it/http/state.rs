@@ -1,5 +1,6 @@
 //! `/v1/sessions/{id}/state`: states leave a server and come back, there or elsewhere, unless they are damaged or foreign.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rnnlm_server::clock::Clock;
@@ -10,11 +11,18 @@ use sha2::{Digest, Sha256};
 
 use crate::harness::client::{Answer, Request};
 use crate::harness::models::{letters, words};
+use crate::harness::root;
 use crate::harness::server::{Server, Setup};
 
 pub(crate) async fn put(server: &Server, target: &str, state: &[u8]) -> Answer {
+    put_into(server.address, target, state).await
+}
+
+/// The same on the server at `address`.
+pub(crate) async fn put_into(address: SocketAddr, target: &str, state: &[u8]) -> Answer {
     let request = Request::new("PUT", format!("/v1/sessions/{target}"));
-    server.send(request.header("content-type", "application/octet-stream").body(state)).await
+    let request = request.header("content-type", "application/octet-stream").body(state);
+    request.open(address).await.whole().await
 }
 
 pub(crate) async fn export(server: &Server, id: &str) -> Vec<u8> {
@@ -234,6 +242,39 @@ fn with_number(state: &[u8], tensor: &str, value: f32) -> Vec<u8> {
         (name.clone(), TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).unwrap())
     });
     safetensors::serialize(views, Some(metadata)).unwrap()
+}
+
+/// States that were exported before there were caches: a file as people keep it.
+#[tokio::test]
+async fn a_file_from_before_there_were_caches_still_loads() {
+    let server = Server::start().await;
+    for (model, text) in [("words", "the old man"), ("letters", "abé\n")] {
+        let file = root().join(format!("tests/data/state-{model}.safetensors"));
+        if std::env::var_os("STATES").is_some_and(|what| what == "write") {
+            let create = json!({"id": "new", "model": model, "text": text, "replace": true});
+            server.post("/v1/sessions", create).await.expect(201);
+            std::fs::write(&file, export(&server, "new").await).unwrap();
+        }
+        let state = std::fs::read(file).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&state).unwrap();
+        let metadata = header.metadata().clone().unwrap();
+        assert!(metadata.keys().all(|key| !key.contains("cache")), "{metadata:?}");
+        let made = put(&server, &format!("{model}/state"), &state).await.expect(201);
+        assert_eq!(made["model"], model);
+        let create = json!({"id": "fresh", "model": model, "text": text, "replace": true});
+        server.post("/v1/sessions", create).await.expect(201);
+        assert_eq!(what_follows(&server, model).await, what_follows(&server, "fresh").await);
+        let described = Request::new("GET", format!("/v1/sessions/{model}/state"));
+        let described = server.send(described.header("accept", "application/json")).await.expect(200);
+        assert!(described.get("cache").is_none());
+
+        // It can be given a cache, which remembers from there.
+        let state = base64::encode(&state);
+        let cached = json!({"state": state, "cache": {"lambda": 0.5}, "text": "a a", "full": true});
+        let bare = json!({"state": state, "text": "a a", "full": true});
+        let cached = server.post("/v1/next", cached).await.expect(200);
+        assert_ne!(cached, server.post("/v1/next", bare).await.expect(200), "{model}");
+    }
 }
 
 #[tokio::test]
