@@ -1,21 +1,17 @@
 //! `/v1/generate` and `/v1/sessions/{id}/generate`: in one piece, or token by token as server-sent events.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
-use super::app::App;
 use super::error::{ApiError, ApiResult};
-use super::extract::{Body, Path, accepts};
+use super::extract::{Body, Path, UseCases, accepts};
 use super::held::hold;
 use super::sse;
 use crate::api::generate::{GenerateRequest, GenerateResponse, SessionGenerateRequest};
 use crate::api::stream::StreamEvent;
-use crate::service::Generating;
+use crate::service::{Generating, Service};
 
 /// Continue a text
 ///
@@ -28,14 +24,14 @@ use crate::service::Generating;
     responses((status = 200, description = "The continuation, or a stream of events",
         content((GenerateResponse = "application/json"), (StreamEvent = "text/event-stream")))))]
 pub(super) async fn generate(
-    State(app): State<Arc<App>>,
+    UseCases(service): UseCases,
     headers: HeaderMap,
     Body(mut request): Body<GenerateRequest>,
 ) -> ApiResult<Response> {
     let streams = streams(&request, &headers);
     request.stream = Some(streams);
-    let generating = app.service()?.generate(request).await?;
-    if streams { events(&app, generating).await } else { whole(generating).await }
+    let generating = service.generate(request).await?;
+    if streams { events(&service, generating).await } else { whole(generating).await }
 }
 
 /// Continue a session
@@ -48,7 +44,7 @@ pub(super) async fn generate(
     responses((status = 200, description = "The continuation, or a stream of events",
         content((GenerateResponse = "application/json"), (StreamEvent = "text/event-stream")))))]
 pub(super) async fn session_generate(
-    State(app): State<Arc<App>>,
+    UseCases(service): UseCases,
     Path(id): Path<String>,
     headers: HeaderMap,
     Body(mut request): Body<SessionGenerateRequest>,
@@ -57,8 +53,8 @@ pub(super) async fn session_generate(
     let streams = streams(&request.generate, &headers);
     request.generate.stream = Some(streams);
     let answer = async {
-        let generating = app.service()?.session_generate(&id, request).await?;
-        if streams { events(&app, generating).await } else { whole(generating).await }
+        let generating = service.session_generate(&id, request).await?;
+        if streams { events(&service, generating).await } else { whole(generating).await }
     };
     let failed = |error: ApiError| if is_unguarded { error.of_unguarded_write() } else { error };
     answer.await.map_err(failed)
@@ -74,13 +70,13 @@ async fn whole(mut generating: Generating) -> ApiResult<Response> {
 }
 
 /// A stream begins with its first token: what fails before that has a status of its own.
-async fn events(app: &App, mut generating: Generating) -> ApiResult<Response> {
+async fn events(service: &Service, mut generating: Generating) -> ApiResult<Response> {
     let room = generating.take_room();
     let events = stream::unfold(generating.events().await?, async |mut events| {
         let event = events.next().await?;
         Some((sse::Event::Named(event.name(), event), events))
     });
-    Ok(hold(sse::answer(events, app.config.http.stream_keep_alive), room))
+    Ok(hold(sse::answer(events, service.config().http.stream_keep_alive), room))
 }
 
 #[cfg(test)]

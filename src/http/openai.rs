@@ -1,15 +1,11 @@
 //! `/v1/completions` in the dialect of OpenAI, and the tokenizer's routes of evaluation harnesses.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::stream::{self, once};
 
-use super::app::App;
 use super::document::QueryOf;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Query, UseCases};
@@ -20,6 +16,7 @@ use crate::api::openai::{
     Completion, CompletionEvent, CompletionRequest, DetokenizePromptRequest, DetokenizedPrompt, Lenient,
     TokenizePromptRequest, TokenizedPrompt, TokenizerInfo, TokenizerQuery,
 };
+use crate::service::Service;
 
 /// Which fields of the request were ignored.
 const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
@@ -38,12 +35,13 @@ const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-ignored-fields");
         headers(("x-ignored-fields" = String, description = "The unknown fields of the request, which were ignored")),
         content((Completion = "application/json"), (CompletionEvent = "text/event-stream")))))]
 pub(super) async fn complete(
-    State(app): State<Arc<App>>,
+    service: ApiResult<UseCases>,
     body: ApiResult<Body<Lenient<CompletionRequest>>>,
 ) -> ApiResult<Response> {
     let answer = async {
         let Body(Lenient { request, ignored }) = body?;
-        let mut response = completed(&app, request).await?;
+        let UseCases(service) = service?;
+        let mut response = completed(&service, request).await?;
         if !ignored.is_empty() {
             response.headers_mut().insert(IGNORED_FIELDS, listed(&ignored));
         }
@@ -52,19 +50,22 @@ pub(super) async fn complete(
     answer.await.map_err(ApiError::of_openai)
 }
 
-async fn completed(app: &App, request: CompletionRequest) -> ApiResult<Response> {
+async fn completed(service: &Service, request: CompletionRequest) -> ApiResult<Response> {
     let session = request.session_id.clone();
     let is_unguarded = session.is_some() && request.expected.expected_position.is_none();
     let answer = async {
         let streams = request.stream;
-        let mut completing = app.service()?.completions(request).await?;
+        let mut completing = service.completions(request).await?;
         let rooms = completing.take_rooms();
         let response = if streams {
             let events = stream::unfold(completing.events().await?, async |mut events| {
                 let event = events.next().await?;
                 Some((sse::Event::Data(event), events))
             });
-            sse::answer(events.chain(once(async { sse::Event::Done })), app.config.http.stream_keep_alive)
+            sse::answer(
+                events.chain(once(async { sse::Event::Done })),
+                service.config().http.stream_keep_alive,
+            )
         } else {
             Json(completing.whole().await?).into_response()
         };

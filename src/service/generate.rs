@@ -167,6 +167,7 @@ impl Service {
             forking,
             ahead: VecDeque::new(),
             room,
+            caller: self.caller.clone(),
         })
     }
 

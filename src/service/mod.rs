@@ -9,6 +9,7 @@ mod append;
 mod beside;
 mod bounds;
 mod cache;
+mod caller;
 mod compress;
 mod explain;
 mod failure;
@@ -36,6 +37,7 @@ mod tokens;
 mod voices;
 mod work;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,6 +45,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 pub use aac::Predicted;
+pub use caller::keys;
 pub use compress::{Compressor, Decompressor, Whole, cut};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
@@ -62,13 +65,21 @@ use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
 use crate::lm::{Backend, LoadOptions};
-use crate::session::{SessionLimits, Sessions};
+use crate::session::{OwnerLimits, SessionLimits, Sessions};
 use crate::telemetry::Metrics;
+use caller::Caller;
 
-/// What answers requests: the models, the sessions, the engines, and every limit.
+/// What answers requests, on behalf of a caller.
 pub struct Service {
+    shared: Arc<Shared>,
+    /// Those of the caller.
+    sessions: Sessions,
+    caller: Caller,
+}
+
+/// What all callers share: the models, the engines, and every limit.
+pub struct Shared {
     catalog: Catalog,
-    sessions: Arc<Sessions>,
     pool: Pool,
     clock: Clock,
     started: Instant,
@@ -81,6 +92,14 @@ pub struct Service {
     beside: beside::Beside,
     /// Limits the memory of answers that are being computed or sent.
     rooms: Arc<Semaphore>,
+}
+
+impl Deref for Service {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// How long the table remembers why a session no longer exists.
@@ -118,8 +137,8 @@ impl Service {
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
         };
-        Ok(Self {
-            sessions: Sessions::new(session_limits(config), clock.clone()),
+        let sessions = Sessions::new(session_limits(config), clock.clone());
+        let shared = Shared {
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
                 runs_tract: catalog.iter().any(|served| served.model.info().backend == Backend::Tract),
@@ -137,7 +156,8 @@ impl Service {
             beside: beside::Beside::new(engine),
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
             rooms: room::rooms(config.http.answers_max_bytes),
-        })
+        };
+        Ok(Self { shared: Arc::new(shared), sessions, caller: Caller::default() })
     }
 
     /// Loads the models that `config` names, and starts the engines. Blocks.
@@ -187,13 +207,18 @@ impl Service {
         Self::start(config, catalog, metrics.clone(), clock).map(Arc::new)
     }
 
+    /// Every option.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The models.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// The sessions.
-    pub fn sessions(&self) -> &Arc<Sessions> {
+    /// The sessions of the caller.
+    pub fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
@@ -250,5 +275,9 @@ fn session_limits(config: &Config) -> SessionLimits {
         },
         gone_ttl: GONE_TTL,
         gone_max: options.sessions_gone_max,
+        each_owner: OwnerLimits {
+            sessions_max: config.keys.key_sessions_max,
+            bytes_max: config.keys.key_sessions_bytes_max.map(|max| max.0),
+        },
     }
 }

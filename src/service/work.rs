@@ -28,8 +28,10 @@ impl Service {
     /// Hands a job to the engine.
     ///
     /// # Errors
-    /// A full queue; too much to do for the time allowed; a server that is shutting down.
+    /// A full queue; too much to do for the time allowed; a server that is shutting down; a key that was revoked, or whose requests are
+    /// as many as may be worked on.
     pub(super) fn submit<T>(&self, work: Work<T>) -> Result<Reader<T>> {
+        self.begin_job()?;
         let arrived = self.clock.now();
         let submission = Submission {
             name: work.served.name.clone(),

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::key::KeyFamilies;
 use super::model::ModelMetrics;
 
 /// All metrics of one service.
@@ -36,6 +37,7 @@ pub struct Metrics {
     sessions_bytes: Gauge,
     sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
     closed: Family<ReasonLabel, Counter>,
+    pub(super) keys: KeyFamilies,
     log_lines_dropped: Counter,
 }
 
@@ -63,6 +65,7 @@ impl Metrics {
             sessions_bytes: Gauge::default(),
             sessions_memory: Gauge::default(),
             closed: Family::default(),
+            keys: KeyFamilies::default(),
             log_lines_dropped: Counter::default(),
         };
         metrics.register();
@@ -193,6 +196,7 @@ impl Metrics {
             self.sessions_memory.clone(),
         );
         r.register("sessions_closed", "Sessions that have ended", self.closed.clone());
+        self.keys.register(r);
         r.register(
             "log_lines_dropped",
             "Log lines that found no room in the buffer",
@@ -246,6 +250,8 @@ pub enum Rejected {
     Overloaded,
     /// The table of sessions is full.
     SessionsFull,
+    /// The key of the request has used as much as it may.
+    RateLimited,
     /// The service is still loading its models.
     Loading,
     /// The service is shutting down.
@@ -253,11 +259,12 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Overloaded,
         Self::AnswersFull,
         Self::SessionsFull,
+        Self::RateLimited,
         Self::Loading,
         Self::Draining,
     ];
@@ -268,6 +275,7 @@ impl Rejected {
             Self::AnswersFull => "answers_full",
             Self::Overloaded => "overloaded",
             Self::SessionsFull => "sessions_full",
+            Self::RateLimited => "rate_limited",
             Self::Loading => "loading",
             Self::Draining => "draining",
         }
@@ -303,6 +311,7 @@ fn seconds() -> Histogram {
 
 #[cfg(test)]
 mod tests {
+    use super::super::KeyFile;
     use super::*;
 
     #[test]
@@ -311,7 +320,7 @@ mod tests {
         for (metric, reasons) in [
             (
                 "requests_rejected",
-                &["queue_full", "answers_full", "sessions_full", "loading", "draining"][..],
+                &["queue_full", "answers_full", "sessions_full", "rate_limited", "loading", "draining"][..],
             ),
             ("sessions_closed", &["deleted", "replaced", "expired", "evicted"]),
         ] {
@@ -338,6 +347,10 @@ mod tests {
         metrics.step_rows(32);
         metrics.sessions_memory(50, 200);
         metrics.sessions_closed("evicted", 1);
+        metrics.key_request("alice", 200);
+        metrics.key("alice").jobs(1);
+        metrics.key("alice").sessions(2, 300);
+        metrics.key_file(KeyFile { keys: 3, reloads: 4, failures: 5 });
         let page = metrics.render();
         for line in [
             r#"rnnlm_http_requests_total{route="/v1/next",method="POST",status="200"} 1"#,
@@ -359,6 +372,13 @@ mod tests {
             "rnnlm_sessions_bytes 50",
             "rnnlm_sessions_memory_ratio 0.25",
             r#"rnnlm_sessions_closed_total{reason="evicted"} 1"#,
+            r#"rnnlm_key_requests_total{key="alice",status="200"} 1"#,
+            r#"rnnlm_key_jobs{key="alice"} 1"#,
+            r#"rnnlm_key_sessions{key="alice"} 2"#,
+            r#"rnnlm_key_sessions_bytes{key="alice"} 300"#,
+            "rnnlm_keys 3",
+            r#"rnnlm_key_reloads_total{result="ok"} 4"#,
+            r#"rnnlm_key_reloads_total{result="failed"} 5"#,
             "rnnlm_log_lines_dropped_total 0",
             concat!(r#"rnnlm_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {

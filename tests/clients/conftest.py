@@ -23,13 +23,19 @@ def client(package: str) -> object:
 
 
 @pytest.fixture(scope="session")
-def address() -> Iterator[str]:
-    """The address of a server with the models that ship."""
+def binary() -> pathlib.Path:
+    """The server's program."""
     target = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
     binary = REPOSITORY / os.environ.get("RNNLM_SERVER", target / "release/rnnlm-server")
     if not binary.is_file():
         lacking = f"found no `{binary}`, which `cargo build --release` builds; RNNLM_SERVER can name another"
         pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
+    return binary
+
+
+@pytest.fixture(scope="session")
+def address(binary: pathlib.Path) -> Iterator[str]:
+    """The address of a server with the models that ship."""
     with serving(binary, REPOSITORY / "models", "--default-model", MODEL) as found:
         yield found
 

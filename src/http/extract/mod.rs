@@ -8,6 +8,7 @@ mod query;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::Extensions;
 use axum::http::request::Parts;
 
 pub use accept::accepts;
@@ -18,18 +19,28 @@ pub use path::Path;
 pub use query::Query;
 
 use super::app::App;
-use super::error::ApiError;
+use super::error::{ApiError, ApiResult};
+use crate::keys::Pass;
 use crate::service::Service;
 
-/// The use cases. Fails with 503 until the models are loaded.
+/// The use cases, on behalf of the key of the request. Fails with 503 until the models are loaded.
 pub struct UseCases(pub Arc<Service>);
 
 impl FromRequestParts<Arc<App>> for UseCases {
     type Rejection = ApiError;
 
-    async fn from_request_parts(_parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        app.service().cloned().map(Self)
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        use_cases(app, &parts.extensions).map(Self)
     }
+}
+
+/// The use cases on behalf of the key that is among the extensions of a request.
+pub(super) fn use_cases(app: &App, extensions: &Extensions) -> ApiResult<Arc<Service>> {
+    let service = app.service()?;
+    Ok(match extensions.get::<Pass>() {
+        Some(pass) => Arc::new(service.on_behalf_of(pass.clone())),
+        None => service.clone(),
+    })
 }
 
 #[cfg(test)]

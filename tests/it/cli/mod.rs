@@ -4,6 +4,7 @@ mod commands;
 mod compress;
 mod folders;
 mod generate;
+mod keys;
 mod mixture;
 mod options;
 mod rescore;

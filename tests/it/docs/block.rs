@@ -27,6 +27,8 @@ pub(crate) enum Use {
     Config,
     /// Commands that `training/tests` runs.
     Training,
+    /// A configuration that nginx accepts.
+    Proxy,
     /// A program that `tests/clients/page.py` runs.
     Client,
     /// A block that is not checked.
@@ -70,6 +72,7 @@ fn of(info: &str) -> Use {
         "sh example" => Use::Example,
         "json manifest" => Use::Manifest,
         "toml config" => Use::Config,
+        "nginx proxy" => Use::Proxy,
         "sh training" => Use::Training,
         "python client" | "js client" => Use::Client,
         _ if info.ends_with(" shown") => Use::Shown,

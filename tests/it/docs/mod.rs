@@ -5,6 +5,7 @@
 //!
 //! - ```` ```sh example ```` is run; the `json` or `text` block after it is its output;
 //! - ```` ```json manifest ```` and ```` ```toml config ```` must be accepted by the program;
+//! - ```` ```nginx proxy ```` is run by nginx, in front of a server;
 //! - ```` ```sh training ```` is run by `training/tests`;
 //! - ```` ```python client ```` and ```` ```js client ```` are run by `tests/clients/page.py`;
 //! - a block whose second word is `shown` is not checked, because what it needs is not available here.
@@ -19,6 +20,7 @@ mod names;
 mod ordered;
 mod output;
 mod pages;
+mod proxy;
 mod server;
 
 use rnnlm_server::catalog::Manifest;

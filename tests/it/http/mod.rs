@@ -13,6 +13,7 @@ mod extremes;
 mod filters;
 mod gate;
 mod generate;
+mod keys;
 mod mixture;
 mod next;
 #[cfg(feature = "onnx")]
