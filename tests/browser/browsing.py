@@ -23,7 +23,8 @@ PATIENCE_MS = 30_000
 class Server:
     """A server that can be stopped and started again at the same address."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self.options = options
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = "127.0.0.1:%d" % free.getsockname()[1]
@@ -31,7 +32,7 @@ class Server:
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [BINARY, "serve", "--strict", "--models", ROOT / "models", "--listen", self.address]
+        command = [BINARY, "serve", "--strict", "--models", ROOT / "models", "--listen", self.address, *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("listening on "), f"`{BINARY}` said {line!r}, expected where it listens"
@@ -42,9 +43,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
+def serving(*options: str) -> Iterator[Server]:
     """A server of the models that ship."""
-    server = Server()
+    server = Server(*options)
     server.start()
     try:
         yield server
