@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use rnnlm_server::clock::Clock;
 use rnnlm_server::lm::State;
-use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+use rnnlm_server::session::{
+    Evict, NewSession, OnExisting, OwnerLimits, SessionId, SessionLimits, Sessions, Snapshot,
+};
 
 use network::Counter;
 
@@ -50,7 +52,7 @@ fn main() {
 }
 
 struct Bench {
-    sessions: Arc<Sessions>,
+    sessions: Sessions,
     clock: Clock,
     ids: Vec<SessionId>,
     shared: Arc<str>,
@@ -70,6 +72,7 @@ impl Bench {
             evict: Evict::Lru,
             gone_ttl: Duration::from_secs(1),
             gone_max: 1000,
+            each_owner: OwnerLimits::default(),
         };
         let mut random = Counter { key: 1, next: 0 };
         let mut id = || SessionId::parse(&format!("{:016x}{:016x}", random.word(), random.word()));

@@ -14,6 +14,8 @@ pub struct Error {
     pub param: Option<String>,
     /// After how long the same request would probably be accepted.
     pub retry_after: Option<Duration>,
+    /// The limit of a key that was reached.
+    pub quota: Option<u64>,
 }
 
 /// `Result` with the core's error.
@@ -60,6 +62,12 @@ pub enum ErrorKind {
     QueueFull,
     /// There is too much to do to finish the request in its time.
     Overloaded,
+    /// The request has no key, or one that is not valid.
+    Unauthorized,
+    /// The request's key does not allow it.
+    Forbidden,
+    /// The request's key has used as much as it may.
+    RateLimited,
     /// The service is shutting down.
     Draining,
     /// The request did not finish in the time allowed.
@@ -77,7 +85,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind` with `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), param: None, retry_after: None }
+        Self { kind, message: message.into(), param: None, retry_after: None, quota: None }
     }
 
     /// An [`ErrorKind::InvalidValue`] for the field `param`.
@@ -104,6 +112,12 @@ impl Error {
     /// Says after how long the same request would probably be accepted.
     pub fn retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = Some(retry_after);
+        self
+    }
+
+    /// Says which limit of a key was reached.
+    pub fn over(mut self, quota: u64) -> Self {
+        self.quota = Some(quota);
         self
     }
 

@@ -13,6 +13,7 @@
 //! - [`catalog`]: model folders, each checked against its manifest, and the models by name.
 //! - [`session`]: the table of sessions: what each has read, who may write to it, and when it expires.
 //! - [`budget`]: the memory that requests take, in one account.
+//! - [`keys`]: who may use a server, and how much: the file of keys, their quotas, and what changes while it runs.
 //! - [`engine`]: the scheduler, which batches the rows of all jobs into turns.
 //! - [`api`]: the contract: the requests and answers of every use case, as plain data.
 //! - [`service`]: the use cases: each validates a request, runs it as jobs, and makes the answer of their results.
@@ -36,6 +37,7 @@ pub mod error;
 mod foreign;
 pub mod http;
 pub mod kernels;
+pub mod keys;
 pub mod lm;
 #[cfg_attr(not(feature = "onnx"), path = "onnx/without.rs")]
 pub mod onnx;

@@ -6,6 +6,7 @@ import { fill, h } from "./dom.js";
 import { figures } from "./figures.js";
 import { generate } from "./generate.js";
 import { inside } from "./inside.js";
+import { forgetKey, giveKey, key, keyEvents } from "./key.js";
 import { nextLanguage, t } from "./language.js";
 import { call, events, isAway } from "./server.js";
 import { kept } from "./widgets.js";
@@ -23,6 +24,7 @@ async function world() {
   for (;;) {
     try {
       const [{ data: models }, info, document] = await Promise.all([call("v1/models"), call("v1/info"), call("openapi.json")]);
+      footer(document);
       return { models, info, hasCache: takesCache(document) };
     } catch (error) {
       if (!isAway()) {
@@ -32,6 +34,11 @@ async function world() {
       await new Promise((resolve) => (isAway() ? events.addEventListener("back", resolve, { once: true }) : setTimeout(resolve, 2000)));
     }
   }
+}
+
+/** Leaves out the metrics where they are answered at another address. */
+function footer({ paths }) {
+  document.getElementById("foot-metrics").hidden = !("/metrics" in paths);
 }
 
 /** Whether questions may have a neural cache, which not every server has. */
@@ -115,11 +122,44 @@ function watchServer() {
   document.addEventListener("language", () => banner.hidden || say());
 }
 
+/** Asks for a key when the server wants one, and has a button to forget it. */
+function askForKey() {
+  const form = document.getElementById("key");
+  const field = document.getElementById("key-field");
+  const note = document.getElementById("key-note");
+  const forget = document.getElementById("key-forget");
+  const say = (text) => {
+    note.dataset.t = text;
+    note.textContent = t(text);
+  };
+  keyEvents.addEventListener("asked", ({ detail }) => {
+    say(detail.isWrong ? "key_wrong" : "key_needed");
+    form.hidden = false;
+    forget.hidden = true;
+    field.value = "";
+    field.focus();
+  });
+  keyEvents.addEventListener("given", () => {
+    form.hidden = true;
+    forget.hidden = false;
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (field.value.trim()) giveKey(field.value.trim());
+  });
+  forget.hidden = key() === null;
+  forget.addEventListener("click", () => {
+    forgetKey();
+    location.reload();
+  });
+}
+
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   place.focus();
 });
 settings();
+askForKey();
 watchServer();
 const given = await world();
 banner.hidden = true;

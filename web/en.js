@@ -18,6 +18,12 @@ export default {
   foot_metrics: "Metrics",
   gone: "The server does not answer. Your text is kept; the page goes on as soon as the server is back.",
 
+  key: "Key",
+  key_needed: "This server requires a key. It stays in this tab only.",
+  key_wrong: "The server does not accept this key.",
+  key_enter: "Use it",
+  key_forget: "Forget the key",
+
   model: "Model",
   models: "Models",
   text: "Text",
@@ -131,6 +137,7 @@ export default {
   error_status: "The server answered with status {status}.",
   error_queue_full: "The server has too much to do; try again in a moment.",
   error_overloaded: "The server has too much to do; try again in a moment.",
+  error_rate_limited: "This key has used as much as it may for now. {message}",
   error_sessions_full: "The server has no room for another session; try again later.",
   error_loading: "The server is still loading its models.",
   error_draining: "The server is shutting down.",

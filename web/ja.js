@@ -18,6 +18,12 @@ export default {
   foot_metrics: "メトリクス",
   gone: "サーバーが応答しません。文章は残っています。サーバーが戻りしだい再開します。",
 
+  key: "キー",
+  key_needed: "このサーバーにはキーが必要です。キーはこのタブだけに保存されます。",
+  key_wrong: "このキーは使えません。",
+  key_enter: "使う",
+  key_forget: "キーを消す",
+
   model: "モデル",
   models: "モデル",
   text: "文章",
@@ -131,6 +137,7 @@ export default {
   error_status: "サーバーがステータス {status} を返しました。",
   error_queue_full: "サーバーが混み合っています。少し待ってからお試しください。",
   error_overloaded: "サーバーが混み合っています。少し待ってからお試しください。",
+  error_rate_limited: "このキーの上限に達しました。{message}",
   error_sessions_full: "これ以上セッションを作れません。後でお試しください。",
   error_loading: "サーバーはモデルを読み込んでいます。",
   error_draining: "サーバーは終了処理中です。",

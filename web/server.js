@@ -1,5 +1,6 @@
 // Calls to the API: errors in words, whether the server can be reached, and a record of each call for the panel "API".
 
+import { anotherKey, key } from "./key.js";
 import { hasText, t } from "./language.js";
 
 /** A call that failed. `message` is what the server says, or what the browser found. */
@@ -98,16 +99,22 @@ function parsed(block) {
 }
 
 async function send({ method, path, body }, { signal, keepalive }) {
-  const headers = body ? { "content-type": "application/json" } : {};
   const text = body ? JSON.stringify(body) : undefined;
-  try {
-    const response = await fetch(urlOf(path), { method, headers, body: text, signal, keepalive });
+  for (;;) {
+    const used = key();
+    const headers = { ...(body && { "content-type": "application/json" }), ...(used && { authorization: `Bearer ${used}` }) };
+    let response;
+    try {
+      response = await fetch(urlOf(path), { method, headers, body: text, signal, keepalive });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      leave();
+      throw unreachable();
+    }
     if (away) comeBack();
-    return response;
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    leave();
-    throw unreachable();
+    // A call that outlives the page has nobody to ask.
+    if (response.status !== 401 || keepalive) return response;
+    await anotherKey(used, signal);
   }
 }
 

@@ -1,6 +1,7 @@
 // A call as a person would repeat it: with curl, and in Python.
 
 import { h } from "./dom.js";
+import { key } from "./key.js";
 import { t } from "./language.js";
 import { events, urlOf } from "./server.js";
 
@@ -9,13 +10,16 @@ export function curl({ method, path, body }) {
   const streams = body?.stream ? "N" : "";
   const lines = [`curl -s${streams} ${quoted(urlOf(path))}`];
   if (method !== "GET" && !(method === "POST" && body)) lines[0] = `curl -s -X ${method} ${quoted(urlOf(path))}`;
+  if (key()) lines.push(`  -H "authorization: Bearer $KEY"`);
   if (body) lines.push(`  -H 'content-type: application/json'`, `  -d ${quoted(JSON.stringify(body))}`);
   return lines.join(" \\\n");
 }
 
 /** The call in Python, with the package requests. */
 export function python({ method, path, body }) {
-  const argument = body ? `, json=${literal(body)}` : "";
+  const json = body ? `, json=${literal(body)}` : "";
+  // The key itself stays out of what is copied and shown.
+  const argument = key() ? `${json}, headers={"authorization": f"Bearer {key}"}` : json;
   const call = `requests.${method.toLowerCase()}(${JSON.stringify(urlOf(path))}${argument}`;
   if (!body?.stream) return `import requests\n\nanswer = ${call})\nprint(answer.json())`;
   return `import requests\n\nwith ${call}, stream=True) as answer:\n    for line in answer.iter_lines(decode_unicode=True):\n        print(line)`;

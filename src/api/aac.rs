@@ -32,11 +32,13 @@ pub struct PredictQuery {
     pub lang: String,
     /// A vocabulary. It is accepted because clients send it, and ignored: it is that of the model.
     pub vocab: String,
+    /// The key, for clients that cannot send it in the header `authorization`. Proxies may log it.
+    pub key: String,
     /// An order. It is accepted because clients send it, and ignored: predictions are in the order of their probability.
     pub sort: String,
 }
 
-fields!(PredictQuery { model, left, prefix, num, safe, right, lang, vocab, sort });
+fields!(PredictQuery { model, left, prefix, num, safe, right, lang, vocab, key, sort });
 
 impl PredictQuery {
     /// The `num` of a request that gives none, unless the maximum is smaller.

@@ -86,6 +86,12 @@ pub enum ErrorCode {
     TooManyConnections,
     /// The server has too much to do to finish the request in its time. `retry-after` says when to try again.
     Overloaded,
+    /// The key of the request has used as much as it may. `retry-after` says when to try again.
+    RateLimited,
+    /// The request has no key, or one that is not valid.
+    Unauthorized,
+    /// The key of the request does not allow it.
+    Forbidden,
     /// The server is still loading its models.
     Loading,
     /// The server is shutting down.
@@ -104,11 +110,13 @@ pub enum ErrorCode {
 pub enum ErrorType {
     /// The request must be changed.
     InvalidRequestError,
+    /// The request needs a key, or another one.
+    AuthenticationError,
     /// What the request names does not exist, or no longer exists.
     NotFoundError,
     /// The request conflicts with the state of a session.
     ConflictError,
-    /// Too many requests are waiting.
+    /// Too many requests are waiting, or were sent with the key.
     RateLimitError,
     /// The server failed.
     ServerError,
@@ -156,7 +164,10 @@ impl ErrorCode {
             | Self::SessionExpired
             | Self::SessionEvicted => ErrorType::NotFoundError,
             Self::SessionExists | Self::SessionBusy | Self::PositionMismatch => ErrorType::ConflictError,
-            Self::QueueFull | Self::Overloaded | Self::TooManyConnections => ErrorType::RateLimitError,
+            Self::Unauthorized | Self::Forbidden => ErrorType::AuthenticationError,
+            Self::QueueFull | Self::Overloaded | Self::TooManyConnections | Self::RateLimited => {
+                ErrorType::RateLimitError
+            }
             Self::SessionsFull | Self::Loading | Self::Draining => ErrorType::UnavailableError,
             Self::Timeout | Self::Internal => ErrorType::ServerError,
         }

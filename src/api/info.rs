@@ -33,6 +33,8 @@ pub struct Info {
     pub cpu_features: Vec<&'static str>,
     /// The number of threads that compute.
     pub engine_threads: usize,
+    /// Whether requests need a key (`--api-keys`).
+    pub keys_required: bool,
     /// The limits of a request and of the server.
     pub limits: LimitsInfo,
 }

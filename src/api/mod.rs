@@ -10,6 +10,7 @@
 //! `#[serde(default, deny_unknown_fields)]` says the same to utoipa. [`complaint`] has the errors of what cannot be read.
 
 pub mod aac;
+pub mod admin;
 pub mod append;
 pub mod cache;
 mod choice;

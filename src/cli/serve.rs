@@ -11,13 +11,15 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::failure::{Failure, Outcome};
 use super::open_files;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, App, Shutdown};
-use crate::service::Service;
+use crate::keys::Keys;
+use crate::service::{self, Service};
 use crate::telemetry;
 
 pub(super) fn run(config: Config) -> Outcome {
@@ -40,12 +42,16 @@ async fn serve(config: Config) -> Outcome {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
-    let app = App::new(config, Clock::system());
+    let clock = Clock::system();
+    let keys = service::keys(&config, clock.clone())?;
+    let watched = watch(keys.clone(), &config)?;
+    let app = App::with_keys(config, clock, keys);
     // Probes are answered from the start, everything else once the models are loaded.
     tokio::select! {
         failed = load(app.clone(), address) => failed.map(|never| match never {}),
         () = http::serve(listener, app.clone(), shutdown) => Ok(()),
         never = serve_probes(probes, app.clone()) => match never {},
+        never = watched => match never {},
     }
 }
 
@@ -59,6 +65,25 @@ async fn serve_probes(listener: Option<TcpListener>, app: Arc<App>) -> Infallibl
         Some(listener) => http::serve_probes(listener, app).await,
         None => pending().await,
     }
+}
+
+/// Reads the keys again on SIGHUP, and when their file has changed. A server without keys leaves SIGHUP to the system.
+fn watch(keys: Option<Arc<Keys>>, config: &Config) -> Outcome<impl Future<Output = Infallible> + use<>> {
+    let watched = keys.map(|keys| signal(SignalKind::hangup()).map(|hangups| (keys, hangups))).transpose()?;
+    let mut looks = interval(config.keys.api_keys_poll);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Ok(async move {
+        let Some((keys, mut hangups)) = watched else { return pending().await };
+        loop {
+            let asked = tokio::select! {
+                _ = hangups.recv() => true,
+                _ = looks.tick() => false,
+            };
+            let keys = keys.clone();
+            // A file may lie on a disk that is slow, or away. A panic was logged, and the keys stay.
+            let _ = spawn_blocking(move || if asked { keys.reload() } else { keys.refresh() }).await;
+        }
+    })
 }
 
 /// Loads the models and makes the server ready. Only ever returns a failure.

@@ -32,7 +32,7 @@ pub struct HttpOptions {
     #[arg(long, value_name = "N", value_parser = count())]
     pub peer_connections_max: Option<usize>,
 
-    /// A second address, which answers only probes and metrics and counts its connections apart; by default none
+    /// A second address, which answers probes and, in place of the first, metrics, and counts its connections apart; by default none
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics_listen: Option<SocketAddr>,
 

@@ -10,6 +10,7 @@
 mod engine;
 mod file;
 mod http;
+mod keys;
 mod limits;
 mod loading;
 mod memory;
@@ -26,6 +27,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
 pub use engine::{EngineOptions, FoldEmbedding, Kernel};
 pub use http::{HttpOptions, Interface};
+pub use keys::KeyOptions;
 pub use limits::Limits;
 pub use loading::LoadingOptions;
 pub use sessions::{Evict, SessionOptions};
@@ -94,6 +96,10 @@ pub struct Config {
     /// The table of sessions.
     #[command(flatten)]
     pub sessions: SessionOptions,
+
+    /// Who may use the server, and how much.
+    #[command(flatten)]
+    pub keys: KeyOptions,
 
     /// The limits of one request.
     #[command(flatten)]
@@ -196,6 +202,17 @@ impl Config {
                 "`--max-text` is {}; expected at most `--max-body`, which is {}",
                 limits.max_text, self.http.max_body
             )));
+        }
+        if let Some(option) = self.keys.bound().filter(|_| self.keys.api_keys.is_none()) {
+            return Err(config_error(format!(
+                "`{option}` is given without `--api-keys`; it bounds what a key may use"
+            )));
+        }
+        if self.keys.key_requests_burst.is_some() && self.keys.key_requests_per_second.is_none() {
+            return Err(config_error(
+                "`--key-requests-burst` is given without `--key-requests-per-second`; both are required"
+                    .to_owned(),
+            ));
         }
         Ok(self)
     }

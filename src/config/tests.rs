@@ -101,7 +101,7 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
 
 #[test]
 fn what_is_not_built_yet_is_refused_as_unknown() {
-    for option in ["--weights", "--api-keys", "--session-store"] {
+    for option in ["--weights", "--session-store"] {
         assert!(message(&[option, "1"]).contains(option));
     }
 }
@@ -126,6 +126,29 @@ fn limits_that_are_not_given_follow_from_the_memory() {
     let given = Config::from_args(&given).unwrap();
     assert_eq!((given.http.max_body, given.limits.max_text), (Bytes(1 << 20), Bytes(1 << 20)));
     assert_eq!(given.sessions.sessions_max_bytes, Bytes(8 << 20));
+}
+
+#[test]
+fn what_bounds_a_key_needs_keys() {
+    let bounds = [
+        ("--key-requests-per-second", "2"),
+        ("--key-jobs-max", "2"),
+        ("--key-sessions-max", "2"),
+        ("--key-sessions-bytes-max", "2MiB"),
+    ];
+    for (option, value) in bounds {
+        let found = message(&[option, value]);
+        assert!(found.contains(option) && found.contains("`--api-keys`"), "{found}");
+        assert!(Config::from_args(&["--api-keys", "keys", option, value]).is_ok(), "{option}");
+    }
+    let burst = message(&["--api-keys", "keys", "--key-requests-burst", "2"]);
+    assert!(burst.contains("`--key-requests-per-second`"), "{burst}");
+    for rate in ["0", "-1", "nan", "inf", "often"] {
+        assert!(
+            message(&["--api-keys", "keys", "--key-requests-per-second", rate]).contains("0.001"),
+            "{rate}"
+        );
+    }
 }
 
 #[test]

@@ -113,6 +113,14 @@ pub(super) fn steps(text: &str) -> Result<f64, String> {
         .ok_or("expected a number from 1 to 1000000".to_owned())
 }
 
+/// A rate of events.
+pub(super) fn per_second(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.001..=1e6).contains(rate))
+        .ok_or("expected a number from 0.001 to 1000000".to_owned())
+}
+
 /// A maximum number of entries in a list of a request, which is at most [`ENTRIES_MAX`].
 pub(super) fn entries() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..=ENTRIES_MAX as u64)

@@ -156,7 +156,9 @@ mod tests {
     use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
     use crate::lm::Model;
     use crate::lm::fake::Fake;
-    use crate::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+    use crate::session::{
+        Evict, NewSession, OnExisting, OwnerLimits, SessionId, SessionLimits, Sessions, Snapshot,
+    };
 
     fn pool() -> Pool {
         let limits = EngineLimits {
@@ -190,7 +192,7 @@ mod tests {
         Pool::start(setup).unwrap()
     }
 
-    fn session(sessions: &Arc<Sessions>, model: &Fake) -> SessionId {
+    fn session(sessions: &Sessions, model: &Fake) -> SessionId {
         let snapshot = Snapshot::at_start(model.start_state(), "old".into());
         let new = NewSession {
             id: None,
@@ -256,6 +258,7 @@ mod tests {
             evict: Evict::None,
             gone_ttl: Duration::from_secs(60),
             gone_max: 1,
+            each_owner: OwnerLimits::default(),
         };
         let sessions = Sessions::new(limits, Clock::manual());
         let model = Arc::new(Fake::new(20));

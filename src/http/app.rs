@@ -9,6 +9,7 @@ use super::error::{ApiError, ApiResult};
 use crate::api::error::ErrorCode;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::keys::Keys;
 use crate::service::Service;
 use crate::telemetry::{Metrics, Rejected};
 
@@ -20,6 +21,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What requests are timed with.
     pub clock: Clock,
+    /// Who may use the server; everybody may if there are none.
+    pub keys: Option<Arc<Keys>>,
     service: OnceLock<Arc<Service>>,
     document: Bytes,
     phase: watch::Sender<Phase>,
@@ -38,13 +41,19 @@ pub enum Phase {
 }
 
 impl App {
-    /// A server that is still loading.
+    /// A server that is still loading, and requires no key.
     pub fn new(config: Config, clock: Clock) -> Arc<Self> {
+        assert!(config.keys.api_keys.is_none(), "bug: the keys of the configuration are not read");
+        Self::with_keys(config, clock, None)
+    }
+
+    /// A server that is still loading, with the keys of its configuration.
+    pub fn with_keys(config: Config, clock: Clock, keys: Option<Arc<Keys>>) -> Arc<Self> {
         let document = super::document(&config).to_string().into();
         let phase = watch::Sender::new(Phase::Loading);
         let open = watch::Sender::new(0);
         let metrics = Arc::default();
-        Arc::new(Self { config, metrics, clock, service: OnceLock::new(), document, phase, open })
+        Arc::new(Self { config, metrics, clock, keys, service: OnceLock::new(), document, phase, open })
     }
 
     /// Requests are answered from now on, unless the server is already shutting down.

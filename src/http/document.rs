@@ -1,5 +1,6 @@
 //! The OpenAPI document: what the routes and the types of the contract say, with the limits of this server.
 
+mod keys;
 mod limits;
 mod parts;
 mod query;
@@ -17,6 +18,9 @@ use crate::api::error::ErrorBody;
 use crate::api::openai::CompletionEvent;
 use crate::config::Config;
 
+/// Operations that need no key: probes, metrics, and the document itself.
+const OPEN: [&str; 5] = ["getLiveness", "getReadiness", "getHealth", "getMetrics", "getOpenApi"];
+
 /// The document of a server with this configuration.
 pub fn document(config: &Config) -> Value {
     let mut document = serde_json::to_value(described(config)).expect("bug: a document has only string keys");
@@ -25,6 +29,7 @@ pub fn document(config: &Config) -> Value {
     plain(&mut document);
     limits::write(&mut document, config);
     requests::complete(&mut document);
+    keys::write(&mut document, config);
     document
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::error::{ErrorBody, ErrorCode, ErrorDetail};
 use crate::error::Error;
+use crate::keys::Allowance;
 use crate::service::{self, WriteFailure};
 
 /// A failed request, as its client sees it.
@@ -18,6 +19,8 @@ pub struct ApiError {
     retry: Retry,
     /// After how long the request would probably be accepted, if that is known.
     retry_after: Option<Duration>,
+    /// The limit of a key that was reached.
+    quota: Option<u64>,
     /// Where the session stands that a failed write had begun to move.
     position: Option<u64>,
 }
@@ -80,18 +83,22 @@ impl ApiError {
 impl From<ErrorDetail> for ApiError {
     fn from(detail: ErrorDetail) -> Self {
         let retry = match detail.code {
-            ErrorCode::SessionBusy | ErrorCode::QueueFull | ErrorCode::Overloaded => Retry::Yes,
+            ErrorCode::SessionBusy
+            | ErrorCode::QueueFull
+            | ErrorCode::Overloaded
+            | ErrorCode::RateLimited => Retry::Yes,
             code if status(code) == StatusCode::CONFLICT => Retry::No,
             _ => Retry::Unsaid,
         };
-        Self { detail, retry, retry_after: None, position: None }
+        Self { detail, retry, retry_after: None, quota: None, position: None }
     }
 }
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let retry_after = error.retry_after;
-        Self { retry_after, ..Self::from(service::detail(error)) }
+        let quota = error.quota;
+        Self { retry_after, quota, ..Self::from(service::detail(error)) }
     }
 }
 
@@ -109,6 +116,13 @@ impl IntoResponse for ApiError {
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(RETRY_AFTER, retry_after(self.retry_after));
         }
+        if let Some(limit) = self.quota {
+            let reset = retry_after(self.retry_after);
+            headers.extend([(LIMIT, limit.into()), (REMAINING, 0_u64.into()), (RESET, reset)]);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         match self.retry {
             Retry::Unsaid => {}
             Retry::Yes => drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"))),
@@ -121,17 +135,39 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// What a key may still send, in the headers of an answer.
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Says in the headers of an answer what its key may still send, if that is bounded. An answer that was refused for a limit of the key
+/// names that limit already.
+pub(super) fn allowed(mut response: Response, allowance: Option<Allowance>) -> Response {
+    let Some(Allowance { limit, remaining, reset }) = allowance else { return response };
+    if !response.headers().contains_key(LIMIT) {
+        let reset = whole_seconds(reset).into();
+        response.headers_mut().extend([(LIMIT, limit.into()), (REMAINING, remaining.into()), (RESET, reset)]);
+    }
+    response
+}
+
 /// The whole seconds after which a refused client may try again. A full queue moves on within a few turns, so a second is enough where
 /// nothing is known.
 fn retry_after(known: Option<Duration>) -> HeaderValue {
-    let seconds = known.map_or(1, |known| known.as_secs() + u64::from(known.subsec_nanos() > 0));
-    HeaderValue::from(seconds.max(1))
+    HeaderValue::from(known.map_or(1, whole_seconds).max(1))
+}
+
+/// Seconds, rounded up.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// The status of a request that fails with `code`.
 pub(super) fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidRequest | ErrorCode::InvalidJson => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ErrorCode::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorCode::UnknownField
@@ -152,9 +188,10 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::SessionExpired | ErrorCode::SessionEvicted => StatusCode::GONE,
         ErrorCode::SessionExists | ErrorCode::SessionBusy => StatusCode::CONFLICT,
         ErrorCode::PositionMismatch => StatusCode::PRECONDITION_FAILED,
-        ErrorCode::QueueFull | ErrorCode::Overloaded | ErrorCode::TooManyConnections => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        ErrorCode::QueueFull
+        | ErrorCode::Overloaded
+        | ErrorCode::TooManyConnections
+        | ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::SessionsFull | ErrorCode::Loading | ErrorCode::Draining => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorCode::Cancelled => {
@@ -213,6 +250,9 @@ mod tests {
             (ErrorKind::PositionMismatch, 412, "conflict_error", None, None),
             (ErrorKind::QueueFull, 429, "rate_limit_error", Some("1"), Some("true")),
             (ErrorKind::Overloaded, 429, "rate_limit_error", Some("1"), Some("true")),
+            (ErrorKind::RateLimited, 429, "rate_limit_error", Some("1"), Some("true")),
+            (ErrorKind::Unauthorized, 401, "authentication_error", None, None),
+            (ErrorKind::Forbidden, 403, "authentication_error", None, None),
             (ErrorKind::SessionsFull, 503, "unavailable_error", Some("1"), None),
             (ErrorKind::Draining, 503, "unavailable_error", Some("1"), None),
             (ErrorKind::Timeout, 504, "server_error", None, None),

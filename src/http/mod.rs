@@ -5,6 +5,7 @@
 //! server. Handlers call use cases with the types of [`crate::api`] and hold no logic of their own.
 
 mod aac;
+mod admin;
 pub mod app;
 mod arrival;
 mod document;

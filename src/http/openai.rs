@@ -1,15 +1,11 @@
 //! `/v1/completions` in the dialect of OpenAI, and the tokenizer's routes of evaluation harnesses.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::stream::{self, once};
 
-use super::app::App;
 use super::document::QueryOf;
 use super::error::{ApiError, ApiResult, status_of_openai};
 use super::extract::{Body, Query, UseCases};
@@ -46,18 +42,17 @@ pub(super) async fn in_dialect(mut response: Response) -> Response {
         headers(("x-ignored-fields" = String, description = "The unknown fields of the request, which were ignored")),
         content((Completion = "application/json"), (CompletionEvent = "text/event-stream")))))]
 pub(super) async fn complete(
-    State(app): State<Arc<App>>,
     UseCases(service): UseCases,
     Body(Lenient { request, ignored }): Body<Lenient<CompletionRequest>>,
 ) -> ApiResult<Response> {
-    let mut response = completed(&app, &service, request).await?;
+    let mut response = completed(&service, request).await?;
     if !ignored.is_empty() {
         response.headers_mut().insert(IGNORED_FIELDS, listed(&ignored));
     }
     Ok(response)
 }
 
-async fn completed(app: &App, service: &Service, request: CompletionRequest) -> ApiResult<Response> {
+async fn completed(service: &Service, request: CompletionRequest) -> ApiResult<Response> {
     let session = request.session_id.clone();
     let is_unguarded = session.is_some() && request.expected.expected_position.is_none();
     let answer = async {
@@ -69,7 +64,10 @@ async fn completed(app: &App, service: &Service, request: CompletionRequest) -> 
                 let event = events.next().await?;
                 Some((sse::Event::Data(event), events))
             });
-            sse::answer(events.chain(once(async { sse::Event::Done })), app.config.http.stream_keep_alive)
+            sse::answer(
+                events.chain(once(async { sse::Event::Done })),
+                service.config().http.stream_keep_alive,
+            )
         } else {
             Json(completing.whole().await?).into_response()
         };

@@ -57,6 +57,9 @@ fn ready(app: &App) -> ApiResult<Json<Health>> {
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     if let Ok(service) = app.service() {
         service.observe();
+        if let Some(keys) = &app.keys {
+            service.observe_keys(keys);
+        }
     }
     ([(CONTENT_TYPE, Metrics::CONTENT_TYPE)], app.metrics.render()).into_response()
 }

@@ -45,6 +45,7 @@ const FILES: &[File] = files![
     "index.html",
     "inside.js",
     "ja.js",
+    "key.js",
     "language.js",
     "server.js",
     "snippets.js",

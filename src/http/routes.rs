@@ -4,37 +4,47 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{from_fn_with_state, map_response};
-use axum::routing::get;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::routing::{any, get};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
+use super::layers::Gate;
 use super::{
-    aac, explain, generate, layers, models, next, openai, ops, page, reference, rescore, score, sessions,
-    state, suggest, tokens,
+    aac, admin, explain, generate, layers, models, next, openai, ops, page, reference, rescore, score,
+    sessions, state, suggest, tokens,
 };
 use crate::api::error::ErrorCode;
 use crate::config::{Config, Interface};
 
 /// The whole service as a router: routes in their layers.
 pub fn router(app: Arc<App>) -> Router {
-    let layered = |routes: OpenApiRouter<Arc<App>>| {
-        let accepted = from_fn_with_state(layers::Accepted::by(routes.get_openapi()), layers::accepted);
-        let session_id = from_fn_with_state(app.clone(), layers::session_id);
-        let admission = from_fn_with_state(app.clone(), layers::admission);
-        routes.layer(session_id).layer(accepted).layer(admission)
+    let config = &app.config;
+    let all = working().merge(of_openai()).merge(augmentative(config));
+    let accepted = layers::Accepted::by(all.get_openapi());
+    let in_layers = |routes: OpenApiRouter<Arc<App>>, gate: Gate| {
+        routes
+            .layer(from_fn_with_state(app.clone(), layers::session_id))
+            .layer(from_fn_with_state(accepted.clone(), layers::accepted))
+            .layer(from_fn_with_state(app.clone(), layers::admission))
+            .layer(from_fn_with_state(gate, layers::authorize))
     };
-    let of_openai = layered(of_openai()).layer(map_response(openai::in_dialect));
-    let (router, _) = always().merge(layered(own(&app.config))).merge(of_openai).split_for_parts();
+    let keyed = in_layers(working(), Gate::of(&app));
+    let keyed_in_query = in_layers(augmentative(config), Gate::taking_query(&app));
+    let of_openai = in_layers(of_openai(), Gate::of(&app)).layer(map_response(openai::in_dialect));
+    let routes = open(config).merge(knowing(&app)).merge(keyed).merge(of_openai).merge(keyed_in_query);
+    let routes = routes.merge(administering(&app));
+    let (router, _) = routes.split_for_parts();
     assemble(router.merge(pages()), &app)
 }
 
 /// The routes for a listener of their own: probes, metrics, and what the server says about itself.
 pub(super) fn probes(app: &Arc<App>) -> Router {
-    let (router, _) = always().split_for_parts();
+    let routes = probing().merge(measuring()).merge(describing()).merge(knowing(app));
+    let (router, _) = routes.split_for_parts();
     assemble(router, app)
 }
 
@@ -44,21 +54,54 @@ pub(super) fn assemble(routes: Router<Arc<App>>, app: &Arc<App>) -> Router {
     layers::wrap(routes.with_state(app.clone()), app)
 }
 
-/// Routes that answer in every phase: they do no work, and probes must see a server that loads or shuts down.
-fn always() -> OpenApiRouter<Arc<App>> {
+/// What needs no key. Metrics have a listener of their own if one is configured.
+fn open(config: &Config) -> OpenApiRouter<Arc<App>> {
+    let open = probing().merge(describing());
+    if config.http.metrics_listen.is_some() { open } else { open.merge(measuring()) }
+}
+
+/// Probes, which need no key and answer in every phase: they do no work, and must see a server that loads or shuts down.
+fn probing() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))
         .routes(routes!(ops::health))
-        .routes(routes!(ops::metrics))
-        .routes(routes!(ops::openapi))
-        .routes(routes!(ops::info))
-        .routes(routes!(ops::stats))
+}
+
+/// Metrics, for whoever watches the server.
+fn measuring() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(ops::metrics))
+}
+
+/// The document, which says how to use a key.
+fn describing() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(ops::openapi))
+}
+
+/// What the server says about itself, in every phase.
+fn knowing(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+    about().layer(from_fn_with_state(Gate::of(app), layers::authorize))
+}
+
+fn about() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(ops::info)).routes(routes!(ops::stats))
+}
+
+/// Routes for whoever runs the server, which need the key of an admin. What lies below `/admin/` and does not exist says so to admins only.
+fn administering(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+    admin()
+        .route("/admin/{*rest}", any(unknown_route))
+        .layer(from_fn(layers::admins_only))
+        .layer(from_fn_with_state(Gate::of(app), layers::authorize))
+}
+
+fn admin() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(admin::drain))
 }
 
 /// The server's own routes that do work: refused while the server loads or shuts down.
-fn own(config: &Config) -> OpenApiRouter<Arc<App>> {
-    let routes = OpenApiRouter::default()
+fn working() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
         .routes(routes!(models::list))
         .routes(routes!(models::get))
         .routes(routes!(tokens::tokenize))
@@ -80,8 +123,7 @@ fn own(config: &Config) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::fork))
         .routes(routes!(sessions::reset))
         .routes(routes!(sessions::rewind))
-        .routes(routes!(state::get, state::put));
-    if config.http.enables(Interface::Aac) { routes.merge(augmentative()) } else { routes }
+        .routes(routes!(state::get, state::put))
 }
 
 /// Routes in the dialect of OpenAI, which do work too.
@@ -93,8 +135,11 @@ fn of_openai() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(openai::detokenize))
 }
 
-/// Routes in the shape of another API, off unless they are enabled.
-fn augmentative() -> OpenApiRouter<Arc<App>> {
+/// Routes in the shape of another API, none unless they are enabled.
+fn augmentative(config: &Config) -> OpenApiRouter<Arc<App>> {
+    if !config.http.enables(Interface::Aac) {
+        return OpenApiRouter::default();
+    }
     OpenApiRouter::default()
         .routes(routes!(aac::words))
         .routes(routes!(aac::words_after_characters))
@@ -116,7 +161,8 @@ fn pages() -> Router<Arc<App>> {
 
 /// What all routes of a server with this configuration say of themselves.
 pub(super) fn described(config: &Config) -> OpenApi {
-    always().merge(own(config)).merge(of_openai()).into_openapi()
+    let working = working().merge(of_openai()).merge(augmentative(config));
+    open(config).merge(about()).merge(working).merge(admin()).into_openapi()
 }
 
 pub(super) async fn unknown_route(request: Request) -> ApiError {

@@ -1,5 +1,7 @@
 //! The router from outside, without a socket: layers, fallbacks, probes.
 
+mod keys;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -81,8 +83,14 @@ fn service_with(config: &Config, metrics: Arc<Metrics>, clock: Clock) -> Arc<Ser
 
 /// A service that is ready.
 pub(super) fn app_with(config: Config) -> Arc<App> {
-    let app = App::new(config, Clock::system());
-    app.ready(service_with(&app.config, app.metrics.clone(), Clock::system()));
+    app_at(Clock::system(), config)
+}
+
+/// The same, with a clock of its own.
+fn app_at(clock: Clock, config: Config) -> Arc<App> {
+    let keys = crate::service::keys(&config, clock.clone()).unwrap();
+    let app = App::with_keys(config, clock.clone(), keys);
+    app.ready(service_with(&app.config, app.metrics.clone(), clock));
     app
 }
 

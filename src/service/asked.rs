@@ -30,12 +30,12 @@ impl Service {
     /// The use cases for one request, whose deadline begins with its arrival, however long its body and its tokens take.
     pub fn asked(&self, asked: Arc<Asked>) -> Arc<Self> {
         let arrived = Some(asked.arrived);
-        Arc::new(Self { shared: self.shared.clone(), asked: Some(asked), arrived })
+        Arc::new(Self { asked: Some(asked), arrived, ..self.clone() })
     }
 
     /// The same for a body that is worked on as it arrives, of any length: each piece of work has the time of a request.
     pub fn piecewise(&self) -> Arc<Self> {
-        Arc::new(Self { shared: self.shared.clone(), asked: self.asked.clone(), arrived: None })
+        Arc::new(Self { arrived: None, ..self.clone() })
     }
 
     /// When the time of the request began; now if each piece of work has a time of its own.

@@ -54,11 +54,12 @@ impl Service {
     /// Does `work` on a thread beside the engines. It should look at [`Abandoned`] now and then.
     ///
     /// # Errors
-    /// `QueueFull` if too many wait; `Timeout`; whatever the work returns.
+    /// `QueueFull` if too many wait; `Timeout`; `RateLimited` and `Unauthorized` as [`Service::begin_job`]; whatever the work returns.
     pub(super) async fn beside<T: Send + 'static>(
         &self,
         work: impl FnOnce(Abandoned) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.begin_job()?;
         let done = tokio::time::timeout(self.time_left(), self.beside.run(work)).await;
         let done = done.unwrap_or_else(|_| Err(late()));
         done.inspect_err(|error| {

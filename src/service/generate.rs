@@ -181,6 +181,7 @@ impl Service {
             forking,
             ahead: VecDeque::new(),
             room,
+            caller: self.caller.clone(),
         })
     }
 

@@ -19,6 +19,7 @@ impl Service {
             numerics: self.kernel.numerics(),
             cpu_features: Kernel::cpu_features(),
             engine_threads: self.config.engine.engine_threads,
+            keys_required: self.config.keys.api_keys.is_some(),
             limits: self.limits(),
         }
     }

@@ -10,6 +10,7 @@ mod asked;
 mod beside;
 mod bounds;
 mod cache;
+mod caller;
 mod compress;
 mod explain;
 mod failure;
@@ -47,6 +48,7 @@ use tokio::sync::Semaphore;
 
 pub use aac::Predicted;
 pub use asked::Asked;
+pub use caller::keys;
 pub use compress::{Compressor, Decompressor, Watch, Whole, cut, divide};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
@@ -67,30 +69,26 @@ use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
 use crate::lm::{Backend, LoadOptions};
-use crate::session::{SessionLimits, Sessions};
+use crate::session::{OwnerLimits, SessionLimits, Sessions};
 use crate::telemetry::{MemoryFigures, Metrics};
+use caller::Caller;
 
-/// What answers requests: the models, the sessions, the engines, and every limit; for one request, or for whoever has none.
+/// What answers requests: on behalf of a caller; for one request, or for whoever has none.
+#[derive(Clone)]
 pub struct Service {
     shared: Arc<Shared>,
+    /// Those of the caller.
+    sessions: Sessions,
+    caller: Caller,
     /// The request that is answered.
     asked: Option<Arc<Asked>>,
     /// When its time began; `None` if each piece of work has a time of its own.
     arrived: Option<Instant>,
 }
 
-impl Deref for Service {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.shared
-    }
-}
-
-/// What all requests share.
+/// What all callers share: the models, the engines, and every limit.
 pub struct Shared {
     catalog: Catalog,
-    sessions: Arc<Sessions>,
     pool: Pool,
     clock: Clock,
     started: Instant,
@@ -103,6 +101,14 @@ pub struct Shared {
     beside: beside::Beside,
     /// The memory of requests.
     budget: Arc<Budget>,
+}
+
+impl Deref for Service {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// How long the table remembers why a session no longer exists.
@@ -140,8 +146,8 @@ impl Service {
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
         };
+        let sessions = Sessions::new(session_limits(config), clock.clone());
         let shared = Shared {
-            sessions: Sessions::new(session_limits(config), clock.clone()),
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
                 runs_tract: catalog.iter().any(|served| served.model.info().backend == Backend::Tract),
@@ -160,7 +166,8 @@ impl Service {
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
             budget: memory::budget(config),
         };
-        Ok(Self { shared: Arc::new(shared), asked: None, arrived: None })
+        let shared = Arc::new(shared);
+        Ok(Self { shared, sessions, caller: Caller::default(), asked: None, arrived: None })
     }
 
     /// Loads the models that `config` names, and starts the engines. Blocks.
@@ -212,13 +219,18 @@ impl Service {
         Ok(Arc::new(service))
     }
 
+    /// Every option.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The models.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// The sessions.
-    pub fn sessions(&self) -> &Arc<Sessions> {
+    /// The sessions of the caller.
+    pub fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
@@ -285,5 +297,9 @@ fn session_limits(config: &Config) -> SessionLimits {
         },
         gone_ttl: GONE_TTL,
         gone_max: options.sessions_gone_max,
+        each_owner: OwnerLimits {
+            sessions_max: config.keys.key_sessions_max,
+            bytes_max: config.keys.key_sessions_bytes_max.map(|max| max.0),
+        },
     }
 }

@@ -206,10 +206,10 @@ impl Service {
 
 /// Adds a session, and counts a refusal for want of room.
 pub(super) fn add(sessions: &Sessions, metrics: &Metrics, new: NewSession) -> Result<SessionInfo> {
-    sessions.create(new).inspect_err(|error| {
-        if error.kind == ErrorKind::SessionsFull {
-            metrics.rejected(Rejected::SessionsFull);
-        }
+    sessions.create(new).inspect_err(|error| match error.kind {
+        ErrorKind::SessionsFull => metrics.rejected(Rejected::SessionsFull),
+        ErrorKind::RateLimited => metrics.rejected(Rejected::RateLimited),
+        _ => {}
     })
 }
 

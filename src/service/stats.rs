@@ -4,9 +4,9 @@ use super::Service;
 use crate::api::stats::{Durations, Stats, TokenTotals};
 
 impl Service {
-    /// Totals over all models.
+    /// Totals over all models. The sessions are those of the caller.
     pub fn stats(&self) -> Stats {
-        let sessions = self.sessions.stats();
+        let sessions = self.sessions.account();
         let jobs = self.pool.stats();
         let mut tokens = TokenTotals::default();
         let mut unknown_tokens = 0;
@@ -22,7 +22,7 @@ impl Service {
             uptime_seconds: self.clock.now().saturating_duration_since(self.started).as_secs_f64(),
             tokens,
             unknown_tokens,
-            sessions: sessions.by_model.values().sum(),
+            sessions: sessions.sessions,
             sessions_bytes: sessions.bytes,
             requests_running: jobs.running,
             requests_waiting: jobs.waiting,

@@ -33,7 +33,8 @@ impl Service {
     /// Hands a job to the engine.
     ///
     /// # Errors
-    /// A full queue; too much to do for the time allowed; too little memory; a server that is shutting down.
+    /// A full queue; too much to do for the time allowed; too little memory; a server that is shutting down; a key that was revoked, or whose requests are
+    /// as many as may be worked on.
     pub(super) fn submit<T>(&self, work: Work<T>) -> Result<Reader<T>> {
         let deadline = self.began() + work.timeout.unwrap_or(self.config.http.request_timeout);
         self.submit_until(work, Some(deadline))
@@ -42,8 +43,9 @@ impl Service {
     /// The same for a job that may take any time if there is no deadline. It is never refused because there is too much to do.
     ///
     /// # Errors
-    /// A full queue; too little memory; a server that is shutting down.
+    /// A full queue; too little memory; a server that is shutting down; a key, as above.
     pub(super) fn submit_until<T>(&self, work: Work<T>, deadline: Option<Instant>) -> Result<Reader<T>> {
+        self.begin_job()?;
         let own = self.take_for_job(&work)?;
         let submission = Submission {
             name: work.served.name.clone(),

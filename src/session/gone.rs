@@ -3,20 +3,21 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::moment::Moment;
-use super::{Closed, SessionId, SessionLimits};
+use super::owner::Name;
+use super::{Closed, SessionLimits};
 use crate::error::{Error, ErrorKind};
 
 /// Sessions that ended without being deleted. Bounded in number and in time.
 #[derive(Debug, Default)]
 pub(super) struct Gone {
-    why: HashMap<SessionId, (Closed, Moment)>,
-    /// In the order in which they ended; an id that ended twice is here twice.
-    order: VecDeque<(Moment, SessionId)>,
+    why: HashMap<Name, (Closed, Moment)>,
+    /// In the order in which they ended; a name that ended twice is here twice.
+    order: VecDeque<(Moment, Name)>,
 }
 
 /// A session that has ended.
 pub(super) struct GoneSession {
-    pub(super) id: SessionId,
+    pub(super) name: Name,
     pub(super) why: Closed,
     /// When it ended.
     pub(super) at: Moment,
@@ -25,10 +26,10 @@ pub(super) struct GoneSession {
 impl Gone {
     /// Remembers why a session ended.
     pub(super) fn remember(&mut self, gone: GoneSession, limits: &SessionLimits) {
-        let GoneSession { id, why, at } = gone;
+        let GoneSession { name, why, at } = gone;
         let until = at.after(limits.gone_ttl);
-        self.why.insert(id.clone(), (why, until));
-        self.order.push_back((until, id));
+        self.why.insert(name.clone(), (why, until));
+        self.order.push_back((until, name));
         while self.order.len() > limits.gone_max {
             self.pop();
         }
@@ -45,14 +46,15 @@ impl Gone {
         true
     }
 
-    /// Forgets an id, which is in use again.
-    pub(super) fn revive(&mut self, id: &SessionId) {
-        self.why.remove(id);
+    /// Forgets a name, which is in use again.
+    pub(super) fn revive(&mut self, name: &Name) {
+        self.why.remove(name);
     }
 
     /// The answer to a request for a session that is not there.
-    pub(super) fn error(&self, id: &SessionId, now: Moment) -> Error {
-        match self.why.get(id).filter(|(_, until)| *until > now) {
+    pub(super) fn error(&self, name: &Name, now: Moment) -> Error {
+        let id = &name.id;
+        match self.why.get(name).filter(|(_, until)| *until > now) {
             Some((Closed::Expired, _)) => Error::new(
                 ErrorKind::SessionExpired,
                 format!("session `{id}` expired: it was not used for its time to live"),
@@ -68,9 +70,9 @@ impl Gone {
     }
 
     fn pop(&mut self) {
-        let Some((until, id)) = self.order.pop_front() else { return };
-        if self.why.get(&id).is_some_and(|(_, latest)| *latest == until) {
-            self.why.remove(&id);
+        let Some((until, name)) = self.order.pop_front() else { return };
+        if self.why.get(&name).is_some_and(|(_, latest)| *latest == until) {
+            self.why.remove(&name);
         }
     }
 }

@@ -13,12 +13,12 @@ pub struct Lease {
     pub snapshot: Snapshot,
     id: SessionId,
     model: Arc<str>,
-    sessions: Arc<Sessions>,
+    sessions: Sessions,
 }
 
 impl Lease {
     /// Only the table creates leases, after it has marked the session as busy.
-    pub(super) fn new(id: SessionId, standing: Standing, sessions: Arc<Sessions>) -> Self {
+    pub(super) fn new(id: SessionId, standing: Standing, sessions: Sessions) -> Self {
         let Standing { model, snapshot, .. } = standing;
         Self { snapshot, id, model, sessions }
     }

@@ -17,6 +17,17 @@ pub struct SessionLimits {
     pub gone_ttl: Duration,
     /// Most ended sessions remembered; the oldest are forgotten first.
     pub gone_max: usize,
+    /// The bounds of what one owner has.
+    pub each_owner: OwnerLimits,
+}
+
+/// What one owner may have; without a bound where it is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerLimits {
+    /// Most sessions at once.
+    pub sessions_max: Option<usize>,
+    /// Most bytes of all sessions together.
+    pub bytes_max: Option<usize>,
 }
 
 /// What happens when there is no room for another session.

@@ -1,9 +1,11 @@
 //! The sessions: what each has read, who may advance it, and when it ends.
 //!
-//! The module is synchronous and small: one lock around the table of [`Sessions`], held for moments only. A job that advances
+//! The module is synchronous and small: one lock around the table of all [`Sessions`], held for moments only. A session belongs to an
+//! [`Owner`], and a handle finds those of one owner only. A job that advances
 //! a session takes a [`Lease`], works without any lock, and puts the session back by dropping the lease. Reads in the meantime
 //! see the session as it stood. This module knows neither models nor HTTP.
 
+mod accounts;
 mod dense;
 mod gone;
 mod history;
@@ -15,6 +17,7 @@ mod lists;
 mod memory;
 mod moment;
 mod origins;
+mod owner;
 mod sessions;
 mod stored;
 mod table;
@@ -28,8 +31,9 @@ use std::time::Duration;
 pub use history::{History, Rewind};
 pub use id::SessionId;
 pub use lease::Lease;
-pub use limits::{Evict, SessionLimits};
-pub use sessions::{Closed, NewSession, OnExisting, SessionInfo, SessionStats, Sessions};
+pub use limits::{Evict, OwnerLimits, SessionLimits};
+pub use owner::Owner;
+pub use sessions::{Account, Closed, NewSession, OnExisting, SessionInfo, SessionStats, Sessions};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{State, TokenId};

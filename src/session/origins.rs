@@ -1,52 +1,70 @@
-//! The models and weights of sessions, each stored once.
+//! Where sessions come from: their models, weights and owners, each combination stored once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Index;
 use std::sync::Arc;
+
+use super::{NewSession, Owner};
 
 /// The number of an [`Origin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OriginNumber(u32);
 
-/// Where states come from.
+/// Where sessions come from.
 #[derive(Debug)]
 pub(super) struct Origin {
     /// The name of the model.
     pub(super) model: Arc<str>,
     /// The identity of its weights.
     pub(super) identity: Arc<str>,
+    /// To whom they belong.
+    pub(super) owner: Owner,
     sessions: usize,
 }
 
-/// The origins of all sessions. There are as many as the server has had models, each with its weights.
+/// The origins of all sessions. There are at most as many as the server has had models, each with its weights, for each owner.
 #[derive(Debug, Default)]
-pub(super) struct Origins(Vec<Origin>);
+pub(super) struct Origins {
+    all: Vec<Origin>,
+    numbers: HashMap<Whence, OriginNumber>,
+}
+
+/// What tells origins apart.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Whence {
+    owner: Owner,
+    model: Arc<str>,
+    identity: Arc<str>,
+}
 
 impl Origins {
     /// The number of an origin, which is added if it is new.
-    pub(super) fn number(&mut self, model: &Arc<str>, identity: &Arc<str>) -> OriginNumber {
-        let known = self.0.iter().position(|origin| origin.model == *model && origin.identity == *identity);
-        let number = known.unwrap_or_else(|| {
-            self.0.push(Origin { model: model.clone(), identity: identity.clone(), sessions: 0 });
-            self.0.len() - 1
-        });
-        OriginNumber(number as u32)
+    pub(super) fn number(&mut self, owner: Owner, new: &NewSession) -> OriginNumber {
+        let model = new.model.clone();
+        let identity = new.snapshot.identity.clone();
+        let next = OriginNumber(self.all.len() as u32);
+        let whence = Whence { owner, model: model.clone(), identity: identity.clone() };
+        let number = *self.numbers.entry(whence).or_insert(next);
+        if number == next {
+            self.all.push(Origin { model, identity, owner, sessions: 0 });
+        }
+        number
     }
 
     /// Counts a session.
     pub(super) fn join(&mut self, origin: OriginNumber) {
-        self.0[origin.0 as usize].sessions += 1;
+        self.all[origin.0 as usize].sessions += 1;
     }
 
     /// Counts a session no longer.
     pub(super) fn leave(&mut self, origin: OriginNumber) {
-        self.0[origin.0 as usize].sessions -= 1;
+        self.all[origin.0 as usize].sessions -= 1;
     }
 
     /// Sessions by model, those included that have none now.
     pub(super) fn by_model(&self) -> BTreeMap<Arc<str>, usize> {
         let mut by_model = BTreeMap::new();
-        for origin in &self.0 {
+        for origin in &self.all {
             *by_model.entry(origin.model.clone()).or_default() += origin.sessions;
         }
         by_model
@@ -57,6 +75,6 @@ impl Index<OriginNumber> for Origins {
     type Output = Origin;
 
     fn index(&self, number: OriginNumber) -> &Origin {
-        &self.0[number.0 as usize]
+        &self.all[number.0 as usize]
     }
 }

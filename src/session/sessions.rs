@@ -1,19 +1,27 @@
-//! The sessions as the rest of the program sees them: one lock, taken for moments.
+//! The sessions as the rest of the program sees them: those of one owner, in a table of all behind one lock, taken for moments.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use super::moment::Timeline;
+use super::moment::{Moment, Timeline};
+use super::owner::Name;
 use super::table::{Table, Terms};
-use super::{Lease, SessionId, SessionLimits, Snapshot, Standing};
+use super::{Lease, Owner, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::text::ExtraWords;
 
-/// All sessions of the server.
-#[derive(Debug)]
+/// The sessions of one owner. A clone is the same handle; [`Self::of`] gives that of another owner, to the same table.
+#[derive(Clone, Debug)]
 pub struct Sessions {
+    owner: Owner,
+    all: Arc<All>,
+}
+
+/// The sessions of all owners.
+#[derive(Debug)]
+struct All {
     limits: SessionLimits,
     time: Timeline,
     table: Mutex<Table>,
@@ -93,7 +101,16 @@ impl Closed {
     }
 }
 
-/// The table in figures.
+/// What an owner has, with sessions that have expired and still take memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The number of sessions.
+    pub sessions: usize,
+    /// Bytes of all of them.
+    pub bytes: usize,
+}
+
+/// The whole table in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionStats {
     /// Sessions by model.
@@ -112,22 +129,30 @@ const EXPIRED_EACH: usize = 4;
 const EXPIRED_PIECE: usize = 256;
 
 impl Sessions {
-    /// An empty table.
-    pub fn new(limits: SessionLimits, clock: Clock) -> Arc<Self> {
+    /// An empty table, as the handle of [`Owner::ANYONE`].
+    pub fn new(limits: SessionLimits, clock: Clock) -> Self {
         let table = Mutex::new(Table::new(limits.ttl));
-        Arc::new(Self { limits, time: Timeline::new(clock), table })
+        let all = Arc::new(All { limits, time: Timeline::new(clock), table });
+        Self { owner: Owner::ANYONE, all }
+    }
+
+    /// The sessions of `owner` in the same table.
+    pub fn of(&self, owner: Owner) -> Self {
+        Self { owner, all: self.all.clone() }
     }
 
     /// Adds a session.
     ///
     /// # Errors
-    /// `SessionExists` or `SessionBusy` when the id is taken, `SessionsFull` when there is no room.
+    /// `SessionExists` or `SessionBusy` when the id is taken, `SessionsFull` when there is no room, `RateLimited` when the owner has as
+    /// much as one may have.
     pub fn create(&self, new: NewSession) -> Result<SessionInfo> {
         let id = new.id.clone().unwrap_or_else(SessionId::random);
-        let mut table = self.lock_for(&id);
-        table.check_free(&id, new.on_existing)?;
-        let session = table.admit(id, new, Terms { limits: &self.limits, now: self.time.now() })?;
-        let info = table.info(&session, &self.time);
+        let name = self.name(&id);
+        let mut table = self.lock_for(&name);
+        table.check_free(&name, new.on_existing)?;
+        let session = table.admit(name, new, Terms { limits: self.limits(), now: self.now() })?;
+        let info = table.info(&session, &self.all.time);
         table.insert(session);
         Ok(info)
     }
@@ -135,9 +160,10 @@ impl Sessions {
     /// Checks that [`Self::create`] would accept this id now, before the work that leads to a session is done.
     ///
     /// # Errors
-    /// As `create`, except for `SessionsFull`.
+    /// As `create`, except for `SessionsFull` and `RateLimited`.
     pub fn check_free(&self, id: &SessionId, on_existing: OnExisting) -> Result<()> {
-        self.lock_for(id).check_free(id, on_existing)
+        let name = self.name(id);
+        self.lock_for(&name).check_free(&name, on_existing)
     }
 
     /// Checks that a session can go back to `position`, without using it.
@@ -145,7 +171,8 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`] and [`Snapshot::check_rewind`].
     pub fn check_rewind(&self, id: &SessionId, position: u64) -> Result<()> {
-        self.lock_for(id).get(id, self.time.now())?.check_rewind(position)
+        let name = self.name(id);
+        self.lock_for(&name).get(&name, self.now())?.check_rewind(position)
     }
 
     /// The extra words of a session, without using it.
@@ -153,7 +180,8 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`].
     pub fn extra_words(&self, id: &SessionId) -> Result<Option<Arc<ExtraWords>>> {
-        Ok(self.lock_for(id).get(id, self.time.now())?.extra_words())
+        let name = self.name(id);
+        Ok(self.lock_for(&name).get(&name, self.now())?.extra_words())
     }
 
     /// Looks at a session without using it.
@@ -161,18 +189,19 @@ impl Sessions {
     /// # Errors
     /// `SessionNotFound`, `SessionExpired`, `SessionEvicted`.
     pub fn info(&self, id: &SessionId) -> Result<SessionInfo> {
-        let table = self.lock_for(id);
-        let session = table.get(id, self.time.now())?;
-        Ok(table.info(session, &self.time))
+        let name = self.name(id);
+        let table = self.lock_for(&name);
+        let session = table.get(&name, self.now())?;
+        Ok(table.info(session, &self.all.time))
     }
 
     /// At most `limit` of the sessions after `after`, in an order that the table chooses and keeps. A session that exists for as long
     /// as its pages are read is listed once; `after` need not exist any more.
     pub fn list(&self, after: Option<&SessionId>, limit: usize) -> Vec<SessionInfo> {
         let table = self.lock_whole();
-        let now = self.time.now();
-        let live = table.after(after).filter(|session| !session.has_expired(now));
-        live.take(limit).map(|session| table.info(session, &self.time)).collect()
+        let now = self.now();
+        let live = table.after(self.owner, after).filter(|session| !session.has_expired(now));
+        live.take(limit).map(|session| table.info(session, &self.all.time)).collect()
     }
 
     /// How a session stands, without the effect of a write that is running. This is no use of the session.
@@ -180,7 +209,8 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`].
     pub fn look(&self, id: &SessionId) -> Result<Standing> {
-        self.lock_for(id).look(id, self.time.now())
+        let name = self.name(id);
+        self.lock_for(&name).look(&name, self.now())
     }
 
     /// How a session stands, without the effect of a write that is running. This counts as a use.
@@ -188,7 +218,8 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`].
     pub fn read(&self, id: &SessionId) -> Result<Standing> {
-        self.lock_for(id).read(id, self.time.now())
+        let name = self.name(id);
+        self.lock_for(&name).read(&name, self.now())
     }
 
     /// The right to advance a session.
@@ -196,8 +227,9 @@ impl Sessions {
     /// # Errors
     /// As [`Self::info`]; `SessionBusy` while another lease is out; `PositionMismatch` when the session does not
     /// stand at `expected_position`.
-    pub fn lease(self: &Arc<Self>, id: &SessionId, expected_position: Option<u64>) -> Result<Lease> {
-        let lent = self.lock_for(id).lend(id, expected_position, self.time.now())?;
+    pub fn lease(&self, id: &SessionId, expected_position: Option<u64>) -> Result<Lease> {
+        let name = self.name(id);
+        let lent = self.lock_for(&name).lend(&name, expected_position, self.now())?;
         Ok(Lease::new(id.clone(), lent, self.clone()))
     }
 
@@ -206,7 +238,7 @@ impl Sessions {
     /// # Errors
     /// As [`Self::lease`].
     pub fn reset(
-        self: &Arc<Self>,
+        &self,
         id: &SessionId,
         start: Snapshot,
         expected_position: Option<u64>,
@@ -222,15 +254,27 @@ impl Sessions {
     /// # Errors
     /// As [`Self::lease`].
     pub fn delete(&self, id: &SessionId, expected_position: Option<u64>) -> Result<()> {
-        self.lock_for(id).delete(id, expected_position, self.time.now())
+        let name = self.name(id);
+        self.lock_for(&name).delete(&name, expected_position, self.now())
     }
 
-    /// The table in figures, with the sessions that have expired and still take memory.
+    /// What the owner has.
+    pub fn account(&self) -> Account {
+        self.lock_whole().account(self.owner)
+    }
+
+    /// What `owners` have, in their order.
+    pub fn accounts(&self, owners: &[Owner]) -> Vec<Account> {
+        let table = self.lock_whole();
+        owners.iter().map(|owner| table.account(*owner)).collect()
+    }
+
+    /// The table of all owners in figures, with the sessions that have expired and still take memory.
     pub fn stats(&self) -> SessionStats {
         self.lock_whole().stats()
     }
 
-    /// The bytes of all sessions, added up one by one; the running account must equal this.
+    /// The bytes of all sessions of all owners, added up one by one; the running account must equal this.
     #[cfg(test)]
     pub(super) fn counted_afresh(&self) -> usize {
         self.lock_whole().counted_afresh()
@@ -238,38 +282,47 @@ impl Sessions {
 
     /// The bounds of this table.
     pub fn limits(&self) -> &SessionLimits {
-        &self.limits
+        &self.all.limits
     }
 
     /// Ends a lease: the session stands where the lease has led.
     pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
-        let now = self.time.now();
-        self.lock().put_back(id, snapshot, now);
+        let name = self.name(id);
+        let now = self.now();
+        self.lock().put_back(&name, snapshot, now);
     }
 
-    /// Frees the memory of some of the sessions that have expired. Returns whether there may be more.
+    /// Frees the memory of some of the sessions of all owners that have expired. Returns whether there may be more.
     ///
     /// A session that has expired does not exist any more for clients, also while it still takes memory. Someone has to call this now and
     /// then; it holds the lock for a piece of the work only.
     pub fn expire(&self) -> bool {
-        self.lock_whole().expire(EXPIRED_PIECE, &self.limits, self.time.now())
+        self.lock_whole().expire(EXPIRED_PIECE, self.limits(), self.now())
     }
 
-    /// The table, rid of the session `id` if that has expired.
-    fn lock_for(&self, id: &SessionId) -> MutexGuard<'_, Table> {
+    fn name(&self, id: &SessionId) -> Name {
+        Name { owner: self.owner, id: id.clone() }
+    }
+
+    fn now(&self) -> Moment {
+        self.all.time.now()
+    }
+
+    /// The table, rid of the session `name` if that has expired.
+    fn lock_for(&self, name: &Name) -> MutexGuard<'_, Table> {
         let mut table = self.lock();
-        table.expire_one(id, &self.limits, self.time.now());
+        table.expire_one(name, self.limits(), self.now());
         table
     }
 
     /// The table, rid of some of what has expired: little enough not to be felt.
     fn lock(&self) -> MutexGuard<'_, Table> {
         let mut table = self.lock_whole();
-        table.expire(EXPIRED_EACH, &self.limits, self.time.now());
+        table.expire(EXPIRED_EACH, self.limits(), self.now());
         table
     }
 
     fn lock_whole(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().expect("bug: a panic under the lock of the sessions")
+        self.all.table.lock().expect("bug: a panic under the lock of the sessions")
     }
 }

@@ -6,18 +6,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::accounts::{Accounts, Change};
 use super::dense::Dense;
 use super::gone::{Gone, GoneSession};
-use super::index::{Index, Seed};
+use super::index::{Index, Place, Seed};
 use super::lists::{Lists, POSITIONS_MAX, Position};
 use super::memory::session_bytes;
 use super::moment::{Moment, Timeline};
 use super::origins::Origins;
+use super::owner::Name;
 use super::stored::{Beginning, Busy, Session};
 use super::wheel::Wheel;
 use super::{
-    Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits, SessionStats, Snapshot,
-    Standing,
+    Account, Closed, Evict, NewSession, OnExisting, Owner, SessionId, SessionInfo, SessionLimits,
+    SessionStats, Snapshot, Standing,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -32,6 +34,7 @@ pub(super) struct Table {
     by_expiry: Wheel,
     origins: Origins,
     gone: Gone,
+    accounts: Accounts,
     bytes: usize,
     busy: usize,
     closed: BTreeMap<Closed, u64>,
@@ -53,19 +56,29 @@ impl Table {
         Self {
             sessions: Dense::default(),
             seed: Seed::random(),
-            index: Index::new(),
+            index: Index::default(),
             by_use: Lists::new(1),
             by_expiry: Wheel::new(ttl_max),
             origins: Origins::default(),
             gone: Gone::default(),
+            accounts: Accounts::default(),
             bytes: 0,
             busy: 0,
             closed: BTreeMap::new(),
         }
     }
 
-    fn find(&self, id: &SessionId) -> Option<Position> {
-        self.index.find(self.seed.hash(id), |position| self.at(position).id() == id)
+    fn find(&self, name: &Name) -> Option<Position> {
+        let place = Place { owner: name.owner, hash: self.seed.hash(&name.id) };
+        self.index.find(place, |position| self.at(position).id() == &name.id)
+    }
+
+    fn owner(&self, session: &Session) -> Owner {
+        self.origins[session.origin()].owner
+    }
+
+    fn name(&self, session: &Session) -> Name {
+        Name { owner: self.owner(session), id: session.id().clone() }
     }
 
     fn at(&self, position: Position) -> &Session {
@@ -76,22 +89,22 @@ impl Table {
         &mut self.sessions[position as usize]
     }
 
-    fn found(&self, id: &SessionId, now: Moment) -> Result<Position> {
-        self.find(id).ok_or_else(|| self.gone.error(id, now))
+    fn found(&self, name: &Name, now: Moment) -> Result<Position> {
+        self.find(name).ok_or_else(|| self.gone.error(name, now))
     }
 
-    pub(super) fn get(&self, id: &SessionId, now: Moment) -> Result<&Session> {
-        Ok(self.at(self.found(id, now)?))
+    pub(super) fn get(&self, name: &Name, now: Moment) -> Result<&Session> {
+        Ok(self.at(self.found(name, now)?))
     }
 
     pub(super) fn info(&self, session: &Session, time: &Timeline) -> SessionInfo {
         session.info(&self.origins, time)
     }
 
-    /// The sessions after `id`, whether that exists or not, in the order of the index.
-    pub(super) fn after(&self, id: Option<&SessionId>) -> impl Iterator<Item = &Session> {
+    /// The sessions of `owner` after `id`, whether that exists or not, in the order of the index.
+    pub(super) fn after(&self, owner: Owner, id: Option<&SessionId>) -> impl Iterator<Item = &Session> {
         let start = id.map(|id| (Index::order(self.seed.hash(id)), id.clone()));
-        let buckets = self.index.buckets_from(start.as_ref().map_or(0, |(order, _)| *order));
+        let buckets = self.index.buckets_from(owner, start.as_ref().map_or(0, |(order, _)| *order));
         buckets.flat_map(move |bucket| {
             let sessions = bucket.map(|position| self.at(position));
             let placed = sessions.map(|session| (Index::order(self.seed.hash(session.id())), session));
@@ -105,12 +118,12 @@ impl Table {
         })
     }
 
-    pub(super) fn look(&self, id: &SessionId, now: Moment) -> Result<Standing> {
-        Ok(self.get(id, now)?.standing(&self.origins))
+    pub(super) fn look(&self, name: &Name, now: Moment) -> Result<Standing> {
+        Ok(self.get(name, now)?.standing(&self.origins))
     }
 
-    pub(super) fn read(&mut self, id: &SessionId, now: Moment) -> Result<Standing> {
-        let position = self.found(id, now)?;
+    pub(super) fn read(&mut self, name: &Name, now: Moment) -> Result<Standing> {
+        let position = self.found(name, now)?;
         self.unlist(position);
         self.at_mut(position).set_last_used(now);
         if self.at(position).busy() == Busy::Idle {
@@ -122,11 +135,11 @@ impl Table {
     /// Marks a session as busy: from now on it neither expires nor is evicted.
     pub(super) fn lend(
         &mut self,
-        id: &SessionId,
+        name: &Name,
         expected_position: Option<u64>,
         now: Moment,
     ) -> Result<Standing> {
-        let position = self.found(id, now)?;
+        let position = self.found(name, now)?;
         self.at(position).check_writable(expected_position)?;
         self.unlist(position);
         self.busy += 1;
@@ -134,9 +147,9 @@ impl Table {
         Ok(self.at(position).standing(&self.origins))
     }
 
-    pub(super) fn put_back(&mut self, id: &SessionId, snapshot: &mut Snapshot, now: Moment) {
+    pub(super) fn put_back(&mut self, name: &Name, snapshot: &mut Snapshot, now: Moment) {
         self.busy -= 1;
-        let position = self.find(id).expect("bug: a leased session is in the table");
+        let position = self.find(name).expect("bug: a leased session is in the table");
         let session = self.at_mut(position);
         // A state that was put into the session may have another cache.
         let bytes_before = session_bytes(session);
@@ -145,6 +158,7 @@ impl Table {
         session.set_busy(Busy::Idle);
         session.set_last_used(now);
         self.bytes = self.bytes - bytes_before + bytes;
+        self.accounts.resize(name.owner, bytes_before, bytes);
         self.enlist(position);
     }
 
@@ -157,8 +171,14 @@ impl Table {
         }
     }
 
-    pub(super) fn check_free(&self, id: &SessionId, on_existing: OnExisting) -> Result<()> {
-        let Some(position) = self.find(id) else { return Ok(()) };
+    /// What `owner` has.
+    pub(super) fn account(&self, owner: Owner) -> Account {
+        self.accounts.of(owner)
+    }
+
+    pub(super) fn check_free(&self, name: &Name, on_existing: OnExisting) -> Result<()> {
+        let Some(position) = self.find(name) else { return Ok(()) };
+        let id = &name.id;
         self.at(position).check_idle()?;
         match on_existing {
             OnExisting::Replace => Ok(()),
@@ -169,12 +189,12 @@ impl Table {
         }
     }
 
-    /// Checks that `new` can be added under `id`, which is free or that of an idle session, and makes room for it.
-    pub(super) fn admit(&mut self, id: SessionId, new: NewSession, terms: Terms<'_>) -> Result<Session> {
+    /// Checks that `new` can be added under `name`, which is free or that of an idle session, and makes room for it.
+    pub(super) fn admit(&mut self, name: Name, new: NewSession, terms: Terms<'_>) -> Result<Session> {
         let Terms { limits, now } = terms;
-        let origin = self.origins.number(&new.model, &new.snapshot.identity);
+        let origin = self.origins.number(name.owner, &new);
         let ttl = new.ttl.unwrap_or(limits.ttl);
-        let session = Session::new(id, new, &Beginning { now, ttl, origin });
+        let session = Session::new(name.id, new, &Beginning { now, ttl, origin });
         self.make_room(&session, limits, now)?;
         Ok(session)
     }
@@ -182,7 +202,9 @@ impl Table {
     /// Evicts idle sessions until the new one fits, not counting the one that it replaces.
     fn make_room(&mut self, new: &Session, limits: &SessionLimits, now: Moment) -> Result<()> {
         let bytes = session_bytes(new);
-        let replaced = self.find(new.id()).map(|position| session_bytes(self.at(position)));
+        let name = self.name(new);
+        let replaced = self.find(&name).map(|position| session_bytes(self.at(position)));
+        let change = Change { new: bytes, replaced };
         let count_max = limits.sessions_max.min(POSITIONS_MAX);
         let fits = |table: &Self| {
             table.sessions.len() - usize::from(replaced.is_some()) < count_max
@@ -191,22 +213,26 @@ impl Table {
         // No session is evicted for one that would not fit into an empty table.
         let may_evict = limits.evict == Evict::Lru && bytes <= limits.bytes_max && count_max > 0;
         // The memory of sessions that have expired comes first.
+        let has_quota = |table: &Self| table.accounts.check(name.owner, limits.each_owner, change);
         let mut may_have_expired = true;
-        while may_have_expired && !fits(self) {
+        while may_have_expired && !(fits(self) && has_quota(self).is_ok()) {
             may_have_expired = self.expire(1, limits, now);
         }
+        // Before any eviction: nobody loses a session to one that is refused.
+        has_quota(self)?;
         while !fits(self) {
-            let oldest = self.longest_unused(new.id()).filter(|_| may_evict);
+            let oldest = self.longest_unused(&name).filter(|_| may_evict);
             let Some(oldest) = oldest else { return Err(self.full(limits, bytes)) };
             self.end(oldest, Closed::Evicted, Terms { limits, now });
         }
         Ok(())
     }
 
-    /// The idle session that was not used for longest, except for `id`.
-    fn longest_unused(&self, id: &SessionId) -> Option<Position> {
+    /// The idle session that was not used for longest, except for the one with this name.
+    fn longest_unused(&self, name: &Name) -> Option<Position> {
         let first = self.by_use.first(IDLE)?;
-        if self.at(first).id() == id { self.by_use.next(first) } else { Some(first) }
+        let is_named = self.find(name) == Some(first);
+        if is_named { self.by_use.next(first) } else { Some(first) }
     }
 
     fn full(&self, limits: &SessionLimits, bytes: usize) -> Error {
@@ -223,29 +249,27 @@ impl Table {
 
     /// Adds a session that was admitted. It replaces an idle one of the same id.
     pub(super) fn insert(&mut self, session: Session) {
-        if let Some(position) = self.find(session.id()) {
+        let name = self.name(&session);
+        if let Some(position) = self.find(&name) {
             self.close(position, Closed::Replaced);
         }
-        self.gone.revive(session.id());
-        self.bytes += session_bytes(&session);
+        self.gone.revive(&name);
+        let bytes = session_bytes(&session);
+        self.bytes += bytes;
+        self.accounts.add(name.owner, bytes);
         self.origins.join(session.origin());
         let position = self.sessions.len() as Position;
         self.sessions.push(session);
-        let Self { sessions, index, seed, .. } = self;
-        index.add(|position| seed.hash(sessions[position as usize].id()));
+        let Self { sessions, index, seed, origins, .. } = self;
+        index.add(|position| place_of(&sessions[position as usize], seed, origins));
         self.by_use.add();
         self.by_expiry.add();
         self.enlist(position);
     }
 
     /// Removes a session that a client ends.
-    pub(super) fn delete(
-        &mut self,
-        id: &SessionId,
-        expected_position: Option<u64>,
-        now: Moment,
-    ) -> Result<()> {
-        let position = self.found(id, now)?;
+    pub(super) fn delete(&mut self, name: &Name, expected_position: Option<u64>, now: Moment) -> Result<()> {
+        let position = self.found(name, now)?;
         self.at(position).check_writable(expected_position)?;
         self.close(position, Closed::Deleted);
         Ok(())
@@ -253,12 +277,15 @@ impl Table {
 
     /// Removes an idle session.
     fn close(&mut self, position: Position, why: Closed) {
-        let Self { sessions, index, seed, .. } = self;
-        index.swap_remove(position, |position| seed.hash(sessions[position as usize].id()));
+        let Self { sessions, index, seed, origins, .. } = self;
+        index.swap_remove(position, |position| place_of(&sessions[position as usize], seed, origins));
         self.by_use.swap_remove(position);
         self.by_expiry.swap_remove(position);
         let session = self.sessions.swap_remove(position as usize);
-        self.bytes -= session_bytes(&session);
+        let bytes = session_bytes(&session);
+        self.bytes -= bytes;
+        let owner = self.owner(&session);
+        self.accounts.remove(owner, bytes);
         self.origins.leave(session.origin());
         *self.closed.entry(why).or_default() += 1;
     }
@@ -266,8 +293,8 @@ impl Table {
     /// Removes an idle session, and remembers why.
     fn end(&mut self, position: Position, why: Closed, terms: Terms<'_>) {
         let Terms { limits, now } = terms;
-        let id = self.at(position).id().clone();
-        self.gone.remember(GoneSession { id, why, at: now }, limits);
+        let name = self.name(self.at(position));
+        self.gone.remember(GoneSession { name, why, at: now }, limits);
         self.close(position, why);
     }
 
@@ -290,8 +317,8 @@ impl Table {
     }
 
     /// Removes this session if it has expired.
-    pub(super) fn expire_one(&mut self, id: &SessionId, limits: &SessionLimits, now: Moment) {
-        if let Some(position) = self.find(id).filter(|position| self.at(*position).has_expired(now)) {
+    pub(super) fn expire_one(&mut self, name: &Name, limits: &SessionLimits, now: Moment) {
+        if let Some(position) = self.find(name).filter(|position| self.at(*position).has_expired(now)) {
             self.end(position, Closed::Expired, Terms { limits, now });
         }
     }
@@ -313,4 +340,9 @@ impl Table {
     pub(super) fn counted_afresh(&self) -> usize {
         self.sessions.iter().map(session_bytes).sum()
     }
+}
+
+/// Where the index has a session.
+fn place_of(session: &Session, seed: &Seed, origins: &Origins) -> Place {
+    Place { owner: origins[session.origin()].owner, hash: seed.hash(session.id()) }
 }

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::key::KeyFamilies;
 use super::memory::{MemoryFigures, MemoryMetrics, as_gauge};
 use super::model::ModelMetrics;
 
@@ -38,6 +39,7 @@ pub struct Metrics {
     sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
     memory: MemoryMetrics,
     closed: Family<ReasonLabel, Counter>,
+    pub(super) keys: KeyFamilies,
     log_lines_dropped: Counter,
 }
 
@@ -66,6 +68,7 @@ impl Metrics {
             sessions_memory: Gauge::default(),
             memory: MemoryMetrics::default(),
             closed: Family::default(),
+            keys: KeyFamilies::default(),
             log_lines_dropped: Counter::default(),
         };
         metrics.register();
@@ -207,6 +210,7 @@ impl Metrics {
         );
         r.register("sessions_closed", "Sessions that have ended", self.closed.clone());
         self.memory.register(r);
+        self.keys.register(r);
         r.register(
             "log_lines_dropped",
             "Log lines that found no room in the buffer",
@@ -262,6 +266,8 @@ pub enum Rejected {
     Overloaded,
     /// The table of sessions is full.
     SessionsFull,
+    /// The key of the request has used as much as it may.
+    RateLimited,
     /// The service is still loading its models.
     Loading,
     /// The service is shutting down.
@@ -269,12 +275,13 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::Overloaded,
         Self::AnswersFull,
         Self::MemoryFull,
         Self::SessionsFull,
+        Self::RateLimited,
         Self::Loading,
         Self::Draining,
     ];
@@ -286,6 +293,7 @@ impl Rejected {
             Self::MemoryFull => "memory_full",
             Self::Overloaded => "overloaded",
             Self::SessionsFull => "sessions_full",
+            Self::RateLimited => "rate_limited",
             Self::Loading => "loading",
             Self::Draining => "draining",
         }
@@ -321,6 +329,7 @@ fn seconds() -> Histogram {
 
 #[cfg(test)]
 mod tests {
+    use super::super::KeyFile;
     use super::*;
 
     #[test]
@@ -329,7 +338,7 @@ mod tests {
         for (metric, reasons) in [
             (
                 "requests_rejected",
-                &["queue_full", "answers_full", "sessions_full", "loading", "draining"][..],
+                &["queue_full", "answers_full", "sessions_full", "rate_limited", "loading", "draining"][..],
             ),
             ("sessions_closed", &["deleted", "replaced", "expired", "evicted"]),
         ] {
@@ -356,6 +365,10 @@ mod tests {
         metrics.step_rows(32);
         metrics.sessions_memory(50, 200);
         metrics.sessions_closed("evicted", 1);
+        metrics.key_request("alice", 200);
+        metrics.key("alice").jobs(1);
+        metrics.key("alice").sessions(2, 300);
+        metrics.key_file(KeyFile { keys: 3, reloads: 4, failures: 5 });
         let page = metrics.render();
         for line in [
             r#"rnnlm_http_requests_total{route="/v1/next",method="POST",status="200"} 1"#,
@@ -377,6 +390,13 @@ mod tests {
             "rnnlm_sessions_bytes 50",
             "rnnlm_sessions_memory_ratio 0.25",
             r#"rnnlm_sessions_closed_total{reason="evicted"} 1"#,
+            r#"rnnlm_key_requests_total{key="alice",status="200"} 1"#,
+            r#"rnnlm_key_jobs{key="alice"} 1"#,
+            r#"rnnlm_key_sessions{key="alice"} 2"#,
+            r#"rnnlm_key_sessions_bytes{key="alice"} 300"#,
+            "rnnlm_keys 3",
+            r#"rnnlm_key_reloads_total{result="ok"} 4"#,
+            r#"rnnlm_key_reloads_total{result="failed"} 5"#,
             "rnnlm_log_lines_dropped_total 0",
             concat!(r#"rnnlm_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {

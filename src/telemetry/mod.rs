@@ -1,5 +1,6 @@
 //! Log lines and metrics. Neither ever contains prompt text.
 
+mod key;
 mod log;
 mod memory;
 mod metrics;
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+pub use key::{KeyFile, KeyMetrics};
 use log::Log;
 pub use log::LogGuard;
 pub use memory::MemoryFigures;

@@ -19,7 +19,7 @@ CHROMIUM = shutil.which("chromium")
 # Not every user has its folder in PATH.
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 # What docs/page.md tells nginx.
-LOCATION = re.compile(r"^```nginx proxy\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LOCATION = re.compile(r"^```nginx prefix\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PREFIX = "/lm/"
 
 # What is waited for at most. A machine that runs other checks beside this one is slow.
@@ -36,13 +36,14 @@ def free_address() -> str:
 class Server:
     """A server that can be stopped and started again at the same address."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self.options = options
         self.address = free_address()
         self.url = f"http://{self.address}/"
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [BINARY, "serve", "--strict", "--models", ROOT / "models", "--listen", self.address]
+        command = [BINARY, "serve", "--strict", "--models", ROOT / "models", "--listen", self.address, *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("listening on "), f"`{BINARY}` said {line!r}, expected where it listens"
@@ -53,9 +54,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
+def serving(*options: str) -> Iterator[Server]:
     """A server of the models that ship."""
-    server = Server()
+    server = Server(*options)
     server.start()
     try:
         yield server

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 import time
 from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import PATIENCE_MS, Server
-from playwright.sync_api import Page, expect
+from browsing import PATIENCE_MS, Server, opened, serving
+from playwright.sync_api import Browser, Page, expect
 
 Visit = Callable[..., Page]
 
@@ -284,3 +285,42 @@ def test_the_reference_is_a_page(visit: Visit, server: Server) -> None:
     page.goto(f"{server.url}docs")
     expect(page.locator("#operations-tag-sessions, [id*=operations-tag]").first).to_be_visible()
     assert page.url == f"{server.url}docs/"
+
+
+def test_a_server_with_keys_is_used_with_the_key_that_is_given(browser: Browser, tmp_path: pathlib.Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("alice:one\nbob:two\n")
+    with serving("--api-keys", str(keys), "--api-keys-poll", "50ms") as server:
+        page = opened(browser)
+        page.goto(server.url)
+        note = page.locator("#key-note")
+        expect(note).to_have_text("This server requires a key. It stays in this tab only.")
+        expect(page.locator("#key-field")).to_be_focused()
+        page.keyboard.type("three")
+        page.keyboard.press("Enter")
+        expect(note).to_have_text("The server does not accept this key.")
+        page.locator("#key-field").fill("one")
+        page.get_by_role("button", name="Use it").click()
+        page.wait_for_selector("[role=tab]")
+        expect(page.locator("#key")).to_be_hidden()
+        typed(page, "She was sitting by the wi")
+        expect(page.locator(".write-bars .word").first).to_have_text("window")
+        page.reload()
+        caption(page, "Words that begin with “wi”")
+        page.get_by_role("tab", name="API").click()
+        expect(page.locator("#panel-api")).to_contain_text("Bearer $KEY")
+        assert "Bearer one" not in page.content()
+
+        # A call that is refused later waits for another key, and is then sent again.
+        keys.write_text("alice:four\n")
+        page.get_by_role("tab", name="Write").click()
+        while page.locator("#key").is_hidden():
+            page.locator("#write-text").press_sequentially(" a")
+        page.locator("#key-field").fill("four")
+        page.keyboard.press("Enter")
+        expect(page.locator("#key")).to_be_hidden()
+        expect(page.locator(".write-bars")).to_have_attribute("aria-busy", "false")
+
+        page.get_by_role("button", name="Forget the key").click()
+        expect(note).to_have_text("This server requires a key. It stays in this tab only.")
+        page.context.close()

@@ -5,7 +5,8 @@ import json
 import urllib.request
 
 import pytest
-from conftest import MODEL, client
+from conftest import MODEL, REPOSITORY, client
+from server import serving
 
 openai = client("openai")
 
@@ -150,3 +151,23 @@ def test_a_failure_in_the_middle_of_a_stream_is_an_exception(failing):
 def test_fields_that_mean_nothing_here_are_named(completions):
     answer = completions.with_raw_response.create(model=MODEL, prompt=PROMPT, max_tokens=1, user="me")
     assert answer.headers["x-ignored-fields"] == "user"
+
+
+def test_a_key_is_sent_and_what_is_wrong_with_it_is_told(binary, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("alice:one\nbob:two\n")
+    options = ["--api-keys", str(keys), "--key-requests-per-second", "0.01", "--key-requests-burst", "1"]
+    with serving(binary, REPOSITORY / "models/shakespeare-rnn", *options) as address:
+        def complete(key: str) -> object:
+            server = openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0)
+            return server.completions.create(model="shakespeare-rnn", prompt="KING", max_tokens=2)
+
+        assert complete("one").usage.completion_tokens == 2
+        with pytest.raises(openai.AuthenticationError) as refused:
+            complete("three")
+        assert refused.value.code == "unauthorized"
+        with pytest.raises(openai.RateLimitError) as refused:
+            complete("one")
+        assert refused.value.code == "rate_limited"
+        assert refused.value.response.headers["retry-after"] == "100"
+        complete("two")

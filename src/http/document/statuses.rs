@@ -4,6 +4,7 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::OPEN;
 use crate::api::error::ErrorCode;
 use crate::http::error::{status, status_of_openai};
 
@@ -18,7 +19,10 @@ struct Traits<'a> {
 }
 
 /// Operations that answer in every phase of the server's life.
-const ALWAYS: [&str; 3] = ["getLiveness", "getMetrics", "getOpenApi"];
+const ALWAYS: [&str; 4] = ["getLiveness", "getMetrics", "getOpenApi", ADMIN];
+
+/// The operation that needs the key of an admin.
+const ADMIN: &str = "drain";
 
 /// Operations that move or remove a session.
 const WRITES: [&str; 7] = [
@@ -83,6 +87,8 @@ impl Traits<'_> {
         let computes = (self.has_body || QUERIES.contains(&self.id)) && !IMMEDIATE.contains(&self.id);
         add(computes, &[C::QueueFull, C::Timeout]);
         add(!ALWAYS.contains(&self.id), &[C::Loading]);
+        add(!OPEN.contains(&self.id), &[C::Unauthorized, C::RateLimited]);
+        add(self.id == ADMIN, &[C::Forbidden]);
         codes
     }
 }
@@ -125,6 +131,8 @@ fn response(status: StatusCode) -> Value {
         400 => {
             "The request is not valid HTTP, its body is not JSON, its query string is not UTF-8, or, in the dialect of OpenAI, a value is not accepted"
         }
+        401 => "The server requires a key (`--api-keys`), and the request has none, or one that is not known",
+        403 => "The key is not an admin's",
         404 => "The session or the model does not exist",
         408 => "The request did not arrive in time",
         409 => "The session exists already, or another write is running on it",
@@ -133,7 +141,9 @@ fn response(status: StatusCode) -> Value {
         413 => "The body is too large",
         415 => "The body is not of a type or an encoding that is accepted",
         422 => "A value is not accepted; `error.param` names it",
-        429 => "Too many requests are waiting, or too many connections are open",
+        429 => {
+            "Too many requests are waiting, too many connections are open, or the key has used as much as it may"
+        }
         431 => "The request's line and headers are too large",
         500 => "Internal error",
         503 => "The server is loading or shutting down, or has no room for another session",
@@ -144,6 +154,12 @@ fn response(status: StatusCode) -> Value {
         "description": description,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
     });
+    if status == StatusCode::UNAUTHORIZED {
+        response["headers"] = json!({"www-authenticate": {
+            "description": "`Bearer`",
+            "schema": {"type": "string"},
+        }});
+    }
     if [429, 503].contains(&status.as_u16()) {
         response["headers"] = json!({"retry-after": {
             "description": "Seconds after which the request may be sent again",

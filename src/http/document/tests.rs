@@ -93,11 +93,29 @@ fn every_status_has_its_number_and_is_answered_by_operations_that_can_fail_so() 
         ("/v1/sessions/{id}/next", "post", &[404, 410, 504], &[409, 412]),
         ("/v1/completions", "post", &[200, 404, 409, 410, 412, 413, 504], &[201, 422]),
         ("/tokenize", "post", &[400, 404, 413, 504], &[409, 410, 422]),
-        ("/tokenizer_info", "get", &[400, 404, 503], &[409, 410, 422, 504]),
+        ("/tokenizer_info", "get", &[400, 401, 404, 503], &[409, 410, 422, 504]),
+        ("/v1/info", "get", &[401, 503], &[403, 404]),
+        ("/admin/drain", "post", &[200, 401, 403], &[404, 503]),
     ] {
         let found = statuses(path, method);
         assert!(has.iter().all(|status| found.contains(status)), "{method} {path}: {found:?}");
         assert!(!lacks.iter().any(|status| found.contains(status)), "{method} {path}: {found:?}");
+    }
+}
+
+#[test]
+fn a_key_is_needed_by_all_but_the_open_operations_of_a_server_that_has_keys() {
+    let mut config = Config::default();
+    let free = document(&config);
+    config.keys.api_keys = Some("keys".into());
+    let keyed = document(&config);
+    assert_eq!((&free["security"], &keyed["security"]), (&json!([{}, {"key": []}]), &json!([{"key": []}])));
+    assert_eq!(keyed["components"]["securitySchemes"]["key"]["scheme"], "bearer");
+    for (path, operation) in operations(&keyed) {
+        let is_open = ["/livez", "/readyz", "/health", "/metrics", "/openapi.json"].contains(&path.as_str());
+        let expected = if is_open { json!([]) } else { Value::Null };
+        assert_eq!(operation["security"], expected, "{path}");
+        assert_eq!(operation["responses"].get("401").is_some(), !is_open, "{path}");
     }
 }
 

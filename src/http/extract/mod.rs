@@ -9,6 +9,7 @@ mod query;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::Extensions;
 use axum::http::request::Parts;
 
 pub use accept::accepts;
@@ -20,22 +21,32 @@ pub use path::Path;
 pub use query::Query;
 
 use super::app::App;
-use super::error::ApiError;
+use super::error::{ApiError, ApiResult};
+use crate::keys::Pass;
 use crate::service::{Asked, Service};
 
-/// The use cases for this request. Fails with 503 until the models are loaded.
+/// The use cases for this request, on behalf of its key. Fails with 503 until the models are loaded.
 pub struct UseCases(pub Arc<Service>);
 
 impl FromRequestParts<Arc<App>> for UseCases {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let service = app.service()?;
-        Ok(Self(match parts.extensions.get::<Arc<Asked>>() {
-            Some(asked) => service.asked(asked.clone()),
-            None => service.clone(),
-        }))
+        use_cases(app, &parts.extensions).map(Self)
     }
+}
+
+/// The use cases for the request that has these extensions, on behalf of its key.
+pub(super) fn use_cases(app: &App, extensions: &Extensions) -> ApiResult<Arc<Service>> {
+    let service = app.service()?;
+    let service = match extensions.get::<Pass>() {
+        Some(pass) => Arc::new(service.on_behalf_of(pass.clone())),
+        None => service.clone(),
+    };
+    Ok(match extensions.get::<Arc<Asked>>() {
+        Some(asked) => service.asked(asked.clone()),
+        None => service,
+    })
 }
 
 #[cfg(test)]

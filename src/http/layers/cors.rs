@@ -1,10 +1,10 @@
 //! Which web pages may call the server: none, unless their origin is listed.
 
 use axum::http::{HeaderName, HeaderValue};
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 /// The response headers that a page may read.
-const EXPOSED: [HeaderName; 10] = [
+const EXPOSED: [HeaderName; 14] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-session-id"),
     HeaderName::from_static("x-session-position"),
@@ -15,6 +15,10 @@ const EXPOSED: [HeaderName; 10] = [
     HeaderName::from_static("x-ignored-fields"),
     HeaderName::from_static("location"),
     HeaderName::from_static("retry-after"),
+    HeaderName::from_static("www-authenticate"),
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
 ];
 
 /// The layer, if any origin is allowed.
@@ -28,7 +32,11 @@ pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
         let listed = origins.iter().map(|origin| HeaderValue::from_str(origin));
         AllowOrigin::list(listed.map(|origin| origin.expect("bug: the configuration has checked it")))
     };
-    let layer =
-        CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(Any).expose_headers(EXPOSED);
+    let layer = CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods(Any)
+        // `*` does not cover `authorization`.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED);
     Some(layer)
 }

@@ -3,6 +3,7 @@
 mod accepted;
 mod admission;
 mod asked;
+mod authorize;
 mod cors;
 mod encoding;
 mod observe;
@@ -21,6 +22,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 
 pub(super) use accepted::{Accepted, accepted, refuse_query};
 pub(super) use admission::admission;
+pub(super) use authorize::{Gate, admins_only, authorize};
 pub(super) use session_id::session_id;
 
 use super::app::App;

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::http::app::App;
 use crate::http::error::status;
 use crate::http::held::hold;
+use crate::keys::Pass;
 use crate::telemetry::{HttpRequest, Metrics};
 
 pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -25,12 +26,14 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
             // Stays if the client closes the connection before there is a response.
             status: status(ErrorCode::Cancelled).as_u16(),
         },
+        pass: None,
         began: app.clock.now(),
         clock: app.clock.clone(),
         span: Span::current(),
     };
     let response = next.run(request).await;
     measured.request.status = response.status().as_u16();
+    measured.pass = response.extensions().get().cloned();
     hold(response, measured)
 }
 
@@ -38,6 +41,8 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
 struct Measured {
     metrics: Arc<Metrics>,
     request: HttpRequest,
+    /// The key, once there is a response to it.
+    pass: Option<Pass>,
     began: Instant,
     clock: Clock,
     span: Span,
@@ -47,6 +52,9 @@ impl Drop for Measured {
     fn drop(&mut self) {
         let elapsed = self.clock.now().saturating_duration_since(self.began);
         self.span.in_scope(|| tracing::info!(status = self.request.status, ?elapsed, "answered"));
+        if let Some(pass) = &self.pass {
+            self.metrics.key_request(pass.name(), self.request.status);
+        }
         self.metrics.http_request(self.request.clone(), elapsed);
     }
 }

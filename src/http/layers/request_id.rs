@@ -10,6 +10,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::field::Empty;
 use tracing::{Instrument, info_span};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,10 +22,10 @@ const LENGTH_MAX: usize = 128;
 pub(super) async fn identify(request: Request, next: Next) -> Response {
     let given = request.headers().get(&REQUEST_ID).filter(|id| is_fit(id));
     let id = given.cloned().unwrap_or_else(created);
-    // The route as registered, not the path: that may hold prompt text.
+    // The route as registered, not the path: that may hold prompt text. The name of the key is recorded when it is known.
     let route = request.extensions().get().map_or("unmatched", MatchedPath::as_str);
     let shown = id.to_str().unwrap_or_default();
-    let span = info_span!("request", request_id = shown, method = %request.method(), route);
+    let span = info_span!("request", request_id = shown, method = %request.method(), route, key = Empty);
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id);
     response

@@ -13,7 +13,7 @@ use crate::text::ExtraWords;
 
 /// What the new sessions take over from where the generation began.
 pub(super) struct Forking {
-    pub(super) sessions: Arc<Sessions>,
+    pub(super) sessions: Sessions,
     pub(super) metrics: Arc<Metrics>,
     pub(super) model: Arc<str>,
     pub(super) vocab_size: usize,

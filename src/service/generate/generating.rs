@@ -16,6 +16,7 @@ use crate::catalog::Served;
 use crate::engine::Reader;
 use crate::engine::jobs::{Finish, Finished, FinishedChoice, GenerationEvent, TokenEvent};
 use crate::error::{Error, Result};
+use crate::service::caller::Caller;
 use crate::service::failure::{WriteFailure, detail};
 use crate::service::room::Room;
 use crate::service::tokens::token;
@@ -42,6 +43,8 @@ pub struct Generating {
     /// Steps that are known and were not taken yet.
     pub(super) ahead: VecDeque<Step>,
     pub(super) room: Option<Room>,
+    /// Whoever asked for it.
+    pub(super) caller: Caller,
 }
 
 /// One step of a generation.
@@ -151,7 +154,15 @@ impl Generating {
 
     pub(in crate::service) async fn step(&mut self) -> Step {
         loop {
+            // A key that is revoked gets nothing more. The session keeps what was read.
+            if let Err(error) = self.caller.check() {
+                return Step::Failed(error.into());
+            }
             if let Some(step) = self.ahead.pop_front() {
+                if matches!(step, Step::Done(_)) {
+                    // From the last event on, the request is not worked on any more.
+                    self.caller = Caller::default();
+                }
                 return step;
             }
             match self.reader.next().await {

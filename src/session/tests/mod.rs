@@ -1,8 +1,8 @@
 //! The table under random use: its accounts are always true, its limits always hold.
 
 mod model;
+mod owners;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -55,7 +55,7 @@ fn new(number: u8, state_len: usize) -> NewSession {
     }
 }
 
-fn sessions(evict: Evict) -> (Arc<Sessions>, Clock) {
+fn sessions(evict: Evict) -> (Sessions, Clock) {
     let clock = Clock::manual();
     let limits = SessionLimits {
         sessions_max: 4,
@@ -64,6 +64,7 @@ fn sessions(evict: Evict) -> (Arc<Sessions>, Clock) {
         evict,
         gone_ttl: Duration::from_secs(100),
         gone_max: 3,
+        each_owner: OwnerLimits::default(),
     };
     (Sessions::new(limits, clock.clone()), clock)
 }
@@ -175,7 +176,7 @@ fn a_full_table_that_may_not_evict_refuses_and_keeps_what_it_has() {
 }
 
 /// A table of `count` sessions, all of which have expired.
-fn expired(count: usize) -> (Arc<Sessions>, Clock) {
+fn expired(count: usize) -> (Sessions, Clock) {
     let clock = Clock::manual();
     let limits = SessionLimits {
         sessions_max: count,
@@ -184,6 +185,7 @@ fn expired(count: usize) -> (Arc<Sessions>, Clock) {
         evict: Evict::None,
         gone_ttl: Duration::from_secs(100),
         gone_max: count,
+        each_owner: OwnerLimits::default(),
     };
     let sessions = Sessions::new(limits, clock.clone());
     for number in 0..count {

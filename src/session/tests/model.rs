@@ -1,7 +1,6 @@
 //! The table beside a model of it that is too simple to be wrong: a vector of sessions, searched from end to end.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -133,7 +132,7 @@ fn kind<T>(result: Result<T>) -> Result<(), ErrorKind> {
     result.map(drop).map_err(|error| error.kind)
 }
 
-fn bytes_of(sessions: &Arc<Sessions>, state_len: usize) -> usize {
+fn bytes_of(sessions: &Sessions, state_len: usize) -> usize {
     let new = super::new(0, state_len);
     sessions.create(new).unwrap();
     sessions.stats().bytes
@@ -153,6 +152,7 @@ proptest! {
             evict,
             gone_ttl: Duration::from_secs(1 << 30),
             gone_max: 10_000,
+            each_owner: OwnerLimits::default(),
         };
         let sessions = Sessions::new(limits.clone(), clock.clone());
         let one = bytes_of(&Sessions::new(limits.clone(), clock.clone()), 4) - 4 * size_of::<f32>();
@@ -216,7 +216,7 @@ proptest! {
 }
 
 /// Every session, by its id and in the list, page by page.
-fn check(sessions: &Arc<Sessions>, model: &mut Model) -> Result<(), TestCaseError> {
+fn check(sessions: &Sessions, model: &mut Model) -> Result<(), TestCaseError> {
     let mut listed: Vec<SessionId> = Vec::new();
     loop {
         let page = sessions.list(listed.last(), 2);

@@ -7,6 +7,7 @@ mod folders;
 mod generate;
 #[cfg(feature = "onnx")]
 mod inspect;
+mod keys;
 mod mixture;
 mod options;
 mod rescore;

@@ -99,3 +99,18 @@ fn the_command_line_overrides_the_environment() {
     assert_eq!(failed(&["healthcheck"], &environment).0, 64);
     assert_eq!(failed(&["healthcheck", "--url", "http://127.0.0.1:1"], &environment).0, 1);
 }
+
+#[test]
+fn a_file_of_keys_that_is_wrong_exits_with_64_and_names_the_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "alice:one\nbob one\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, message) = failed(&["--listen", "127.0.0.1:0", "--api-keys", path], &[]);
+    assert_eq!((code, message.lines().count()), (64, 1), "{message}");
+    assert!(message.contains(path) && message.contains("line 2"), "{message}");
+    for args in [&["--key-jobs-max", "1"][..], &["--api-keys", path, "--key-requests-burst", "2"]] {
+        let (code, message) = failed(args, &[]);
+        assert_eq!(code, 64, "{message}");
+        assert!(message.contains("is given without"), "{message}");
+    }
+}

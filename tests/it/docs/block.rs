@@ -27,12 +27,14 @@ pub(crate) enum Use {
     Config,
     /// Commands that `training/tests` runs.
     Training,
+    /// A configuration that nginx accepts.
+    Proxy,
     /// A program that `tests/clients/page.py` runs.
     Client,
     /// What such a program in Rust depends on.
     Crate,
     /// A configuration that `tests/browser` runs.
-    Proxy,
+    Prefix,
     /// A block that is not checked.
     Shown,
     /// A block without a mark, which is an error.
@@ -74,10 +76,11 @@ fn of(info: &str) -> Use {
         "sh example" => Use::Example,
         "json manifest" => Use::Manifest,
         "toml config" => Use::Config,
+        "nginx proxy" => Use::Proxy,
         "sh training" => Use::Training,
         "python client" | "js client" | "rust client" => Use::Client,
         "toml crate" => Use::Crate,
-        "nginx proxy" => Use::Proxy,
+        "nginx prefix" => Use::Prefix,
         _ if info.ends_with(" shown") => Use::Shown,
         _ => Use::Unmarked,
     }

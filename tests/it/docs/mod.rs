@@ -5,9 +5,10 @@
 //!
 //! - ```` ```sh example ```` is run; the `json` or `text` block after it is its output;
 //! - ```` ```json manifest ```` and ```` ```toml config ```` must be accepted by the program;
+//! - ```` ```nginx proxy ```` is run by nginx, in front of a server;
 //! - ```` ```sh training ```` is run by `training/tests`;
 //! - ```` ```python client ````, ```` ```js client ```` and ```` ```rust client ```` are run by `tests/clients/page.py`, the last with its ```` ```toml crate ````;
-//! - ```` ```nginx proxy ```` is what nginx runs with in `tests/browser`;
+//! - ```` ```nginx prefix ```` is what nginx runs with in `tests/browser`;
 //! - a block whose second word is `shown` is not checked, because what it needs is not available here.
 //!
 //! `DOCS=write cargo test --release --test it docs::` writes the current output and the tables of options into the pages, for
@@ -20,6 +21,7 @@ mod names;
 mod ordered;
 mod output;
 mod pages;
+mod proxy;
 mod server;
 
 use rnnlm_server::catalog::Manifest;
@@ -93,7 +95,7 @@ fn every_block_is_checked_or_marked() {
     let count = |wanted: Use| pages.iter().flat_map(Page::blocks).filter(|block| block.how == wanted).count();
     assert!(count(Use::Example) > 20, "this test reads the pages wrongly");
     for (how, runs) in
-        [(Use::Training, "training/tests"), (Use::Crate, "tests/clients"), (Use::Proxy, "tests/browser")]
+        [(Use::Training, "training/tests"), (Use::Crate, "tests/clients"), (Use::Prefix, "tests/browser")]
     {
         assert_eq!(count(how), 1, "`{runs}` runs the one block of this kind");
     }

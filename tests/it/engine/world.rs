@@ -14,7 +14,9 @@ use rnnlm_server::engine::{
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::{Cache, CacheOptions, Model, TokenId};
 use rnnlm_server::sampling::{FilterSpec, Filtering, Filters, Penalties, Sampler};
-use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+use rnnlm_server::session::{
+    Evict, NewSession, OnExisting, OwnerLimits, SessionId, SessionLimits, Sessions, Snapshot,
+};
 use rnnlm_server::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
 
 use super::beam::Beam;
@@ -24,7 +26,7 @@ pub(crate) struct World {
     /// The name under which jobs are submitted.
     pub(crate) name: Arc<str>,
     pub(crate) model: Arc<dyn Model>,
-    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) sessions: Sessions,
     pub(crate) ids: Vec<SessionId>,
     pub(crate) clock: Clock,
     pub(crate) inbox: Arc<Inbox>,
@@ -124,6 +126,7 @@ impl World {
             evict: Evict::Lru,
             gone_ttl: Duration::from_secs(3600),
             gone_max: 100,
+            each_owner: OwnerLimits::default(),
         };
         let sessions = Sessions::new(session_limits, clock.clone());
         let snapshot = Snapshot::at_start(model.start_state(), "weights".into());

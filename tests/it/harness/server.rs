@@ -9,7 +9,7 @@ use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Config;
 use rnnlm_server::engine::PoolStats;
 use rnnlm_server::http::{App, serve};
-use rnnlm_server::service::Service;
+use rnnlm_server::service::{self, Service};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -56,7 +56,8 @@ impl Setup {
         let Self { config, models, clock } = self;
         let default = models[0].name.clone();
         let catalog = Catalog::new(models, Some(&default)).unwrap();
-        let app = App::new(config, clock.clone());
+        let keys = service::keys(&config, clock.clone()).unwrap();
+        let app = App::with_keys(config, clock.clone(), keys);
         let service = Service::start(&app.config, catalog, app.metrics.clone(), clock.clone()).unwrap();
         app.ready(Arc::new(service));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

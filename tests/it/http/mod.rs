@@ -14,6 +14,7 @@ mod extremes;
 mod filters;
 mod gate;
 mod generate;
+mod keys;
 mod limits;
 mod memory;
 mod mixture;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use rnnlm_server::clock::Clock;
 use rnnlm_server::lm::State;
-use rnnlm_server::session::{Evict, NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
+use rnnlm_server::session::{
+    Evict, NewSession, OnExisting, OwnerLimits, SessionId, SessionLimits, Sessions, Snapshot,
+};
 use rnnlm_server::text::{ExtraWords, Tail, Tokenizer, TokenizerKind, TokenizerSpec, WeightedWord};
 
 use crate::harness::network::Counter;
@@ -17,7 +19,7 @@ const SESSIONS: usize = 20_000;
 const SEGMENTS_BYTES: i64 = 80 << 10;
 
 /// A table without limits.
-fn sessions(clock: &Clock) -> Arc<Sessions> {
+fn sessions(clock: &Clock) -> Sessions {
     let limits = SessionLimits {
         sessions_max: usize::MAX,
         bytes_max: usize::MAX,
@@ -25,6 +27,7 @@ fn sessions(clock: &Clock) -> Arc<Sessions> {
         evict: Evict::None,
         gone_ttl: Duration::from_secs(1),
         gone_max: 1,
+        each_owner: OwnerLimits::default(),
     };
     Sessions::new(limits, clock.clone())
 }
@@ -88,7 +91,7 @@ fn create(sessions: &Sessions, clock: &Clock, ids: &[SessionId], kind: Kind) {
 }
 
 /// Writes to sessions in another order, and then deletes every second one.
-fn use_and_delete(sessions: &Arc<Sessions>, clock: &Clock, ids: &[SessionId]) {
+fn use_and_delete(sessions: &Sessions, clock: &Clock, ids: &[SessionId]) {
     let mut random = Counter { key: 2, next: 0 };
     for _ in 0..2 * SESSIONS {
         clock.advance(Duration::from_millis(1));

@@ -45,6 +45,8 @@ const ARROWS: &[Arrow] = &[
     ("coding", &["kernels", "lm", "error"]),
     ("catalog", &["rnn", "onnx", "probe", "text", "kernels", "lm", "digest", "foreign", "error"]),
     ("session", &["text", "lm", "clock", "error"]),
+    // Whose sessions are whose, and what each may use.
+    ("keys", &["session", "clock", "error"]),
     ("engine", &["budget", "session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
     // runtimes behind the catalog.
@@ -57,6 +59,7 @@ const ARROWS: &[Arrow] = &[
             "engine",
             "catalog",
             "session",
+            "keys",
             "sampling",
             "coding",
             "text",
@@ -72,7 +75,7 @@ const ARROWS: &[Arrow] = &[
     // Describes what was found in an ONNX file.
     ("service/models", &["api", "catalog", "onnx", "lm", "error"]),
     // The edge carries the contract.
-    ("http", &["api", "budget", "service", "clock", "config", "error", "telemetry"]),
+    ("http", &["api", "budget", "service", "keys", "clock", "config", "error", "telemetry"]),
     ("cli", &["api", "service", "clock", "config", "error"]),
     // It reads the frames of a compressed file one by one.
     ("cli/compress", &["coding", "service"]),
@@ -82,7 +85,7 @@ const ARROWS: &[Arrow] = &[
     ("cli/inspect", &["api", "service", "catalog", "onnx", "kernels", "lm", "config"]),
     // The child that tries one file needs no service.
     ("cli/probe", &["catalog", "onnx", "probe", "kernels"]),
-    ("cli/serve", &["http", "service", "clock", "config", "telemetry"]),
+    ("cli/serve", &["http", "service", "keys", "clock", "config", "telemetry"]),
 ];
 
 /// Words that are confined to some folders, because only those folders may use what they name.
@@ -95,7 +98,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
 ];
 
 /// Folders whose code runs on a thread that must not block on a runtime, and is tested without one.
-const WITHOUT_TOKIO: &[&str] = &["kernels", "lm", "rnn", "onnx", "text", "sampling", "session"];
+const WITHOUT_TOKIO: &[&str] = &["kernels", "lm", "rnn", "onnx", "text", "sampling", "session", "keys"];
 
 const LINES_MAX: usize = 400;
 
