@@ -77,17 +77,16 @@ async fn compress_all(
     input: &mut dyn Twice,
     output: &mut Output,
 ) -> Outcome<Whole> {
-    const GROUP_BYTES: usize = Frame::GROUP_LEN * Frame::LEN_MAX;
     let mut checksum = Checksum::default();
     let mut len = 0;
     let mut buffer = Vec::new();
     loop {
-        let room = (GROUP_BYTES - buffer.len()) as u64;
-        let is_end = (&mut *input).take(room).read_to_end(&mut buffer)? < room as usize;
+        let room = Frame::GROUP_BYTES - buffer.len();
+        (&mut *input).take(room as u64).read_to_end(&mut buffer)?;
         if buffer.is_empty() {
             return Ok(Whole { len, checksum: checksum.finish() });
         }
-        let pieces = divide(&buffer, is_end);
+        let pieces = divide(&buffer);
         output.write_all(&compressor.group(&pieces).await?)?;
         let end = pieces.iter().map(|piece| piece.len()).sum();
         checksum.update(&buffer[..end]);

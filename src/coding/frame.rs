@@ -53,6 +53,8 @@ impl Frame {
     pub const LEN_MAX: usize = 64 << 10;
     /// The frames of a group; the last group of a file may have fewer.
     pub const GROUP_LEN: usize = 16;
+    /// The most bytes that come out of a group.
+    pub const GROUP_BYTES: usize = Self::GROUP_LEN * Self::LEN_MAX;
     /// The most tokens of a frame; tokens that add nothing to a text are few.
     pub const TOKENS_MAX: usize = 2 * Self::LEN_MAX;
 

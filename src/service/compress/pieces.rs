@@ -20,9 +20,9 @@ pub fn cut(bytes: &[u8]) -> usize {
     places().find(is_cut).or_else(|| places().take(4).find(begins_character)).unwrap_or(bytes.len())
 }
 
-/// The pieces of the next group of a file. `bytes` are its next: all that are left if `is_end`, and otherwise at least as many as a group has at
-/// most.
-pub fn divide(bytes: &[u8], is_end: bool) -> Vec<&[u8]> {
+/// The pieces of the next group of a file. `bytes` are its next [`Frame::GROUP_BYTES`], or all that are left if these are fewer.
+pub fn divide(bytes: &[u8]) -> Vec<&[u8]> {
+    let is_end = bytes.len() < Frame::GROUP_BYTES;
     let mut pieces = Vec::new();
     let mut rest = bytes;
     while pieces.len() < Frame::GROUP_LEN && !rest.is_empty() {
@@ -122,17 +122,17 @@ mod tests {
 
     #[test]
     fn a_group_has_all_of_its_pieces_unless_the_file_ends() {
-        let text = b"the sea ".repeat(Frame::GROUP_LEN * Frame::LEN_MAX / 8);
-        let whole = divide(&text, false);
+        let text = b"the sea ".repeat(Frame::GROUP_BYTES / 8);
+        let whole = divide(&text);
         assert_eq!(whole.len(), Frame::GROUP_LEN);
         assert!(
             whole.iter().all(|piece| piece.len() == Frame::LEN_MAX - 1 || piece.len() == Frame::LEN_MAX - 4)
         );
         assert!(text.starts_with(&whole.concat()));
         let end = &text[whole.concat().len()..];
-        assert_eq!(divide(end, true), [end]);
-        assert_eq!(divide(&text[..Frame::LEN_MAX], true), [&text[..Frame::LEN_MAX]]);
-        assert!(divide(b"", true).is_empty());
+        assert_eq!(divide(end), [end]);
+        assert_eq!(divide(&text[..Frame::LEN_MAX]), [&text[..Frame::LEN_MAX]]);
+        assert!(divide(b"").is_empty());
     }
 
     #[test]
