@@ -11,6 +11,8 @@ pub(super) struct Target {
     /// `host:port`.
     pub(super) authority: String,
     pub(super) path: String,
+    /// The server's key, in characters that a header can hold.
+    pub(super) key: Option<String>,
 }
 
 /// What one exchange may take.
@@ -41,7 +43,7 @@ impl Target {
         // An IPv6 address has colons of its own, in brackets.
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         let authority = if has_port { host.to_owned() } else { format!("{host}:80") };
-        Some(Self { authority, path: format!("/{path}") })
+        Some(Self { authority, path: format!("/{path}"), key: None })
     }
 
     /// Sends a GET.
@@ -49,8 +51,7 @@ impl Target {
     /// # Errors
     /// No connection; no answer in time; one that is too long or is not HTTP/1.1.
     pub(super) fn get(&self, patience: Patience) -> std::io::Result<Answer> {
-        let Self { authority, path } = self;
-        let head = format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n");
+        let head = format!("GET {}\r\n", self.head());
         self.exchange(head.as_bytes(), patience)
     }
 
@@ -59,13 +60,18 @@ impl Target {
     /// # Errors
     /// As [`Self::get`].
     pub(super) fn post(&self, json: &str, patience: Patience) -> std::io::Result<Answer> {
-        let Self { authority, path } = self;
+        let head = self.head();
         let len = json.len();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {len}\r\n\r\n{json}"
-        );
+        let request =
+            format!("POST {head}content-type: application/json\r\ncontent-length: {len}\r\n\r\n{json}");
         self.exchange(request.as_bytes(), patience)
+    }
+
+    /// What follows the method, with every header that a GET has.
+    fn head(&self) -> String {
+        let Self { authority, path, key } = self;
+        let key = key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+        format!("{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n{key}")
     }
 
     fn exchange(&self, request: &[u8], patience: Patience) -> std::io::Result<Answer> {

@@ -40,7 +40,7 @@ fn own(mut listen: SocketAddr) -> Target {
     if listen.ip().is_unspecified() {
         listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     }
-    Target { authority: listen.to_string(), path: "/health".to_owned() }
+    Target { authority: listen.to_string(), path: "/health".to_owned(), key: None }
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ pub(super) struct SuggestArgs {
     #[arg(long, value_name = "URL")]
     pub session: Option<String>,
 
+    /// The key of the server, if it requires one; better given in the environment, where other users do not see it
+    #[arg(long, value_name = "KEY", requires = "session", value_parser = key)]
+    pub key: Option<String>,
+
     /// The text so far, which may end within a word; in a session, what follows the session's text
     #[arg(value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub text: String,
@@ -48,6 +52,12 @@ pub(super) struct SuggestArgs {
     /// Print the answer of `POST /v1/suggest`
     #[arg(long)]
     pub json: bool,
+}
+
+/// A key that a header can hold.
+fn key(text: &str) -> Result<String, String> {
+    let is_fit = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_fit { Ok(text.to_owned()) } else { Err("expected visible ASCII characters".to_owned()) }
 }
 
 /// What a server may take: longer than a request may wait there by default.
@@ -90,7 +100,7 @@ fn ask_model(model: ModelArg, args: &SuggestArgs) -> Outcome {
 
 /// Asks the session at `url`, which does not move.
 fn ask_server(url: &str, args: &SuggestArgs) -> Outcome {
-    let target = target(url)?;
+    let target = Target { key: args.key.clone(), ..target(url)? };
     let question = json!({
         "text": args.text,
         "top_k": args.top_k,
@@ -130,12 +140,12 @@ fn target(url: &str) -> Outcome<Target> {
         );
         Failure::Usage(message)
     };
-    let Target { authority, path } = Target::parse(url.trim_end_matches('/'), "").ok_or_else(wrong)?;
+    let Target { authority, path, .. } = Target::parse(url.trim_end_matches('/'), "").ok_or_else(wrong)?;
     let id = path.rsplit_once("/v1/sessions/").map_or("", |(_, id)| id);
     if id.is_empty() || id.contains(['/', '?', '#']) {
         return Err(wrong());
     }
-    Ok(Target { authority, path: format!("{path}/suggest") })
+    Ok(Target { authority, path: format!("{path}/suggest"), key: None })
 }
 
 #[cfg(test)]

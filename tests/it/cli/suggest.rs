@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::folders::Folders;
+use crate::harness::client::Request;
 use crate::harness::program::Ended;
-use crate::harness::server::Server;
+use crate::harness::server::{Server, Setup};
 
 /// Runs the program on a thread of its own: the server answers on this one.
 async fn run(args: Vec<String>) -> Ended {
@@ -52,4 +53,17 @@ async fn a_session_that_cannot_be_asked_is_a_failure_with_its_reason() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let message = run(args(&format!("http://{free}/v1/sessions/s"), &["a"])).await.failed(1);
     assert!(message.contains("no answer from"), "{message}");
+}
+
+#[tokio::test]
+async fn a_server_with_keys_is_asked_with_one() {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), "alice:one\n").unwrap();
+    let server = Setup::configured(|config| config.keys.api_keys = Some(keys.path().into())).start().await;
+    let request = Request::new("POST", "/v1/sessions").json(&json!({"id": "s", "text": "the old"}));
+    server.send(request.header("authorization", "Bearer one")).await.expect(201);
+    let url = format!("http://{}/v1/sessions/s", server.address);
+    assert!(run(args(&url, &["a"])).await.failed(1).contains("answers 401"));
+    run(args(&url, &["", "--key", "one"])).await.succeeded();
+    run(args(&url, &["", "--key", "o ne"])).await.failed(64);
 }
