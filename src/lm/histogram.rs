@@ -142,7 +142,7 @@ fn add(
     masses: &mut [f64; BINS],
 ) -> [u16; LANES] {
     // Added to a small number, it leaves the nearest integer in the lowest bits: a conversion that becomes vector code.
-    const TO_INTEGER: f32 = (1 << f32::MANTISSA_DIGITS - 1) as f32;
+    const TO_INTEGER: f32 = (1 << (f32::MANTISSA_DIGITS - 1)) as f32;
     let mut bins = [0; LANES];
     let mut weights = [0.0; LANES];
     for ((&logit, bin), weight) in logits.iter().zip(&mut bins).zip(&mut weights) {

@@ -140,7 +140,7 @@ impl Steps<'_> {
         for (at, term) in terms.iter().enumerate() {
             sum = match sum_name.clone().filter(|_| at + 1 == count) {
                 Some(name) => {
-                    self.push("Add", &[&sum, term], Vec::new(), vec![name.clone()]);
+                    self.push("Add", &[&sum, term], vec![name.clone()]);
                     name
                 }
                 None => self.step("Add", &[&sum, term]),
@@ -209,7 +209,7 @@ impl Steps<'_> {
     fn dynamic_quantise_matmul(&mut self) -> Result<(), Why> {
         let a = self.input(0)?;
         let parts = ["values", "scale", "zero"].map(|part| self.fresh(part));
-        self.push("DynamicQuantizeLinear", &[&a], Vec::new(), parts.to_vec());
+        self.push("DynamicQuantizeLinear", &[&a], parts.to_vec());
         let [values, scale, zero] = parts;
         self.integer_product(&Integers { values, scale, zero: Some(zero) }, [1, 2, 3, 4])
     }
@@ -307,35 +307,31 @@ impl Steps<'_> {
     /// The same of a node with attributes.
     fn further(&mut self, op: &str, inputs: &[&str], attributes: Vec<(String, Attribute)>) -> String {
         let name = self.fresh(op);
-        self.push(op, inputs, attributes, vec![name.clone()]);
+        self.push(op, inputs, vec![name.clone()]).attributes = attributes;
         name
     }
 
     /// The node that makes the fused node's first output. Messages name it as the file does.
     fn last(&mut self, op: &str, inputs: &[&str], attributes: Vec<(String, Attribute)>) -> Result<(), Why> {
         let to = self.node.outputs.first().filter(|name| !name.is_empty()).cloned();
-        self.push(op, inputs, attributes, vec![to.ok_or("it has no output")?]);
-        if let Some(node) = self.made.nodes.last_mut() {
-            node.name.clone_from(&self.node.name);
-        }
+        let name = self.node.name.clone();
+        let node = self.push(op, inputs, vec![to.ok_or("it has no output")?]);
+        node.attributes = attributes;
+        node.name = name;
         Ok(())
     }
 
-    fn push(
-        &mut self,
-        op: &str,
-        inputs: &[&str],
-        attributes: Vec<(String, Attribute)>,
-        outputs: Vec<String>,
-    ) {
+    /// Adds a node without attributes.
+    fn push(&mut self, op: &str, inputs: &[&str], outputs: Vec<String>) -> &mut Node {
         self.made.nodes.push(Node {
             name: format!("{}.{op}", self.node.name),
             op: op.to_owned(),
             domain: String::new(),
             inputs: inputs.iter().map(|&input| input.to_owned()).collect(),
             outputs,
-            attributes,
+            attributes: Vec::new(),
         });
+        self.made.nodes.last_mut().expect("a node was added")
     }
 
     fn fresh(&mut self, stem: &str) -> String {
