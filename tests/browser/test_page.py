@@ -308,6 +308,7 @@ def test_a_server_with_keys_is_used_with_the_key_that_is_given(browser: Browser,
         page.reload()
         caption(page, "Words that begin with “wi”")
         page.get_by_role("tab", name="API").click()
+        page.locator("#panel-api summary").first.click()
         expect(page.locator("#panel-api")).to_contain_text("Bearer $KEY")
         assert "Bearer one" not in page.content()
 
