@@ -144,10 +144,8 @@ fn what_bounds_a_key_needs_keys() {
     let burst = message(&["--api-keys", "keys", "--key-requests-burst", "2"]);
     assert!(burst.contains("`--key-requests-per-second`"), "{burst}");
     for rate in ["0", "-1", "nan", "inf", "often"] {
-        assert!(
-            message(&["--api-keys", "keys", "--key-requests-per-second", rate]).contains("0.001"),
-            "{rate}"
-        );
+        let rate = format!("--key-requests-per-second={rate}");
+        assert!(message(&["--api-keys", "keys", &rate]).contains("0.001"), "{rate}");
     }
 }
 
