@@ -218,8 +218,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
         self.terms.activity.flushed();
-        if self.closing.is_on() {
-            // The end that was held back is passed on now: the answer has been sent.
+        if self.closing.is_on() && self.terms.activity.awaited().is_some() {
+            // The end that was held back is passed on now: the answer has been sent, to its end.
             self.closing.turn_off();
             cx.waker().wake_by_ref();
         }
