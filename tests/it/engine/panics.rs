@@ -17,7 +17,7 @@ use super::world::{Draws, Limits, World};
 
 const PANIC: TokenId = 19;
 /// The session of the job that panics.
-const OWN: usize = 1;
+const OWN: usize = 4;
 
 /// The answers of the jobs on either side of another, and the snapshots of their sessions.
 #[derive(Debug, PartialEq)]
@@ -43,7 +43,7 @@ fn run<T>(submit: impl FnOnce(&World) -> T) -> (T, Done) {
     let counter = runs.clone();
     let model = Fake::new(20).panic_on(PANIC);
     let model = model.before_run(move |_| _ = counter.fetch_add(1, Ordering::Relaxed));
-    let mut world = World::new(Arc::new(model), 4, &Limits::default());
+    let mut world = World::new(Arc::new(model), 8, &Limits::default());
     let lease = |session| world.lease(session).expect("the session is free");
     let read = |session| {
         let tokens = Arc::from([4; 25]);
@@ -55,12 +55,12 @@ fn run<T>(submit: impl FnOnce(&World) -> T) -> (T, Done) {
     let mut generation = world.generate(start, &draws);
     let mut before = read(2);
     let own = submit(&world);
-    let mut after = read(3);
+    let mut after = read(6);
     let turns = from_fn(|| (world.engine.turn() == Turn::Ran).then_some(())).count();
     let neighbours = Neighbours {
         events: from_fn(|| generation.try_next()).collect(),
         readings: vec![before.try_next(), after.try_next()],
-        sessions: [0, 2, 3].map(|session| world.snapshot(session)).into(),
+        sessions: [0, 2, 6].map(|session| world.snapshot(session)).into(),
     };
     (own, Done { world, neighbours, turns, runs: runs.load(Ordering::Relaxed) })
 }
@@ -79,7 +79,7 @@ fn a_panic_of_the_model_fails_only_the_row_that_panics() {
     // The tokens that earlier turns have read are kept.
     assert!((1..=22).contains(&end.position), "{}", end.position);
     let model = &done.world.model;
-    let start = World::new(model.clone(), 4, &Limits::default()).snapshot(OWN).state;
+    let start = World::new(model.clone(), 8, &Limits::default()).snapshot(OWN).state;
     let read = &tokens[..end.position as usize];
     assert_eq!(Some(end.state), solo::read(&**model, &start, read));
 

@@ -98,9 +98,15 @@ async fn lists_of_empty_entries_take_what_they_become() {
         assert!([400, 413, 422].contains(&answer.status), "{target}: {} {code}", answer.status);
         comes_back(&server).await;
     }
-    let many = of("{\"utterances\":[", &hypotheses, "]}");
+
+    let mut setup = within("64MiB");
+    setup.config.http.max_body.0 = 16 << 20;
+    let server = setup.start().await;
+    let hypotheses = vec!["{}"; 1_000_000].join(",");
+    let many = format!("{{\"utterances\":[{{\"hypotheses\":[{hypotheses}]}}]}}");
     let (_, message) = server.send(post("/v1/rescore", many)).await.refused(413, "body_too_large");
     assert!(message.contains("`--memory-max`"), "{message}");
+    comes_back(&server).await;
 }
 
 /// Requests that are sent at once, while a gate keeps the first from being answered.
