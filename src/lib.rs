@@ -12,6 +12,7 @@
 //! - [`coding`]: lossless compression with a model's probabilities, in integers.
 //! - [`catalog`]: model folders, each checked against its manifest, and the models by name.
 //! - [`session`]: the table of sessions: what each has read, who may write to it, and when it expires.
+//! - [`store`]: bytes that survive the process, written in groups.
 //! - [`engine`]: the scheduler, which batches the rows of all jobs into turns.
 //! - [`api`]: the contract: the requests and answers of every use case, as plain data.
 //! - [`service`]: the use cases: each validates a request, runs it as jobs, and makes the answer of their results.
@@ -42,5 +43,6 @@ pub mod rnn;
 pub mod sampling;
 pub mod service;
 pub mod session;
+pub mod store;
 pub mod telemetry;
 pub mod text;

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(super) use checked::{Asked, Names, random_seed};
+use generating::Held;
 pub(super) use generating::{Drawn, Step};
 pub use generating::{Events, Generating};
 
@@ -133,6 +134,7 @@ impl Service {
             Start::Session(lease) => Some(SessionPosition { id: lease.id().to_string(), position }),
             Start::Copy(_) => None,
         };
+        let settling = self.settling().filter(|_| session.is_some() || forking.is_some());
         let destination = match (&session, &forking) {
             (Some(_), _) => Destination::Session,
             (None, Some(_)) => Destination::Snapshots,
@@ -166,6 +168,7 @@ impl Service {
             echo: echo.filter(|_| lists_prompt),
             forking,
             ahead: VecDeque::new(),
+            settling: settling.map(|settling| Held { settling, steps: VecDeque::new() }),
             room,
         })
     }

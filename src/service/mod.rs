@@ -30,6 +30,7 @@ mod score;
 mod sessions;
 mod state;
 mod stats;
+mod storing;
 mod suggest;
 mod target;
 mod tokens;
@@ -64,12 +65,15 @@ use crate::kernels::Kernel;
 use crate::lm::{Backend, LoadOptions};
 use crate::session::{SessionLimits, Sessions};
 use crate::telemetry::Metrics;
+use storing::{Keeping, Kept, Storing};
 
 /// What answers requests: the models, the sessions, the engines, and every limit.
 pub struct Service {
     catalog: Catalog,
     sessions: Arc<Sessions>,
     pool: Pool,
+    /// Writes sessions to a store, if there is one. Dropped after the engines, whose jobs put sessions back.
+    storing: Option<Storing>,
     clock: Clock,
     started: Instant,
     config: Config,
@@ -90,7 +94,7 @@ impl Service {
     /// Starts the engines, and makes the kernel of `config` that of the process.
     ///
     /// # Errors
-    /// A kernel that this processor cannot run; a thread that cannot be started.
+    /// A kernel that this processor cannot run; a thread that cannot be started; a store of sessions that cannot be used.
     pub fn start(config: &Config, catalog: Catalog, metrics: Arc<Metrics>, clock: Clock) -> Result<Self> {
         let engine = &config.engine;
         let kernel = Kernel::choose(engine.kernel.forced())?;
@@ -118,8 +122,12 @@ impl Service {
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
         };
+        let limits = session_limits(config);
+        let keeping = Keeping { config, limits, catalog: &catalog, metrics: &metrics, clock: &clock };
+        let Kept { sessions, storing } = keeping.open()?;
         Ok(Self {
-            sessions: Sessions::new(session_limits(config), clock.clone()),
+            sessions,
+            storing,
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
                 runs_tract: catalog.iter().any(|served| served.model.info().backend == Backend::Tract),
@@ -214,11 +222,20 @@ impl Service {
         }
         self.metrics.sessions_memory(stats.bytes, self.sessions.limits().bytes_max);
         self.metrics.jobs(jobs.running, jobs.waiting);
+        self.observe_store();
     }
 
     /// Ends every job, including streams, with `finish_reason: "shutdown"`. Does not wait for them.
     pub fn stop(&self) {
         self.pool.shut();
+    }
+
+    /// Ends every job, waits until the last one has freed its session, and writes to the store what was not written yet. Blocks.
+    pub fn close(&self) {
+        self.pool.finish();
+        if let Some(storing) = &self.storing {
+            storing.finish();
+        }
     }
 }
 

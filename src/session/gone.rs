@@ -1,6 +1,7 @@
 //! Why sessions no longer exist, for as long as a client may still ask.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::moment::Moment;
 use super::{Closed, SessionId, SessionLimits};
@@ -12,6 +13,23 @@ pub(super) struct Gone {
     why: HashMap<SessionId, (Closed, Moment)>,
     /// In the order in which they ended; an id that ended twice is here twice.
     order: VecDeque<(Moment, SessionId)>,
+    unusable: Unusables,
+}
+
+/// Stored sessions whose weights are not here. They are as many as a store had at the start, and become fewer.
+#[derive(Debug, Default)]
+struct Unusables {
+    why: HashMap<SessionId, Arc<str>>,
+    /// In the order in which they would have expired.
+    order: VecDeque<(Moment, SessionId)>,
+}
+
+/// A stored session whose weights are not here.
+pub(super) struct UnusableSession {
+    pub(super) id: SessionId,
+    pub(super) why: Arc<str>,
+    /// When it would have expired.
+    pub(super) until: Moment,
 }
 
 /// A session that has ended.
@@ -48,10 +66,45 @@ impl Gone {
     /// Forgets an id, which is in use again.
     pub(super) fn revive(&mut self, id: &SessionId) {
         self.why.remove(id);
+        self.unusable.why.remove(id);
+    }
+
+    /// Remembers the stored sessions that are of no use, sorted by the time at which they would have expired.
+    pub(super) fn set_unusable(&mut self, sessions: Vec<UnusableSession>) {
+        for UnusableSession { id, why, until } in sessions {
+            self.unusable.why.insert(id.clone(), why);
+            self.unusable.order.push_back((until, id));
+        }
+    }
+
+    /// Takes up to `count_max` of those that would have expired by now.
+    pub(super) fn expired(&mut self, count_max: usize, now: Moment) -> Vec<SessionId> {
+        let mut expired = Vec::new();
+        while expired.len() < count_max
+            && let Some((_, id)) = self.unusable.order.pop_front_if(|(until, _)| *until <= now)
+        {
+            if self.unusable.why.remove(&id).is_some() {
+                expired.push(id);
+            }
+        }
+        expired
+    }
+
+    /// Whether this is the name of one of them.
+    pub(super) fn holds(&self, id: &SessionId) -> bool {
+        self.unusable.why.contains_key(id)
+    }
+
+    /// Forgets one of them. Returns whether it was there.
+    pub(super) fn leave(&mut self, id: &SessionId) -> bool {
+        self.unusable.why.remove(id).is_some()
     }
 
     /// The answer to a request for a session that is not there.
     pub(super) fn error(&self, id: &SessionId, now: Moment) -> Error {
+        if let Some(why) = self.unusable.why.get(id) {
+            return Error::new(ErrorKind::ModelChanged, format!("session `{id}` cannot go on: {why}"));
+        }
         match self.why.get(id).filter(|(_, until)| *until > now) {
             Some((Closed::Expired, _)) => Error::new(
                 ErrorKind::SessionExpired,

@@ -2,8 +2,10 @@
 //!
 //! The module is synchronous and small: one lock around the table of [`Sessions`], held for moments only. A job that advances
 //! a session takes a [`Lease`], works without any lock, and puts the session back by dropping the lease. Reads in the meantime
-//! see the session as it stood. This module knows neither models nor HTTP.
+//! see the session as it stood. If sessions are stored, the table notes in [`Changes`] which of them have changed. This module knows neither
+//! models nor HTTP nor stores.
 
+mod changes;
 mod dense;
 mod gone;
 mod history;
@@ -15,6 +17,8 @@ mod lists;
 mod memory;
 mod moment;
 mod origins;
+mod record;
+mod restore;
 mod sessions;
 mod stored;
 mod table;
@@ -25,10 +29,13 @@ mod wheel;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use changes::{ChangeLimits, Changes, Named, Taken, Ticket};
 pub use history::{History, Rewind};
 pub use id::SessionId;
 pub use lease::Lease;
 pub use limits::{Evict, SessionLimits};
+pub use record::{Record, Unusable};
+pub use restore::Restored;
 pub use sessions::{Closed, NewSession, OnExisting, SessionInfo, SessionStats, Sessions};
 
 use crate::error::{Error, ErrorKind, Result};

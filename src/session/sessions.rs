@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use super::moment::Timeline;
+use super::moment::{Moment, Timeline};
 use super::table::{Table, Terms};
-use super::{Lease, SessionId, SessionLimits, Snapshot, Standing};
+use super::{Changes, Lease, Record, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::text::ExtraWords;
@@ -14,9 +14,10 @@ use crate::text::ExtraWords;
 /// All sessions of the server.
 #[derive(Debug)]
 pub struct Sessions {
-    limits: SessionLimits,
-    time: Timeline,
+    pub(super) limits: SessionLimits,
+    pub(super) time: Timeline,
     table: Mutex<Table>,
+    changes: Option<Arc<Changes>>,
 }
 
 /// What a session is created from.
@@ -112,10 +113,16 @@ const EXPIRED_EACH: usize = 4;
 const EXPIRED_PIECE: usize = 256;
 
 impl Sessions {
-    /// An empty table.
+    /// An empty table, whose sessions end with it.
     pub fn new(limits: SessionLimits, clock: Clock) -> Arc<Self> {
-        let table = Mutex::new(Table::new(limits.ttl));
-        Arc::new(Self { limits, time: Timeline::new(clock), table })
+        Self::noting(limits, clock, None)
+    }
+
+    /// An empty table that notes in `changes` what is to be stored.
+    pub fn noting(limits: SessionLimits, clock: Clock, changes: Option<Arc<Changes>>) -> Arc<Self> {
+        let time = Timeline::new(clock);
+        let table = Mutex::new(Table::new(limits.ttl, time.now(), changes.clone()));
+        Arc::new(Self { limits, time, table, changes })
     }
 
     /// Adds a session.
@@ -241,6 +248,22 @@ impl Sessions {
         &self.limits
     }
 
+    /// The session for a store, with the effect of a write that is running as far as it is known; `None` if it does not exist. This is
+    /// no use of the session.
+    pub fn record(&self, id: &SessionId) -> Option<Record> {
+        self.lock_whole().record(id, self.time.now(), &self.time)
+    }
+
+    /// The time of the table.
+    pub(super) fn now(&self) -> Moment {
+        self.time.now()
+    }
+
+    /// Where changes are noted.
+    pub(super) fn changes(&self) -> Option<&Arc<Changes>> {
+        self.changes.as_ref()
+    }
+
     /// Ends a lease: the session stands where the lease has led.
     pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
         let now = self.time.now();
@@ -269,7 +292,7 @@ impl Sessions {
         table
     }
 
-    fn lock_whole(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn lock_whole(&self) -> MutexGuard<'_, Table> {
         self.table.lock().expect("bug: a panic under the lock of the sessions")
     }
 }

@@ -4,6 +4,7 @@
 //! expiring a session is O(1).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dense::Dense;
@@ -13,11 +14,11 @@ use super::lists::{Lists, POSITIONS_MAX, Position};
 use super::memory::session_bytes;
 use super::moment::{Moment, Timeline};
 use super::origins::Origins;
-use super::stored::{Beginning, Busy, Session};
+use super::stored::{Beginning, Busy, Scene, Session};
 use super::wheel::Wheel;
 use super::{
-    Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits, SessionStats, Snapshot,
-    Standing,
+    Changes, Closed, Evict, NewSession, OnExisting, Record, SessionId, SessionInfo, SessionLimits,
+    SessionStats, Snapshot, Standing,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -35,6 +36,8 @@ pub(super) struct Table {
     bytes: usize,
     busy: usize,
     closed: BTreeMap<Closed, u64>,
+    /// Where changes are noted, if sessions are stored.
+    changes: Option<Arc<Changes>>,
 }
 
 /// What decides which sessions stay.
@@ -48,19 +51,27 @@ pub(super) struct Terms<'a> {
 const IDLE: usize = 0;
 
 impl Table {
-    /// An empty table for sessions that live for `ttl_max` or shorter.
-    pub(super) fn new(ttl_max: Duration) -> Self {
+    /// An empty table for sessions that live for `ttl_max` or shorter, from `now` on.
+    pub(super) fn new(ttl_max: Duration, now: Moment, changes: Option<Arc<Changes>>) -> Self {
         Self {
             sessions: Dense::default(),
             seed: Seed::random(),
             index: Index::new(),
             by_use: Lists::new(1),
-            by_expiry: Wheel::new(ttl_max),
+            by_expiry: Wheel::new(ttl_max, now),
             origins: Origins::default(),
             gone: Gone::default(),
             bytes: 0,
             busy: 0,
             closed: BTreeMap::new(),
+            changes,
+        }
+    }
+
+    /// Notes that the session at `position` is new, stands elsewhere or ends.
+    fn note(&self, position: Position) {
+        if let Some(changes) = &self.changes {
+            changes.changed(self.at(position).id());
         }
     }
 
@@ -112,6 +123,11 @@ impl Table {
     pub(super) fn read(&mut self, id: &SessionId, now: Moment) -> Result<Standing> {
         let position = self.found(id, now)?;
         self.unlist(position);
+        if let Some(changes) = &self.changes
+            && self.at(position).is_prolonged(now)
+        {
+            changes.used(id);
+        }
         self.at_mut(position).set_last_used(now);
         if self.at(position).busy() == Busy::Idle {
             self.enlist(position);
@@ -146,6 +162,7 @@ impl Table {
         session.set_last_used(now);
         self.bytes = self.bytes - bytes_before + bytes;
         self.enlist(position);
+        self.note(position);
     }
 
     pub(super) fn stats(&self) -> SessionStats {
@@ -223,6 +240,12 @@ impl Table {
 
     /// Adds a session that was admitted. It replaces an idle one of the same id.
     pub(super) fn insert(&mut self, session: Session) {
+        let position = self.place(session);
+        self.note(position);
+    }
+
+    /// As [`Self::insert`], for a session that is stored already.
+    pub(super) fn place(&mut self, session: Session) -> Position {
         if let Some(position) = self.find(session.id()) {
             self.close(position, Closed::Replaced);
         }
@@ -236,6 +259,7 @@ impl Table {
         self.by_use.add();
         self.by_expiry.add();
         self.enlist(position);
+        position
     }
 
     /// Removes a session that a client ends.
@@ -245,6 +269,10 @@ impl Table {
         expected_position: Option<u64>,
         now: Moment,
     ) -> Result<()> {
+        if self.gone.leave(id) {
+            self.note_left(id);
+            return Ok(());
+        }
         let position = self.found(id, now)?;
         self.at(position).check_writable(expected_position)?;
         self.close(position, Closed::Deleted);
@@ -253,6 +281,7 @@ impl Table {
 
     /// Removes an idle session.
     fn close(&mut self, position: Position, why: Closed) {
+        self.note(position);
         let Self { sessions, index, seed, .. } = self;
         index.swap_remove(position, |position| seed.hash(sessions[position as usize].id()));
         self.by_use.swap_remove(position);
@@ -283,10 +312,44 @@ impl Table {
                     self.by_expiry.clear(position);
                     self.by_expiry.set(position, self.at(position).expires());
                 }
-                _ => return self.gone.forget(count_max, now),
+                _ => return self.forget(count_max, now),
             }
         }
         true
+    }
+
+    /// Forgets up to `count_max` of those that ended long ago, and the names of stored sessions that were of no use until they expired.
+    fn forget(&mut self, count_max: usize, now: Moment) -> bool {
+        let left = self.gone.expired(count_max, now);
+        left.iter().for_each(|id| self.note_left(id));
+        self.gone.forget(count_max, now) || left.len() == count_max
+    }
+
+    /// Notes that a stored session is no longer kept.
+    fn note_left(&self, id: &SessionId) {
+        if let Some(changes) = &self.changes {
+            changes.changed(id);
+        }
+    }
+
+    /// The session for a store, if it exists.
+    pub(super) fn record(&self, id: &SessionId, now: Moment, time: &Timeline) -> Option<Record> {
+        let session = self.at(self.find(id)?);
+        if session.has_expired(now) {
+            return None;
+        }
+        let checkpoint = self.changes.as_ref().and_then(|changes| changes.checkpoint(id));
+        Some(session.record(&Scene { origins: &self.origins, time }, checkpoint))
+    }
+
+    /// Whether a store is to keep a session of this name.
+    pub(super) fn holds(&self, id: &SessionId) -> bool {
+        self.find(id).is_some() || self.gone.holds(id)
+    }
+
+    /// The sessions of a store that cannot live on.
+    pub(super) fn gone_mut(&mut self) -> &mut Gone {
+        &mut self.gone
     }
 
     /// Removes this session if it has expired.

@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::model::ModelMetrics;
+use super::store::StoreMetrics;
 
 /// All metrics of one service.
 pub struct Metrics {
@@ -36,6 +37,7 @@ pub struct Metrics {
     sessions_bytes: Gauge,
     sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
     closed: Family<ReasonLabel, Counter>,
+    store: StoreMetrics,
     log_lines_dropped: Counter,
 }
 
@@ -45,8 +47,10 @@ impl Metrics {
 
     /// All metrics at zero.
     pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("rnnlm");
         let mut metrics = Self {
-            registry: Registry::with_prefix("rnnlm"),
+            store: StoreMetrics::register(&mut registry),
+            registry,
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(seconds),
             running: Gauge::default(),
@@ -137,6 +141,11 @@ impl Metrics {
     pub fn sessions_memory(&self, bytes: usize, bytes_max: usize) {
         self.sessions_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.sessions_memory.set(bytes as f64 / bytes_max.max(1) as f64);
+    }
+
+    /// The metrics of the store of sessions.
+    pub fn store(&self) -> StoreMetrics {
+        self.store.clone()
     }
 
     /// Sets the number of sessions that have ended for `reason` since the start. The counter never goes down.
@@ -297,7 +306,7 @@ struct ReasonLabel {
 
 /// A histogram of seconds. Its buckets start at 50 µs, because a step of a small model takes tens of microseconds, and double up
 /// to 105 s.
-fn seconds() -> Histogram {
+pub(super) fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(50e-6, 2.0, 22))
 }
 
@@ -359,6 +368,11 @@ mod tests {
             "rnnlm_sessions_bytes 50",
             "rnnlm_sessions_memory_ratio 0.25",
             r#"rnnlm_sessions_closed_total{reason="evicted"} 1"#,
+            "rnnlm_store_queue 0",
+            "rnnlm_store_written_total 0",
+            "rnnlm_store_errors_total 0",
+            "rnnlm_store_damaged_total 0",
+            "rnnlm_store_write_seconds_count 0",
             "rnnlm_log_lines_dropped_total 0",
             concat!(r#"rnnlm_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {

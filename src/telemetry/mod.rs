@@ -3,6 +3,7 @@
 mod log;
 mod metrics;
 mod model;
+mod store;
 
 use std::io::{self, IsTerminal, stderr};
 use std::sync::{Arc, OnceLock};
@@ -14,6 +15,7 @@ use log::Log;
 pub use log::LogGuard;
 pub use metrics::{FirstTokens, HttpRequest, Metrics, Rejected};
 pub use model::{ModelMetrics, ModelTotals};
+pub use store::StoreMetrics;
 
 use crate::config::LogFormat;
 
