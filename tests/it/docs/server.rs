@@ -1,21 +1,15 @@
 //! The server that the examples of a page use, on a free port.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::harness::program::{PROGRAM, program};
+use crate::harness::program::{PROGRAM, Serving, program};
 use crate::harness::root;
 
 /// The server of a page. The first example that needs it starts it, and dropping this value stops it.
 #[derive(Default)]
 pub(crate) struct Server {
-    running: Option<Running>,
-}
-
-struct Running {
-    child: Child,
-    url: String,
+    running: Option<Serving>,
 }
 
 /// The address of the server in the examples.
@@ -25,7 +19,10 @@ impl Server {
     /// Runs an example and returns its output.
     pub(crate) fn run(&mut self, example: &str) -> String {
         let command = match example.contains(URL) {
-            true => example.replace(URL, &self.running.get_or_insert_with(Running::start).url),
+            true => {
+                let serving = self.running.get_or_insert_with(start);
+                example.replace(URL, &format!("http://{}", serving.address))
+            }
             false => example.to_owned(),
         };
         let output = shell().args(["-c", &command]).output().unwrap();
@@ -34,28 +31,8 @@ impl Server {
     }
 }
 
-impl Running {
-    fn start() -> Self {
-        let mut child = program()
-            .args(["--listen", "127.0.0.1:0", "--enable", "aac"])
-            .current_dir(root())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary was built for this test");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim_end().strip_prefix("listening on ");
-        let url =
-            url.unwrap_or_else(|| panic!("the server printed {line:?}, expected its address")).to_owned();
-        Self { child, url }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn start() -> Serving {
+    Serving::start(program().args(["--enable", "aac"]).current_dir(root()))
 }
 
 /// A shell in the root of the repository, with the program on its `PATH` and no other environment variable.

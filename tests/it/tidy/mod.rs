@@ -44,6 +44,8 @@ const ARROWS: &[Arrow] = &[
     ("coding", &["kernels", "lm", "error"]),
     ("catalog", &["rnn", "onnx", "probe", "text", "kernels", "lm", "digest", "foreign", "error"]),
     ("session", &["text", "lm", "clock", "error"]),
+    // It knows keys and bytes only.
+    ("store", &["error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
     // runtimes behind the catalog.
@@ -55,6 +57,7 @@ const ARROWS: &[Arrow] = &[
             "engine",
             "catalog",
             "session",
+            "store",
             "sampling",
             "coding",
             "text",
@@ -88,12 +91,13 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     (&["axum", "tower", "tower_http", "utoipa_axum", "StatusCode"], &["src/http/"]),
     (&["utoipa"], &["src/api/", "src/http/"]),
     (&["prost"], &["src/onnx/"]),
+    (&["redb"], &["src/store/"]),
     (&["tract_core", "tract_data", "tract_hir", "tract_onnx"], &["src/onnx/tract/"]),
     (&["unsafe"], &["src/kernels/"]),
 ];
 
 /// Folders whose code runs on a thread that must not block on a runtime, and is tested without one.
-const WITHOUT_TOKIO: &[&str] = &["kernels", "lm", "rnn", "onnx", "text", "sampling", "session"];
+const WITHOUT_TOKIO: &[&str] = &["kernels", "lm", "rnn", "onnx", "text", "sampling", "session", "store"];
 
 const LINES_MAX: usize = 400;
 
