@@ -44,6 +44,8 @@ pub enum ErrorKind {
     SessionExpired,
     /// The session was evicted to make room for others.
     SessionEvicted,
+    /// The weights that computed the session's state are no longer served.
+    ModelChanged,
     /// A session with this id already exists.
     SessionExists,
     /// Another write to the session is in progress.

@@ -14,6 +14,7 @@
 //! - [`session`]: the table of sessions: what each has read, who may write to it, and when it expires.
 //! - [`budget`]: the memory that requests take, in one account.
 //! - [`keys`]: who may use a server, and how much: the file of keys, their quotas, and what changes while it runs.
+//! - [`store`]: bytes that survive the process, written in groups.
 //! - [`engine`]: the scheduler, which batches the rows of all jobs into turns.
 //! - [`api`]: the contract: the requests and answers of every use case, as plain data.
 //! - [`service`]: the use cases: each validates a request, runs it as jobs, and makes the answer of their results.
@@ -46,5 +47,6 @@ pub mod rnn;
 pub mod sampling;
 pub mod service;
 pub mod session;
+pub mod store;
 pub mod telemetry;
 pub mod text;

@@ -68,6 +68,8 @@ pub enum ErrorCode {
     SessionExpired,
     /// The session was evicted to make room for others.
     SessionEvicted,
+    /// The session was stored by a server with other weights, which are no longer served.
+    ModelChanged,
     /// A session with this id exists already.
     SessionExists,
     /// Another write is running on the session.
@@ -162,7 +164,8 @@ impl ErrorCode {
             | Self::ModelNotFound
             | Self::SessionNotFound
             | Self::SessionExpired
-            | Self::SessionEvicted => ErrorType::NotFoundError,
+            | Self::SessionEvicted
+            | Self::ModelChanged => ErrorType::NotFoundError,
             Self::SessionExists | Self::SessionBusy | Self::PositionMismatch => ErrorType::ConflictError,
             Self::Unauthorized | Self::Forbidden => ErrorType::AuthenticationError,
             Self::QueueFull | Self::Overloaded | Self::TooManyConnections | Self::RateLimited => {

@@ -11,7 +11,7 @@ use super::input::{ModelArg, ModelsArg, Weighted, check_no_model};
 use crate::api::mixture::MixturePart;
 use crate::clock::Clock;
 use crate::coding::Frame;
-use crate::config::Config;
+use crate::config::{Config, SessionStore};
 use crate::service::{Service, model_name};
 
 /// The use cases over one folder, and the runtime that waits for their answers.
@@ -94,6 +94,8 @@ impl Local {
 fn config() -> Outcome<Config> {
     let mut config = Config::from_environment()?.probed()?;
     config.default_model = None;
+    // A command has no sessions that could outlive it, and the store of the environment may be that of a server.
+    config.sessions.session_store = SessionStore::Memory;
     config.strict = true;
     config.http.request_timeout = TIMEOUT;
     config.limits.max_tokens = TOKENS_MAX;

@@ -5,13 +5,14 @@ use std::future::pending;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::failure::{Failure, Outcome};
 use super::open_files;
@@ -47,13 +48,26 @@ async fn serve(config: Config) -> Outcome {
     let watched = watch(keys.clone(), &config)?;
     let app = App::with_keys(config, clock, keys);
     // Probes are answered from the start, everything else once the models are loaded.
-    tokio::select! {
+    let outcome = tokio::select! {
         failed = load(app.clone(), address) => failed.map(|never| match never {}),
         () = http::serve(listener, app.clone(), shutdown) => Ok(()),
         never = serve_probes(probes, app.clone()) => match never {},
         never = watched => match never {},
+    };
+    close(&app).await;
+    outcome
+}
+
+/// Lets the sessions be stored, if they are and the store answers in time.
+async fn close(app: &App) {
+    let Ok(service) = app.service().cloned() else { return };
+    if timeout(CLOSE_TIME, spawn_blocking(move || service.close())).await.is_err() {
+        tracing::error!(waited = ?CLOSE_TIME, "the session store does not answer; the last changes may be lost");
     }
 }
+
+/// How long the process waits for its store before it ends.
+const CLOSE_TIME: Duration = Duration::from_secs(10);
 
 async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
     let bound = TcpListener::bind(address).await;

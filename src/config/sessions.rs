@@ -1,11 +1,12 @@
 //! The options of the table of sessions.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::shares::bytes_or_auto;
-use super::values::{Bytes, count, duration};
+use super::values::{Bytes, count, duration, duration_or_zero};
 
 /// How many sessions may exist, how much memory they may use, and how long they live.
 #[derive(Args, Clone, Debug)]
@@ -42,6 +43,35 @@ pub struct SessionOptions {
     /// Maximum number of sessions listed in one answer
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
     pub sessions_page_max: usize,
+
+    /// Where sessions are kept beside memory, so that they survive the server: `file:DIR`, a folder that no other server uses, or `memory`, nowhere
+    #[arg(long, value_name = "STORE", default_value = "memory", value_parser = session_store)]
+    pub session_store: SessionStore,
+
+    /// Time for which a change of a session waits to be written to the store with others, and between two writes of a long stream; with 0s no answer and no token is sent before it is stored
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration_or_zero)]
+    pub store_flush: Duration,
+
+    /// Maximum number of sessions that wait to be written to the store; if there are more, because it fails, all sessions are written when it works again
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = count())]
+    pub store_queue_max: usize,
+}
+
+/// Where sessions are kept beside memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionStore {
+    /// Nowhere: they end with the process.
+    Memory,
+    /// In a folder.
+    File(PathBuf),
+}
+
+fn session_store(text: &str) -> Result<SessionStore, String> {
+    match text.split_once(':') {
+        None if text == "memory" => Ok(SessionStore::Memory),
+        Some(("file", folder)) if !folder.is_empty() => Ok(SessionStore::File(folder.into())),
+        _ => Err("expected `memory`, or `file:` and the path of a folder".to_owned()),
+    }
 }
 
 /// What happens when a session is created in a full table.
@@ -51,4 +81,19 @@ pub enum Evict {
     Lru,
     /// No session is evicted; the new one is refused.
     None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_memory_or_a_folder() {
+        assert_eq!(session_store("memory"), Ok(SessionStore::Memory));
+        assert_eq!(session_store("file:/var/lib/a:b"), Ok(SessionStore::File("/var/lib/a:b".into())));
+        for text in ["", "file", "file:", "memory:", "redis://127.0.0.1", "/var/lib"] {
+            let error = session_store(text).unwrap_err();
+            assert!(error.contains("`memory`") && error.contains("`file:`"), "{text}: {error}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Models that run with tract have an engine of their own: their turns can be long, and no other model waits for them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::{Engine, EngineLimits, Inbox, InboxLimits, Observer, Reader, Refusal, Submission};
@@ -15,7 +15,8 @@ pub struct Pool {
     native: Vec<Arc<Inbox>>,
     /// Of models that run with tract.
     tract: Vec<Arc<Inbox>>,
-    threads: Vec<JoinHandle<()>>,
+    /// Joined once.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// How engines are started.
@@ -49,7 +50,7 @@ impl Pool {
     /// # Errors
     /// If the operating system cannot start a thread.
     pub fn start(setup: Setup) -> Result<Self> {
-        let mut pool = Self { native: Vec::new(), tract: Vec::new(), threads: Vec::new() };
+        let mut pool = Self { native: Vec::new(), tract: Vec::new(), threads: Mutex::default() };
         for index in 0..setup.threads {
             let inbox = pool.spawn(&setup, format!("engine-{index}"))?;
             pool.native.push(inbox);
@@ -68,7 +69,7 @@ impl Pool {
         let thread = std::thread::Builder::new().name(name).spawn(move || engine.work());
         let thread = thread
             .map_err(|error| Error::new(ErrorKind::Internal, format!("no thread for an engine: {error}")))?;
-        self.threads.push(thread);
+        self.threads.get_mut().expect(POISONED).push(thread);
         Ok(inbox)
     }
 
@@ -133,22 +134,28 @@ impl Pool {
     pub fn shut(&self) {
         self.inboxes().for_each(|inbox| inbox.shut());
     }
-}
 
-impl Drop for Pool {
     /// Ends every job, and waits until the last one has freed its session.
-    fn drop(&mut self) {
+    pub fn finish(&self) {
         self.shut();
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.lock().expect(POISONED).drain(..) {
             // A panic of an engine was reported when it happened, and nothing is left to save here.
             let _ = thread.join();
         }
     }
 }
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+const POISONED: &str = "bug: a panic while threads were joined";
+
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, mpsc};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;

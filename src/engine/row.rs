@@ -96,14 +96,16 @@ impl ActiveRow {
         let tokens = &self.pending.tokens()[self.read..self.read + len];
         self.place.snapshot_mut().advance(tokens);
         self.read += len;
-        if !self.tokens().is_empty() {
-            return;
+        if self.tokens().is_empty() {
+            self.stage = Stage::Ready;
+            if let Pending::Prompt(tokens, joint) = &self.pending
+                && !tokens.is_empty()
+            {
+                self.place.snapshot_mut().end_text(*joint);
+            }
         }
-        self.stage = Stage::Ready;
-        if let Pending::Prompt(tokens, joint) = &self.pending
-            && !tokens.is_empty()
-        {
-            self.place.snapshot_mut().end_text(*joint);
+        if let Place::Session(lease) = &mut self.place {
+            lease.reached();
         }
     }
 }

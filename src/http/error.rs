@@ -185,7 +185,7 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
             StatusCode::NOT_FOUND
         }
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorCode::SessionExpired | ErrorCode::SessionEvicted => StatusCode::GONE,
+        ErrorCode::SessionExpired | ErrorCode::SessionEvicted | ErrorCode::ModelChanged => StatusCode::GONE,
         ErrorCode::SessionExists | ErrorCode::SessionBusy => StatusCode::CONFLICT,
         ErrorCode::PositionMismatch => StatusCode::PRECONDITION_FAILED,
         ErrorCode::QueueFull
@@ -245,6 +245,7 @@ mod tests {
             (ErrorKind::NotSupported, 422, "invalid_request_error", None, None),
             (ErrorKind::ModelNotFound, 404, "not_found_error", None, None),
             (ErrorKind::SessionExpired, 410, "not_found_error", None, None),
+            (ErrorKind::ModelChanged, 410, "not_found_error", None, None),
             (ErrorKind::SessionExists, 409, "conflict_error", None, Some("false")),
             (ErrorKind::SessionBusy, 409, "conflict_error", None, Some("true")),
             (ErrorKind::PositionMismatch, 412, "conflict_error", None, None),

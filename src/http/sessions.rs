@@ -74,7 +74,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     Query(expected): Query<Expectation>,
 ) -> ApiResult<StatusCode> {
-    service.delete_session(&id, expected)?;
+    service.delete_session(&id, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn fork(
     Body(mut request): Body<ForkRequest>,
 ) -> ApiResult<Response> {
     request.id = id_of(request.id, &headers)?;
-    let copy = service.fork_session(&id, &request)?;
+    let copy = service.fork_session(&id, &request).await?;
     Ok(answer_created(&copy.id.clone(), copy))
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn reset(
     Path(id): Path<String>,
     Body(expected): Body<Expectation>,
 ) -> ApiResult<Json<Session>> {
-    Ok(Json(service.reset_session(&id, expected)?))
+    Ok(Json(service.reset_session(&id, expected).await?))
 }
 
 /// Rewind a session

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::bucket::{Allowance, Bucket, TooEarly};
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::Owner;
 
 /// What every name may use; without a bound where it is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,7 +22,6 @@ pub struct Quotas {
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) name: Arc<str>,
-    pub(super) owner: Owner,
     bucket: Option<Bucket>,
     per_second: f64,
     jobs: AtomicUsize,
@@ -35,8 +33,6 @@ pub(super) struct Holder {
 pub struct Holding {
     /// The name.
     pub name: Arc<str>,
-    /// Whose sessions are its own.
-    pub owner: Owner,
     /// Requests that engines work on.
     pub jobs: usize,
 }
@@ -53,11 +49,10 @@ impl Quotas {
 }
 
 impl Holder {
-    pub(super) fn new(name: Arc<str>, owner: Owner, quotas: &Quotas, now: Instant) -> Self {
+    pub(super) fn new(name: Arc<str>, quotas: &Quotas, now: Instant) -> Self {
         let rate = quotas.requests_per_second;
         Self {
             name,
-            owner,
             bucket: rate.map(|rate| Bucket::new(rate, quotas.burst(rate), now)),
             per_second: rate.unwrap_or_default(),
             jobs: AtomicUsize::new(0),
@@ -94,7 +89,7 @@ impl Holder {
     }
 
     pub(super) fn holding(&self) -> Holding {
-        Holding { name: self.name.clone(), owner: self.owner, jobs: self.jobs.load(Ordering::SeqCst) }
+        Holding { name: self.name.clone(), jobs: self.jobs.load(Ordering::SeqCst) }
     }
 }
 

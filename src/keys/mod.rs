@@ -1,7 +1,7 @@
 //! Keys: who may use a server, and how much.
 //!
 //! A file lists the keys, one a line: a name and a secret ([`file`](mod@file)). Whoever sends the secret acts under the name: the sessions
-//! of a name belong to it ([`Owner`](crate::session::Owner)), and what it uses is counted and bounded under it ([`Quotas`]). The file may
+//! of a name belong to it, and what it uses is counted and bounded under it ([`Quotas`]). The file may
 //! be changed while the server runs ([`Keys::refresh`]). This module knows no HTTP, and keeps no secret: only digests.
 
 mod bucket;

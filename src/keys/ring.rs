@@ -12,7 +12,6 @@ use super::holder::{Holder, Holding, JobPermit, Quotas};
 use super::secret::SecretDigest;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::Owner;
 
 /// Where keys come from, and what each name may use.
 #[derive(Clone, Debug)]
@@ -68,6 +67,9 @@ pub struct KeysStats {
     /// Times that it was wrong, so that the keys stayed.
     pub failures: u64,
 }
+
+/// Most names that a file has had since the start: each is remembered, and has metrics.
+const NAMES_MAX: usize = 65_535;
 
 impl Keys {
     /// Reads the file.
@@ -158,20 +160,15 @@ impl Keys {
         if let Some(holder) = registry.holders.get(name) {
             return Ok(holder.clone());
         }
-        let number = u16::try_from(registry.holders.len() + 1).map_err(|_| {
-            let max = u16::MAX;
+        if registry.holders.len() >= NAMES_MAX {
             let path = self.setup.path.display();
-            let message =
-                format!("`--api-keys {path}`: more than {max} names since the start, which is the maximum");
-            Error::new(ErrorKind::Config, message)
-        })?;
+            let message = format!(
+                "`--api-keys {path}`: more than {NAMES_MAX} names since the start, which is the maximum"
+            );
+            return Err(Error::new(ErrorKind::Config, message));
+        }
         let name: Arc<str> = name.into();
-        let holder = Arc::new(Holder::new(
-            name.clone(),
-            Owner::numbered(number),
-            &self.setup.quotas,
-            self.clock.now(),
-        ));
+        let holder = Arc::new(Holder::new(name.clone(), &self.setup.quotas, self.clock.now()));
         registry.holders.insert(name, holder.clone());
         Ok(holder)
     }
@@ -213,14 +210,9 @@ impl Key {
 }
 
 impl Pass {
-    /// The name of the key.
+    /// The name of the key, to which its sessions belong.
     pub fn name(&self) -> &Arc<str> {
         &self.0.holder.name
-    }
-
-    /// Whose sessions are those of the key.
-    pub fn owner(&self) -> Owner {
-        self.0.holder.owner
     }
 
     /// Refuses a key that is not an admin's.

@@ -31,6 +31,10 @@ impl Service {
     /// Whatever is wrong with the request; a busy session; a full queue. Tokens that were read before the failure stay read:
     /// the failure says where the session stands.
     pub async fn append(&self, id: &str, request: AppendRequest) -> Result<AppendResponse, WriteFailure> {
+        self.settled(self.append_now(id, request)).await
+    }
+
+    async fn append_now(&self, id: &str, request: AppendRequest) -> Result<AppendResponse, WriteFailure> {
         let AppendRequest { prompt, expected, token_logprobs, next, suggest } = request;
         let session = self.session_target(id, prompt.model.as_deref())?;
         let served = &session.served;

@@ -47,7 +47,7 @@ impl Caller {
 impl Service {
     /// The same use cases for a request with a key: it finds the sessions of that key only.
     pub fn on_behalf_of(&self, pass: Pass) -> Self {
-        let sessions = self.sessions.of(pass.owner());
+        let sessions = self.sessions.of(pass.name());
         let caller = Caller(Some(Arc::new(Keyed { pass, permit: Mutex::default() })));
         Self { sessions, caller, ..self.clone() }
     }
@@ -55,7 +55,7 @@ impl Service {
     /// Writes the gauges of keys.
     pub fn observe_keys(&self, keys: &Keys) {
         let holdings = keys.holdings();
-        let owners: Vec<_> = holdings.iter().map(|holding| holding.owner).collect();
+        let owners: Vec<&str> = holdings.iter().map(|holding| &*holding.name).collect();
         for (holding, account) in holdings.iter().zip(self.sessions.accounts(&owners)) {
             let of_key = self.metrics.key(&holding.name);
             of_key.sessions(account.sessions, account.bytes);

@@ -46,6 +46,7 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::SessionNotFound => ErrorCode::SessionNotFound,
         ErrorKind::SessionExpired => ErrorCode::SessionExpired,
         ErrorKind::SessionEvicted => ErrorCode::SessionEvicted,
+        ErrorKind::ModelChanged => ErrorCode::ModelChanged,
         ErrorKind::SessionExists => ErrorCode::SessionExists,
         ErrorKind::SessionBusy => ErrorCode::SessionBusy,
         ErrorKind::PositionMismatch => ErrorCode::PositionMismatch,

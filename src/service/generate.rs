@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use checked::{Asked, Names, random_seed};
+use generating::Held;
 pub(super) use generating::{Drawn, Step};
 pub use generating::{Events, Generating};
 
@@ -143,6 +144,7 @@ impl Service {
             Start::Session(lease) => Some(SessionPosition { id: lease.id().to_string(), position }),
             Start::Copy(_) => None,
         };
+        let settling = self.settling().filter(|_| session.is_some() || forking.is_some());
         let destination = match (&session, &forking) {
             (Some(_), _) => Destination::Session,
             (None, Some(_)) => Destination::Snapshots,
@@ -180,6 +182,7 @@ impl Service {
             echo: echo.filter(|_| lists_prompt),
             forking,
             ahead: VecDeque::new(),
+            settling: settling.map(|settling| Held { settling, steps: VecDeque::new() }),
             room,
             caller: self.caller.clone(),
         })

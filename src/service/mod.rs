@@ -33,6 +33,7 @@ mod score;
 mod sessions;
 mod state;
 mod stats;
+mod storing;
 mod suggest;
 mod target;
 mod tokens;
@@ -72,6 +73,7 @@ use crate::lm::{Backend, LoadOptions};
 use crate::session::{OwnerLimits, SessionLimits, Sessions};
 use crate::telemetry::{MemoryFigures, Metrics};
 use caller::Caller;
+use storing::{Keeping, Kept, Storing};
 
 /// What answers requests: on behalf of a caller; for one request, or for whoever has none.
 #[derive(Clone)]
@@ -90,6 +92,8 @@ pub struct Service {
 pub struct Shared {
     catalog: Catalog,
     pool: Pool,
+    /// Writes sessions to a store, if there is one. Dropped after the engines, whose jobs put sessions back.
+    storing: Option<Storing>,
     clock: Clock,
     started: Instant,
     config: Config,
@@ -118,7 +122,7 @@ impl Service {
     /// Starts the engines, and makes the kernel of `config` that of the process.
     ///
     /// # Errors
-    /// A kernel that this processor cannot run; a thread that cannot be started.
+    /// A kernel that this processor cannot run; a thread that cannot be started; a store of sessions that cannot be used.
     pub fn start(config: &Config, catalog: Catalog, metrics: Arc<Metrics>, clock: Clock) -> Result<Self> {
         let engine = &config.engine;
         let kernel = Kernel::choose(engine.kernel.forced())?;
@@ -146,8 +150,11 @@ impl Service {
             parked_max: engine.parked_max,
             stall_timeout: engine.stall_timeout,
         };
-        let sessions = Sessions::new(session_limits(config), clock.clone());
+        let limits = session_limits(config);
+        let keeping = Keeping { config, limits, catalog: &catalog, metrics: &metrics, clock: &clock };
+        let Kept { sessions, storing } = keeping.open()?;
         let shared = Shared {
+            storing,
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
                 runs_tract: catalog.iter().any(|served| served.model.info().backend == Backend::Tract),
@@ -261,11 +268,20 @@ impl Service {
             requests_peak: self.budget.peak(),
             resident: memory::resident().unwrap_or_default(),
         });
+        self.observe_store();
     }
 
     /// Ends every job, including streams, with `finish_reason: "shutdown"`. Does not wait for them.
     pub fn stop(&self) {
         self.pool.shut();
+    }
+
+    /// Ends every job, waits until the last one has freed its session, and writes to the store what was not written yet. Blocks.
+    pub fn close(&self) {
+        self.pool.finish();
+        if let Some(storing) = &self.storing {
+            storing.finish();
+        }
     }
 }
 

@@ -73,9 +73,10 @@ impl Service {
             )),
             // Here the session is named by a field, not by the path.
             Some(id) => self.session_next(&id, next).await.map_err(|error| match error.kind {
-                ErrorKind::SessionNotFound | ErrorKind::SessionExpired | ErrorKind::SessionEvicted => {
-                    error.at("session")
-                }
+                ErrorKind::SessionNotFound
+                | ErrorKind::SessionExpired
+                | ErrorKind::SessionEvicted
+                | ErrorKind::ModelChanged => error.at("session"),
                 _ if error.param.as_deref() == Some("id") => error.at("session"),
                 _ => error,
             }),

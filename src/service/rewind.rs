@@ -24,6 +24,10 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a position out of reach; a busy session; a full queue.
     pub async fn rewind_session(&self, id: &str, request: RewindRequest) -> Result<RewindResponse> {
+        self.settled(self.rewind_now(id, request)).await
+    }
+
+    async fn rewind_now(&self, id: &str, request: RewindRequest) -> Result<RewindResponse> {
         let RewindRequest { position, expected, next, suggest } = request;
         let session = self.session_target(id, None)?;
         let served = &session.served;

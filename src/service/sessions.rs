@@ -36,6 +36,10 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; an id that is taken; no room; a full queue.
     pub async fn create_session(&self, request: CreateSessionRequest) -> Result<CreatedSession> {
+        self.settled(self.create_now(request)).await
+    }
+
+    async fn create_now(&self, request: CreateSessionRequest) -> Result<CreatedSession> {
         let CreateSessionRequest {
             id,
             prompt,
@@ -142,15 +146,19 @@ impl Service {
     ///
     /// # Errors
     /// As [`Self::session`]; `SessionBusy`; `PositionMismatch`.
-    pub fn delete_session(&self, id: &str, expected: Expectation) -> Result<()> {
-        self.sessions.delete(&SessionId::parse(id)?, expected.expected_position)
+    pub async fn delete_session(&self, id: &str, expected: Expectation) -> Result<()> {
+        self.settled(async { self.sessions.delete(&SessionId::parse(id)?, expected.expected_position) }).await
     }
 
     /// Copies a session. This is a read: a busy session is copied as it stood before the running write.
     ///
     /// # Errors
     /// As [`Self::session`]; an id that is taken; no room.
-    pub fn fork_session(&self, id: &str, request: &ForkRequest) -> Result<Session> {
+    pub async fn fork_session(&self, id: &str, request: &ForkRequest) -> Result<Session> {
+        self.settled(async { self.fork_now(id, request) }).await
+    }
+
+    fn fork_now(&self, id: &str, request: &ForkRequest) -> Result<Session> {
         let id = SessionId::parse(id)?;
         let copy = request.id.as_deref().map(SessionId::parse).transpose()?;
         let given = self.ttl(request.lifetime)?;
@@ -172,7 +180,11 @@ impl Service {
     ///
     /// # Errors
     /// As [`Self::session`]; `SessionBusy`; `PositionMismatch`.
-    pub fn reset_session(&self, id: &str, expected: Expectation) -> Result<Session> {
+    pub async fn reset_session(&self, id: &str, expected: Expectation) -> Result<Session> {
+        self.settled(async { self.reset_now(id, expected) }).await
+    }
+
+    fn reset_now(&self, id: &str, expected: Expectation) -> Result<Session> {
         let session = self.session_target(id, None)?;
         let mut lease = self.lease(&session, expected)?;
         let mut start = start_of(&session.served);

@@ -1,6 +1,7 @@
 //! What each owner has in the table.
 
-use super::{Account, Owner, OwnerLimits};
+use super::owner::Owner;
+use super::{Account, OwnerLimits};
 use crate::error::{Error, ErrorKind};
 
 /// The accounts, by the number of the owner. Those beyond the end are empty.

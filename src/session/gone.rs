@@ -1,6 +1,7 @@
 //! Why sessions no longer exist, for as long as a client may still ask.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::moment::Moment;
 use super::owner::Name;
@@ -13,6 +14,23 @@ pub(super) struct Gone {
     why: HashMap<Name, (Closed, Moment)>,
     /// In the order in which they ended; a name that ended twice is here twice.
     order: VecDeque<(Moment, Name)>,
+    unusable: Unusables,
+}
+
+/// Stored sessions whose weights are not here. They are as many as a store had at the start, and become fewer.
+#[derive(Debug, Default)]
+struct Unusables {
+    why: HashMap<Name, Arc<str>>,
+    /// In the order in which they would have expired.
+    order: VecDeque<(Moment, Name)>,
+}
+
+/// A stored session whose weights are not here.
+pub(super) struct UnusableSession {
+    pub(super) name: Name,
+    pub(super) why: Arc<str>,
+    /// When it would have expired.
+    pub(super) until: Moment,
 }
 
 /// A session that has ended.
@@ -49,11 +67,46 @@ impl Gone {
     /// Forgets a name, which is in use again.
     pub(super) fn revive(&mut self, name: &Name) {
         self.why.remove(name);
+        self.unusable.why.remove(name);
+    }
+
+    /// Remembers the stored sessions that are of no use, sorted by the time at which they would have expired.
+    pub(super) fn set_unusable(&mut self, sessions: Vec<UnusableSession>) {
+        for UnusableSession { name, why, until } in sessions {
+            self.unusable.why.insert(name.clone(), why);
+            self.unusable.order.push_back((until, name));
+        }
+    }
+
+    /// Takes up to `count_max` of those that would have expired by now.
+    pub(super) fn expired(&mut self, count_max: usize, now: Moment) -> Vec<Name> {
+        let mut expired = Vec::new();
+        while expired.len() < count_max
+            && let Some((_, name)) = self.unusable.order.pop_front_if(|(until, _)| *until <= now)
+        {
+            if self.unusable.why.remove(&name).is_some() {
+                expired.push(name);
+            }
+        }
+        expired
+    }
+
+    /// Whether this is the name of one of them.
+    pub(super) fn holds(&self, name: &Name) -> bool {
+        self.unusable.why.contains_key(name)
+    }
+
+    /// Forgets one of them. Returns whether it was there.
+    pub(super) fn leave(&mut self, name: &Name) -> bool {
+        self.unusable.why.remove(name).is_some()
     }
 
     /// The answer to a request for a session that is not there.
     pub(super) fn error(&self, name: &Name, now: Moment) -> Error {
         let id = &name.id;
+        if let Some(why) = self.unusable.why.get(name) {
+            return Error::new(ErrorKind::ModelChanged, format!("session `{id}` cannot go on: {why}"));
+        }
         match self.why.get(name).filter(|(_, until)| *until > now) {
             Some((Closed::Expired, _)) => Error::new(
                 ErrorKind::SessionExpired,

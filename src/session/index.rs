@@ -13,9 +13,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use super::SessionId;
 use super::dense::Dense;
 use super::lists::Position;
-use super::{Owner, SessionId};
+use super::owner::Owner;
 
 /// Sessions for each bucket, at most. Below half as many, buckets are merged.
 const LOAD_MAX: usize = 2;
@@ -206,17 +207,13 @@ mod tests {
 
     use super::*;
 
-    const OWNERS: u16 = 3;
+    const OWNERS: u32 = 3;
 
     /// Hashes that fall into few buckets for a long time, and others.
     fn places() -> impl Strategy<Value = Vec<Place>> {
         let hash = prop_oneof![any::<u64>(), (0..40u64).prop_map(|hash| hash << 3)];
-        let place = (0..OWNERS, hash).prop_map(|(owner, hash)| Place { owner: owner_of(owner), hash });
+        let place = (0..OWNERS, hash).prop_map(|(owner, hash)| Place { owner: Owner::numbered(owner), hash });
         prop::collection::vec(place, 1..300)
-    }
-
-    fn owner_of(number: u16) -> Owner {
-        if number == 0 { Owner::ANYONE } else { Owner::numbered(number) }
     }
 
     proptest! {
@@ -251,7 +248,7 @@ mod tests {
             }
             let starts = places.iter().map(|place| Index::order(place.hash)).chain([0, u64::MAX]);
             for start in starts {
-                for owner in (0..OWNERS).map(owner_of) {
+                for owner in (0..OWNERS).map(Owner::numbered) {
                     let own = set.iter().filter(|place| place.owner == owner);
                     let mut expected: Vec<u64> =
                         own.map(|place| Index::order(place.hash)).filter(|order| *order >= start).collect();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::moment::Moment;
 use super::{SessionId, Sessions, Snapshot, Standing};
 
 /// A session in the hands of the one job that may advance it.
@@ -14,13 +15,17 @@ pub struct Lease {
     id: SessionId,
     model: Arc<str>,
     sessions: Sessions,
+    /// When its next checkpoint is due; `None` if sessions are not stored.
+    checkpoint: Option<Moment>,
 }
 
 impl Lease {
     /// Only the table creates leases, after it has marked the session as busy.
     pub(super) fn new(id: SessionId, standing: Standing, sessions: Sessions) -> Self {
         let Standing { model, snapshot, .. } = standing;
-        Self { snapshot, id, model, sessions }
+        let interval = sessions.changes().map(|changes| changes.limits().interval);
+        let checkpoint = interval.map(|interval| sessions.now().after(interval));
+        Self { snapshot, id, model, sessions, checkpoint }
     }
 
     /// The session's id.
@@ -31,6 +36,28 @@ impl Lease {
     /// The name of its model.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// Lets a store know where the write has led so far, if it is time. Nothing waits for the store, and readers still see the session as
+    /// it stood before the write.
+    pub fn reached(&mut self) {
+        let Some(due) = self.checkpoint else { return };
+        let Some(changes) = self.sessions.changes() else { return };
+        let now = self.sessions.now();
+        if now < due {
+            return;
+        }
+        self.checkpoint = Some(now.after(changes.limits().interval));
+        // A store keeps no history, and a second owner would have it copied at the next token.
+        let Snapshot { state, identity, position, tail, .. } = &self.snapshot;
+        let reached = Snapshot {
+            state: state.clone(),
+            identity: identity.clone(),
+            position: *position,
+            tail: tail.clone(),
+            history: None,
+        };
+        changes.reached(&self.sessions.name(&self.id), reached);
     }
 }
 

@@ -1,11 +1,13 @@
 //! The sessions: what each has read, who may advance it, and when it ends.
 //!
 //! The module is synchronous and small: one lock around the table of all [`Sessions`], held for moments only. A session belongs to an
-//! [`Owner`], and a handle finds those of one owner only. A job that advances
+//! owner, and a handle finds those of one owner only. A job that advances
 //! a session takes a [`Lease`], works without any lock, and puts the session back by dropping the lease. Reads in the meantime
-//! see the session as it stood. This module knows neither models nor HTTP.
+//! see the session as it stood. If sessions are stored, the table notes in [`Changes`] which of them have changed. This module knows neither
+//! models nor HTTP nor stores.
 
 mod accounts;
+mod changes;
 mod dense;
 mod gone;
 mod history;
@@ -18,6 +20,8 @@ mod memory;
 mod moment;
 mod origins;
 mod owner;
+mod record;
+mod restore;
 mod sessions;
 mod stored;
 mod table;
@@ -28,11 +32,14 @@ mod wheel;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use changes::{ChangeLimits, Changes, Named, Taken, Ticket};
 pub use history::{History, Rewind};
 pub use id::SessionId;
 pub use lease::Lease;
 pub use limits::{Evict, OwnerLimits, SessionLimits};
-pub use owner::Owner;
+pub use owner::Name;
+pub use record::{Record, StoredName, Unusable};
+pub use restore::Restored;
 pub use sessions::{Account, Closed, NewSession, OnExisting, SessionInfo, SessionStats, Sessions};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -4,11 +4,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::Clock;
 
-/// Nanoseconds since the table was created. What is later than 584 years is "never".
+/// Nanoseconds since ten years before the table was created, because sessions of a store are older than the table. What is later than
+/// 584 years is "never".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(u64);
 
 impl Moment {
+    /// Whether a multiple of `step` lies between the two, or at the later of them.
+    pub(super) fn passes(self, later: Self, step: Duration) -> bool {
+        let step = nanos(step).max(1);
+        self.0 / step != later.0 / step
+    }
+
     /// The moment `time` later.
     pub(super) fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(nanos(time)))
@@ -24,7 +31,10 @@ pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A clock that counts from the creation of the table.
+/// How long before the creation of the table moments begin.
+const BEFORE: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// A clock that counts from [`BEFORE`] the creation of the table.
 #[derive(Debug)]
 pub(super) struct Timeline {
     clock: Clock,
@@ -37,11 +47,22 @@ impl Timeline {
     }
 
     pub(super) fn now(&self) -> Moment {
-        Moment(nanos(self.clock.now().saturating_duration_since(self.start)))
+        Moment(nanos(BEFORE + self.clock.now().saturating_duration_since(self.start)))
     }
 
     /// The moment as a date, to show to people.
     pub(super) fn date(&self, moment: Moment) -> SystemTime {
-        self.clock.date(self.start) + Duration::from_nanos(moment.0)
+        self.clock.date(self.start) - BEFORE + Duration::from_nanos(moment.0)
+    }
+
+    /// The moment of a date, at the latest now: a date of another process may be in the future of this machine's clock.
+    pub(super) fn moment(&self, date: SystemTime) -> Moment {
+        self.moment_ahead(date).min(self.now())
+    }
+
+    /// The moment of a date, which may be in the future.
+    pub(super) fn moment_ahead(&self, date: SystemTime) -> Moment {
+        let begin = self.clock.date(self.start) - BEFORE;
+        Moment(nanos(date.duration_since(begin).unwrap_or_default()))
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Index;
 use std::sync::Arc;
 
-use super::{NewSession, Owner};
+use super::NewSession;
+use super::owner::Owner;
 
 /// The number of an [`Origin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use super::moment::{Moment, Timeline};
-use super::owner::Name;
+use super::owner::{Name, Owner};
 use super::table::{Table, Terms};
-use super::{Lease, Owner, SessionId, SessionLimits, Snapshot, Standing};
+use super::{Changes, Lease, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::text::ExtraWords;
@@ -25,6 +25,7 @@ struct All {
     limits: SessionLimits,
     time: Timeline,
     table: Mutex<Table>,
+    changes: Option<Arc<Changes>>,
 }
 
 /// What a session is created from.
@@ -129,15 +130,22 @@ const EXPIRED_EACH: usize = 4;
 const EXPIRED_PIECE: usize = 256;
 
 impl Sessions {
-    /// An empty table, as the handle of [`Owner::ANYONE`].
+    /// An empty table, whose sessions end with it, as the handle of anyone.
     pub fn new(limits: SessionLimits, clock: Clock) -> Self {
-        let table = Mutex::new(Table::new(limits.ttl));
-        let all = Arc::new(All { limits, time: Timeline::new(clock), table });
+        Self::noting(limits, clock, None)
+    }
+
+    /// An empty table that notes in `changes` what is to be stored, as the handle of anyone.
+    pub fn noting(limits: SessionLimits, clock: Clock, changes: Option<Arc<Changes>>) -> Self {
+        let time = Timeline::new(clock);
+        let table = Mutex::new(Table::new(limits.ttl, time.now(), changes.clone()));
+        let all = Arc::new(All { limits, time, table, changes });
         Self { owner: Owner::ANYONE, all }
     }
 
-    /// The sessions of `owner` in the same table.
-    pub fn of(&self, owner: Owner) -> Self {
+    /// The sessions of the owner with this name, in the same table.
+    pub fn of(&self, owner: &str) -> Self {
+        let owner = self.lock_whole().owner_named(owner);
         Self { owner, all: self.all.clone() }
     }
 
@@ -263,10 +271,10 @@ impl Sessions {
         self.lock_whole().account(self.owner)
     }
 
-    /// What `owners` have, in their order.
-    pub fn accounts(&self, owners: &[Owner]) -> Vec<Account> {
+    /// What the owners with these names have, in their order.
+    pub fn accounts(&self, owners: &[&str]) -> Vec<Account> {
         let table = self.lock_whole();
-        owners.iter().map(|owner| table.account(*owner)).collect()
+        owners.iter().map(|owner| table.account_named(owner)).collect()
     }
 
     /// The table of all owners in figures, with the sessions that have expired and still take memory.
@@ -285,6 +293,20 @@ impl Sessions {
         &self.all.limits
     }
 
+    /// The time of the table.
+    pub(super) fn now(&self) -> Moment {
+        self.all.time.now()
+    }
+
+    pub(super) fn time(&self) -> &Timeline {
+        &self.all.time
+    }
+
+    /// Where changes are noted.
+    pub(super) fn changes(&self) -> Option<&Arc<Changes>> {
+        self.all.changes.as_ref()
+    }
+
     /// Ends a lease: the session stands where the lease has led.
     pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
         let name = self.name(id);
@@ -300,12 +322,9 @@ impl Sessions {
         self.lock_whole().expire(EXPIRED_PIECE, self.limits(), self.now())
     }
 
-    fn name(&self, id: &SessionId) -> Name {
+    /// The name of a session of this owner.
+    pub(super) fn name(&self, id: &SessionId) -> Name {
         Name { owner: self.owner, id: id.clone() }
-    }
-
-    fn now(&self) -> Moment {
-        self.all.time.now()
     }
 
     /// The table, rid of the session `name` if that has expired.
@@ -322,7 +341,7 @@ impl Sessions {
         table
     }
 
-    fn lock_whole(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn lock_whole(&self) -> MutexGuard<'_, Table> {
         self.all.table.lock().expect("bug: a panic under the lock of the sessions")
     }
 }

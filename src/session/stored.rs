@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::memory::{block, shared_block};
 use super::moment::{Moment, Timeline, nanos};
 use super::origins::{OriginNumber, Origins};
-use super::{History, NewSession, SessionId, SessionInfo, Snapshot, Standing};
+use super::owner::Owners;
+use super::{History, NewSession, Record, SessionId, SessionInfo, Snapshot, Standing, StoredName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{State, TokenId};
 use crate::text::{ExtraWords, Joint, Tail};
@@ -38,6 +39,13 @@ struct Extras {
     extra_words: Option<Arc<ExtraWords>>,
     /// The upper halves of the ids of the tail's tokens.
     upper: [u16; Tail::TOKENS_MAX],
+}
+
+/// What a session does not know of itself.
+pub(super) struct Scene<'a> {
+    pub(super) origins: &'a Origins,
+    pub(super) owners: &'a Owners,
+    pub(super) time: &'a Timeline,
 }
 
 /// What a session gets from the table that it enters.
@@ -106,6 +114,15 @@ impl Session {
 
     pub(super) fn set_last_used(&mut self, now: Moment) {
         self.last_used = now;
+    }
+
+    pub(super) fn set_created(&mut self, created: Moment) {
+        self.created = created;
+    }
+
+    /// Whether a use at `now` lets it live noticeably longer than the one before: by an eighth of its time to live.
+    pub(super) fn is_prolonged(&self, now: Moment) -> bool {
+        self.last_used.passes(now, Duration::from_nanos(self.ttl / 8))
     }
 
     /// Lets the session stand at `snapshot`, which gets the old state in exchange, to be freed outside the lock.
@@ -212,6 +229,23 @@ impl Session {
             last_used_at: time.date(self.last_used),
             expires_at: time.date(self.expires()),
             busy: self.busy == Busy::Leased,
+        }
+    }
+
+    /// The session for a store. A write that has led to `checkpoint` is under way if there is one.
+    pub(super) fn record(&self, scene: &Scene<'_>, checkpoint: Option<Snapshot>) -> Record {
+        let Standing { model, snapshot, ttl, extra_words } = self.standing(scene.origins);
+        let snapshot = checkpoint.unwrap_or(snapshot);
+        let owner = scene.owners.name(scene.origins[self.origin].owner).cloned();
+        Record {
+            name: StoredName { owner, id: self.id.clone() },
+            model,
+            snapshot: Snapshot { history: None, ..snapshot },
+            rewind_tokens: self.history().map_or(0, |history| history.tokens_max()),
+            ttl,
+            extra_words,
+            created_at: scene.time.date(self.created),
+            last_used_at: scene.time.date(self.last_used),
         }
     }
 

@@ -3,7 +3,10 @@
 //! Sessions lie in one array without gaps, and the index and the orders refer to their positions in it. Creating, using, evicting and
 //! expiring a session is O(1).
 
+mod kept;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::accounts::{Accounts, Change};
@@ -14,11 +17,11 @@ use super::lists::{Lists, POSITIONS_MAX, Position};
 use super::memory::session_bytes;
 use super::moment::{Moment, Timeline};
 use super::origins::Origins;
-use super::owner::Name;
+use super::owner::{Name, Owner, Owners};
 use super::stored::{Beginning, Busy, Session};
 use super::wheel::Wheel;
 use super::{
-    Account, Closed, Evict, NewSession, OnExisting, Owner, SessionId, SessionInfo, SessionLimits,
+    Account, Changes, Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits,
     SessionStats, Snapshot, Standing,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(super) struct Table {
     sessions: Dense<Session>,
+    owners: Owners,
     seed: Seed,
     index: Index,
     /// Idle sessions, the longest unused first: one list.
@@ -38,6 +42,8 @@ pub(super) struct Table {
     bytes: usize,
     busy: usize,
     closed: BTreeMap<Closed, u64>,
+    /// Where changes are noted, if sessions are stored.
+    changes: Option<Arc<Changes>>,
 }
 
 /// What decides which sessions stay.
@@ -51,20 +57,22 @@ pub(super) struct Terms<'a> {
 const IDLE: usize = 0;
 
 impl Table {
-    /// An empty table for sessions that live for `ttl_max` or shorter.
-    pub(super) fn new(ttl_max: Duration) -> Self {
+    /// An empty table for sessions that live for `ttl_max` or shorter, from `now` on.
+    pub(super) fn new(ttl_max: Duration, now: Moment, changes: Option<Arc<Changes>>) -> Self {
         Self {
             sessions: Dense::default(),
+            owners: Owners::default(),
             seed: Seed::random(),
             index: Index::default(),
             by_use: Lists::new(1),
-            by_expiry: Wheel::new(ttl_max),
+            by_expiry: Wheel::new(ttl_max, now),
             origins: Origins::default(),
             gone: Gone::default(),
             accounts: Accounts::default(),
             bytes: 0,
             busy: 0,
             closed: BTreeMap::new(),
+            changes,
         }
     }
 
@@ -125,6 +133,11 @@ impl Table {
     pub(super) fn read(&mut self, name: &Name, now: Moment) -> Result<Standing> {
         let position = self.found(name, now)?;
         self.unlist(position);
+        if let Some(changes) = &self.changes
+            && self.at(position).is_prolonged(now)
+        {
+            changes.used(name);
+        }
         self.at_mut(position).set_last_used(now);
         if self.at(position).busy() == Busy::Idle {
             self.enlist(position);
@@ -160,6 +173,7 @@ impl Table {
         self.bytes = self.bytes - bytes_before + bytes;
         self.accounts.resize(name.owner, bytes_before, bytes);
         self.enlist(position);
+        self.note(position);
     }
 
     pub(super) fn stats(&self) -> SessionStats {
@@ -174,6 +188,11 @@ impl Table {
     /// What `owner` has.
     pub(super) fn account(&self, owner: Owner) -> Account {
         self.accounts.of(owner)
+    }
+
+    /// What the owner with this name has.
+    pub(super) fn account_named(&self, owner: &str) -> Account {
+        self.owners.find(owner).map(|owner| self.account(owner)).unwrap_or_default()
     }
 
     pub(super) fn check_free(&self, name: &Name, on_existing: OnExisting) -> Result<()> {
@@ -249,6 +268,12 @@ impl Table {
 
     /// Adds a session that was admitted. It replaces an idle one of the same id.
     pub(super) fn insert(&mut self, session: Session) {
+        let position = self.place(session);
+        self.note(position);
+    }
+
+    /// As [`Self::insert`], for a session that is stored already.
+    pub(super) fn place(&mut self, session: Session) -> Position {
         let name = self.name(&session);
         if let Some(position) = self.find(&name) {
             self.close(position, Closed::Replaced);
@@ -265,10 +290,15 @@ impl Table {
         self.by_use.add();
         self.by_expiry.add();
         self.enlist(position);
+        position
     }
 
     /// Removes a session that a client ends.
     pub(super) fn delete(&mut self, name: &Name, expected_position: Option<u64>, now: Moment) -> Result<()> {
+        if self.gone.leave(name) {
+            self.note_left(name);
+            return Ok(());
+        }
         let position = self.found(name, now)?;
         self.at(position).check_writable(expected_position)?;
         self.close(position, Closed::Deleted);
@@ -277,6 +307,7 @@ impl Table {
 
     /// Removes an idle session.
     fn close(&mut self, position: Position, why: Closed) {
+        self.note(position);
         let Self { sessions, index, seed, origins, .. } = self;
         index.swap_remove(position, |position| place_of(&sessions[position as usize], seed, origins));
         self.by_use.swap_remove(position);
@@ -310,7 +341,7 @@ impl Table {
                     self.by_expiry.clear(position);
                     self.by_expiry.set(position, self.at(position).expires());
                 }
-                _ => return self.gone.forget(count_max, now),
+                _ => return self.forget(count_max, now),
             }
         }
         true

@@ -23,10 +23,10 @@ pub(super) struct Wheel {
 }
 
 impl Wheel {
-    /// A wheel for times to live of up to `ttl_max`. Longer ones are found early, and must be set again.
-    pub(super) fn new(ttl_max: Duration) -> Self {
+    /// A wheel for times to live of up to `ttl_max`, from `now` on. Longer ones are found early, and must be set again.
+    pub(super) fn new(ttl_max: Duration, now: Moment) -> Self {
         let tick = nanos(ttl_max).div_ceil(SLOTS - 2).max(1);
-        Self { slots: Lists::new(SLOTS as usize), tick, due: 0 }
+        Self { slots: Lists::new(SLOTS as usize), tick, due: now.nanos() / tick }
     }
 
     /// Adds a position at the end of the array, without a timer.

@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 use super::key::KeyFamilies;
 use super::memory::{MemoryFigures, MemoryMetrics, as_gauge};
 use super::model::ModelMetrics;
+use super::store::StoreMetrics;
 
 /// All metrics of one service.
 pub struct Metrics {
@@ -40,6 +41,7 @@ pub struct Metrics {
     memory: MemoryMetrics,
     closed: Family<ReasonLabel, Counter>,
     pub(super) keys: KeyFamilies,
+    store: StoreMetrics,
     log_lines_dropped: Counter,
 }
 
@@ -49,8 +51,10 @@ impl Metrics {
 
     /// All metrics at zero.
     pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("rnnlm");
         let mut metrics = Self {
-            registry: Registry::with_prefix("rnnlm"),
+            store: StoreMetrics::register(&mut registry),
+            registry,
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(seconds),
             running: Gauge::default(),
@@ -153,6 +157,11 @@ impl Metrics {
     /// Sets what there is of memory.
     pub fn memory(&self, figures: MemoryFigures) {
         self.memory.set(figures);
+    }
+
+    /// The metrics of the store of sessions.
+    pub fn store(&self) -> StoreMetrics {
+        self.store.clone()
     }
 
     /// Sets the number of sessions that have ended for `reason` since the start. The counter never goes down.
@@ -323,7 +332,7 @@ struct ReasonLabel {
 
 /// A histogram of seconds. Its buckets start at 50 µs, because a step of a small model takes tens of microseconds, and double up
 /// to 105 s.
-fn seconds() -> Histogram {
+pub(super) fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(50e-6, 2.0, 22))
 }
 
@@ -397,6 +406,11 @@ mod tests {
             "rnnlm_keys 3",
             r#"rnnlm_key_reloads_total{result="ok"} 4"#,
             r#"rnnlm_key_reloads_total{result="failed"} 5"#,
+            "rnnlm_store_queue 0",
+            "rnnlm_store_written_total 0",
+            "rnnlm_store_errors_total 0",
+            "rnnlm_store_damaged_total 0",
+            "rnnlm_store_write_seconds_count 0",
             "rnnlm_log_lines_dropped_total 0",
             concat!(r#"rnnlm_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {

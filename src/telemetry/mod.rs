@@ -5,6 +5,7 @@ mod log;
 mod memory;
 mod metrics;
 mod model;
+mod store;
 
 use std::io::{self, IsTerminal, stderr};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,7 @@ pub use log::LogGuard;
 pub use memory::MemoryFigures;
 pub use metrics::{FirstTokens, HttpRequest, Metrics, Rejected};
 pub use model::{ModelMetrics, ModelTotals};
+pub use store::StoreMetrics;
 
 use crate::config::LogFormat;
 

@@ -18,4 +18,5 @@ mod onnx;
 mod rnn;
 mod session;
 mod shipped_models;
+mod store;
 mod tidy;

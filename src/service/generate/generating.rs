@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::service::caller::Caller;
 use crate::service::failure::{WriteFailure, detail};
 use crate::service::room::Room;
+use crate::service::storing::Settling;
 use crate::service::tokens::token;
 use crate::text::Tail;
 
@@ -42,9 +43,18 @@ pub struct Generating {
     pub(super) forking: Option<Forking>,
     /// Steps that are known and were not taken yet.
     pub(super) ahead: VecDeque<Step>,
+    /// What waits for the store, if answers do.
+    pub(super) settling: Option<Held>,
     pub(super) room: Option<Room>,
     /// Whoever asked for it.
     pub(super) caller: Caller,
+}
+
+/// Tokens that are not shown before they are stored. The state after a token is known when the next one is drawn, so the last is held
+/// until the next step.
+pub(super) struct Held {
+    pub(super) settling: Settling,
+    pub(super) steps: VecDeque<Step>,
 }
 
 /// One step of a generation.
@@ -165,26 +175,49 @@ impl Generating {
                 }
                 return step;
             }
-            match self.reader.next().await {
-                Some(GenerationEvent::Prompt(scores)) => {
-                    let echo = self.echo.as_ref();
-                    self.start.prompt_logprobs = echo.map(|echo| echo.tokens(&self.served, scores));
+            let event = self.reader.next().await;
+            self.take(event);
+            if self.settling.is_some() {
+                // One write for all that is there.
+                while let Some(event) = self.reader.try_next() {
+                    self.take(Some(event));
                 }
-                Some(GenerationEvent::Token(event)) => {
-                    self.pace.token(event.choice);
-                    let drawn = self.drawn(event);
-                    self.ahead.push_back(Step::Token(drawn));
-                }
-                Some(GenerationEvent::Done(finished)) => self.end(finished),
-                Some(GenerationEvent::Failed { error, position }) => {
-                    self.ahead.push_back(Step::Failed(WriteFailure { error, position }));
-                }
-                None => {
-                    let error = Error::internal("internal error: a generation ended without a result");
-                    self.ahead.push_back(Step::Failed(error.into()));
-                }
+                self.settle().await;
             }
         }
+    }
+
+    /// Adds the steps of an event.
+    fn take(&mut self, event: Option<GenerationEvent>) {
+        match event {
+            Some(GenerationEvent::Prompt(scores)) => {
+                let echo = self.echo.as_ref();
+                self.start.prompt_logprobs = echo.map(|echo| echo.tokens(&self.served, scores));
+            }
+            Some(GenerationEvent::Token(event)) => {
+                self.pace.token(event.choice);
+                let drawn = self.drawn(event);
+                self.ahead.push_back(Step::Token(drawn));
+            }
+            Some(GenerationEvent::Done(finished)) => self.end(finished),
+            Some(GenerationEvent::Failed { error, position }) => {
+                self.ahead.push_back(Step::Failed(WriteFailure { error, position }));
+            }
+            None => {
+                let error = Error::internal("internal error: a generation ended without a result");
+                self.ahead.push_back(Step::Failed(error.into()));
+            }
+        }
+    }
+
+    /// Waits until the steps but the last are stored, and the last one too if it is the end.
+    async fn settle(&mut self) {
+        let Some(Held { settling, steps }) = &mut self.settling else { return };
+        settling.settle().await;
+        steps.append(&mut self.ahead);
+        let last = steps.pop_back_if(|step| matches!(step, Step::Token(_)));
+        self.ahead.append(steps);
+        steps.extend(last);
     }
 
     /// Creates the sessions, and then shows the tokens that were not sent before the end.

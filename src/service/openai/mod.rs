@@ -159,7 +159,10 @@ fn check_together(request: &CompletionRequest) -> Result<()> {
 fn of_session(error: Error) -> Error {
     let is_about_it = matches!(
         error.kind,
-        ErrorKind::SessionNotFound | ErrorKind::SessionExpired | ErrorKind::SessionEvicted
+        ErrorKind::SessionNotFound
+            | ErrorKind::SessionExpired
+            | ErrorKind::SessionEvicted
+            | ErrorKind::ModelChanged
     );
     match is_about_it || error.param.as_deref() == Some("id") {
         true => error.at("session_id"),

@@ -50,6 +50,24 @@ pub(super) fn parts(served: &Served) -> Vec<Part> {
 
 /// The file of `snapshot`, a state of `served`. Its history is not in it.
 pub(super) fn write(served: &Served, snapshot: &Snapshot) -> Result<Vec<u8>> {
+    write_beside(served, snapshot, Beside::default())
+}
+
+/// What else a file holds.
+#[derive(Default)]
+pub(in crate::service) struct Beside<'a> {
+    /// Names and values, beside those of a state.
+    pub(in crate::service) metadata: Vec<(&'static str, String)>,
+    /// The name of a tensor of bytes, and the bytes.
+    pub(in crate::service) bytes: Option<(&'static str, &'a [u8])>,
+}
+
+/// As [`write`], with more beside the state.
+pub(in crate::service) fn write_beside(
+    served: &Served,
+    snapshot: &Snapshot,
+    beside: Beside<'_>,
+) -> Result<Vec<u8>> {
     let Snapshot { state, identity, position, tail, .. } = snapshot;
     let bytes: Vec<u8> = state.as_slice().iter().flat_map(|value| value.to_le_bytes()).collect();
     let mut views = Vec::new();
@@ -64,6 +82,10 @@ pub(super) fn write(served: &Served, snapshot: &Snapshot) -> Result<Vec<u8>> {
         let h = TensorView::new(Dtype::F32, shape.to_vec(), h).map_err(unwritable)?;
         let tokens = TensorView::new(Dtype::U32, vec![shape[0]], tokens).map_err(unwritable)?;
         views.extend([(CACHE_H.to_owned(), h), (CACHE_TOKENS.to_owned(), tokens)]);
+    }
+    if let Some((name, bytes)) = beside.bytes {
+        let view = TensorView::new(Dtype::U8, vec![bytes.len()], bytes).map_err(unwritable)?;
+        views.push((name.to_owned(), view));
     }
     let tokens: Vec<String> = tail.tokens().iter().map(TokenId::to_string).collect();
     let mut metadata = HashMap::from(
@@ -83,6 +105,7 @@ pub(super) fn write(served: &Served, snapshot: &Snapshot) -> Result<Vec<u8>> {
         let options = [window.to_string(), theta.to_string(), lambda.to_string()];
         metadata.extend(CACHE_OPTIONS.map(str::to_owned).into_iter().zip(options));
     }
+    metadata.extend(beside.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)));
     safetensors::serialize(views, Some(metadata)).map_err(unwritable)
 }
 
@@ -200,9 +223,11 @@ fn checksum(snapshot: &Snapshot) -> String {
 }
 
 /// A file whose header was read.
-pub(super) struct StateFile<'f> {
+pub(in crate::service) struct StateFile<'f> {
     tensors: SafeTensors<'f>,
     metadata: HashMap<String, String>,
+    /// Tensors beside those of a state.
+    beside: usize,
 }
 
 impl<'f> StateFile<'f> {
@@ -211,6 +236,11 @@ impl<'f> StateFile<'f> {
     /// # Errors
     /// `StateMismatch` for what is not a state.
     pub(super) fn open(bytes: &'f [u8]) -> Result<Self> {
+        Self::open_beside(bytes, 0)
+    }
+
+    /// The same, for a file that has `beside` tensors beside those of a state.
+    pub(in crate::service) fn open_beside(bytes: &'f [u8], beside: usize) -> Result<Self> {
         let header = bytes.first_chunk().map_or(0, |len| u64::from_le_bytes(*len));
         if header > HEADER_BYTES_MAX {
             return Err(mismatch(format!(
@@ -220,7 +250,7 @@ impl<'f> StateFile<'f> {
         let unreadable = |error| mismatch(format!("the state is not a safetensors file: {error}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
-        let file = Self { tensors, metadata: header.metadata().clone().unwrap_or_default() };
+        let file = Self { tensors, metadata: header.metadata().clone().unwrap_or_default(), beside };
         match file.field("format")? {
             FORMAT => Ok(file),
             found => Err(mismatch(format!("the format of the state is {found:?}, expected {FORMAT:?}"))),
@@ -228,16 +258,16 @@ impl<'f> StateFile<'f> {
     }
 
     /// The identity of the weights that computed the state.
-    pub(super) fn identity(&self) -> Result<&str> {
+    pub(in crate::service) fn identity(&self) -> Result<&str> {
         self.field("identity")
     }
 
     /// The name that the model had.
-    pub(super) fn model(&self) -> Result<&str> {
+    pub(in crate::service) fn model(&self) -> Result<&str> {
         self.field("model")
     }
 
-    fn field(&self, key: &str) -> Result<&str> {
+    pub(in crate::service) fn field(&self, key: &str) -> Result<&str> {
         let missing = || mismatch(format!("the metadata of the state have no `{key}`"));
         self.metadata.get(key).map(String::as_str).ok_or_else(missing)
     }
@@ -246,7 +276,7 @@ impl<'f> StateFile<'f> {
     ///
     /// # Errors
     /// `StateMismatch` for a state of other weights, and for one that is damaged.
-    pub(super) fn snapshot(&self, served: &Served) -> Result<Snapshot> {
+    pub(in crate::service) fn snapshot(&self, served: &Served) -> Result<Snapshot> {
         let mut state = self.state(served)?;
         state.set_cache(self.cache(served)?.map(Arc::new));
         let snapshot = Snapshot {
@@ -267,7 +297,7 @@ impl<'f> StateFile<'f> {
 
     fn state(&self, served: &Served) -> Result<State> {
         let parts = parts(served);
-        let expected = parts.len() + if self.has_cache() { 2 } else { 0 };
+        let expected = parts.len() + if self.has_cache() { 2 } else { 0 } + self.beside;
         if self.tensors.len() != expected {
             let found = self.tensors.len();
             return Err(mismatch(format!("the state has {found} tensors, expected {expected}")));
@@ -294,6 +324,12 @@ impl<'f> StateFile<'f> {
             true => Ok(values),
             false => Err(mismatch("the state holds NaN or infinity".to_owned())),
         }
+    }
+
+    /// The bytes of a tensor beside those of a state.
+    pub(in crate::service) fn bytes(&self, name: &str) -> Result<&'f [u8]> {
+        let missing = |_| mismatch(format!("the file has no tensor `{name}`"));
+        Ok(self.tensors.tensor(name).map_err(missing)?.data())
     }
 
     fn tensor(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'f [u8]> {
@@ -383,6 +419,6 @@ impl<'f> StateFile<'f> {
     }
 }
 
-fn mismatch(message: String) -> Error {
+pub(in crate::service) fn mismatch(message: String) -> Error {
     Error::new(ErrorKind::StateMismatch, message)
 }

@@ -1,6 +1,6 @@
 //! Use case: a state leaves the server and comes back, to this server or to another with the same weights.
 
-mod file;
+pub(super) mod file;
 
 use std::sync::Arc;
 
@@ -71,6 +71,10 @@ impl Service {
     /// # Errors
     /// `StateMismatch` for a state that is damaged, or was computed by other weights; `SessionBusy`; `PositionMismatch`; no room.
     pub async fn import_state(&self, id: &str, bytes: &[u8], query: PutStateQuery) -> Result<Imported> {
+        self.settled(self.import_now(id, bytes, query)).await
+    }
+
+    async fn import_now(&self, id: &str, bytes: &[u8], query: PutStateQuery) -> Result<Imported> {
         let PutStateQuery { model, expected } = query;
         let id = SessionId::parse(id)?;
         let exists = match self.sessions.info(&id) {

@@ -130,8 +130,9 @@ fn kind<T>(result: Result<T>) -> Result<T, ErrorKind> {
     result.map_err(|error| error.kind)
 }
 
-fn owner(number: u16) -> Owner {
-    if number == 0 { Owner::ANYONE } else { Owner::numbered(number) }
+/// The sessions of the owner with this number; 0 is anyone.
+fn of(table: &Sessions, number: u16) -> Sessions {
+    if number == 0 { table.clone() } else { table.of(&format!("owner-{number}")) }
 }
 
 fn limits(each_owner: OwnerLimits) -> SessionLimits {
@@ -157,7 +158,7 @@ proptest! {
         let limits = limits(OwnerLimits { sessions_max, bytes_max });
         let clock = Clock::manual();
         let table = Sessions::new(limits.clone(), clock.clone());
-        let mut shared: Vec<One> = (0..OWNERS).map(|number| One::of(table.of(owner(number)))).collect();
+        let mut shared: Vec<One> = (0..OWNERS).map(|number| One::of(of(&table, number))).collect();
         let alone = |_| One::of(Sessions::new(limits.clone(), clock.clone()));
         let mut alone: Vec<One> = (0..OWNERS).map(alone).collect();
         for step in steps {
@@ -187,7 +188,7 @@ proptest! {
 fn a_session_that_is_gone_is_gone_for_its_owner_only() {
     let clock = Clock::manual();
     let table = Sessions::new(limits(OwnerLimits::default()), clock.clone());
-    let [alice, bob] = [1, 2].map(|number| table.of(owner(number)));
+    let [alice, bob] = ["alice", "bob"].map(|name| table.of(name));
     alice.create(new(0, 1)).unwrap();
     clock.advance(Duration::from_secs(TTL_SECONDS));
     assert_eq!(alice.info(&id(0)).unwrap_err().kind, ErrorKind::SessionExpired);
@@ -204,7 +205,7 @@ fn a_session_that_is_gone_is_gone_for_its_owner_only() {
 fn what_one_owner_may_have_is_named_and_no_other_loses_a_session_for_it() {
     let each = OwnerLimits { sessions_max: Some(1), bytes_max: None };
     let table = Sessions::new(SessionLimits { sessions_max: 2, ..limits(each) }, Clock::manual());
-    let [alice, bob] = [1, 2].map(|number| table.of(owner(number)));
+    let [alice, bob] = ["alice", "bob"].map(|name| table.of(name));
     alice.create(new(0, 1)).unwrap();
     bob.create(new(0, 1)).unwrap();
     let error = alice.create(new(1, 1)).unwrap_err();

@@ -38,14 +38,20 @@ impl ExtraWords {
             *weights.entry(text).or_default() += weight;
         }
         let total: f64 = weights.values().sum();
-        let texts: Vec<Box<str>> = weights.keys().map(|&text| text.into()).collect();
+        let log_share = |weight: f64| libm::log(weight / total);
+        Self::of_shares(weights.into_iter().map(|(text, weight)| (text.into(), log_share(weight))).collect())
+    }
+
+    /// Words with the logarithms of their shares, as [`Self::shares`] gives them.
+    pub fn of_shares(shares: Vec<(Box<str>, f64)>) -> Self {
+        let (texts, log_shares): (Vec<Box<str>>, Vec<f64>) = shares.into_iter().unzip();
         let numbered = texts.iter().cloned().zip(0..).collect();
-        Self {
-            log_shares: weights.values().map(|weight| libm::log(weight / total)).collect(),
-            index: PrefixIndex::new(numbered),
-            bytes: bytes(&texts),
-            texts,
-        }
+        Self { log_shares, index: PrefixIndex::new(numbered), bytes: bytes(&texts), texts }
+    }
+
+    /// All words, with the natural logarithms of their shares.
+    pub fn shares(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.texts.iter().map(|text| &**text).zip(self.log_shares.iter().copied())
     }
 
     /// The words that begin with what was typed, and the logarithms of their shares, the largest first.

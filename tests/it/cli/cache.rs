@@ -74,9 +74,7 @@ async fn post(address: SocketAddr, target: &str, body: Value) -> Answer {
 async fn a_forked_and_exported_cache_continues_bit_for_bit_in_another_process() {
     let here = Server::start().await;
     let folders = Folders::new();
-    let there = Serving::start(
-        program().args(["--models", ".", "--listen", "127.0.0.1:0"]).current_dir(folders.path()),
-    );
+    let there = Serving::start(program().args(["--models", "."]).current_dir(folders.path()));
     let create = json!({"id": "s", "model": "words", "text": TEXT, "cache": cache(), "rewind_tokens": 20});
     here.post("/v1/sessions", create.clone()).await.expect(201);
     here.post("/v1/sessions/s/fork", json!({"id": "f"})).await.expect(201);

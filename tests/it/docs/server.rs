@@ -32,7 +32,7 @@ impl Server {
 }
 
 fn start() -> Serving {
-    Serving::start(program().args(["--listen", "127.0.0.1:0", "--enable", "aac"]).current_dir(root()))
+    Serving::start(program().args(["--enable", "aac"]).current_dir(root()))
 }
 
 /// A shell in the root of the repository, with the program on its `PATH` and no other environment variable.

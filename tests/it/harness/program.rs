@@ -1,4 +1,4 @@
-//! The program as a child process, and its exit code and output.
+//! The program as a child process: a command with its exit code and output, or a server.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -61,21 +61,31 @@ impl Ended {
     }
 }
 
-/// A server in a process of its own. Dropping this value stops it.
+/// A server in a process of its own, on a free port. Dropping it kills the process at once.
 pub(crate) struct Serving {
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
 impl Serving {
-    /// Starts a command from [`program`] that serves, and waits until it listens.
+    /// Starts `command`, which comes from [`program`] and has the arguments of a server but for its address, and waits until it is ready.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::null()).spawn().expect("the binary was built for this test");
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary was built for this test");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on http://").and_then(|text| text.parse().ok());
+        let address = line.trim_end().strip_prefix("listening on http://");
         let address = address.unwrap_or_else(|| panic!("the server printed {line:?}, expected its address"));
-        Self { child, address }
+        Self { address: address.parse().unwrap(), child }
+    }
+
+    /// Ends the process as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 

@@ -8,12 +8,13 @@ use rnnlm_server::catalog::{Catalog, Served};
 use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Config;
 use rnnlm_server::engine::PoolStats;
+use rnnlm_server::error::Result;
 use rnnlm_server::http::{App, serve};
 use rnnlm_server::service::{self, Service};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use tokio::time::timeout;
 
 use super::client::{Answer, Reply, Request};
@@ -51,15 +52,22 @@ impl Setup {
         setup
     }
 
-    /// Starts a server.
-    pub(crate) async fn start(self) -> Server {
+    /// What a server answers with, if it can be started.
+    pub(crate) fn try_start(self) -> Result<Arc<App>> {
         let Self { config, models, clock } = self;
         let default = models[0].name.clone();
-        let catalog = Catalog::new(models, Some(&default)).unwrap();
-        let keys = service::keys(&config, clock.clone()).unwrap();
+        let catalog = Catalog::new(models, Some(&default))?;
+        let keys = service::keys(&config, clock.clone())?;
         let app = App::with_keys(config, clock.clone(), keys);
-        let service = Service::start(&app.config, catalog, app.metrics.clone(), clock.clone()).unwrap();
+        let service = Service::start(&app.config, catalog, app.metrics.clone(), clock)?;
         app.ready(Arc::new(service));
+        Ok(app)
+    }
+
+    /// Starts a server.
+    pub(crate) async fn start(self) -> Server {
+        let clock = self.clock.clone();
+        let app = self.try_start().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, shutdown) = mpsc::channel(2);
@@ -130,6 +138,14 @@ impl Server {
     /// Asks the server to stop, as a first signal does.
     pub(crate) async fn stop(&self) {
         self.stop.send(()).await.unwrap();
+    }
+
+    /// Stops the server and waits until its sessions are stored, as the program does at its end.
+    pub(crate) async fn close(self) {
+        self.stop().await;
+        let app = self.app.clone();
+        self.stopped().await;
+        spawn_blocking(move || app.service().unwrap().close()).await.unwrap();
     }
 
     /// Waits until the server has stopped.

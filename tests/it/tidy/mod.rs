@@ -45,8 +45,10 @@ const ARROWS: &[Arrow] = &[
     ("coding", &["kernels", "lm", "error"]),
     ("catalog", &["rnn", "onnx", "probe", "text", "kernels", "lm", "digest", "foreign", "error"]),
     ("session", &["text", "lm", "clock", "error"]),
-    // Whose sessions are whose, and what each may use.
-    ("keys", &["session", "clock", "error"]),
+    // Who may use a server, and how much.
+    ("keys", &["clock", "error"]),
+    // It knows keys and bytes only.
+    ("store", &["error"]),
     ("engine", &["budget", "session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
     // runtimes behind the catalog.
@@ -60,6 +62,7 @@ const ARROWS: &[Arrow] = &[
             "catalog",
             "session",
             "keys",
+            "store",
             "sampling",
             "coding",
             "text",
@@ -93,12 +96,14 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     (&["axum", "tower", "tower_http", "utoipa_axum", "StatusCode"], &["src/http/"]),
     (&["utoipa"], &["src/api/", "src/http/"]),
     (&["prost"], &["src/onnx/"]),
+    (&["redb"], &["src/store/"]),
     (&["tract_core", "tract_data", "tract_hir", "tract_onnx"], &["src/onnx/tract/"]),
     (&["unsafe"], &["src/kernels/"]),
 ];
 
 /// Folders whose code runs on a thread that must not block on a runtime, and is tested without one.
-const WITHOUT_TOKIO: &[&str] = &["kernels", "lm", "rnn", "onnx", "text", "sampling", "session", "keys"];
+const WITHOUT_TOKIO: &[&str] =
+    &["kernels", "lm", "rnn", "onnx", "text", "sampling", "session", "keys", "store"];
 
 const LINES_MAX: usize = 400;
 

@@ -1,0 +1,202 @@
+//! The writer: takes the sessions that have changed, and writes them to the store as a group.
+//!
+//! The only place that waits for a store is the thread that runs a writer. What cannot be written goes back to where it was taken from and
+//! is tried again, so that a store that comes back catches up; meanwhile sessions live in memory.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::entry;
+use crate::catalog::Served;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::session::{Changes, Name, Sessions, StoredName, Taken, Ticket};
+use crate::store::{Change, Store};
+use crate::telemetry::StoreMetrics;
+
+/// Most sessions of a group.
+const GROUP_MAX: usize = 4096;
+
+/// Sessions that are looked at under one lock when all must be stored anew.
+const PAGE: usize = 256;
+
+/// How long a writer waits after the first of several failures, and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The models by name.
+pub(super) type Models = BTreeMap<Arc<str>, Arc<Served>>;
+
+/// How far the store has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The ticket up to which every change is stored.
+    pub(super) stored: Ticket,
+    /// Whether the last group could not be written.
+    pub(super) is_failing: bool,
+}
+
+/// What a writer needs.
+pub(super) struct Writer {
+    pub(super) sessions: Sessions,
+    pub(super) changes: Arc<Changes>,
+    pub(super) models: Models,
+    pub(super) store: Box<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) metrics: StoreMetrics,
+    pub(super) progress: watch::Sender<Progress>,
+    pub(super) anew: Anew,
+}
+
+/// Whether all sessions are being stored anew, because some changes were not noted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Anew {
+    /// They are not.
+    #[default]
+    No,
+    /// What the store must not keep is removed first.
+    Removing,
+    /// The sessions after this one are still to be written.
+    After(Option<Name>),
+}
+
+/// What a step has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Everything is stored.
+    Idle,
+    /// A group was written; there may be more.
+    Wrote,
+    /// The store has failed.
+    Failed,
+}
+
+impl Writer {
+    /// Writes until nothing more will come, and then what is left. A change waits for `flush`, so that others join it.
+    pub(super) fn run(mut self, flush: Duration) {
+        let mut retry = RETRY_FIRST;
+        while self.changes.wait() {
+            self.changes.pause(flush);
+            match self.write_all() {
+                Step::Failed => {
+                    self.changes.pause(retry);
+                    retry = (retry * 2).min(RETRY_MAX);
+                }
+                Step::Idle | Step::Wrote => retry = RETRY_FIRST,
+            }
+        }
+        self.write_all();
+        let left = self.changes.count();
+        if left > 0 {
+            tracing::error!(sessions = left, "the session store has failed, and the last changes are lost");
+        }
+    }
+
+    /// Writes until everything is stored, or the store fails.
+    fn write_all(&mut self) -> Step {
+        loop {
+            match self.step() {
+                Step::Wrote => {}
+                last => return last,
+            }
+        }
+    }
+
+    /// Writes a group.
+    pub(super) fn step(&mut self) -> Step {
+        if self.changes.take_overflow() {
+            self.anew = Anew::Removing;
+        }
+        let taken = self.changes.take(GROUP_MAX);
+        if taken.0.is_empty() && self.anew == Anew::No {
+            return self.tell(Step::Idle);
+        }
+        match self.write(&taken) {
+            Ok(()) => self.tell(Step::Wrote),
+            Err(error) => {
+                self.changes.put_back(taken);
+                self.complain(&error);
+                Step::Failed
+            }
+        }
+    }
+
+    /// Writes `taken` and, if all are stored anew, the next page of the others.
+    fn write(&mut self, taken: &Taken) -> Result<()> {
+        if self.anew == Anew::Removing {
+            self.remove_strangers()?;
+        }
+        let page = match &self.anew {
+            Anew::After(last) => self.sessions.names(last.as_ref(), PAGE),
+            Anew::No | Anew::Removing => Vec::new(),
+        };
+        let names = taken.0.iter().map(|named| &named.name).chain(&page);
+        let group: Vec<Change> = names.filter_map(|name| self.change(name)).collect();
+        if !group.is_empty() {
+            let begun = self.clock.now();
+            guarded(|| self.store.write(&group))?;
+            self.metrics.wrote(group.len(), self.clock.now().saturating_duration_since(begun));
+        }
+        if self.anew != Anew::No {
+            self.anew = page.last().map_or(Anew::No, |last| Anew::After(Some(last.clone())));
+        }
+        Ok(())
+    }
+
+    /// Removes from the store what the table does not know.
+    fn remove_strangers(&mut self) -> Result<()> {
+        let sessions = self.sessions.clone();
+        let keep = |key: &str| StoredName::parse(key).is_ok_and(|name| sessions.holds(&name));
+        guarded(|| self.store.retain(&keep))?;
+        self.anew = Anew::After(None);
+        Ok(())
+    }
+
+    /// The session as it stands now, or its removal; `None` if it cannot be written, which must not keep others from it.
+    fn change(&self, name: &Name) -> Option<Change> {
+        let key = self.sessions.stored_name(name).to_string();
+        let Some(record) = self.sessions.record(name) else { return Some(Change::Remove { key }) };
+        let served = self.models.get(&record.model).ok_or_else(|| {
+            Error::internal(format!("internal error: the model `{}` of a session is unknown", record.model))
+        });
+        match served.and_then(|served| entry::write(served, &record)) {
+            Ok(bytes) => Some(Change::Put { key, bytes }),
+            Err(error) => {
+                self.metrics.failed();
+                tracing::error!(%error, "a session cannot be stored");
+                None
+            }
+        }
+    }
+
+    /// Tells those who wait what is stored.
+    fn tell(&mut self, step: Step) -> Step {
+        let settled = self.changes.settled().filter(|_| self.anew == Anew::No);
+        let stored = settled.unwrap_or_else(|| self.progress.borrow().stored);
+        let before = self.progress.send_replace(Progress { stored, is_failing: false });
+        if before.is_failing {
+            tracing::info!(waiting = self.changes.count(), "the session store works again");
+        }
+        step
+    }
+
+    /// Says once that the store has failed: until it works again, its errors are counted only.
+    fn complain(&mut self, error: &Error) {
+        self.metrics.failed();
+        let is_news =
+            self.progress.send_if_modified(|progress| !std::mem::replace(&mut progress.is_failing, true));
+        if is_news {
+            tracing::error!(%error, "the session store has failed; sessions are in memory only until it works again");
+        }
+    }
+}
+
+/// Calls a store. A panic in it is a failure.
+fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    let called = catch_unwind(AssertUnwindSafe(call));
+    called.unwrap_or_else(|_| Err(Error::internal("internal error: the session store panicked")))
+}

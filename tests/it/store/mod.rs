@@ -1,0 +1,17 @@
+//! Sessions that survive the server: after an orderly end, and after `kill -9`.
+
+mod keys;
+mod kill;
+mod restart;
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Answer;
+
+/// The file of a state, whose metadata are in no order.
+fn state_of(answer: &Answer) -> Value {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let (len, rest) = answer.body.split_first_chunk().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*len) as usize);
+    json!({"header": serde_json::from_slice::<Value>(header).unwrap(), "data": data})
+}
