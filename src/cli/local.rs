@@ -10,9 +10,8 @@ use super::failure::{Failure, Outcome};
 use super::input::{ModelArg, ModelsArg, Weighted, check_no_model};
 use crate::api::mixture::MixturePart;
 use crate::clock::Clock;
-use crate::coding::Frame;
 use crate::config::{Config, SessionStore};
-use crate::service::{Service, model_name};
+use crate::service::{self, Service, model_name};
 
 /// The use cases over one folder, and the runtime that waits for their answers.
 ///
@@ -100,7 +99,7 @@ fn config() -> Outcome<Config> {
     config.http.request_timeout = TIMEOUT;
     config.limits.max_tokens = TOKENS_MAX;
     // The pieces of a file are jobs that wait together.
-    config.engine.queue_max = config.engine.queue_max.max(Frame::GROUP_LEN);
+    config.engine.queue_max = config.engine.queue_max.max(service::CODING_JOBS);
     Ok(config)
 }
 

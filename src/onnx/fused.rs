@@ -324,7 +324,8 @@ impl Steps<'_> {
     /// Adds a node without attributes.
     fn push(&mut self, op: &str, inputs: &[&str], outputs: Vec<String>) -> &mut Node {
         self.made.nodes.push(Node {
-            name: format!("{}.{op}", self.node.name),
+            // The names of values are unique, and so are those of the nodes that make them.
+            name: outputs.first().cloned().unwrap_or_default(),
             op: op.to_owned(),
             domain: String::new(),
             inputs: inputs.iter().map(|&input| input.to_owned()).collect(),

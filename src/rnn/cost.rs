@@ -35,7 +35,7 @@ const COMPARED_A_LOOK: u64 = 64;
 
 /// What a state costs that is compared, beside the product, in looks: it is weighed and sorted.
 ///
-/// `benches/distribution.rs` measures both, and what mixing costs.
+/// Both are estimates; `benches/distribution.rs` has a bench of what a cache compares.
 const COMPARE_LOOKS: u64 = 6;
 
 /// The multiply-adds of a run. The input product of a layer is computed once for all tokens, its recurrent product once in each time

@@ -50,7 +50,7 @@ use tokio::sync::Semaphore;
 pub use aac::Predicted;
 pub use asked::Asked;
 pub use caller::keys;
-pub use compress::{Compressor, Decompressor, Watch, Whole, cut, divide};
+pub use compress::{CODING_JOBS, Compressor, Decompressor, Watch, Whole, cut, divide};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
 pub use generate::{Events, Generating};

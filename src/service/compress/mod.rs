@@ -31,6 +31,9 @@ use crate::lm::{Backend, TokenId};
 use crate::session::Snapshot;
 use crate::text::Tail;
 
+/// Jobs that wait together while a file is coded: one for each piece of a group.
+pub const CODING_JOBS: usize = Frame::GROUP_LEN;
+
 /// What a whole file is, before it is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole {

@@ -1,6 +1,7 @@
 //! Use case: a state leaves the server and comes back, to this server or to another with the same weights.
 
 pub(super) mod file;
+mod size;
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Cache, CacheOptions, State};
 use crate::session::{NewSession, OnExisting, SessionId, Snapshot, Standing};
-pub(super) use file::Brought;
 use file::{StateFile, parts};
+pub(super) use size::Brought;
 
 /// A session that was given a state.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +37,7 @@ impl Service {
     pub fn export_state(&self, id: &str) -> Result<Vec<u8>> {
         let (served, snapshot) = self.state_of(id)?;
         let cache = snapshot.state.cache().map_or(0, |cache| cache.bytes_max(0));
-        self.keep(self.room_for_state_file(file::len(&served) + cache)?);
+        self.keep(self.room_for_state_file(size::len(&served) + cache)?);
         file::write(&served, &snapshot)
     }
 
@@ -215,17 +216,17 @@ fn described_cache(cache: &Cache) -> CacheState {
 
 /// About how many bytes the state of a model takes as the field `state` of an answer.
 pub(super) fn encoded_len(served: &Served) -> usize {
-    file::len(served).div_ceil(3) * 4
+    size::len(served).div_ceil(3) * 4
 }
 
 /// About how many bytes a full cache adds to that; 0 for a window of 0, which is none.
 pub(super) fn cache_len(served: &Served, window: usize) -> usize {
-    file::cache_len(served, window).div_ceil(3) * 4
+    size::cache_len(served, window).div_ceil(3) * 4
 }
 
 /// About how many bytes the file of a state has whose cache is full.
 pub(super) fn exported_len(served: &Served, window: usize) -> usize {
-    file::len(served) + file::cache_len(served, window)
+    size::len(served) + size::cache_len(served, window)
 }
 
 /// The vectors of a state, layer by layer.

@@ -102,8 +102,7 @@ async fn lists_of_empty_entries_take_what_they_become() {
     let mut setup = within("64MiB");
     setup.config.http.max_body.0 = 16 << 20;
     let server = setup.start().await;
-    let hypotheses = vec!["{}"; 1_000_000].join(",");
-    let many = format!("{{\"utterances\":[{{\"hypotheses\":[{hypotheses}]}}]}}");
+    let many = format!("{{\"utterances\":[{}]}}", vec![hypotheses; 20].join(","));
     let (_, message) = server.send(post("/v1/rescore", many)).await.refused(413, "body_too_large");
     assert!(message.contains("`--memory-max`"), "{message}");
     comes_back(&server).await;

@@ -76,7 +76,10 @@ const EXPECTED: &[Expected] = &[
 fn integers_are_kept_where_the_engine_has_such_weights_and_else_it_is_said_why_not() {
     let cases = cases();
     for expected in EXPECTED {
-        let case = cases.iter().find(|case| case.name == expected.name).expect(expected.name);
+        let case = cases
+            .iter()
+            .find(|case| holds_integers(case) && case.name == expected.name)
+            .expect(expected.name);
         let Loaded { model, understanding } = case.load(kernel()).expect(expected.name);
         let matrices = understanding.quantised.iter();
         let kept = matrices.clone().filter(|matrix| matrix.dequantised.is_none());
