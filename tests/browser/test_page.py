@@ -159,6 +159,7 @@ def test_every_call_can_be_copied(visit: Visit, server: Server) -> None:
     caption(page, "The next word")
     page.get_by_role("tab", name="API").click()
     page.locator(".calls summary").first.click()
+    page.locator(".calls pre").nth(1).wait_for()
     curl, python = page.locator(".calls pre").all_inner_texts()[:2]
     assert curl.startswith(f"curl -s '{server.url}v1/sessions") and "import requests" in python
 
