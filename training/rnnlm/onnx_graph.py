@@ -41,9 +41,12 @@ def network_in(path: pathlib.Path, gru_linear_before_reset: bool | None) -> tupl
     """The architecture and the weights under the names that the server reads. A manifest may say which form a GRU has, against the graph."""
     try:
         model = onnx.load(path)
-        constants = constant_values(model)
-    except Exception as error:  # protobuf, onnx and NumPy have no common class of errors
+    except Exception as error:  # protobuf and onnx have no common class of errors
         raise InputError(f"`{path}` cannot be read as ONNX: {error}") from error
+    try:
+        constants = constant_values(model)
+    except Exception as error:  # onnx and NumPy have none either
+        raise Refused(path, f"its constants cannot be computed ({error})") from error
     nodes = [node for node in model.graph.node if node.op_type in RECURRENT]
     if not nodes:
         raise Refused(path, f"it has the nodes {', '.join(sorted({node.op_type for node in model.graph.node}))}, and no RNN, GRU or LSTM")
