@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
+use super::memory::as_gauge;
 
 /// What is counted by key.
 #[derive(Default)]
@@ -96,7 +97,7 @@ impl KeyFamilies {
 
     fn file(&self, file: KeyFile) {
         let KeyFile { keys, reloads, failures } = file;
-        self.keys.set(whole(keys));
+        self.keys.set(as_gauge(keys));
         for (result, total) in [("ok", reloads), ("failed", failures)] {
             let counter = self.reloads.get_or_create_owned(&ResultLabel { result });
             counter.inner().fetch_max(total, Ordering::Relaxed);
@@ -118,16 +119,12 @@ pub struct KeyFile {
 impl KeyMetrics {
     /// Sets the number of requests that are worked on.
     pub fn jobs(&self, count: usize) {
-        self.jobs.set(whole(count));
+        self.jobs.set(as_gauge(count));
     }
 
     /// Sets the number of sessions and the memory that they use, in bytes.
     pub fn sessions(&self, count: usize, bytes: usize) {
-        self.sessions.set(whole(count));
-        self.sessions_bytes.set(whole(bytes));
+        self.sessions.set(as_gauge(count));
+        self.sessions_bytes.set(as_gauge(bytes));
     }
-}
-
-fn whole(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

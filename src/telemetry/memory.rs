@@ -67,7 +67,7 @@ impl MemoryMetrics {
     }
 }
 
-/// A number of bytes as the type of a gauge.
-pub(super) fn as_gauge(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
+/// A count, or a number of bytes, as the type of a gauge.
+pub(super) fn as_gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -96,8 +96,8 @@ impl Metrics {
 
     /// Sets the numbers of jobs that engines have started (parked ones included) and of those that wait for an engine.
     pub fn jobs(&self, running: usize, waiting: usize) {
-        self.running.set(running as i64);
-        self.waiting.set(waiting as i64);
+        self.running.set(as_gauge(running));
+        self.waiting.set(as_gauge(waiting));
     }
 
     /// Counts a request that was rejected.

@@ -3,6 +3,8 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::memory::as_gauge;
+
 /// The counters of one model. Each is a plain atomic.
 #[derive(Clone)]
 pub struct ModelMetrics {
@@ -46,7 +48,7 @@ impl ModelMetrics {
 
     /// Sets the number of sessions.
     pub fn sessions(&self, count: usize) {
-        self.sessions.set(count as i64);
+        self.sessions.set(as_gauge(count));
     }
 }
 

@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::memory::as_gauge;
 use super::metrics::seconds;
 
 /// What the writer of a store counts.
@@ -44,7 +45,7 @@ impl StoreMetrics {
 
     /// Sets the number of sessions that wait.
     pub fn waiting(&self, sessions: usize) {
-        self.queue.set(sessions as i64);
+        self.queue.set(as_gauge(sessions));
     }
 
     /// Counts a group of `sessions` that was written in `elapsed`.
