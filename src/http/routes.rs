@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::layers::Gate;
+use super::layers::{Accepted, Entrance, Gate};
 use super::{
     aac, admin, explain, generate, layers, models, next, openai, ops, page, reference, rescore, score,
     sessions, state, suggest, tokens,
@@ -24,17 +24,14 @@ use crate::config::{Config, Interface};
 pub fn router(app: Arc<App>) -> Router {
     let config = &app.config;
     let all = working().merge(of_openai()).merge(augmentative(config));
-    let accepted = layers::Accepted::by(all.get_openapi());
-    let in_layers = |routes: OpenApiRouter<Arc<App>>, gate: Gate| {
-        routes
-            .layer(from_fn_with_state(app.clone(), layers::session_id))
-            .layer(from_fn_with_state(accepted.clone(), layers::accepted))
-            .layer(from_fn_with_state(app.clone(), layers::admission))
-            .layer(from_fn_with_state(gate, layers::authorize))
+    let accepted = Accepted::by(all.get_openapi());
+    let behind = |gate: Gate, routes: OpenApiRouter<Arc<App>>| {
+        let entrance = Entrance { gate, accepted: accepted.clone() };
+        routes.layer(from_fn_with_state(entrance, layers::enter))
     };
-    let keyed = in_layers(working(), Gate::of(&app));
-    let keyed_in_query = in_layers(augmentative(config), Gate::taking_query(&app));
-    let of_openai = in_layers(of_openai(), Gate::of(&app)).layer(map_response(openai::in_dialect));
+    let keyed = behind(Gate::of(&app), working());
+    let keyed_in_query = behind(Gate::taking_query(&app), augmentative(config));
+    let of_openai = behind(Gate::of(&app), of_openai()).layer(map_response(openai::in_dialect));
     let routes = open(config).merge(knowing(&app)).merge(keyed).merge(of_openai).merge(keyed_in_query);
     let routes = routes.merge(administering(&app));
     let (router, _) = routes.split_for_parts();

@@ -11,9 +11,11 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use serde_json::Value;
 use tower::ServiceExt;
+use utoipa::openapi::OpenApi;
 
+use super::layers::{Accepted, Entrance, Gate, enter};
 use super::routes::assemble;
-use super::{App, layers, router};
+use super::{App, router};
 use crate::catalog::{Catalog, Parts, Served};
 use crate::clock::Clock;
 use crate::config::{Bytes, Config};
@@ -92,6 +94,12 @@ fn app_at(clock: Clock, config: Config) -> Arc<App> {
     let app = App::with_keys(config, clock.clone(), keys);
     app.ready(service_with(&app.config, app.metrics.clone(), clock));
     app
+}
+
+/// Routes that do work.
+pub(super) fn behind_the_entrance(routes: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    let entrance = Entrance { gate: Gate::of(app), accepted: Accepted::by(&OpenApi::default()) };
+    routes.layer(from_fn_with_state(entrance, enter))
 }
 
 pub(super) fn request(
@@ -205,8 +213,7 @@ async fn a_panic_of_a_handler_is_500_and_says_nothing_of_it() {
 async fn work_is_open_until_its_body_has_been_dropped_and_refused_in_a_drain() {
     let app = app_with(Config::default());
     let work = Router::new().route("/work", get(async || "done"));
-    let admission = from_fn_with_state(app.clone(), layers::admission);
-    let service = assemble(work.layer(admission), &app);
+    let service = assemble(behind_the_entrance(work, &app), &app);
     let response = service.clone().oneshot(request("GET", "/work", &[], "")).await.unwrap();
     assert_eq!(response.headers()["content-length"], "4", "the size of the body is still known");
     assert_eq!(app.open(), 1);

@@ -37,15 +37,20 @@ impl FromRequestParts<Arc<App>> for UseCases {
 }
 
 /// The use cases for the request that has these extensions, on behalf of its key.
-pub(super) fn use_cases(app: &App, extensions: &Extensions) -> ApiResult<Arc<Service>> {
-    let service = app.service()?;
-    let service = match extensions.get::<Pass>() {
-        Some(pass) => Arc::new(service.on_behalf_of(pass.clone())),
-        None => service.clone(),
-    };
+fn use_cases(app: &App, extensions: &Extensions) -> ApiResult<Arc<Service>> {
+    let service = on_behalf_of(app, extensions.get())?;
     Ok(match extensions.get::<Arc<Asked>>() {
         Some(asked) => service.asked(asked.clone()),
         None => service,
+    })
+}
+
+/// The use cases on behalf of a key, if there is one.
+pub(super) fn on_behalf_of(app: &App, pass: Option<&Pass>) -> ApiResult<Arc<Service>> {
+    let service = app.service()?;
+    Ok(match pass {
+        Some(pass) => Arc::new(service.on_behalf_of(pass.clone())),
+        None => service.clone(),
     })
 }
 

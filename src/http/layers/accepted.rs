@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::{OpenApi, RefOr};
 
@@ -29,6 +27,11 @@ impl Accepted {
     pub(in crate::http) fn by(document: &OpenApi) -> Arc<Self> {
         let paths = document.paths.paths.iter();
         Arc::new(Self(paths.map(|(path, item)| (path.clone(), inputs_of(item))).collect()))
+    }
+
+    /// Refuses a request that has what its operation does not take.
+    pub(super) fn check(&self, request: &Request) -> ApiResult<()> {
+        self.inputs(request).map_or(Ok(()), |inputs| check(inputs, request))
     }
 
     /// What the request's operation takes; `None` if the route does not exist or does not accept the method.
@@ -62,17 +65,6 @@ impl Inputs {
             query: operation.parameters.iter().flatten().any(in_query),
             body: operation.request_body.is_some(),
         }
-    }
-}
-
-pub(in crate::http) async fn accepted(
-    State(accepted): State<Arc<Accepted>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match accepted.inputs(&request).map_or(Ok(()), |inputs| check(inputs, &request)) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
     }
 }
 

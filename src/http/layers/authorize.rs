@@ -36,35 +36,44 @@ impl Gate {
     pub(in crate::http) fn taking_query(app: &Arc<App>) -> Self {
         Self { takes_query: true, ..Self::of(app) }
     }
+
+    /// The server behind it.
+    pub(super) fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Answers a request by `work` if it may pass.
+    pub(super) async fn through<F>(&self, mut request: Request, work: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let Self { app, takes_query } = self;
+        let Some(keys) = &app.keys else { return work(request).await };
+        let uri = takes_query.then(|| request.uri());
+        let pass = match pass_of(keys, request.headers(), uri) {
+            Ok(pass) => pass,
+            Err(refused) => return refused.into_response(),
+        };
+        Span::current().record("key", &**pass.name());
+        let mut response = match pass.request(app.clock.now()) {
+            Ok(allowance) => {
+                request.extensions_mut().insert(pass.clone());
+                allowed(work(request).await, allowance)
+            }
+            Err(error) => {
+                app.metrics.rejected(Rejected::RateLimited);
+                ApiError::from(error).into_response()
+            }
+        };
+        // For the layer that counts and logs the answer.
+        response.extensions_mut().insert(pass);
+        response
+    }
 }
 
-/// The layer.
-pub(in crate::http) async fn authorize(
-    State(gate): State<Gate>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Gate { app, takes_query } = gate;
-    let Some(keys) = &app.keys else { return next.run(request).await };
-    let uri = takes_query.then(|| request.uri());
-    let pass = match pass_of(keys, request.headers(), uri) {
-        Ok(pass) => pass,
-        Err(refused) => return refused.into_response(),
-    };
-    Span::current().record("key", &**pass.name());
-    let mut response = match pass.request(app.clock.now()) {
-        Ok(allowance) => {
-            request.extensions_mut().insert(pass.clone());
-            allowed(next.run(request).await, allowance)
-        }
-        Err(error) => {
-            app.metrics.rejected(Rejected::RateLimited);
-            ApiError::from(error).into_response()
-        }
-    };
-    // For the layer that counts and logs the answer.
-    response.extensions_mut().insert(pass);
-    response
+/// The layer of routes that need a key and nothing else of [`enter`](super::enter).
+pub(in crate::http) async fn authorize(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    gate.through(request, |request| next.run(request)).await
 }
 
 /// Lets requests with an admin's key through. Stands behind [`authorize`].

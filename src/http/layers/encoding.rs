@@ -3,7 +3,7 @@
 //! tower-http decodes and encodes. But it answers an encoding that it does not know without saying why, and it turns a response that
 //! was refused in every encoding into a failure after the work is done. So headers are put right before it sees them.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
@@ -13,6 +13,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use crate::api::error::ErrorCode;
+use crate::http::arrival::{Pace, paced};
 use crate::http::error::ApiError;
 use crate::http::extract::quality;
 use crate::http::rescore::NDJSON;
@@ -28,8 +29,8 @@ pub(super) fn compress() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(predicate)
 }
 
-/// Refuses a body whose encoding is not gzip, and ignores an `accept-encoding` that accepts nothing.
-pub(super) async fn check(mut request: Request, next: Next) -> Response {
+/// Refuses a body whose encoding is not gzip, and ignores an `accept-encoding` that accepts nothing. The body must arrive at `pace`.
+pub(super) async fn check(State(pace): State<Pace>, mut request: Request, next: Next) -> Response {
     let headers = request.headers_mut();
     if let Err(error) = name_encoding(headers) {
         return ([(ACCEPT_ENCODING, "gzip")], error).into_response();
@@ -37,7 +38,7 @@ pub(super) async fn check(mut request: Request, next: Next) -> Response {
     if accepts_nothing(headers) {
         headers.remove(ACCEPT_ENCODING);
     }
-    next.run(request).await
+    next.run(request.map(|body| paced(body, pace))).await
 }
 
 /// Writes the body's encoding as tower-http reads it: `gzip` in lower case, or not at all.

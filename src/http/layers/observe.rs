@@ -1,4 +1,6 @@
-//! Counts, times and logs every request once, when the last byte of its response has been sent.
+//! Names every request, gives it its accounts, and counts, times and logs it once, when the last byte of its response has been sent.
+//!
+//! One layer, because each costs every request several allocations.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,8 +9,10 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
-use tracing::Span;
+use tracing::{Instrument, Span};
 
+use super::accounts::Accounts;
+use super::request_id::{self, REQUEST_ID};
 use crate::api::error::ErrorCode;
 use crate::clock::Clock;
 use crate::http::app::App;
@@ -17,7 +21,10 @@ use crate::http::held::hold;
 use crate::keys::Pass;
 use crate::telemetry::{HttpRequest, Metrics};
 
-pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let id = request_id::of(&request);
+    let span = request_id::span(&request, &id);
+    let began = app.clock.now();
     let mut measured = Measured {
         metrics: app.metrics.clone(),
         request: HttpRequest {
@@ -27,14 +34,17 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
             status: status(ErrorCode::Cancelled).as_u16(),
         },
         pass: None,
-        began: app.clock.now(),
+        began,
         clock: app.clock.clone(),
-        span: Span::current(),
+        span: span.clone(),
     };
-    let response = next.run(request).await;
+    let accounts = Accounts::open(&mut request, began);
+    let mut response = next.run(request).instrument(span).await;
+    accounts.answered();
     measured.request.status = response.status().as_u16();
     measured.pass = response.extensions().get().cloned();
-    hold(response, measured)
+    response.headers_mut().insert(REQUEST_ID, id);
+    hold(response, (measured, accounts))
 }
 
 /// Reports when it is dropped, so that a request whose client closes the connection is counted too.

@@ -1,34 +1,31 @@
 //! The request's id: the client's own if it is fit for a log line, else a new one.
-//!
-//! One layer, because every layer costs each request an allocation: tower-http's layers would be two, and a third would have to check
-//! what the client sends.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
-use axum::response::Response;
 use tracing::field::Empty;
-use tracing::{Instrument, info_span};
+use tracing::{Span, info_span};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header that brings it and takes it back.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken over: it ends up in every log line.
 const LENGTH_MAX: usize = 128;
 
-/// Runs the request in a span that names it, and echoes the id.
-pub(super) async fn identify(request: Request, next: Next) -> Response {
+/// The id of `request`.
+pub(super) fn of(request: &Request) -> HeaderValue {
     let given = request.headers().get(&REQUEST_ID).filter(|id| is_fit(id));
-    let id = given.cloned().unwrap_or_else(created);
+    given.cloned().unwrap_or_else(created)
+}
+
+/// The span of `request`, which names it in every log line.
+pub(super) fn span(request: &Request, id: &HeaderValue) -> Span {
     // The route as registered, not the path: that may hold prompt text. The name of the key is recorded when it is known.
     let route = request.extensions().get().map_or("unmatched", MatchedPath::as_str);
-    let shown = id.to_str().unwrap_or_default();
-    let span = info_span!("request", request_id = shown, method = %request.method(), route, key = Empty);
-    let mut response = next.run(request).instrument(span).await;
-    response.headers_mut().insert(REQUEST_ID, id);
-    response
+    let id = id.to_str().unwrap_or_default();
+    info_span!("request", request_id = id, method = %request.method(), route, key = Empty)
 }
 
 /// A new id of 32 hexadecimal digits: a random number of this process, and a count. Nobody has to guess it, so no request waits for the

@@ -3,46 +3,56 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request, State};
+use axum::extract::{RawPathParams, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::http::app::App;
 use crate::http::error::SESSION_POSITION;
-use crate::http::extract::use_cases;
+use crate::http::extract::on_behalf_of;
 use crate::http::sessions::SESSION_ID;
+use crate::keys::Pass;
 use crate::service::{Service, check_session_id};
 
 /// The name of the session id in the path of every session route.
 const PARAM: &str = "id";
 
-/// The handler refuses a path that cannot be read.
-type Params = Result<RawPathParams, RawPathParamsRejection>;
+/// The parameters of a path; the handler refuses one that cannot be read.
+pub(super) type Params = Result<RawPathParams, RawPathParamsRejection>;
 
-pub(in crate::http) async fn session_id(
-    State(app): State<Arc<App>>,
-    params: Params,
-    request: Request,
-    next: Next,
-) -> Response {
-    let id = params.ok().and_then(|params| {
-        let (_, id) = params.iter().find(|(name, _)| *name == PARAM)?;
-        check_session_id(id).ok()?;
-        HeaderValue::from_str(id).ok()
-    });
-    let service = use_cases(&app, request.extensions());
-    let mut response = next.run(request).await;
-    if let Some(id) = id {
-        // The response to a fork already names the new session.
-        response.headers_mut().entry(SESSION_ID).or_insert(id);
+/// What is known of the session before a request is answered.
+pub(super) struct Asked {
+    app: Arc<App>,
+    pass: Option<Pass>,
+    id: Option<HeaderValue>,
+}
+
+impl Asked {
+    pub(super) fn by(request: &Request, params: Params, app: &Arc<App>) -> Self {
+        let id = params.ok().and_then(|params| {
+            let (_, id) = params.iter().find(|(name, _)| *name == PARAM)?;
+            check_session_id(id).ok()?;
+            HeaderValue::from_str(id).ok()
+        });
+        Self { app: app.clone(), pass: request.extensions().get().cloned(), id }
     }
-    if let Some(position) = service.ok().and_then(|service| position(&service, &response)) {
-        // A write that failed on the way says itself where it has stopped.
-        response.headers_mut().entry(SESSION_POSITION).or_insert(position.into());
+
+    /// Names the session in the answer.
+    pub(super) fn name_in(self, mut response: Response) -> Response {
+        if let Some(id) = self.id {
+            // The response to a fork already names the new session.
+            response.headers_mut().entry(SESSION_ID).or_insert(id);
+        }
+        if response.headers().contains_key(SESSION_ID)
+            && let Ok(service) = on_behalf_of(&self.app, self.pass.as_ref())
+            && let Some(position) = position(&service, &response)
+        {
+            // A write that failed on the way says itself where it has stopped.
+            response.headers_mut().entry(SESSION_POSITION).or_insert(position.into());
+        }
+        response
     }
-    response
 }
 
 /// Where the session of an answer stands; not while a stream moves it, which says so in its events.

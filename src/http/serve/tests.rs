@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use axum::body::Body;
-use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::stream;
@@ -16,8 +15,8 @@ use crate::api::sessions::CreateSessionRequest;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::routes::assemble;
-use crate::http::tests::{app_with, service_at};
-use crate::http::{layers, sse};
+use crate::http::sse;
+use crate::http::tests::{app_with, behind_the_entrance, service_at};
 use crate::session::Closed;
 
 /// How long a test waits for what must happen at once.
@@ -44,11 +43,10 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let (stop, shutdown) = mpsc::channel(2);
         let endless = Router::new().route("/endless", get(endless)).route("/flood", get(flood));
-        let admission = from_fn_with_state(app.clone(), layers::admission);
         let uncounted = Router::new()
             .route("/readyz", get(crate::http::ops::readyz))
             .route("/uncounted", get(self::endless));
-        let routes = assemble(uncounted.merge(endless.layer(admission)), &app);
+        let routes = assemble(uncounted.merge(behind_the_entrance(endless, &app)), &app);
         let server = Server { listener, routes, app: app.clone(), last_words };
         let served = tokio::spawn(server.run(shutdown));
         Self { address, app, stop, served }
