@@ -183,8 +183,10 @@ impl Voices {
 
     /// The name of the model, or the names of all.
     pub(super) fn name(&self) -> String {
-        let names: Vec<&str> = self.0.iter().map(|voice| &*voice.target.served().name).collect();
-        names.join("+")
+        match self.0.as_slice() {
+            [only] => only.target.served().name.to_string(),
+            several => several.iter().map(|voice| &*voice.target.served().name).collect::<Vec<_>>().join("+"),
+        }
     }
 
     /// Whether every model has read a token at its start.

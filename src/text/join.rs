@@ -91,6 +91,10 @@ impl Joiner<'_> {
         if self.usual(words, at) != " " || self.rules.may_replace_space_between(before, next) {
             return false;
         }
+        if matches!(self.words, Words::WhiteSpace) && self.rules.keep_words() {
+            // The common case, which the split below would decide in the same way.
+            return [before, next].into_iter().all(is_without_white_space);
+        }
         let text = format!("{before} {next}");
         self.split(self.rules.apply(&text).text()) == [before, next]
     }
@@ -113,6 +117,10 @@ impl Joiner<'_> {
             Words::WhiteSpace => whitespace(line).map(|range| &line[range]).collect(),
         }
     }
+}
+
+fn is_without_white_space(word: &str) -> bool {
+    !word.is_empty() && !word.contains(char::is_whitespace)
 }
 
 /// Words that were joined.

@@ -143,6 +143,11 @@ impl Rules {
         value.or_else(|| all.values.get(key).map(String::as_str)).unwrap_or_default()
     }
 
+    /// Whether a text without white space stays as it is.
+    pub(super) fn keep_words(&self) -> bool {
+        self.replacements.is_none() && !self.lowercase
+    }
+
     /// Whether a key of `replace` may match the space between two words that are joined by one.
     pub(super) fn may_replace_space_between(&self, before: &str, next: &str) -> bool {
         let around = Around { before: before.chars().next_back(), after: next.chars().next() };
