@@ -1,5 +1,7 @@
 //! The options of the scheduler and its threads.
 
+use std::num::NonZero;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -14,6 +16,10 @@ pub struct EngineOptions {
     /// Threads that run models; `auto` is the number of cores minus one, and at least one
     #[arg(long, value_name = "N", default_value = "auto", value_parser = threads)]
     pub engine_threads: usize,
+
+    /// Time for which such a thread, when it runs out of work, looks for more before it sleeps; it sleeps at once if these threads leave no core free
+    #[arg(long, value_name = "DURATION", default_value = "200us", value_parser = duration_or_zero)]
+    pub engine_spin: Duration,
 
     /// Instruction set of the kernels; `auto` picks the best that the processor supports
     #[arg(long, value_name = "NAME", default_value = "auto")]
@@ -97,6 +103,12 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
+    /// How long an engine looks for work before it sleeps.
+    pub fn spin(&self) -> Duration {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        if self.engine_threads < cores { self.engine_spin } else { Duration::ZERO }
+    }
+
     /// Bytes in which a model may keep its first layer's input product.
     pub fn fold_bytes_max(&self) -> usize {
         match self.fold_embedding {

@@ -226,6 +226,11 @@ impl Inbox {
         self.bell.take()
     }
 
+    /// Looks for news for at most `time` without sleeping; whether there is some.
+    pub(super) fn spin(&self, time: Duration) -> bool {
+        self.bell.spin(time)
+    }
+
     /// Sleeps until there is news, or until `clock` shows `until`.
     pub(super) fn wait(&self, until: Option<Instant>, clock: &Clock) {
         self.bell.wait(until, clock);

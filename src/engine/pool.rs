@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::{Engine, EngineLimits, Inbox, InboxLimits, Observer, Reader, Refusal, Submission};
 use crate::clock::Clock;
@@ -25,6 +26,8 @@ pub struct Setup {
     pub threads: usize,
     /// Whether there are models that run with tract, which takes one more thread.
     pub runs_tract: bool,
+    /// How long an engine with nothing to do looks for work before it sleeps.
+    pub spin: Duration,
     /// How much may wait in front of each.
     pub inbox_limits: InboxLimits,
     /// What a turn of each may hold.
@@ -63,10 +66,10 @@ impl Pool {
     }
 
     fn spawn(&mut self, setup: &Setup, name: String) -> Result<Arc<Inbox>> {
-        let Setup { inbox_limits, limits, clock, observer, .. } = setup;
-        let inbox = Arc::new(Inbox::new(*inbox_limits));
+        let &Setup { spin, inbox_limits, ref limits, ref clock, ref observer, .. } = setup;
+        let inbox = Arc::new(Inbox::new(inbox_limits));
         let engine = Engine::new(inbox.clone(), limits.clone(), clock.clone(), observer.clone());
-        let thread = std::thread::Builder::new().name(name).spawn(move || engine.work());
+        let thread = std::thread::Builder::new().name(name).spawn(move || engine.work(spin));
         let thread = thread
             .map_err(|error| Error::new(ErrorKind::Internal, format!("no thread for an engine: {error}")))?;
         self.threads.get_mut().expect(POISONED).push(thread);
@@ -156,7 +159,6 @@ const POISONED: &str = "bug: a panic while threads were joined";
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::*;
     use crate::engine::Start;
@@ -184,6 +186,7 @@ mod tests {
         let setup = Setup {
             threads: 1,
             runs_tract: true,
+            spin: Duration::ZERO,
             inbox_limits: InboxLimits {
                 jobs_max: 4,
                 bytes_max: 1 << 20,

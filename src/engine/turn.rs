@@ -155,12 +155,17 @@ impl Engine {
         self.active.len() + self.parked.count()
     }
 
-    /// Takes turns until the inbox is shut and every job has ended.
-    pub(super) fn work(mut self) {
+    /// Takes turns until the inbox is shut and every job has ended. When there is nothing to do, it looks for news for the time `spin` before
+    /// it sleeps.
+    pub(super) fn work(mut self, spin: Duration) {
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.turn())) {
                 Ok(Turn::Ran) => {}
-                Ok(Turn::Idle(until)) => self.inbox.wait(until, &self.clock),
+                Ok(Turn::Idle(until)) => {
+                    if !self.inbox.spin(spin) {
+                        self.inbox.wait(until, &self.clock);
+                    }
+                }
                 Ok(Turn::Over) => return,
                 // Panics of models and jobs are caught where they happen, so this is a bug of the engine itself. The jobs it was
                 // working on may be in any state and fail; later ones are not affected.

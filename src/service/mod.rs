@@ -158,6 +158,7 @@ impl Service {
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
                 runs_tract: catalog.iter().any(|served| served.model.info().backend == Backend::Tract),
+                spin: engine.spin(),
                 inbox_limits,
                 limits: engine_limits,
                 clock: clock.clone(),
