@@ -36,6 +36,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="rnnlm-server" \
       org.opencontainers.image.description="An HTTP inference server for recurrent neural language models" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Tests the container image the way it is meant to be run: builds it (or takes the one named), starts it with a
-# read-only root file system and without capabilities, requests a distribution and a stream, and stops it.
+# read-only root file system and without capabilities, requests a distribution and a stream, and stops it. Checks its labels and its bill of materials.
 #
 #   docker/smoke.sh [IMAGE]
 #
-# Needs docker, curl and python3.
+# Needs docker, curl, cargo, git and python3 (3.11 or later).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,6 +22,9 @@ main() {
   step start
   step becomes_healthy
   step runs_without_privileges
+  step runs_as_any_user
+  step has_labels
+  step lists_what_it_holds
   step answers_a_distribution
   step answers_a_stream
   step stops_on_sigterm
@@ -54,6 +57,38 @@ becomes_healthy() {
     sleep 0.2
   done
   said="after $((SECONDS - begun)) s"
+}
+
+# An orchestrator may choose a user that the image does not know, as OpenShift does.
+runs_as_any_user() {
+  local answer
+  answer=$(docker run --rm --read-only --cap-drop ALL --security-opt no-new-privileges --network none --user 4242:0 \
+    "$image" next --model /models/shakespeare-rnn KING --top-k 1 --json) || fail "the program fails as user 4242"
+  said=$(python3 -c 'import json, sys; print("user 4242,", len(json.load(sys.stdin)["distribution"]), "token")' <<<"$answer") \
+    || fail "found $answer, expected a distribution"
+}
+
+has_labels() {
+  local label value
+  for label in title description licenses version revision base.name; do
+    value=$(docker image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$label\"}}" "$image")
+    [[ -n "$value" ]] || fail "found no label \`org.opencontainers.image.$label\`"
+  done
+  said="title, description, licenses, version, revision, base.name"
+}
+
+lists_what_it_holds() {
+  docker/sbom.py "$image" >"$answers/sbom.json" || fail "no bill of materials can be made"
+  said=$(python3 - "$answers/sbom.json" <<'PYTHON'
+import collections, json, sys
+parts = json.load(open(sys.argv[1]))["components"]
+counts = collections.Counter(part["bom-ref"].split("/")[0] for part in parts)
+crates, packages = counts["pkg:cargo"], counts["pkg:deb"]
+names = {part["name"] for part in parts}
+assert {"tokio", "libc6"} <= names, "found neither tokio nor libc6"
+print(f"{crates} crates, {packages} packages of Debian, {len(parts) - crates - packages} models")
+PYTHON
+  ) || fail "the bill of materials lacks something"
 }
 
 runs_without_privileges() {

@@ -47,7 +47,7 @@ class Client:
         """Sends a request once."""
         connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, self.headers | kind(body))
+            connection.request(method, path, json.dumps(body) if body is not None else None, kind(body) | self.headers)
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, json.loads(answer.read() or b"{}"))
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -78,7 +78,7 @@ class Client:
         while True:
             connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
             try:
-                connection.request("POST", path, json.dumps(body | {"stream": True}), self.headers | kind(body))
+                connection.request("POST", path, json.dumps(body | {"stream": True}), kind(body) | self.headers)
                 answer = connection.getresponse()
                 if answer.status == 200:
                     return last_event(answer, on_token)
