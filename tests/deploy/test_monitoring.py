@@ -53,6 +53,12 @@ def test_each_alert_says_how_bad_it_is_and_what_to_do():
         assert {"summary", "description"} <= set(rule["annotations"]), rule
 
 
+def test_the_alerts_are_those_that_the_documentation_lists():
+    page = (ROOT / "docs/operations.md").read_text()
+    listed = re.findall(r"^\| `(Rnnlm\w+)` \| (\w+) \|", page, re.MULTILINE)
+    assert sorted(listed) == sorted((rule["alert"], rule["labels"]["severity"]) for rule in RULES)
+
+
 def test_panels_do_not_overlap():
     places = [(x, y) for panel in DASHBOARD["panels"] for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
               for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])]

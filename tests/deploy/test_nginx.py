@@ -19,7 +19,7 @@ SESSIONS = 60
 @pytest.fixture
 def servers(binary: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[list[Server]]:
     with contextlib.ExitStack() as stack:
-        options = ["--models", ROOT / "models/shakespeare-rnn"]
+        options = ["--models", ROOT / "models/shakespeare-lstm"]
         yield [stack.enter_context(Server(f"replica-{number}", tmp_path, binary, *options)) for number in (1, 2, 3)]
 
 
@@ -66,7 +66,7 @@ def test_a_read_is_repeated_if_its_server_dies(client: Client, servers: list[Ser
     def read() -> None:
         answers.append(client.send("POST", "/v1/generate", {"text": "KING", "max_tokens": 1000, "seed": 1}).status)
 
-    threads = [threading.Thread(target=read) for _ in range(12)]
+    threads = [threading.Thread(target=read) for _ in range(40)]
     for thread in threads:
         thread.start()
     wait(lambda: b"rnnlm_requests_running 0\n" not in get(f"http://{servers[0].address}/metrics"), "a request at the first server")
