@@ -11,14 +11,12 @@ A server is started anew for each kind, with the models that ship. `counted` is 
 import argparse
 import collections
 import concurrent.futures
-import http.client
 import json
-import pathlib
 import re
-import subprocess
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from running import PROGRAM, Server
+
 MEBIBYTE = 1 << 20
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -62,7 +60,7 @@ def main():
     parser.add_argument("--memory-max", default="768MiB", metavar="SIZE", help="as that of the server (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=16 * MEBIBYTE, metavar="BYTES", help="of a body (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="NAME", help="only the kinds whose names contain it")
-    parser.add_argument("--server", default=ROOT / "target/release/rnnlm-server", help="the binary (default: %(default)s)")
+    parser.add_argument("--server", default=PROGRAM, help="the binary (default: %(default)s)")
     options = parser.parse_args()
     size, unit = re.fullmatch(r"(\d+)([KMG]iB)", options.memory_max).groups()
     memory_max = int(size) * UNITS[unit]
@@ -86,51 +84,16 @@ Result = collections.namedtuple("Result", "statuses counted start peak after")
 
 
 def attack(options, path, body, count):
-    command = [options.server, "serve", "--models", ROOT / "models", "--listen", "127.0.0.1:0", "--memory-max", options.memory_max]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            address = process.stdout.readline().removeprefix("listening on http://").strip()
-            start = resident(process, "VmRSS")
-            # The peak is that from now on: loading has one of its own.
-            pathlib.Path(f"/proc/{process.pid}/clear_refs").write_text("5")
-            with concurrent.futures.ThreadPoolExecutor(count) as pool:
-                statuses = collections.Counter(pool.map(lambda _: post(address, path, body), range(count)))
-            peak = resident(process, "VmHWM")
-            # The last of what was taken is given back a moment after the answer.
-            time.sleep(1)
-            after = resident(process, "VmRSS")
-            counted = metric(address, "rnnlm_memory_requests_peak_bytes")
-        finally:
-            process.terminate()
-    if process.returncode:
-        raise SystemExit(f"{path}: the server ended with {process.returncode}")
-    return Result(statuses, counted, start, peak, after)
-
-
-def post(address, path, body):
-    connection = http.client.HTTPConnection(address, timeout=300)
-    try:
-        connection.request("POST", path, body, {"content-type": "application/json"})
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # It was refused before it was sent whole: the answer is there.
-    try:
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
-    except (http.client.HTTPException, OSError) as error:
-        return type(error).__name__
-
-
-def metric(address, name):
-    connection = http.client.HTTPConnection(address, timeout=60)
-    connection.request("GET", "/metrics")
-    page = connection.getresponse().read().decode()
-    return int(re.search(rf"^{name} (\d+)$", page, re.MULTILINE)[1])
-
-
-def resident(process, field):
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
+    with Server(options.server, "--memory-max", options.memory_max) as server:
+        start = server.resident()
+        # The peak is that from now on: loading has one of its own.
+        server.forget_peak()
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            statuses = collections.Counter(pool.map(lambda _: server.post(path, body)[0], range(count)))
+        peak = server.resident("VmHWM")
+        # The last of what was taken is given back a moment after the answer.
+        time.sleep(1)
+        return Result(statuses, server.metric("rnnlm_memory_requests_peak_bytes"), start, peak, server.resident())
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Makes n-best lists with a noise model, rescores them, and prints the word error rate before and after.
 
-    python3 benches/rescoring.py --model models/classics tests/data/classics-test.txt
+    python3 benches/rescoring.py --model models/classics VALID tests/data/classics-test.txt
 
 There is no recogniser here and no sound. Each word of a line is confused with words of the model's vocabulary that differ from it by
 one letter. The word itself has the score 0 and each confusable one -MARGIN, all with normal noise of deviation SIGMA, as if they were
-log-likelihoods; a word of at most three letters may also be missed. The n-best list has the sequences with the highest sums. Lines
-are drawn with a seed; the first half tunes the weight and the word penalty, the second half is only measured. The weighing is
+log-likelihoods; a word of at most three letters may also be missed. The n-best list has the sequences with the highest sums. Lines of
+each text are drawn with a seed; those of VALID tune the weight and the word penalty, those of the other text are only measured, once. The weighing is
 that of `rnnlm-server rescore`, which also prints the last column. Only the standard library is needed.
 """
 
@@ -85,6 +85,18 @@ class Utterance:
         return self.errors[totals.index(max(totals))]
 
 
+def heard(path, vocabulary, args):
+    """Lines of a text, each with its n-best list."""
+    draw = random.Random(args.seed)
+    lines = [line for line in path.read_text("utf-8").splitlines() if 5 <= len(line.split()) <= 40]
+    utterances = []
+    for index, line in enumerate(draw.sample(lines, args.lines)):
+        words = line.split()
+        slots = [slot(word, vocabulary, args, draw) for word in words]
+        utterances.append(Utterance(f"utt-{index:04}", words, best(slots, args.nbest)))
+    return utterances
+
+
 def run(args, model, path, *options):
     command = [args.program, "rescore", "--model", str(model), str(path), *options]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -118,10 +130,11 @@ def measure(args, model, files, valid, test):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("valid", type=pathlib.Path)
     parser.add_argument("text", type=pathlib.Path)
     parser.add_argument("--model", type=pathlib.Path, action="append", required=True)
     parser.add_argument("--program", default="target/release/rnnlm-server")
-    parser.add_argument("--lines", type=int, default=400)
+    parser.add_argument("--lines", type=int, default=200, help="of each text (default: %(default)s)")
     parser.add_argument("--nbest", type=int, default=20)
     parser.add_argument("--margin", type=float, default=3.0)
     parser.add_argument("--sigma", type=float, default=1.0)
@@ -130,17 +143,10 @@ def main():
 
     entries = (args.model[0] / "vocab.txt").read_text("utf-8").split("\n")
     vocabulary = {word for word in entries if WORD.fullmatch(word)}
-    draw = random.Random(args.seed)
-    lines = [line for line in args.text.read_text("utf-8").splitlines() if 5 <= len(line.split()) <= 40]
-    utterances = []
-    for index, line in enumerate(draw.sample(lines, args.lines)):
-        words = line.split()
-        slots = [slot(word, vocabulary, args, draw) for word in words]
-        utterances.append(Utterance(f"utt-{index:04}", words, best(slots, args.nbest)))
-    half = len(utterances) // 2
-    valid, test = utterances[:half], utterances[half:]
+    valid, test = (heard(path, vocabulary, args) for path in (args.valid, args.text))
 
-    print(f"{len(valid)} and {len(test)} lines, {sum(len(one.words) for one in test)} words in the second half")
+    for name, part in [("valid", valid), ("test", test)]:
+        print(f"{name}: {len(part)} lines, {sum(len(one.words) for one in part)} words")
     print(f"{'':16} {'lm_weight':>9} {'word_penalty':>12} {'valid WER':>9} {'test WER':>8}")
     for name, pick in [("first hypothesis", lambda counts: counts[0]), ("best of each list", min)]:
         counts = [rate(sum(pick(one.errors) for one in part), part) for part in (valid, test)]

@@ -12,16 +12,13 @@ or if the server answers with 500.
 
 import argparse
 import collections
-import http.client
 import json
-import pathlib
 import random
-import re
-import subprocess
 import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from running import PROGRAM, Server
+
 WORDS = "the sea was old and the men sang of it while a ship came in from the north".split()
 SLACK = 1.1
 
@@ -31,25 +28,19 @@ def main():
     parser.add_argument("--seconds", type=int, default=600, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=8, help="(default: %(default)s)")
     parser.add_argument("--memory-max", default="768MiB", metavar="SIZE", help="as that of the server (default: %(default)s)")
-    parser.add_argument("--server", default=ROOT / "target/release/rnnlm-server", help="the binary (default: %(default)s)")
+    parser.add_argument("--server", default=PROGRAM, help="the binary (default: %(default)s)")
     options = parser.parse_args()
-    command = [options.server, "serve", "--models", ROOT / "models", "--listen", "127.0.0.1:0", "--session-ttl", "20s",
-               "--memory-max", options.memory_max]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            address = process.stdout.readline().removeprefix("listening on http://").strip()
-            end = time.monotonic() + options.seconds
-            clients = [Client(address, seed, end) for seed in range(options.threads)]
-            for client in clients:
-                client.start()
-            sizes = []
-            while time.monotonic() < end:
-                time.sleep(1)
-                sizes.append(resident(process))
-            for client in clients:
-                client.join()
-        finally:
-            process.terminate()
+    with Server(options.server, "--session-ttl", "20s", "--memory-max", options.memory_max) as server:
+        end = time.monotonic() + options.seconds
+        clients = [Client(server, seed, end) for seed in range(options.threads)]
+        for client in clients:
+            client.start()
+        sizes = []
+        while time.monotonic() < end:
+            time.sleep(1)
+            sizes.append(server.resident())
+        for client in clients:
+            client.join()
     statuses = sum((client.statuses for client in clients), collections.Counter())
     settled = min(60, options.seconds // 5)
     first, rest = max(sizes[:settled]), max(sizes[settled:])
@@ -64,9 +55,9 @@ def main():
 class Client(threading.Thread):
     """Sends one request after another."""
 
-    def __init__(self, address, seed, end):
+    def __init__(self, server, seed, end):
         super().__init__()
-        self.address = address
+        self.server = server
         self.random = random.Random(seed)
         self.end = end
         self.statuses = collections.Counter()
@@ -79,14 +70,9 @@ class Client(threading.Thread):
     def text(self, count):
         return " ".join(self.random.choices(WORDS, k=count))
 
-    def post(self, path, body, read=True):
-        connection = http.client.HTTPConnection(self.address, timeout=120)
-        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-        answer = connection.getresponse()
-        self.statuses[answer.status] += 1
-        content = answer.read() if read else answer.read(64)
-        connection.close()
-        return content
+    def post(self, path, body):
+        status, _ = self.server.post(path, body)
+        self.statuses[status] += 1
 
     def next(self):
         self.post("/v1/next", {"text": self.text(10), "full": self.random.random() < 0.2})
@@ -102,7 +88,12 @@ class Client(threading.Thread):
         self.post("/v1/generate", {"text": self.text(5), "max_tokens": self.random.randrange(1, 200), "stream": True})
 
     def leave(self):
-        self.post("/v1/generate", {"text": self.text(5), "max_tokens": 4000, "stream": True}, read=False)
+        connection = self.server.connect()
+        connection.request("POST", "/v1/generate", json.dumps({"text": self.text(5), "max_tokens": 4000, "stream": True}))
+        answer = connection.getresponse()
+        self.statuses[answer.status] += 1
+        answer.read(64)
+        connection.close()
 
     def session(self):
         name = f"{self.random.getrandbits(64):x}"
@@ -116,11 +107,6 @@ class Client(threading.Thread):
 
     def wrong(self):
         self.post("/v1/next", {"requests": [{}] * self.random.randrange(1, 20_000)})
-
-
-def resident(process):
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
 
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+"""A server as a child process, for the other scripts of this folder. Only the standard library is needed."""
+
+import http.client
+import json
+import pathlib
+import re
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = ROOT / "target/release/rnnlm-server"
+
+
+class Server:
+    """A server with these arguments, on a free port, from `with` to its end. Fails if it ends by itself, or not in order.
+
+    `before` is put before the program, such as `["env", "NAME=value"]`.
+    """
+
+    def __init__(self, program, *arguments, models=ROOT / "models", before=(), log=subprocess.DEVNULL):
+        self.command = [*before, program, "serve", "--models", models, "--listen", "127.0.0.1:0", *arguments]
+        self.log = log
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.process.stdout.readline()
+        if not line.startswith("listening on http://"):
+            raise SystemExit(f"the server ended with {self.process.wait()} before it was ready")
+        self.address = line.removeprefix("listening on http://").strip()
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+        code = self.process.wait()
+        if code and kind is None:
+            raise SystemExit(f"the server ended with {code}")
+
+    def connect(self, source=None, timeout=300):
+        """A connection, from the local address `source`."""
+        return http.client.HTTPConnection(self.address, timeout=timeout, source_address=source and (source, 0))
+
+    def post(self, path, body, source=None):
+        """The status, or the name of the error, and the body of an answer."""
+        connection = self.connect(source)
+        body = body if isinstance(body, (str, bytes)) else json.dumps(body)
+        try:
+            connection.request("POST", path, body, {"content-type": "application/json"})
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # It was refused before it was sent whole: the answer is there.
+        try:
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (http.client.HTTPException, OSError) as error:
+            return type(error).__name__, b""
+        finally:
+            connection.close()
+
+    def metric(self, name):
+        """The sum of the metric over its labels."""
+        connection = self.connect()
+        connection.request("GET", "/metrics")
+        page = connection.getresponse().read().decode()
+        connection.close()
+        return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", page, re.MULTILINE))
+
+    def resident(self, field="VmRSS"):
+        """Bytes of resident memory; with `VmHWM`, the most since the start or since `forget_peak`."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
+
+    def forget_peak(self):
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
