@@ -46,6 +46,12 @@ pub enum ErrorKind {
     SessionEvicted,
     /// The weights that computed the session's state are no longer served.
     ModelChanged,
+    /// A model of this name is loaded already.
+    ModelExists,
+    /// The model is the default one, which cannot be unloaded.
+    ModelIsDefault,
+    /// Another change of the models is in progress.
+    ModelsChanging,
     /// A session with this id already exists.
     SessionExists,
     /// Another write to the session is in progress.

@@ -68,8 +68,16 @@ pub enum ErrorCode {
     SessionExpired,
     /// The session was evicted to make room for others.
     SessionEvicted,
-    /// The session was stored by a server with other weights, which are no longer served.
+    /// The weights that computed the session's state are no longer served.
     ModelChanged,
+    /// A model of this name is loaded already.
+    ModelExists,
+    /// The model is the default one, which cannot be unloaded.
+    ModelIsDefault,
+    /// Another model is being loaded, reloaded or unloaded.
+    ModelsChanging,
+    /// The folder of the model cannot be loaded, or there is no memory for the model.
+    LoadFailed,
     /// A session with this id exists already.
     SessionExists,
     /// Another write is running on the session.
@@ -116,7 +124,7 @@ pub enum ErrorType {
     AuthenticationError,
     /// What the request names does not exist, or no longer exists.
     NotFoundError,
-    /// The request conflicts with the state of a session.
+    /// The request conflicts with the state of a session, or with the models that are loaded.
     ConflictError,
     /// Too many requests are waiting, or were sent with the key.
     RateLimitError,
@@ -156,6 +164,7 @@ impl ErrorCode {
             | Self::TextTooLong
             | Self::StateMismatch
             | Self::NotSupported
+            | Self::LoadFailed
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge
             | Self::MethodNotAllowed
@@ -166,7 +175,12 @@ impl ErrorCode {
             | Self::SessionExpired
             | Self::SessionEvicted
             | Self::ModelChanged => ErrorType::NotFoundError,
-            Self::SessionExists | Self::SessionBusy | Self::PositionMismatch => ErrorType::ConflictError,
+            Self::SessionExists
+            | Self::SessionBusy
+            | Self::PositionMismatch
+            | Self::ModelExists
+            | Self::ModelIsDefault
+            | Self::ModelsChanging => ErrorType::ConflictError,
             Self::Unauthorized | Self::Forbidden => ErrorType::AuthenticationError,
             Self::QueueFull | Self::Overloaded | Self::TooManyConnections | Self::RateLimited => {
                 ErrorType::RateLimitError

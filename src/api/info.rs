@@ -21,6 +21,8 @@ pub struct Info {
     pub version: &'static str,
     /// The names of the models.
     pub models: Vec<String>,
+    /// The identity of the weights of each model, as in `GET /v1/models`.
+    pub identities: BTreeMap<String, String>,
     /// The type that the weights of each model are held in, as in `GET /v1/models`.
     pub weights_dtypes: BTreeMap<String, &'static str>,
     /// The model of requests that name none.

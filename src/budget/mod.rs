@@ -15,10 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The account of the memory that all requests take together.
 #[derive(Debug)]
 pub struct Budget {
-    /// Most bytes of all permits.
-    bytes_max: AtomicUsize,
-    /// Most bytes of the permits for answers.
-    answers_max: usize,
+    limits: BudgetLimits,
+    /// Bytes of what is set aside.
+    aside: AtomicUsize,
     /// Bytes of all permits.
     taken: AtomicUsize,
     /// The highest that `taken` has been.
@@ -30,8 +29,10 @@ pub struct Budget {
 /// How much a budget may give out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetLimits {
-    /// Most bytes of all permits.
+    /// Most bytes of all permits, and of what is set aside for other things than requests.
     pub bytes_max: usize,
+    /// Most bytes of all permits at least, whatever is set aside: without it a server could answer nothing.
+    pub bytes_min: usize,
     /// Most bytes of the permits for answers.
     pub answers_max: usize,
 }
@@ -91,10 +92,9 @@ pub enum Exceeded {
 impl Budget {
     /// A budget of which nothing is taken.
     pub fn new(limits: BudgetLimits) -> Arc<Self> {
-        let BudgetLimits { bytes_max, answers_max } = limits;
         Arc::new(Self {
-            bytes_max: AtomicUsize::new(bytes_max),
-            answers_max,
+            limits,
+            aside: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             by_purpose: Default::default(),
@@ -125,14 +125,37 @@ impl Budget {
         }
     }
 
-    /// Most bytes of all permits.
+    /// Most bytes of all permits: what is not set aside.
     pub fn bytes_max(&self) -> usize {
-        self.bytes_max.load(Ordering::Relaxed)
+        self.bytes_beside(self.aside.load(Ordering::Relaxed)).max(self.limits.bytes_min)
     }
 
-    /// Gives out at most `bytes_max` from now on. What was given out before is not taken back.
-    pub fn limit_to(&self, bytes_max: usize) {
-        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+    fn bytes_beside(&self, aside: usize) -> usize {
+        self.limits.bytes_max.saturating_sub(aside)
+    }
+
+    /// Sets `bytes` aside for what is no request and exists already. What was given out before is not taken back.
+    pub fn set_aside(self: &Arc<Self>, bytes: usize) -> Aside {
+        self.set_aside_for_good(bytes);
+        Aside { budget: self.clone(), bytes }
+    }
+
+    /// The same for what lives as long as the budget.
+    pub fn set_aside_for_good(&self, bytes: usize) {
+        self.aside.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Sets `bytes` aside for what is no request and does not exist yet, if requests leave so much.
+    ///
+    /// # Errors
+    /// The bytes that are left.
+    pub fn try_set_aside(self: &Arc<Self>, bytes: usize) -> Result<Aside, usize> {
+        let least = self.taken().max(self.limits.bytes_min);
+        let most = self.limits.bytes_max.saturating_sub(least);
+        match raise(&self.aside, bytes, most) {
+            Ok(_) => Ok(Aside { budget: self.clone(), bytes }),
+            Err(aside) => Err(most.saturating_sub(aside)),
+        }
     }
 
     /// Bytes of all permits now.
@@ -151,7 +174,7 @@ impl Budget {
     }
 
     fn purpose_max(&self, purpose: Purpose) -> usize {
-        if purpose == Purpose::Answers { self.answers_max } else { usize::MAX }
+        if purpose == Purpose::Answers { self.limits.answers_max } else { usize::MAX }
     }
 
     /// Adds to the account, if it fits.
@@ -178,6 +201,28 @@ impl Budget {
 fn raise(sum: &AtomicUsize, bytes: usize, max: usize) -> Result<usize, usize> {
     let raised = |sum: usize| sum.checked_add(bytes).filter(|&sum| sum <= max);
     sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised).map(|before| before + bytes)
+}
+
+/// Memory that is for other things than requests, until this is dropped.
+#[derive(Debug)]
+pub struct Aside {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Aside {
+    /// Gives back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let left = self.bytes.saturating_sub(bytes);
+        self.bytes -= left;
+        self.budget.aside.fetch_sub(left, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
 }
 
 /// Memory that was taken from a budget, until this is dropped.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: BudgetLimits = BudgetLimits { bytes_max: 1000, answers_max: 300 };
+const LIMITS: BudgetLimits = BudgetLimits { bytes_max: 1000, bytes_min: 100, answers_max: 300 };
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -111,4 +111,28 @@ fn many_threads_keep_one_account() {
     });
     assert_eq!(budget.taken(), 0);
     assert!(budget.peak() <= LIMITS.bytes_max);
+}
+
+#[test]
+fn what_is_set_aside_is_not_given_out_until_it_is_dropped() {
+    let budget = Budget::new(LIMITS);
+    let first = budget.set_aside(600);
+    assert_eq!(budget.bytes_max(), 400);
+    let permit = budget.take(Purpose::Jobs, 250).unwrap();
+    assert_eq!(budget.take(Purpose::Jobs, 151).unwrap_err(), Exceeded::Now { needed: 151, left: 150 });
+    assert_eq!(budget.try_set_aside(151).unwrap_err(), 150, "what requests have taken is not set aside");
+    let mut second = budget.try_set_aside(150).unwrap();
+    assert_eq!(budget.bytes_max(), 250);
+    drop(permit);
+    assert_eq!(budget.try_set_aside(151).unwrap_err(), 150, "requests keep the least that they get");
+    // What exists already is set aside whether there is room for it or not, and so is given back.
+    let third = budget.set_aside(10_000);
+    assert_eq!(budget.bytes_max(), LIMITS.bytes_min);
+    drop(third);
+    assert_eq!(budget.bytes_max(), 250);
+    second.shrink_to(200);
+    second.shrink_to(50);
+    assert_eq!(budget.bytes_max(), 350);
+    drop((first, second));
+    assert_eq!(budget.bytes_max(), LIMITS.bytes_max);
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::files::{Limit, read, read_regular, resolve, unreadable};
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
+use super::stamp::Stamp;
 use crate::error::{Error, Result};
 use crate::lm::{Logits, Model, Row, Scratch, State, TokenId};
 use crate::onnx::Understanding;
@@ -34,7 +35,14 @@ pub struct Served {
     pub created: SystemTime,
     /// How its graph was understood; `None` for a safetensors file.
     pub understanding: Option<Arc<Understanding>>,
+    /// What its files looked like when it was loaded.
+    pub stamp: Stamp,
+    /// What lives as long as anybody uses the model, such as an account of its memory.
+    pub held: Option<Kept>,
 }
+
+/// Something that is kept until its last owner drops it.
+pub type Kept = Arc<dyn Send + Sync>;
 
 impl Served {
     /// A model that starts after `initial_tokens`.
@@ -55,6 +63,8 @@ impl Served {
             start_tail,
             created,
             understanding,
+            stamp: Stamp::default(),
+            held: None,
         })
     }
 }
@@ -82,6 +92,8 @@ pub struct Parts {
 pub fn load_folder(folder: &Path, loading: impl Into<Loading>) -> Result<Served> {
     let loading = loading.into();
     let name = name_of(folder)?;
+    // Before anything is read: what changes meanwhile is a change for whoever looks later.
+    let stamp = Stamp::of(folder)?;
     let manifest = read_manifest(folder)?;
     let tokenizer = load_tokenizer(folder, &manifest, loading.probe.as_ref())?;
     let initial_tokens = initial_tokens(&manifest, &tokenizer)?;
@@ -98,7 +110,18 @@ pub fn load_folder(folder: &Path, loading: impl Into<Loading>) -> Result<Served>
         created,
         understanding: understanding.map(Arc::new),
     };
-    Served::new(parts, initial_tokens)
+    Ok(Served { stamp, ..Served::new(parts, initial_tokens)? })
+}
+
+/// The length of the file of weights in `folder`, about what the model needs at least.
+///
+/// # Errors
+/// `Load` for a folder without a manifest or without the file that it names.
+pub fn weights_bytes(folder: &Path) -> Result<usize> {
+    let weights = read_manifest(folder)?.weights;
+    let path = resolve(folder, &weights)?;
+    let len = path.metadata().map_err(|error| unreadable(&path, &error))?.len();
+    Ok(usize::try_from(len).unwrap_or(usize::MAX))
 }
 
 /// The checked manifest of the model folder `folder`.

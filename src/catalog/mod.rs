@@ -1,23 +1,30 @@
 //! The models that are served, by name: their folders, read and checked.
 //!
-//! It knows files, but not requests. A model that it returns is completely loaded and never changes.
+//! It knows files, but not requests. A model that it returns is completely loaded and never changes, and neither does a [`Catalog`]: the
+//! [`Registry`] says which one is served.
 
 mod draft;
 mod files;
 mod folder;
+mod folders;
 mod inspect;
 mod manifest;
 mod network;
 mod parallel;
+mod registry;
+mod stamp;
 mod weights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use draft::Draft;
-pub use folder::{Parts, Served, load_folder, name_of, try_tokenizer};
+pub use folder::{Kept, Parts, Served, load_folder, name_of, try_tokenizer, weights_bytes};
+pub use folders::Folders;
 pub use inspect::{Fitting, Inspection, TensorHead, inspect};
 pub use manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec, NormKind, Norms};
+pub use registry::Registry;
+pub use stamp::Stamp;
 pub use weights::read_weights;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -65,7 +72,7 @@ impl Catalog {
     pub fn load(selection: &Selection) -> Result<Self> {
         let mut served = Vec::new();
         let mut failures = Vec::new();
-        let folders = model_folders(&selection.models)?;
+        let folders = Folders::new(&selection.models).all()?;
         let loaded = parallel::map(&folders, |folder| load_folder(folder, selection.loading.clone()));
         for (folder, loaded) in folders.into_iter().zip(loaded) {
             match loaded {
@@ -119,6 +126,35 @@ impl Catalog {
         &self.served[self.default]
     }
 
+    /// The same with `served`, in the place of a model of the same name if there is one. The default model stays.
+    pub fn with(&self, served: Served) -> Self {
+        let mut all: Vec<_> = self.iter().filter(|one| one.name != served.name).cloned().collect();
+        all.push(Arc::new(served));
+        self.of(all)
+    }
+
+    /// The same without the model `name`, which is not the default one.
+    pub fn without(&self, name: &str) -> Self {
+        assert!(*self.default().name != *name, "bug: a catalog has a default model");
+        self.of(self.iter().filter(|one| *one.name != *name).cloned().collect())
+    }
+
+    fn of(&self, mut served: Vec<Arc<Served>>) -> Self {
+        served.sort_by(|a, b| a.name.cmp(&b.name));
+        let default = served.iter().position(|one| one.name == self.default().name);
+        let default = default.expect("bug: a catalog keeps its default model");
+        Self { served, default, failures: Vec::new() }
+    }
+
+    /// The same with `held` in each model.
+    pub fn holding(mut self, held: impl Fn(&Served) -> Kept) -> Self {
+        for served in &mut self.served {
+            let held = held(served);
+            Arc::make_mut(served).held = Some(held);
+        }
+        self
+    }
+
     /// All models, in order of name.
     pub fn iter(&self) -> std::slice::Iter<'_, Arc<Served>> {
         self.served.iter()
@@ -128,30 +164,6 @@ impl Catalog {
     pub fn failures(&self) -> &[Failure] {
         &self.failures
     }
-}
-
-/// `path` itself if it is a model folder, otherwise the folders in it that look like one, in order of name.
-fn model_folders(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.join(Manifest::FILE).is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let unreadable = |error| Error::load(format!("cannot read the models in `{}`: {error}", path.display()));
-    let mut folders = Vec::new();
-    for entry in path.read_dir().map_err(unreadable)? {
-        let folder = entry.map_err(unreadable)?.path();
-        if looks_like_a_model(&folder) {
-            folders.push(folder);
-        }
-    }
-    folders.sort();
-    // A folder with weights but no manifest gets the error that says so.
-    Ok(if folders.is_empty() && looks_like_a_model(path) { vec![path.to_owned()] } else { folders })
-}
-
-/// Whether the folder has a manifest, or weights without one.
-fn looks_like_a_model(folder: &Path) -> bool {
-    let has = |file: &str| folder.join(file).is_file();
-    has(Manifest::FILE) || has("model.safetensors") || folder::graph_without_manifest(folder).is_some()
 }
 
 fn none_served(models: &Path, failures: &[Failure]) -> Error {

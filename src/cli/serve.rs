@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -45,7 +45,8 @@ async fn serve(config: Config) -> Outcome {
     };
     let clock = Clock::system();
     let keys = service::keys(&config, clock.clone())?;
-    let watched = watch(keys.clone(), &config)?;
+    let watched = watch_keys(keys.clone(), &config)?;
+    let hangups = signal(SignalKind::hangup())?;
     let app = App::with_keys(config, clock, keys);
     // Probes are answered from the start, everything else once the models are loaded.
     let outcome = tokio::select! {
@@ -53,6 +54,7 @@ async fn serve(config: Config) -> Outcome {
         () = http::serve(listener, app.clone(), shutdown) => Ok(()),
         never = serve_probes(probes, app.clone()) => match never {},
         never = watched => match never {},
+        never = watch_models(hangups, app.clone()) => match never {},
     };
     close(&app).await;
     outcome
@@ -81,8 +83,8 @@ async fn serve_probes(listener: Option<TcpListener>, app: Arc<App>) -> Infallibl
     }
 }
 
-/// Reads the keys again on SIGHUP, and when their file has changed. A server without keys leaves SIGHUP to the system.
-fn watch(keys: Option<Arc<Keys>>, config: &Config) -> Outcome<impl Future<Output = Infallible> + use<>> {
+/// Reads the keys again on SIGHUP, and when their file has changed.
+fn watch_keys(keys: Option<Arc<Keys>>, config: &Config) -> Outcome<impl Future<Output = Infallible> + use<>> {
     let watched = keys.map(|keys| signal(SignalKind::hangup()).map(|hangups| (keys, hangups))).transpose()?;
     let mut looks = interval(config.keys.api_keys_poll);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -98,6 +100,21 @@ fn watch(keys: Option<Arc<Keys>>, config: &Config) -> Outcome<impl Future<Output
             let _ = spawn_blocking(move || if asked { keys.reload() } else { keys.refresh() }).await;
         }
     })
+}
+
+/// Looks at the folder of models again on SIGHUP.
+async fn watch_models(mut hangups: Signal, app: Arc<App>) -> Infallible {
+    while hangups.recv().await.is_some() {
+        let Ok(service) = app.service().cloned() else {
+            tracing::warn!(
+                "SIGHUP came while the models are being loaded; the folder of models is not looked at again"
+            );
+            continue;
+        };
+        // A panic was logged, and the models stay.
+        let _ = spawn_blocking(move || service.refresh_models()).await;
+    }
+    pending().await
 }
 
 /// Loads the models and makes the server ready. Only ever returns a failure.

@@ -67,7 +67,7 @@ struct Printer<'l, W> {
 impl<W: Write> Printer<'_, W> {
     /// The text goes on with `piece`.
     fn print(&mut self, piece: &str) -> Outcome {
-        let tokenizer = &self.local.service.catalog().default().tokenizer;
+        let tokenizer = self.local.service.catalog().default().tokenizer.clone();
         let encoding = tokenizer.encode(piece).map_err(|error| {
             let lines = piece.split_inclusive('\n').zip(self.line..);
             let refused = |(line, number)| Some((tokenizer.encode(line).err()?, number));

@@ -7,17 +7,17 @@ use std::time::Instant;
 use super::batch::Outcome;
 use super::figures::{Figures, Work};
 use super::inbox::{Admitted, Length};
+use super::job::ModelKey;
 use super::row::{ActiveRow, Place, Stage};
 use super::rows::{Decision, Rows};
-use super::{Ending, Job, Start, Submission};
-use crate::budget::Permit;
+use super::{Ending, Job, Kept, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Extent, Logits, Model};
 use crate::session::Lease;
 
 /// An admitted job.
 pub(super) struct Active {
-    pub(super) name: Arc<str>,
+    pub(super) model_key: ModelKey,
     pub(super) model: Arc<dyn Model>,
     pub(super) job: Box<dyn Job>,
     /// By rising tag.
@@ -35,14 +35,15 @@ pub(super) struct Active {
     lease: Option<Lease>,
     /// Of its model.
     figures: Arc<Figures>,
-    /// The memory that it takes.
-    _held: Vec<Arc<Permit>>,
+    /// Given back when it is over.
+    _held: Vec<Kept>,
 }
 
 impl Active {
     pub(super) fn admit(admitted: Admitted, ticket: u64) -> Self {
         let Admitted { job: submission, figures } = admitted;
-        let Submission { name, identity: _, model, start, plans, job, arrived: _, deadline, held } =
+        let model_key = submission.model_key();
+        let Submission { name: _, identity: _, model, start, plans, job, arrived: _, deadline, held } =
             submission;
         let places = match start {
             Start::Session(lease) => {
@@ -55,7 +56,7 @@ impl Active {
             plans.into_iter().zip(places).map(|(plan, place)| ActiveRow::new(plan, place)).collect();
         rows.sort_by_key(|row| row.tag);
         let mut active = Self {
-            name,
+            model_key,
             model,
             job,
             rows,

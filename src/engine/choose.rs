@@ -12,10 +12,9 @@
 //! The bound is also one of time, by the pace that was measured. Rows that do not fit, in the batch or in the time, are set aside: they keep
 //! their states, and as those that have waited longest are the first in a later turn.
 
-use std::sync::Arc;
-
 use super::EngineLimits;
 use super::active::Active;
+use super::job::ModelKey;
 use super::row::Stage;
 use crate::lm::{Cost, Extent, Logits, ModelInfo, State};
 
@@ -43,7 +42,7 @@ pub(super) struct Choice {
 /// What the engine knows about a turn that is about to begin.
 pub(super) struct Occasion<'a> {
     /// The model whose turn it is.
-    pub(super) model: &'a str,
+    pub(super) model: &'a ModelKey,
     /// Whether a short row ran recently, so that another is likely to arrive.
     pub(super) expectant: bool,
     /// Whether jobs wait because there is no room for them.
@@ -55,10 +54,10 @@ pub(super) struct Occasion<'a> {
 }
 
 /// The model whose turn it is. Models with rows to run take turns in the order of their names; `last` ran last.
-pub(super) fn next_model(active: &[Active], last: Option<&Arc<str>>) -> Option<Arc<str>> {
-    let names = || active.iter().filter(|job| job.runnable()).map(|job| &job.name);
-    let after = names().filter(|name| last.is_some_and(|last| *name > last)).min();
-    after.or_else(|| names().min()).cloned()
+pub(super) fn next_model(active: &[Active], last: Option<&ModelKey>) -> Option<ModelKey> {
+    let keys = || active.iter().filter(|job| job.runnable()).map(|job| &job.model_key);
+    let after = keys().filter(|key| last.is_some_and(|last| *key > last)).min();
+    after.or_else(|| keys().min()).cloned()
 }
 
 /// Chooses the rows that run in this turn, and how many tokens each reads.
@@ -121,9 +120,9 @@ fn are_cheap(cost: &Cost, shorts: &[Wish<'_>]) -> bool {
 }
 
 /// The jobs of `model` that can run, those that have waited longest first.
-fn longest_waiting_first(active: &[Active], model: &str) -> Vec<usize> {
-    let mut jobs: Vec<usize> =
-        (0..active.len()).filter(|&job| *active[job].name == *model && active[job].runnable()).collect();
+fn longest_waiting_first(active: &[Active], model: &ModelKey) -> Vec<usize> {
+    let is_wanted = |job: &Active| job.model_key == *model && job.runnable();
+    let mut jobs: Vec<usize> = (0..active.len()).filter(|&job| is_wanted(&active[job])).collect();
     jobs.sort_by_key(|&job| active[job].ticket);
     jobs
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::bell::{Bell, News};
 use super::figures::Figures;
 use super::forecast::{Demand, Load, Patience, Running, Situation, expected_draws};
+use super::job::ModelKey;
 use super::outlet::Flow;
 use super::{Submission, choose};
 use crate::clock::Clock;
@@ -83,7 +84,7 @@ struct Queue {
     /// What the jobs in each lane need.
     loads: BTreeMap<Lane, Load>,
     /// Of each model that had a job.
-    figures: BTreeMap<Arc<str>, Known>,
+    figures: BTreeMap<ModelKey, Known>,
     jobs: usize,
     bytes: usize,
     /// Not later than the earliest deadline of a waiting job.
@@ -115,7 +116,7 @@ pub(super) struct Admitted {
 /// Where a job waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Lane {
-    pub(super) model: Arc<str>,
+    pub(super) model: ModelKey,
     pub(super) length: Length,
 }
 
@@ -269,7 +270,8 @@ impl Queue {
     fn situation(&mut self, job: &Submission, limits: &InboxLimits) -> Situation {
         let own = self.known(job);
         let lane = Lane::of(job, limits);
-        let others = self.figures.iter().filter(|(name, _)| **name != job.name).map(|(_, known)| {
+        let own_key = job.model_key();
+        let others = self.figures.iter().filter(|(key, _)| **key != own_key).map(|(_, known)| {
             let running = known.figures.running();
             let is_idle = running == Running::default();
             let step_cost = known.cost.bare_step(running.rows.max(1)) + running.recalls;
@@ -292,8 +294,18 @@ impl Queue {
     }
 
     fn known(&mut self, job: &Submission) -> Known {
-        let new = || Known { figures: Arc::default(), cost: job.model.cost() };
-        self.figures.entry(job.name.clone()).or_insert_with(new).clone()
+        let key = job.model_key();
+        if let Some(known) = self.figures.get(&key) {
+            return known.clone();
+        }
+        // A model that was replaced has few jobs left, whose end is not foreseen any more.
+        self.figures.retain(|other, _| other.name != key.name);
+        self.lanes.retain(|lane, jobs| lane.model.name != key.name || !jobs.is_empty());
+        let Self { lanes, loads, .. } = self;
+        loads.retain(|lane, _| lane.model.name != key.name || lanes.contains_key(lane));
+        let known = Known { figures: Arc::default(), cost: job.model.cost() };
+        self.figures.insert(key, known.clone());
+        known
     }
 
     fn demand(&mut self, job: &Submission) -> Demand {
@@ -341,7 +353,7 @@ impl Queue {
 
 impl Lane {
     pub(super) fn of(job: &Submission, limits: &InboxLimits) -> Self {
-        Self { model: job.name.clone(), length: job.length(limits.turn_steps) }
+        Self { model: job.model_key(), length: job.length(limits.turn_steps) }
     }
 }
 

@@ -7,7 +7,6 @@ use super::forecast::Demand;
 use super::inbox::Length;
 use super::outlet::Flow;
 use super::rows::Rows;
-use crate::budget::Permit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Extent, Logits, Model, TokenId};
 use crate::session::{Lease, Snapshot};
@@ -150,8 +149,18 @@ pub struct Submission {
     pub arrived: Instant,
     /// When the job must end, finished or not.
     pub deadline: Option<Instant>,
-    /// The memory that it takes, given back when it is over.
-    pub held: Vec<Arc<Permit>>,
+    /// What is kept until it is over, such as permits for the memory that it takes.
+    pub held: Vec<Kept>,
+}
+
+/// Something that is kept until its last owner drops it.
+pub type Kept = Arc<dyn Send + Sync>;
+
+/// Which model a job runs on. A model that was replaced and the one in its place have one name and are two: their rows never share a batch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ModelKey {
+    pub(super) name: Arc<str>,
+    pub(super) identity: Arc<str>,
 }
 
 /// Where a job starts.
@@ -173,6 +182,11 @@ impl Start {
 }
 
 impl Submission {
+    /// Which model it runs on.
+    pub(super) fn model_key(&self) -> ModelKey {
+        ModelKey { name: self.name.clone(), identity: self.identity.clone() }
+    }
+
     /// Bytes of its tokens.
     pub fn token_bytes(&self) -> usize {
         self.plans.iter().map(|plan| size_of_val(&*plan.tokens)).sum()

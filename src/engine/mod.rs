@@ -25,7 +25,7 @@ mod rows;
 mod turn;
 
 pub use inbox::{Inbox, InboxLimits, Refusal, Refused};
-pub use job::{At, Draws, Ending, Job, RowPlan, Start, Submission, Tag};
+pub use job::{At, Draws, Ending, Job, Kept, RowPlan, Start, Submission, Tag};
 pub use outlet::{Capacity, Flow, Outlet, Promise, Reader, outlet, promise, wide_outlet};
 pub use pool::{Pool, PoolStats, Setup};
 pub use rows::{Feed, Rows};

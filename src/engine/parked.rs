@@ -36,6 +36,11 @@ impl Parked {
         self.due
     }
 
+    /// All of them.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &Active> {
+        self.jobs.iter().map(|parked| &parked.job)
+    }
+
     /// Removes the jobs for which `leaves` returns true.
     pub(super) fn take_out(&mut self, leaves: impl FnMut(&mut ParkedJob) -> bool) -> Vec<Active> {
         let gone: Vec<ParkedJob> = self.jobs.extract_if(.., leaves).collect();

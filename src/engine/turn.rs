@@ -10,6 +10,7 @@ use super::bell::News;
 use super::choose::{self, Choice, Occasion};
 use super::figures::{Figures, Work};
 use super::inbox::{Inbox, Lane, Taken, Waiting, earlier};
+use super::job::ModelKey;
 use super::outlet::Flow;
 use super::pace::Pace;
 use super::parked::Parked;
@@ -33,7 +34,7 @@ pub struct Engine {
     /// Whether every job is to end.
     is_stopping: bool,
     /// The model that ran last.
-    last_model: Option<Arc<str>>,
+    last_model: Option<ModelKey>,
     /// The last ticket that a job was given.
     tickets: u64,
     /// When a short row last ran.
@@ -41,7 +42,7 @@ pub struct Engine {
     /// Whether the last turn left out texts that are drawn, for the sake of questions.
     had_questions_only: bool,
     /// Of each model that had a job.
-    figures: BTreeMap<Arc<str>, Arc<Figures>>,
+    figures: BTreeMap<ModelKey, Arc<Figures>>,
 }
 
 /// The limits of an engine and of its turns.
@@ -119,14 +120,14 @@ impl Engine {
             return self.idle();
         };
         let Choice { shares, cost, .. } = self.choose(&model, now);
-        self.observer.batch(&model, &batch::report(&self.active, &shares));
+        self.observer.batch(&model.name, &batch::report(&self.active, &shares));
         let begun = self.clock.now();
         let outcomes = batch::run(&mut self.active, &shares, &mut self.scratch);
         let elapsed = self.clock.now().saturating_duration_since(begun);
         self.figures[&model].measured(Pace::measured(cost, elapsed));
         let by_job = outcomes.chunk_by(|a, b| a.share.job == b.share.job);
         let sent = by_job.map(|own| self.active[own[0].share.job].commit(own)).sum();
-        self.observer.generated(&model, sent);
+        self.observer.generated(&model.name, sent);
         self.last_model = Some(model);
         self.close_jobs();
         self.publish();
@@ -135,13 +136,13 @@ impl Engine {
 
     /// Tells the inbox what runs, so that it can foresee when a new job would be done.
     fn publish(&self) {
-        let mut works: BTreeMap<&str, Work> = BTreeMap::new();
+        let mut works: BTreeMap<&ModelKey, Work> = BTreeMap::new();
         for job in &self.active {
-            let work = works.entry(&job.name).or_default();
+            let work = works.entry(&job.model_key).or_default();
             *work = work.and(job.work(self.short_max(&*job.model)));
         }
-        for (name, figures) in &self.figures {
-            figures.set_running(works.get(&**name).copied().unwrap_or_default());
+        for (key, figures) in &self.figures {
+            figures.set_running(works.get(key).copied().unwrap_or_default());
         }
     }
 
@@ -272,15 +273,27 @@ impl Engine {
             }
             self.tickets += 1;
             let job = Active::admit(admitted, self.tickets);
-            self.figures.entry(job.name.clone()).or_insert_with(|| job.figures().clone());
+            self.note_model(&job);
             self.take_room(&mut taken, &job);
             self.active.push(job);
         }
     }
 
+    /// Keeps the figures of the model of a job that is admitted, and drops those of a model that it replaces.
+    fn note_model(&mut self, job: &Active) {
+        if self.figures.contains_key(&job.model_key) {
+            return;
+        }
+        let is_used = |key: &ModelKey| {
+            self.active.iter().chain(self.parked.jobs()).any(|other| other.model_key == *key)
+        };
+        self.figures.retain(|key, _| key.name != job.model_key.name || is_used(key));
+        self.figures.insert(job.model_key.clone(), job.figures().clone());
+    }
+
     /// Counts the places in a batch that a job takes: at most half of them.
     fn take_room(&self, taken: &mut BTreeMap<Lane, Taking>, job: &Active) {
-        let lane = Lane { model: job.name.clone(), length: job.length(self.short_max(&*job.model)) };
+        let lane = Lane { model: job.model_key.clone(), length: job.length(self.short_max(&*job.model)) };
         let rows = job.rows.len().min(self.limits.rows_max.div_ceil(2));
         let taking = taken.entry(lane).or_default();
         taking.rows += rows;
@@ -288,7 +301,7 @@ impl Engine {
     }
 
     /// The rows of `model` that run in this turn.
-    fn choose(&mut self, model: &Arc<str>, now: Instant) -> Choice {
+    fn choose(&mut self, model: &ModelKey, now: Instant) -> Choice {
         let expectant = self.short_at.is_some_and(|at| now < at + self.limits.idle_after);
         let occasion = Occasion {
             model,

@@ -84,6 +84,7 @@ impl From<ErrorDetail> for ApiError {
     fn from(detail: ErrorDetail) -> Self {
         let retry = match detail.code {
             ErrorCode::SessionBusy
+            | ErrorCode::ModelsChanging
             | ErrorCode::QueueFull
             | ErrorCode::Overloaded
             | ErrorCode::RateLimited => Retry::Yes,
@@ -178,7 +179,8 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::TokenOutOfRange
         | ErrorCode::TextTooLong
         | ErrorCode::StateMismatch
-        | ErrorCode::NotSupported => StatusCode::UNPROCESSABLE_ENTITY,
+        | ErrorCode::NotSupported
+        | ErrorCode::LoadFailed => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::RouteNotFound | ErrorCode::ModelNotFound | ErrorCode::SessionNotFound => {
@@ -186,7 +188,11 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         }
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::SessionExpired | ErrorCode::SessionEvicted | ErrorCode::ModelChanged => StatusCode::GONE,
-        ErrorCode::SessionExists | ErrorCode::SessionBusy => StatusCode::CONFLICT,
+        ErrorCode::SessionExists
+        | ErrorCode::SessionBusy
+        | ErrorCode::ModelExists
+        | ErrorCode::ModelIsDefault
+        | ErrorCode::ModelsChanging => StatusCode::CONFLICT,
         ErrorCode::PositionMismatch => StatusCode::PRECONDITION_FAILED,
         ErrorCode::QueueFull
         | ErrorCode::Overloaded
@@ -247,6 +253,10 @@ mod tests {
             (ErrorKind::SessionExpired, 410, "not_found_error", None, None),
             (ErrorKind::ModelChanged, 410, "not_found_error", None, None),
             (ErrorKind::SessionExists, 409, "conflict_error", None, Some("false")),
+            (ErrorKind::ModelExists, 409, "conflict_error", None, Some("false")),
+            (ErrorKind::ModelIsDefault, 409, "conflict_error", None, Some("false")),
+            (ErrorKind::ModelsChanging, 409, "conflict_error", None, Some("true")),
+            (ErrorKind::Load, 422, "invalid_request_error", None, None),
             (ErrorKind::SessionBusy, 409, "conflict_error", None, Some("true")),
             (ErrorKind::PositionMismatch, 412, "conflict_error", None, None),
             (ErrorKind::QueueFull, 429, "rate_limit_error", Some("1"), Some("true")),

@@ -93,7 +93,11 @@ fn administering(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
 }
 
 fn admin() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(admin::drain))
+    OpenApiRouter::default()
+        .routes(routes!(admin::drain))
+        .routes(routes!(admin::load))
+        .routes(routes!(admin::reload))
+        .routes(routes!(admin::unload))
 }
 
 /// The server's own routes that do work: refused while the server loads or shuts down.

@@ -209,12 +209,27 @@ impl Dtype {
             Dtype::Int8 => "int8",
         }
     }
+
+    /// Bytes of a number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::Int8 => 1,
+        }
+    }
 }
 
 impl ModelInfo {
     /// Bytes of a state.
     pub fn state_bytes(&self) -> usize {
         self.state_len * size_of::<f32>()
+    }
+
+    /// Bytes of the weights in the type that they are held in.
+    pub fn weights_bytes(&self) -> usize {
+        let parameters = usize::try_from(self.parameter_count).unwrap_or(usize::MAX);
+        parameters.saturating_mul(self.weights_dtype.bytes())
     }
 }
 

@@ -112,7 +112,7 @@ impl Service {
             let message = "`safe` is true, but models do not know which words offend; false is accepted";
             return Err(Error::new(ErrorKind::NotSupported, message).at("safe"));
         }
-        let served = self.named_model(query.model.as_deref())?;
+        let served = &self.named_model(query.model.as_deref())?;
         let Divided { finished, typed } = match predicted {
             Predicted::Words => divided_for_words(query),
             Predicted::Characters => divided_for_characters(served, query),

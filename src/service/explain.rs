@@ -49,7 +49,7 @@ impl Service {
     /// `NotSupported` for a model that is not run natively; whatever is wrong with the request; too many requests waiting.
     pub async fn explain(&self, request: ExplainRequest, query: ExplainQuery) -> Result<Explained> {
         let ExplainRequest { prompt, target } = request;
-        let served = self.named_model(prompt.model.as_deref())?;
+        let served = &self.named_model(prompt.model.as_deref())?;
         let inside = inside(served)?;
         let path = if prompt.tokens.is_some() { "tokens" } else { "text" };
         let target = target.map(|word| single_token(served, &word, "target")).transpose()?;

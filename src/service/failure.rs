@@ -47,6 +47,10 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::SessionExpired => ErrorCode::SessionExpired,
         ErrorKind::SessionEvicted => ErrorCode::SessionEvicted,
         ErrorKind::ModelChanged => ErrorCode::ModelChanged,
+        ErrorKind::ModelExists => ErrorCode::ModelExists,
+        ErrorKind::ModelIsDefault => ErrorCode::ModelIsDefault,
+        ErrorKind::ModelsChanging => ErrorCode::ModelsChanging,
+        ErrorKind::Load => ErrorCode::LoadFailed,
         ErrorKind::SessionExists => ErrorCode::SessionExists,
         ErrorKind::SessionBusy => ErrorCode::SessionBusy,
         ErrorKind::PositionMismatch => ErrorCode::PositionMismatch,
@@ -62,6 +66,6 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::Draining => ErrorCode::Draining,
         ErrorKind::Timeout => ErrorCode::Timeout,
         ErrorKind::Cancelled => ErrorCode::Cancelled,
-        ErrorKind::Load | ErrorKind::Config | ErrorKind::Internal => ErrorCode::Internal,
+        ErrorKind::Config | ErrorKind::Internal => ErrorCode::Internal,
     }
 }

@@ -9,12 +9,17 @@ use crate::kernels::Kernel;
 impl Service {
     /// What the server is and what it accepts.
     pub fn info(&self) -> Info {
+        let catalog = self.catalog();
         Info {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
-            models: self.catalog.iter().map(|served| served.name.to_string()).collect(),
-            weights_dtypes: self.catalog.iter().map(|served| weights_dtype(served)).collect(),
-            default_model: self.catalog.default().name.to_string(),
+            models: catalog.iter().map(|served| served.name.to_string()).collect(),
+            identities: catalog
+                .iter()
+                .map(|served| (served.name.to_string(), served.identity.to_string()))
+                .collect(),
+            weights_dtypes: catalog.iter().map(|served| weights_dtype(served)).collect(),
+            default_model: catalog.default().name.to_string(),
             kernel: self.kernel.name(),
             numerics: self.kernel.numerics(),
             cpu_features: Kernel::cpu_features(),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Service;
 use super::work::Work;
-use crate::budget::{Budget, BudgetLimits, Exceeded, Permit, Purpose};
+use crate::budget::{Aside, Budget, BudgetLimits, Exceeded, Permit, Purpose};
+use crate::catalog::{Kept, Served};
 use crate::config::{Bytes, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry::Rejected;
@@ -35,7 +36,12 @@ pub(super) fn budget(config: &Config) -> Arc<Budget> {
     let buffers = engine.engine_threads.saturating_mul(engine.logits_buffer.0).saturating_add(log_buffer.0);
     let others = sessions.sessions_max_bytes.0.saturating_add(buffers);
     let bytes_max = memory_max.0.saturating_sub(others).max(least(config));
-    Budget::new(BudgetLimits { bytes_max, answers_max: http.answers_max_bytes.0 })
+    Budget::new(BudgetLimits { bytes_max, bytes_min: least(config), answers_max: http.answers_max_bytes.0 })
+}
+
+/// What a model takes of the budget, until nobody uses it any more.
+pub(super) fn of_model(budget: &Arc<Budget>, served: &Served) -> Kept {
+    Arc::new(budget.set_aside(served.model.info().weights_bytes()))
 }
 
 fn least(config: &Config) -> usize {
@@ -48,11 +54,13 @@ impl Service {
         &self.budget
     }
 
-    /// Sets aside what the process takes when its models are loaded and nothing was asked yet.
+    /// Sets aside what the process takes when its models are loaded and nothing was asked yet. Models are set aside already.
     pub(super) fn set_aside(&self, resident: usize) {
         let least = least(&self.config);
-        let left = self.budget.bytes_max().saturating_sub(resident);
-        self.budget.limit_to(left.max(least));
+        let models = self.catalog().iter().map(|served| served.model.info().weights_bytes()).sum();
+        let others = resident.saturating_sub(models);
+        let left = self.budget.bytes_max().saturating_sub(others);
+        self.budget.set_aside_for_good(others);
         let requests = Bytes(self.budget.bytes_max());
         let Config { memory_max, sessions, .. } = &self.config;
         let sessions = sessions.sessions_max_bytes;
@@ -65,6 +73,21 @@ impl Service {
         } else {
             tracing::info!(%memory_max, %models, %sessions, %requests, "memory divided");
         }
+    }
+
+    /// Sets memory aside for a model that is about to be loaded.
+    ///
+    /// # Errors
+    /// `Load` if models, sessions and requests leave too little of `--memory-max`.
+    pub(super) fn room_for_model(&self, bytes: usize) -> Result<Aside> {
+        self.budget.try_set_aside(bytes).map_err(|left| {
+            let max = self.config.memory_max;
+            let needed = Bytes(bytes);
+            let left = Bytes(left);
+            Error::load(format!(
+                "its weights take {needed} or more; models, sessions and requests leave {left} of {max} (`--memory-max`)"
+            ))
+        })
     }
 
     /// Takes memory until the permit is dropped.

@@ -11,6 +11,7 @@ mod beside;
 mod bounds;
 mod cache;
 mod caller;
+mod changing;
 mod compress;
 mod explain;
 mod failure;
@@ -50,6 +51,7 @@ use tokio::sync::Semaphore;
 pub use aac::Predicted;
 pub use asked::Asked;
 pub use caller::keys;
+pub use changing::Refreshed;
 pub use compress::{CODING_JOBS, Compressor, Decompressor, Watch, Whole, cut, divide};
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
@@ -63,16 +65,17 @@ pub use sessions::check_session_id;
 pub use state::Imported;
 
 use crate::budget::{Budget, Purpose};
-use crate::catalog::{self, Catalog, Served, load_folder};
+use crate::catalog::{self, Catalog, Registry, Served, load_folder};
 use crate::clock::Clock;
 use crate::config::{Config, Evict};
 use crate::engine::{EngineLimits, InboxLimits, Observer, Pool, Setup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernel;
-use crate::lm::{Backend, LoadOptions};
+use crate::lm::LoadOptions;
 use crate::session::{OwnerLimits, SessionLimits, Sessions};
 use crate::telemetry::{MemoryFigures, Metrics};
 use caller::Caller;
+use changing::Changing;
 use storing::{Keeping, Kept, Storing};
 
 /// What answers requests: on behalf of a caller; for one request, or for whoever has none.
@@ -90,7 +93,9 @@ pub struct Service {
 
 /// What all callers share: the models, the engines, and every limit.
 pub struct Shared {
-    catalog: Catalog,
+    registry: Arc<Registry>,
+    /// Held while models are changed.
+    changing: Changing,
     pool: Pool,
     /// Writes sessions to a store, if there is one. Dropped after the engines, whose jobs put sessions back.
     storing: Option<Storing>,
@@ -127,8 +132,12 @@ impl Service {
         let engine = &config.engine;
         let kernel = Kernel::choose(engine.kernel.forced())?;
         kernel.make_current();
-        let names = catalog.iter().map(|served| served.name.clone());
-        let observer: Arc<dyn Observer> = Arc::new(observer::MetricsObserver::new(metrics.clone(), names));
+        let observer: Arc<dyn Observer> = Arc::new(observer::MetricsObserver(metrics.clone()));
+        let budget = memory::budget(config);
+        let catalog = catalog.holding(|served| memory::of_model(&budget, served));
+        // From the start, so that a rate can be taken of the first increase.
+        catalog.iter().for_each(|served| drop(metrics.model(&served.name)));
+        let registry = Arc::new(Registry::new(catalog));
         let inbox_limits = InboxLimits {
             jobs_max: engine.queue_max,
             bytes_max: engine.queue_bytes_max.0,
@@ -151,20 +160,22 @@ impl Service {
             stall_timeout: engine.stall_timeout,
         };
         let limits = session_limits(config);
-        let keeping = Keeping { config, limits, catalog: &catalog, metrics: &metrics, clock: &clock };
+        let keeping = Keeping { config, limits, models: &registry, metrics: &metrics, clock: &clock };
         let Kept { sessions, storing } = keeping.open()?;
         let shared = Shared {
             storing,
             pool: Pool::start(Setup {
                 threads: engine.engine_threads,
-                runs_tract: catalog.iter().any(|served| served.model.info().backend == Backend::Tract),
+                // A model that it runs may be loaded later.
+                runs_tract: cfg!(feature = "tract"),
                 spin: engine.spin(),
                 inbox_limits,
                 limits: engine_limits,
                 clock: clock.clone(),
                 observer,
             })?,
-            catalog,
+            registry,
+            changing: Changing::default(),
             started: clock.now(),
             clock,
             config: config.clone(),
@@ -172,7 +183,7 @@ impl Service {
             kernel,
             beside: beside::Beside::new(engine),
             tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
-            budget: memory::budget(config),
+            budget,
         };
         let shared = Arc::new(shared);
         Ok(Self { shared, sessions, caller: Caller::default(), asked: None, arrived: None })
@@ -214,11 +225,7 @@ impl Service {
         for failure in catalog.failures() {
             tracing::warn!(folder = %failure.folder.display(), error = %failure.error, "model skipped");
         }
-        for served in catalog.iter() {
-            for warning in served.understanding.iter().flat_map(|understanding| &understanding.warnings) {
-                tracing::warn!(model = %served.name, %warning, "model loaded with a warning");
-            }
-        }
+        catalog.iter().for_each(|served| changing::warn_of(served));
         let names: Vec<&str> = catalog.iter().map(|served| &*served.name).collect();
         let kernel = Kernel::choose(config.engine.kernel.forced())?;
         tracing::info!(models = ?names, default = %catalog.default().name, kernel = kernel.name(), "models loaded");
@@ -232,9 +239,9 @@ impl Service {
         &self.config
     }
 
-    /// The models.
-    pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+    /// The models that are served now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.registry.current()
     }
 
     /// The sessions of the caller.
@@ -251,6 +258,7 @@ impl Service {
     pub fn observe(&self) {
         let stats = self.sessions.stats();
         let jobs = self.pool.stats();
+        self.metrics.models_loaded(self.catalog().iter().len());
         for (model, &count) in &stats.by_model {
             self.metrics.model(model).sessions(count);
         }

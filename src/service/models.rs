@@ -8,7 +8,7 @@ use crate::api::models::{Model, ModelList};
 use crate::api::onnx::{
     OnnxFeedForward, OnnxGraph, OnnxHiddenLayer, OnnxLayer, OnnxNetwork, OnnxPort, OnnxQuantised,
 };
-use crate::catalog::Served;
+use crate::catalog::{Catalog, Served};
 use crate::error::Result;
 use crate::lm::Cell;
 use crate::onnx::{GraphFeedForward, PortUse, Understanding};
@@ -16,7 +16,8 @@ use crate::onnx::{GraphFeedForward, PortUse, Understanding};
 impl Service {
     /// All models, in the order of their names.
     pub fn models(&self) -> ModelList {
-        ModelList { object: "list", data: self.catalog.iter().map(|served| self.described(served)).collect() }
+        let catalog = self.catalog();
+        ModelList { object: "list", data: catalog.iter().map(|served| described(&catalog, served)).collect() }
     }
 
     /// The model `name`.
@@ -24,30 +25,31 @@ impl Service {
     /// # Errors
     /// `ModelNotFound`.
     pub fn model(&self, name: &str) -> Result<Model> {
-        Ok(self.described(self.catalog.get(Some(name))?))
+        let catalog = self.catalog();
+        Ok(described(&catalog, catalog.get(Some(name))?))
     }
+}
 
-    fn described(&self, served: &Arc<Served>) -> Model {
-        let info = served.model.info();
-        Model {
-            id: served.name.to_string(),
-            object: "model",
-            // A clock that was wrong when the file was written is no reason to fail.
-            created: served.created.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            owned_by: "rnnlm-server",
-            default: Arc::ptr_eq(served, self.catalog.default()),
-            cell: info.cell.map(Cell::name),
-            vocab_size: info.vocab_size,
-            hidden_sizes: info.hidden_sizes.clone(),
-            parameter_count: info.parameter_count,
-            weights_dtype: info.weights_dtype.name(),
-            state_bytes: info.state_len * size_of::<f32>(),
-            backend: info.backend.name(),
-            identity: served.identity.to_string(),
-            tokenizer_kind: served.tokenizer.kind().name(),
-            tokenizer_sha256: served.tokenizer.sha256().to_owned(),
-            onnx: served.understanding.as_deref().map(onnx_graph),
-        }
+fn described(catalog: &Catalog, served: &Arc<Served>) -> Model {
+    let info = served.model.info();
+    Model {
+        id: served.name.to_string(),
+        object: "model",
+        // A clock that was wrong when the file was written is no reason to fail.
+        created: served.created.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        owned_by: "rnnlm-server",
+        default: Arc::ptr_eq(served, catalog.default()),
+        cell: info.cell.map(Cell::name),
+        vocab_size: info.vocab_size,
+        hidden_sizes: info.hidden_sizes.clone(),
+        parameter_count: info.parameter_count,
+        weights_dtype: info.weights_dtype.name(),
+        state_bytes: info.state_len * size_of::<f32>(),
+        backend: info.backend.name(),
+        identity: served.identity.to_string(),
+        tokenizer_kind: served.tokenizer.kind().name(),
+        tokenizer_sha256: served.tokenizer.sha256().to_owned(),
+        onnx: served.understanding.as_deref().map(onnx_graph),
     }
 }
 

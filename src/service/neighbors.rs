@@ -37,7 +37,7 @@ impl Service {
     /// # Errors
     /// `NotSupported` for a model that is not run natively; whatever is wrong with the request; too many requests waiting.
     pub async fn neighbors(&self, request: NeighborsRequest) -> Result<NeighborsResponse> {
-        let served = self.named_model(request.model.as_deref())?.clone();
+        let served = self.named_model(request.model.as_deref())?;
         inside(&served)?;
         let limits = &self.config.limits;
         let top_k = request.top_k.unwrap_or(Shown::TOP_K_DEFAULT.min(limits.max_top_k));

@@ -204,7 +204,7 @@ impl Service {
     /// As [`Self::room_for_next`].
     pub fn room_for_export(&self, id: &str) -> Result<Room> {
         let served = self.asked_model(Some(id), None);
-        let state_bytes = served.map_or(0, |served| exported_len(served, self.cache_window_of(id)));
+        let state_bytes = served.map_or(0, |served| exported_len(&served, self.cache_window_of(id)));
         self.room(&Listed { state_bytes, param: "id".to_owned(), ..Listed::default() })
     }
 
@@ -291,11 +291,11 @@ impl Service {
         };
         // A larger window is refused later. A cache may become full while the request is answered.
         let window = window.min(self.config.sessions.cache_window_max);
-        let cache_bytes = served.map_or(0, |served| cache_len(served, window));
+        let cache_bytes = served.as_deref().map_or(0, |served| cache_len(served, window));
         match (state, served) {
             // Beside its cache, it is at most as long as the state that the request brings.
             (Some(state), _) => state.len() + cache_bytes,
-            (None, Some(served)) => encoded_len(served) + cache_bytes,
+            (None, Some(served)) => encoded_len(&served) + cache_bytes,
             (None, None) => 0,
         }
     }
@@ -308,15 +308,16 @@ impl Service {
     }
 
     /// The model that a request is about; `None` if it or the session does not exist.
-    fn asked_model(&self, session: Option<&str>, model: Option<&str>) -> Option<&Arc<Served>> {
+    fn asked_model(&self, session: Option<&str>, model: Option<&str>) -> Option<Arc<Served>> {
         let id = session.map(SessionId::parse);
         let of_session = id.map(|id| id.and_then(|id| self.sessions.info(&id)).map(|info| info.model));
+        let catalog = self.catalog();
         let served = match &of_session {
-            Some(Ok(name)) => self.catalog.get(Some(&**name)),
+            Some(Ok(name)) => catalog.get(Some(&**name)),
             Some(Err(_)) => return None,
-            None => self.catalog.get(model),
+            None => catalog.get(model),
         };
-        served.ok()
+        served.ok().cloned()
     }
 
     fn room(&self, listed: &Listed) -> Result<Room> {

@@ -104,8 +104,9 @@ impl Service {
         let limit = query.limit.unwrap_or(ListSessionsQuery::LIMIT_DEFAULT.min(max));
         Bound { param: "limit", max, option: "--sessions-page-max" }.number_above_0(limit)?;
         let model = query.model.as_deref().map(|name| self.named_model(Some(name))).transpose()?;
-        let mut sessions = self
-            .page_of_sessions(after, limit + 1, |info| model.is_none_or(|model| *model.name == *info.model));
+        let mut sessions = self.page_of_sessions(after, limit + 1, |info| {
+            model.as_ref().is_none_or(|model| *model.name == *info.model)
+        });
         let has_more = sessions.len() > limit;
         sessions.truncate(limit);
         let next_after = sessions.last().filter(|_| has_more).map(|last| last.id.to_string());
@@ -164,7 +165,7 @@ impl Service {
         let given = self.ttl(request.lifetime)?;
         let Standing { model, snapshot, ttl, extra_words } = self.sessions.read(&id)?;
         let ttl = given.or(Some(ttl));
-        let vocab_size = self.catalog.get(Some(&model))?.model.info().vocab_size;
+        let vocab_size = self.model_of_session(&id, &model)?.model.info().vocab_size;
         self.add_session(NewSession {
             id: copy,
             model,

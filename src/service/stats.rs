@@ -10,8 +10,9 @@ impl Service {
         let jobs = self.pool.stats();
         let mut tokens = TokenTotals::default();
         let mut unknown_tokens = 0;
-        for served in self.catalog.iter() {
-            let model = self.metrics.model(&served.name).totals();
+        // Those included that are no longer served: a total never falls.
+        for model in self.metrics.models() {
+            let model = model.totals();
             tokens.prompt += model.prompt;
             tokens.generated += model.generated;
             tokens.scored += model.scored;

@@ -11,7 +11,7 @@ use super::Service;
 use crate::api::sessions::Expectation;
 use crate::catalog::Served;
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{Lease, SessionId, Snapshot, Standing};
+use crate::session::{Lease, SessionId, Snapshot, Standing, cannot_go_on, no_longer_served, weights_changed};
 use crate::text::ExtraWords;
 
 /// Where a request starts, as it was when the request looked at it.
@@ -89,15 +89,15 @@ impl Service {
     /// # Errors
     /// `ModelNotFound`.
     pub(super) fn model_target(&self, name: Option<&str>) -> Result<Target> {
-        Ok(Target::Model(self.named_model(name)?.clone()))
+        Ok(Target::Model(self.named_model(name)?))
     }
 
     /// The model that the field `model` names, or the default model.
     ///
     /// # Errors
     /// `ModelNotFound`.
-    pub(super) fn named_model(&self, name: Option<&str>) -> Result<&Arc<Served>> {
-        self.catalog.get(name).map_err(|error| error.at("model"))
+    pub(super) fn named_model(&self, name: Option<&str>) -> Result<Arc<Served>> {
+        self.catalog().get(name).cloned().map_err(|error| error.at("model"))
     }
 
     /// The session `id`, whose model must be `model` if that is given.
@@ -112,9 +112,39 @@ impl Service {
             let message = format!("`model` is `{asked}`; the model of session `{id}` is `{found}`");
             return Err(Error::invalid("model", message));
         }
-        let served = self.catalog.get(Some(found))?.clone();
+        let served = self.model_of_session(&id, found)?;
         let extra_words = self.sessions.extra_words(&id)?;
         Ok(SessionTarget { id, served, extra_words, position: info.position })
+    }
+
+    /// The model `name` of the session `id`.
+    ///
+    /// # Errors
+    /// `ModelChanged` if it was unloaded since the request looked at the session.
+    pub(super) fn model_of_session(&self, id: &SessionId, name: &str) -> Result<Arc<Served>> {
+        let served = self.registry.get(name);
+        served.ok_or_else(|| cannot_go_on(id.as_str(), &no_longer_served(name)))
+    }
+
+    /// The request was checked against one model. It cannot continue if the session was replaced by one of another, or if the model was
+    /// replaced by one of other weights.
+    pub(super) fn check_model(
+        &self,
+        session: &SessionTarget,
+        model: &str,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        let SessionTarget { id, served, .. } = session;
+        if *model == *served.name && *snapshot.identity == *served.identity {
+            return Ok(());
+        }
+        let now = self.model_of_session(id, model)?;
+        if *snapshot.identity != *now.identity {
+            let why = weights_changed(model, &snapshot.identity, &now.identity);
+            return Err(cannot_go_on(id.as_str(), &why));
+        }
+        let message = format!("session `{id}` was replaced while this request was being checked");
+        Err(Error::new(ErrorKind::SessionBusy, message))
     }
 
     /// The state at `target`: a copy, which moves no session and has no history. This counts as a use of the session.
@@ -127,7 +157,7 @@ impl Service {
             Target::Given { snapshot, .. } => Ok(Snapshot::clone(snapshot)),
             Target::Session(session) => {
                 let standing = self.sessions.read(&session.id)?;
-                session.check_model(&standing.model)?;
+                self.check_model(session, &standing.model, &standing.snapshot)?;
                 Ok(Snapshot { history: None, ..standing.snapshot })
             }
         }
@@ -145,7 +175,7 @@ impl Service {
             }
             Target::Session(session) => {
                 let Standing { model, snapshot, ttl, extra_words } = self.sessions.read(&session.id)?;
-                session.check_model(&model)?;
+                self.check_model(session, &model, &snapshot)?;
                 Ok(Branch { snapshot, ttl: Some(ttl), extra_words })
             }
         }
@@ -157,7 +187,7 @@ impl Service {
     /// A session that no longer exists or was replaced; `SessionBusy`; `PositionMismatch`.
     pub(super) fn lease(&self, session: &SessionTarget, expected: Expectation) -> Result<Lease> {
         let lease = self.sessions.lease(&session.id, expected.expected_position)?;
-        session.check_model(lease.model())?;
+        self.check_model(session, lease.model(), &lease.snapshot)?;
         Ok(lease)
     }
 
@@ -171,17 +201,6 @@ impl Service {
             return Ok(lease);
         }
         let message = format!("session `{}` was moved while this request was being checked", session.id);
-        Err(Error::new(ErrorKind::SessionBusy, message))
-    }
-}
-
-impl SessionTarget {
-    /// The request was checked against one model. It cannot continue if the session was replaced by a session of another.
-    fn check_model(&self, found: &str) -> Result<()> {
-        if *found == *self.served.name {
-            return Ok(());
-        }
-        let message = format!("session `{}` was replaced while this request was being checked", self.id);
         Err(Error::new(ErrorKind::SessionBusy, message))
     }
 }

@@ -17,7 +17,7 @@ impl Service {
     /// # Errors
     /// Unknown model; text too long; an unknown word where the model has no unknown token.
     pub async fn tokenize(&self, request: TokenizeRequest) -> Result<TokenizeResponse> {
-        let served = self.named_model(request.model.as_deref())?;
+        let served = &self.named_model(request.model.as_deref())?;
         let purpose = if request.pieces { Use::Pieces } else { Use::Read };
         let input = Input { value: TextOrIds::Text(request.text), path: "text", purpose };
         let prepared = self.prepare(served, input).await?;
@@ -33,7 +33,7 @@ impl Service {
     /// # Errors
     /// Unknown model; a token out of range; too many tokens.
     pub async fn detokenize(&self, request: DetokenizeRequest) -> Result<DetokenizeResponse> {
-        let served = self.named_model(request.model.as_deref())?;
+        let served = &self.named_model(request.model.as_deref())?;
         let input = Input { value: TextOrIds::Ids(request.tokens), path: "tokens", purpose: Use::Read };
         let prepared = self.prepare(served, input).await?;
         let entries = prepared.tokens.iter().map(|&token| served.tokenizer.entry(token).len() + 1);

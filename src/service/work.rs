@@ -7,7 +7,7 @@ use super::Service;
 use crate::budget::Permit;
 use crate::catalog::Served;
 use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
-use crate::engine::{Job, Reader, RowPlan, Start, Submission};
+use crate::engine::{Job, Kept, Reader, RowPlan, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Snapshot;
 use crate::telemetry::Rejected;
@@ -47,6 +47,9 @@ impl Service {
     pub(super) fn submit_until<T>(&self, work: Work<T>, deadline: Option<Instant>) -> Result<Reader<T>> {
         self.begin_job()?;
         let own = self.take_for_job(&work)?;
+        let own: Kept = Arc::new(own);
+        let given = work.held.map(|held| held as Kept);
+        let held = given.into_iter().chain([own]).chain(work.served.held.clone()).collect();
         let submission = Submission {
             name: work.served.name.clone(),
             identity: work.served.identity.clone(),
@@ -56,7 +59,7 @@ impl Service {
             job: work.job,
             arrived: self.clock.now(),
             deadline,
-            held: work.held.into_iter().chain([Arc::new(own)]).collect(),
+            held,
         };
         self.pool.submit(submission, work.reader).inspect_err(|error| match error.kind {
             ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),

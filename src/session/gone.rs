@@ -1,11 +1,11 @@
 //! Why sessions no longer exist, for as long as a client may still ask.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::moment::Moment;
 use super::owner::Name;
-use super::{Closed, SessionLimits};
+use super::{Closed, SessionLimits, cannot_go_on};
 use crate::error::{Error, ErrorKind};
 
 /// Sessions that ended without being deleted. Bounded in number and in time.
@@ -17,12 +17,13 @@ pub(super) struct Gone {
     unusable: Unusables,
 }
 
-/// Stored sessions whose weights are not here. They are as many as a store had at the start, and become fewer.
+/// Stored sessions whose weights are not here: as many as a store had at the start, or at most as many as the table may have.
 #[derive(Debug, Default)]
 struct Unusables {
-    why: HashMap<Name, Arc<str>>,
-    /// In the order in which they would have expired.
-    order: VecDeque<(Moment, Name)>,
+    /// With the time at which they would have expired.
+    why: HashMap<Name, (Arc<str>, Moment)>,
+    /// In the order in which they would have expired; a name may be here that is in use again.
+    order: BTreeSet<(Moment, Name)>,
 }
 
 /// A stored session whose weights are not here.
@@ -70,11 +71,11 @@ impl Gone {
         self.unusable.why.remove(name);
     }
 
-    /// Remembers the stored sessions that are of no use, sorted by the time at which they would have expired.
+    /// Remembers stored sessions that are of no use.
     pub(super) fn set_unusable(&mut self, sessions: Vec<UnusableSession>) {
         for UnusableSession { name, why, until } in sessions {
-            self.unusable.why.insert(name.clone(), why);
-            self.unusable.order.push_back((until, name));
+            self.unusable.why.insert(name.clone(), (why, until));
+            self.unusable.order.insert((until, name));
         }
     }
 
@@ -82,13 +83,22 @@ impl Gone {
     pub(super) fn expired(&mut self, count_max: usize, now: Moment) -> Vec<Name> {
         let mut expired = Vec::new();
         while expired.len() < count_max
-            && let Some((_, name)) = self.unusable.order.pop_front_if(|(until, _)| *until <= now)
+            && self.unusable.order.first().is_some_and(|(until, _)| *until <= now)
+            && let Some(first) = self.unusable.pop()
         {
-            if self.unusable.why.remove(&name).is_some() {
-                expired.push(name);
-            }
+            expired.extend(first);
         }
         expired
+    }
+
+    /// Forgets the first to expire of those that are more than `count_max`, if there is one.
+    pub(super) fn forget_unusable(&mut self, count_max: usize) -> Option<Name> {
+        while self.unusable.order.len() > count_max {
+            if let Some(first) = self.unusable.pop().flatten() {
+                return Some(first);
+            }
+        }
+        None
     }
 
     /// Whether this is the name of one of them.
@@ -104,8 +114,8 @@ impl Gone {
     /// The answer to a request for a session that is not there.
     pub(super) fn error(&self, name: &Name, now: Moment) -> Error {
         let id = &name.id;
-        if let Some(why) = self.unusable.why.get(name) {
-            return Error::new(ErrorKind::ModelChanged, format!("session `{id}` cannot go on: {why}"));
+        if let Some((why, _)) = self.unusable.why.get(name) {
+            return cannot_go_on(id.as_str(), why);
         }
         match self.why.get(name).filter(|(_, until)| *until > now) {
             Some((Closed::Expired, _)) => Error::new(
@@ -116,7 +126,7 @@ impl Gone {
                 ErrorKind::SessionEvicted,
                 format!("session `{id}` was evicted to make room for others"),
             ),
-            Some((Closed::Deleted | Closed::Replaced, _)) | None => {
+            Some((Closed::Deleted | Closed::Replaced | Closed::ModelChanged, _)) | None => {
                 Error::new(ErrorKind::SessionNotFound, format!("session `{id}` does not exist"))
             }
         }
@@ -127,5 +137,17 @@ impl Gone {
         if self.why.get(&name).is_some_and(|(_, latest)| *latest == until) {
             self.why.remove(&name);
         }
+    }
+}
+
+impl Unusables {
+    /// Takes the first to expire: its name, or `None` if that is in use again or will expire later than it was to.
+    fn pop(&mut self) -> Option<Option<Name>> {
+        let (until, name) = self.order.pop_first()?;
+        if self.why.get(&name).is_none_or(|(_, latest)| *latest != until) {
+            return Some(None);
+        }
+        self.why.remove(&name);
+        Some(Some(name))
     }
 }

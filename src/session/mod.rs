@@ -7,6 +7,7 @@
 //! models nor HTTP nor stores.
 
 mod accounts;
+mod changed;
 mod changes;
 mod dense;
 mod gone;
@@ -32,6 +33,7 @@ mod wheel;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use changed::{ServedWeights, cannot_go_on, no_longer_served, weights_changed};
 pub use changes::{ChangeLimits, Changes, Named, Taken, Ticket};
 pub use history::{History, Rewind};
 pub use id::SessionId;

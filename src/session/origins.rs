@@ -5,6 +5,7 @@ use std::ops::Index;
 use std::sync::Arc;
 
 use super::NewSession;
+use super::changed::ServedWeights;
 use super::owner::Owner;
 
 /// The number of an [`Origin`].
@@ -20,6 +21,8 @@ pub(super) struct Origin {
     pub(super) identity: Arc<str>,
     /// To whom they belong.
     pub(super) owner: Owner,
+    /// Why they cannot go on, if other weights are served.
+    pub(super) changed: Option<Arc<str>>,
     sessions: usize,
 }
 
@@ -28,6 +31,10 @@ pub(super) struct Origin {
 pub(super) struct Origins {
     all: Vec<Origin>,
     numbers: HashMap<Whence, OriginNumber>,
+    /// `None` if all weights are served that sessions come from.
+    served: Option<ServedWeights>,
+    /// Sessions whose weights are not served.
+    changed: usize,
 }
 
 /// What tells origins apart.
@@ -47,19 +54,40 @@ impl Origins {
         let whence = Whence { owner, model: model.clone(), identity: identity.clone() };
         let number = *self.numbers.entry(whence).or_insert(next);
         if number == next {
-            self.all.push(Origin { model, identity, owner, sessions: 0 });
+            let served = self.served.as_ref();
+            let changed = served.and_then(|served| served.why_not(&model, &identity));
+            self.all.push(Origin { model, identity, owner, changed, sessions: 0 });
         }
         number
     }
 
+    /// Only these weights are served from now on.
+    pub(super) fn serve(&mut self, served: ServedWeights) {
+        for origin in &mut self.all {
+            origin.changed = served.why_not(&origin.model, &origin.identity);
+        }
+        self.served = Some(served);
+        let changed = self.all.iter().filter(|origin| origin.changed.is_some());
+        self.changed = changed.map(|origin| origin.sessions).sum();
+    }
+
     /// Counts a session.
     pub(super) fn join(&mut self, origin: OriginNumber) {
-        self.all[origin.0 as usize].sessions += 1;
+        let origin = &mut self.all[origin.0 as usize];
+        origin.sessions += 1;
+        self.changed += usize::from(origin.changed.is_some());
     }
 
     /// Counts a session no longer.
     pub(super) fn leave(&mut self, origin: OriginNumber) {
-        self.all[origin.0 as usize].sessions -= 1;
+        let origin = &mut self.all[origin.0 as usize];
+        origin.sessions -= 1;
+        self.changed -= usize::from(origin.changed.is_some());
+    }
+
+    /// Whether there are sessions whose weights are not served.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed > 0
     }
 
     /// Sessions by model, those included that have none now.

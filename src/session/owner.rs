@@ -10,7 +10,7 @@ use super::SessionId;
 pub(super) struct Owner(u32);
 
 /// A session's name in the table: an id is a name among the sessions of one owner.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     pub(super) owner: Owner,
     pub(super) id: SessionId,

@@ -55,7 +55,7 @@ impl Sessions {
     /// Remembers the sessions of a store that cannot live on, so that their clients are told why until they would have expired.
     pub fn remember_unusable(&self, sessions: Vec<Unusable>) {
         let mut table = self.lock_whole();
-        let mut gone: Vec<UnusableSession> = sessions
+        let gone: Vec<UnusableSession> = sessions
             .into_iter()
             .map(|Unusable { name, why, expires_at }| UnusableSession {
                 name: table.name_of(&name),
@@ -63,7 +63,6 @@ impl Sessions {
                 until: self.time().moment_ahead(expires_at),
             })
             .collect();
-        gone.sort_by_key(|session| session.until);
         table.gone_mut().set_unusable(gone);
     }
 }

@@ -88,6 +88,8 @@ pub enum Closed {
     Expired,
     /// It made room for another.
     Evicted,
+    /// Its weights are no longer served.
+    ModelChanged,
 }
 
 impl Closed {
@@ -98,6 +100,7 @@ impl Closed {
             Self::Replaced => "replaced",
             Self::Expired => "expired",
             Self::Evicted => "evicted",
+            Self::ModelChanged => "model_changed",
         }
     }
 }
@@ -195,7 +198,7 @@ impl Sessions {
     /// Looks at a session without using it.
     ///
     /// # Errors
-    /// `SessionNotFound`, `SessionExpired`, `SessionEvicted`.
+    /// `SessionNotFound`, `SessionExpired`, `SessionEvicted`, `ModelChanged`.
     pub fn info(&self, id: &SessionId) -> Result<SessionInfo> {
         let name = self.name(id);
         let table = self.lock_for(&name);
@@ -311,7 +314,9 @@ impl Sessions {
     pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
         let name = self.name(id);
         let now = self.now();
-        self.lock().put_back(&name, snapshot, now);
+        let mut table = self.lock();
+        table.put_back(&name, snapshot, now);
+        table.leave_if_changed(&name, self.limits().sessions_max);
     }
 
     /// Frees the memory of some of the sessions of all owners that have expired. Returns whether there may be more.
@@ -327,10 +332,11 @@ impl Sessions {
         Name { owner: self.owner, id: id.clone() }
     }
 
-    /// The table, rid of the session `name` if that has expired.
+    /// The table, rid of the session `name` if that has expired or its weights are no longer served.
     fn lock_for(&self, name: &Name) -> MutexGuard<'_, Table> {
         let mut table = self.lock();
         table.expire_one(name, self.limits(), self.now());
+        table.leave_if_changed(name, self.limits().sessions_max);
         table
     }
 

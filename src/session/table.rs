@@ -3,6 +3,7 @@
 //! Sessions lie in one array without gaps, and the index and the orders refer to their positions in it. Creating, using, evicting and
 //! expiring a session is O(1).
 
+mod changed;
 mod kept;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use super::stored::{Beginning, Busy, Session};
 use super::wheel::Wheel;
 use super::{
     Account, Changes, Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits,
-    SessionStats, Snapshot, Standing,
+    SessionStats, Snapshot, Standing, cannot_go_on,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -98,7 +99,11 @@ impl Table {
     }
 
     fn found(&self, name: &Name, now: Moment) -> Result<Position> {
-        self.find(name).ok_or_else(|| self.gone.error(name, now))
+        let position = self.find(name).ok_or_else(|| self.gone.error(name, now))?;
+        match self.why_changed(position) {
+            Some(why) => Err(cannot_go_on(name.id.as_str(), why)),
+            None => Ok(position),
+        }
     }
 
     pub(super) fn get(&self, name: &Name, now: Moment) -> Result<&Session> {
@@ -305,9 +310,14 @@ impl Table {
         Ok(())
     }
 
-    /// Removes an idle session.
+    /// Removes an idle session, from the store too.
     fn close(&mut self, position: Position, why: Closed) {
         self.note(position);
+        self.remove(position, why);
+    }
+
+    /// Removes an idle session.
+    fn remove(&mut self, position: Position, why: Closed) {
         let Self { sessions, index, seed, origins, .. } = self;
         index.swap_remove(position, |position| place_of(&sessions[position as usize], seed, origins));
         self.by_use.swap_remove(position);

@@ -1,9 +1,11 @@
 //! The metrics and their names. Labels take their values from closed sets (routes, models, reasons), never from ids or text.
 //!
-//! Counting is an atomic addition where the label is known in advance: an engine holds the [`ModelMetrics`] of each model, so
-//! that a step looks up no label.
+//! Counting is an atomic addition where the label is known in advance. The [`ModelMetrics`] of a model are looked up by its name alone, once
+//! for a batch of rows.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -14,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::change::ChangeMetrics;
 use super::key::KeyFamilies;
 use super::memory::{MemoryFigures, MemoryMetrics, as_gauge};
 use super::model::ModelMetrics;
@@ -28,6 +31,8 @@ pub struct Metrics {
     waiting: Gauge,
     rejected: Family<ReasonLabel, Counter>,
     tokens: Family<TokensLabels, Counter>,
+    /// The counters of each model that was ever served, by name.
+    models: RwLock<BTreeMap<String, ModelMetrics>>,
     unknown_tokens: Family<ModelLabel, Counter>,
     first_token_seconds: Histogram,
     /// The count and the sum of that histogram, which cannot be read from it.
@@ -39,6 +44,7 @@ pub struct Metrics {
     sessions_bytes: Gauge,
     sessions_memory: Gauge<f64, std::sync::atomic::AtomicU64>,
     memory: MemoryMetrics,
+    pub(super) changes: ChangeMetrics,
     closed: Family<ReasonLabel, Counter>,
     pub(super) keys: KeyFamilies,
     store: StoreMetrics,
@@ -61,6 +67,7 @@ impl Metrics {
             waiting: Gauge::default(),
             rejected: Family::default(),
             tokens: Family::default(),
+            models: RwLock::default(),
             unknown_tokens: Family::default(),
             first_token_seconds: seconds(),
             first_token_count: AtomicU64::new(0),
@@ -71,6 +78,7 @@ impl Metrics {
             sessions_bytes: Gauge::default(),
             sessions_memory: Gauge::default(),
             memory: MemoryMetrics::default(),
+            changes: ChangeMetrics::default(),
             closed: Family::default(),
             keys: KeyFamilies::default(),
             log_lines_dropped: Counter::default(),
@@ -105,8 +113,26 @@ impl Metrics {
         self.rejected.get_or_create(&ReasonLabel { reason: reason.name() }).inc();
     }
 
-    /// The counters of one model, for a caller that looks them up once and keeps them.
+    /// The counters of one model.
     pub fn model(&self, name: &str) -> ModelMetrics {
+        self.with_model(name, ModelMetrics::clone)
+    }
+
+    /// Calls `with` with the counters of one model, without counting references to them.
+    pub fn with_model<T>(&self, name: &str, with: impl FnOnce(&ModelMetrics) -> T) -> T {
+        if let Some(model) = self.models.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return with(model);
+        }
+        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
+        with(models.entry(name.to_owned()).or_insert_with(|| self.new_model(name)))
+    }
+
+    /// The counters of all models that were ever served.
+    pub fn models(&self) -> Vec<ModelMetrics> {
+        self.models.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn new_model(&self, name: &str) -> ModelMetrics {
         let tokens = |kind| self.tokens.get_or_create_owned(&TokensLabels { model: name.to_owned(), kind });
         ModelMetrics {
             prompt: tokens("prompt"),
@@ -219,6 +245,7 @@ impl Metrics {
         );
         r.register("sessions_closed", "Sessions that have ended", self.closed.clone());
         self.memory.register(r);
+        self.changes.register(r);
         self.keys.register(r);
         r.register(
             "log_lines_dropped",
@@ -260,7 +287,7 @@ pub struct FirstTokens {
 }
 
 /// Why a session ends.
-const CLOSED_REASONS: [&str; 4] = ["deleted", "replaced", "expired", "evicted"];
+const CLOSED_REASONS: [&str; 5] = ["deleted", "replaced", "expired", "evicted", "model_changed"];
 
 /// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,6 @@
 //! Log lines and metrics. Neither ever contains prompt text.
 
+mod change;
 mod key;
 mod log;
 mod memory;
@@ -13,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+pub use change::Changed;
 pub use key::{KeyFile, KeyMetrics};
 use log::Log;
 pub use log::LogGuard;

@@ -1,4 +1,4 @@
-//! The metrics of one model, which an engine holds so that a step looks up no label.
+//! The metrics of one model.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;

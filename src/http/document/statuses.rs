@@ -19,10 +19,13 @@ struct Traits<'a> {
 }
 
 /// Operations that answer in every phase of the server's life.
-const ALWAYS: [&str; 4] = ["getLiveness", "getMetrics", "getOpenApi", ADMIN];
+const ALWAYS: [&str; 4] = ["getLiveness", "getMetrics", "getOpenApi", "drain"];
 
-/// The operation that needs the key of an admin.
-const ADMIN: &str = "drain";
+/// Below it are the operations that need the key of an admin.
+const ADMIN: &str = "/admin/";
+
+/// Operations that read the files of a model.
+const LOADS: [&str; 2] = ["loadModel", "reloadModel"];
 
 /// Operations that move or remove a session.
 const WRITES: [&str; 7] = [
@@ -88,7 +91,12 @@ impl Traits<'_> {
         add(computes, &[C::QueueFull, C::Timeout]);
         add(!ALWAYS.contains(&self.id), &[C::Loading]);
         add(!OPEN.contains(&self.id), &[C::Unauthorized, C::RateLimited]);
-        add(self.id == ADMIN, &[C::Forbidden]);
+        add(self.path.starts_with(ADMIN), &[C::Forbidden]);
+        let changes_models = self.path.starts_with("/admin/models/");
+        add(changes_models, &[C::ModelsChanging]);
+        add(LOADS.contains(&self.id), &[C::LoadFailed]);
+        add(self.id == "loadModel", &[C::ModelExists]);
+        add(self.id == "unloadModel", &[C::ModelIsDefault]);
         codes
     }
 }
@@ -135,8 +143,10 @@ fn response(status: StatusCode) -> Value {
         403 => "The key is not an admin's",
         404 => "The session or the model does not exist",
         408 => "The request did not arrive in time",
-        409 => "The session exists already, or another write is running on it",
-        410 => "The session has expired or was evicted",
+        409 => {
+            "The session exists already, or another write is running on it; the model cannot be changed in this way, or another change is being made"
+        }
+        410 => "The session has expired or was evicted, or its weights are no longer served",
         412 => "The session does not stand at `expected_position`",
         413 => "The body is too large",
         415 => "The body is not of a type or an encoding that is accepted",

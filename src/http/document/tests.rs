@@ -96,6 +96,8 @@ fn every_status_has_its_number_and_is_answered_by_operations_that_can_fail_so() 
         ("/tokenizer_info", "get", &[400, 401, 404, 503], &[409, 410, 422, 504]),
         ("/v1/info", "get", &[401, 503], &[403, 404]),
         ("/admin/drain", "post", &[200, 401, 403], &[404, 503]),
+        ("/admin/models/{model}/load", "post", &[200, 401, 403, 404, 409, 422, 503], &[410, 413, 504]),
+        ("/admin/models/{model}/unload", "post", &[200, 403, 404, 409], &[410, 413, 504]),
     ] {
         let found = statuses(path, method);
         assert!(has.iter().all(|status| found.contains(status)), "{method} {path}: {found:?}");

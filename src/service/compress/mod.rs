@@ -77,7 +77,7 @@ impl Context {
     /// # Errors
     /// `NotSupported` for a model that is run by tract, or has too many tokens.
     fn new(service: &Arc<Service>) -> Result<Self> {
-        let served = service.catalog.default().clone();
+        let served = service.catalog().default().clone();
         let info = served.model.info();
         let refuse = |why: &str| {
             let message = format!("model `{}` cannot compress: {why}", served.name);

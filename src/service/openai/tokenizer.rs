@@ -26,7 +26,7 @@ impl Service {
     /// # Errors
     /// Unknown model.
     pub fn tokenizer_info(&self, model: Option<&str>) -> Result<TokenizerInfo> {
-        let served = self.named_model(model)?;
+        let served = &self.named_model(model)?;
         let tokenizer = &served.tokenizer;
         let entry = |token| tokenizer.entry(token).to_owned();
         let first = match served.initial_tokens.as_slice() {
@@ -51,7 +51,7 @@ impl Service {
     /// # Errors
     /// Unknown model; text too long; an unknown word where the model has no unknown token.
     pub async fn tokenize_prompt(&self, request: TokenizePromptRequest) -> Result<TokenizedPrompt> {
-        let served = self.named_model(request.model.as_deref())?;
+        let served = &self.named_model(request.model.as_deref())?;
         let text_max = self.config.limits.max_text;
         let text = &request.prompt;
         if text.len() > text_max.0 {
@@ -90,7 +90,7 @@ impl Service {
     /// # Errors
     /// Unknown model; a token out of range; too many tokens.
     pub async fn detokenize_prompt(&self, request: DetokenizePromptRequest) -> Result<DetokenizedPrompt> {
-        let served = self.named_model(request.model.as_deref())?;
+        let served = &self.named_model(request.model.as_deref())?;
         let input = Input { value: TextOrIds::Ids(request.tokens), path: "tokens", purpose: Use::Read };
         let prepared = self.prepare(served, input).await?;
         let tokenizer = &served.tokenizer;

@@ -62,8 +62,10 @@ impl Service {
     }
 
     fn state_of(&self, id: &str) -> Result<(Arc<Served>, Snapshot)> {
-        let Standing { model, snapshot, .. } = self.sessions.look(&SessionId::parse(id)?)?;
-        Ok((self.catalog.get(Some(&model))?.clone(), snapshot))
+        let session = self.session_target(id, None)?;
+        let Standing { model, snapshot, .. } = self.sessions.look(&session.id)?;
+        self.check_model(&session, &model, &snapshot)?;
+        Ok((session.served, snapshot))
     }
 
     /// Sets the session `id` to a state, or creates it there. A session that exists keeps everything but its state: its time to live, its
@@ -141,7 +143,7 @@ impl Service {
             Some(name) => self.named_model(Some(name))?,
             None => self.model_of(&file)?,
         };
-        let snapshot = file.snapshot(served)?;
+        let snapshot = file.snapshot(&served)?;
         if let Some(cache) = snapshot.state.cache() {
             let Bound { max, option, .. } = self.cache_window("state");
             let window = cache.options().window;
@@ -153,24 +155,24 @@ impl Service {
             }
         }
         // Some models keep token ids in their states, and check them when they run.
-        let checked = self.read_copy(served, snapshot.clone(), ReadingPlan::default()).await;
+        let checked = self.read_copy(&served, snapshot.clone(), ReadingPlan::default()).await;
         checked.map_err(|error| match error.kind {
             ErrorKind::Internal => Error { kind: ErrorKind::StateMismatch, ..error },
             _ => error,
         })?;
-        Ok((served.clone(), snapshot))
+        Ok((served, snapshot))
     }
 
     /// The first model with this identity.
-    pub(super) fn model_with(&self, identity: &str) -> Option<&Arc<Served>> {
-        self.catalog.iter().find(|served| *served.identity == *identity)
+    pub(super) fn model_with(&self, identity: &str) -> Option<Arc<Served>> {
+        self.catalog().iter().find(|served| *served.identity == *identity).cloned()
     }
 
-    fn model_of(&self, file: &StateFile<'_>) -> Result<&Arc<Served>> {
+    fn model_of(&self, file: &StateFile<'_>) -> Result<Arc<Served>> {
         let identity = file.identity()?;
         let name = file.model()?;
-        let same = || self.catalog.iter().filter(|served| *served.identity == *identity);
-        same().find(|served| *served.name == *name).or_else(|| self.model_with(identity)).ok_or_else(|| {
+        let named = self.registry.get(name).filter(|served| *served.identity == *identity);
+        named.or_else(|| self.model_with(identity)).ok_or_else(|| {
             let message = format!(
                 "the state was computed by model `{name}` with identity `{identity}`; no model here has this identity"
             );

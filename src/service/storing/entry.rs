@@ -12,7 +12,7 @@ use crate::catalog::Served;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::service::state::file::{Beside, StateFile, mismatch, write_beside};
-use crate::session::{Record, Restored, StoredName, Unusable};
+use crate::session::{Record, Restored, StoredName, Unusable, no_longer_served, weights_changed};
 use crate::text::ExtraWords;
 
 /// The names of the metadata.
@@ -70,11 +70,7 @@ pub(super) fn write(served: &Served, record: &Record) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// `StateMismatch` for an entry that is damaged.
-pub(super) fn read<'s>(
-    key: &str,
-    bytes: &[u8],
-    served: impl Fn(&str) -> Option<&'s Arc<Served>>,
-) -> Result<Found> {
+pub(super) fn read(key: &str, bytes: &[u8], served: impl Fn(&str) -> Option<Arc<Served>>) -> Result<Found> {
     let file = StateFile::open_beside(bytes, 1)?;
     let words = file.bytes(WORDS)?;
     let outline = Outline::read(&file)?;
@@ -87,12 +83,9 @@ pub(super) fn read<'s>(
     }
     let identity = file.identity()?;
     let why = match served(model) {
-        Some(served) if *served.identity == *identity => return outline.session(&file, served, words),
-        Some(served) => format!(
-            "its state was computed by model `{model}` with identity `{identity}`; the identity of the model is now `{}`",
-            served.identity
-        ),
-        None => format!("its model `{model}` is no longer served"),
+        Some(served) if *served.identity == *identity => return outline.session(&file, &served, words),
+        Some(served) => weights_changed(model, identity, &served.identity),
+        None => no_longer_served(model),
     };
     let expires_at = time_of(outline.last_used.saturating_add(outline.ttl));
     Ok(Found::Unusable(Unusable { name: outline.name, why, expires_at }))

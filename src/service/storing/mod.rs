@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Service;
-use crate::catalog::Catalog;
+use crate::catalog::Registry;
 use crate::clock::Clock;
 use crate::config::{Config, SessionStore};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +41,7 @@ pub(super) struct Kept {
 pub(super) struct Keeping<'a> {
     pub(super) config: &'a Config,
     pub(super) limits: SessionLimits,
-    pub(super) catalog: &'a Catalog,
+    pub(super) models: &'a Arc<Registry>,
     pub(super) metrics: &'a Metrics,
     pub(super) clock: &'a Clock,
 }
@@ -80,8 +80,7 @@ impl Keeping<'_> {
         let limits = ChangeLimits { sessions_max: options.store_queue_max, interval: options.store_flush };
         let changes = Arc::new(Changes::new(limits));
         let sessions = Sessions::noting(self.limits, self.clock.clone(), Some(changes.clone()));
-        let models: Models =
-            self.catalog.iter().map(|served| (served.name.clone(), served.clone())).collect();
+        let models: Models = self.models.clone();
         let metrics = self.metrics.store();
         let begun = self.clock.now();
         let Read { restored, unusable, damaged, expired } = read(&mut *store, &models, &sessions)?;

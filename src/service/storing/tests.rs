@@ -7,10 +7,9 @@ use futures_util::FutureExt;
 
 use super::entry::{self, Found};
 use super::simulation::disk::{Disk, Fate};
-use super::simulation::process::{Process, served};
-use super::writer::{Models, Step};
+use super::simulation::process::{Process, models, served};
+use super::writer::Step;
 use super::{Keeping, Kept, Settling};
-use crate::catalog::{Catalog, Served};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::session::{
@@ -43,13 +42,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_store_that_fails_costs_no_request_and_catches_up() {
     let metrics = Metrics::new();
-    let catalog = Catalog::new(vec![Served::clone(&served())], None).unwrap();
+    let models = models();
     let disk = Disk::default();
     let mut config = Config::default();
     config.sessions.store_flush = Duration::ZERO;
     let limits = crate::service::session_limits(&config);
     let clock = Clock::system();
-    let keeping = Keeping { config: &config, limits, catalog: &catalog, metrics: &metrics, clock: &clock };
+    let keeping = Keeping { config: &config, limits, models: &models, metrics: &metrics, clock: &clock };
     let Kept { sessions, storing } = keeping.over(Box::new(disk.clone())).unwrap();
     let storing = storing.unwrap();
     let mut settling = Settling { changes: storing.changes.clone(), progress: storing.progress.clone() };
@@ -76,7 +75,7 @@ async fn a_store_that_fails_costs_no_request_and_catches_up() {
 
 #[test]
 fn an_answer_waits_for_what_changed_before_it_and_for_nothing_later() {
-    let models = Models::from([(served().name.clone(), served())]);
+    let models = models();
     let limits = ChangeLimits { sessions_max: 10, interval: Duration::ZERO };
     let mut process = Process::start(&Disk::default(), &models, &Clock::manual(), limits);
     let progress = process.writer.progress.subscribe();
@@ -119,7 +118,7 @@ fn shown(record: &Record) -> String {
 
 fn read(key: &str, bytes: &[u8]) -> Option<Record> {
     let served = served();
-    match entry::read(key, bytes, |name| (*name == *served.name).then_some(&served)) {
+    match entry::read(key, bytes, |name| (*name == *served.name).then(|| served.clone())) {
         Ok(Found::Session(session)) => Some(session.record),
         Ok(Found::Unusable(_)) | Err(_) => None,
     }

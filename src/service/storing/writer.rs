@@ -3,7 +3,6 @@
 //! The only place that waits for a store is the thread that runs a writer. What cannot be written goes back to where it was taken from and
 //! is tried again, so that a store that comes back catches up; meanwhile sessions live in memory.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::entry;
-use crate::catalog::Served;
+use crate::catalog::Registry;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::session::{Changes, Name, Sessions, StoredName, Taken, Ticket};
@@ -29,7 +28,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// The models by name.
-pub(super) type Models = BTreeMap<Arc<str>, Arc<Served>>;
+pub(super) type Models = Arc<Registry>;
 
 /// How far the store has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,11 +158,14 @@ impl Writer {
     /// The session as it stands now, or its removal; `None` if it cannot be written, which must not keep others from it.
     fn change(&self, name: &Name) -> Option<Change> {
         let key = self.sessions.stored_name(name).to_string();
-        let Some(record) = self.sessions.record(name) else { return Some(Change::Remove { key }) };
-        let served = self.models.get(&record.model).ok_or_else(|| {
-            Error::internal(format!("internal error: the model `{}` of a session is unknown", record.model))
-        });
-        match served.and_then(|served| entry::write(served, &record)) {
+        let Some(record) = self.sessions.record(name) else {
+            // What has left because its model was changed stays as it was stored last.
+            return (!self.sessions.has_left(name)).then_some(Change::Remove { key });
+        };
+        let served = self.models.get(&record.model);
+        // A write that began before its model was changed still runs: its session is about to leave.
+        let served = served.filter(|served| *served.identity == *record.snapshot.identity)?;
+        match entry::write(&served, &record) {
             Ok(bytes) => Some(Change::Put { key, bytes }),
             Err(error) => {
                 self.metrics.failed();

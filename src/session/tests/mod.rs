@@ -1,5 +1,6 @@
 //! The table under random use: its accounts are always true, its limits always hold.
 
+mod changed;
 mod model;
 mod owners;
 

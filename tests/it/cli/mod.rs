@@ -9,6 +9,7 @@ mod generate;
 mod inspect;
 mod keys;
 mod mixture;
+mod models;
 mod options;
 mod rescore;
 mod suggest;

@@ -11,6 +11,7 @@ mod joint;
 mod overload;
 mod panics;
 mod recalls;
+mod replaced;
 mod schedules;
 mod search;
 mod shares;

@@ -5,6 +5,7 @@ mod aac;
 mod beam;
 mod cache;
 mod carried;
+mod changing;
 mod choices;
 mod closing;
 mod errors;

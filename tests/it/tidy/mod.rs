@@ -49,7 +49,7 @@ const ARROWS: &[Arrow] = &[
     ("keys", &["clock", "error"]),
     // It knows keys and bytes only.
     ("store", &["error"]),
-    ("engine", &["budget", "session", "sampling", "text", "lm", "clock", "error"]),
+    ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
     // runtimes behind the catalog.
     ("api", &[]),

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use disk::{Disk, Fate, Random};
-use process::{Process, SESSIONS_MAX, TTL, served};
+use process::{Process, SESSIONS_MAX, TTL, models};
 
 use super::Found;
 use super::entry;
@@ -90,8 +90,7 @@ impl World {
         let mut random = Random(seed);
         let clock = Clock::manual();
         let disk = Disk::default();
-        let served = served();
-        let models = Models::from([(served.name.clone(), served)]);
+        let models = models();
         // Some worlds have a queue that overflows, and some a checkpoint after each token.
         let sessions_max = if random.below(4) == 0 { 2 } else { 1000 };
         let interval = Duration::from_millis(random.below(2) * 100);

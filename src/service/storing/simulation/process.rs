@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::disk::Disk;
-use crate::catalog::{Parts, Served};
+use crate::catalog::{Catalog, Parts, Registry, Served};
 use crate::clock::Clock;
 use crate::lm::fake::Fake;
 use crate::service::storing::writer::{Anew, Models, Progress, Writer};
@@ -77,6 +77,11 @@ impl Process {
         };
         owners.into_iter().flat_map(of_owner).collect()
     }
+}
+
+/// That model, served.
+pub(in crate::service::storing) fn models() -> Models {
+    Arc::new(Registry::new(Catalog::new(vec![Served::clone(&served())], None).unwrap()))
 }
 
 /// A scripted model of the words `a` to `z`.
