@@ -1,11 +1,18 @@
-//! What survives the process: bytes by key, written in groups.
+//! What survives the process: bytes by key. A [`Store`] belongs to one server, and is written in groups; a [`SharedStore`] is that of
+//! several, which agree through it on who writes what.
 //!
 //! A store knows neither sessions nor models. It is called from one thread, which may wait for it; nobody else does. A group is written
-//! as a whole or not at all, and has survived the end of the process and of the machine's power once the call returns.
+//! to a [`Store`] as a whole or not at all, and has survived the end of the process and of the machine's power once the call returns.
 
 mod file;
+mod redis;
+mod shared;
+mod shelf;
 
+pub use self::redis::RedisStore;
 pub use file::FileStore;
+pub use shared::{Action, Call, Replica, Reply, Reserve, SharedStore, Stored, Version};
+pub use shelf::Shelf;
 
 use crate::error::Result;
 

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod models;
 pub(crate) mod network;
 pub(crate) mod program;
+pub(crate) mod redis;
 pub(crate) mod rows;
 pub(crate) mod server;
 mod skip;

@@ -7,13 +7,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::task::{JoinSet, yield_now};
-use tokio::time::timeout;
+use tokio::task::JoinSet;
 
-use super::state_of;
+use super::{state_of, until};
 use crate::harness::client::{Answer, Request};
 use crate::harness::models::write_words;
 use crate::harness::network::mix;
@@ -22,9 +20,6 @@ use crate::harness::server::Server;
 
 /// Clients that write to one session each.
 const WRITERS: u64 = 4;
-
-/// How long a test waits for what should happen immediately.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_wait_nothing_that_was_acknowledged_is_lost() {
@@ -277,14 +272,4 @@ async fn post(address: SocketAddr, path: &str, body: &Value) -> Answer {
 async fn gauge(address: SocketAddr, name: &str) -> String {
     let metrics = get(address, "/metrics").await.text();
     metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
-}
-
-/// Waits until `reached` returns true.
-async fn until(reached: impl AsyncFn() -> bool) {
-    let reached = async {
-        while !reached().await {
-            yield_now().await;
-        }
-    };
-    timeout(PATIENCE, reached).await.unwrap();
 }

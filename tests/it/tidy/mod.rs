@@ -47,8 +47,8 @@ const ARROWS: &[Arrow] = &[
     ("session", &["text", "lm", "clock", "error"]),
     // Who may use a server, and how much.
     ("keys", &["clock", "error"]),
-    // It knows keys and bytes only.
-    ("store", &["error"]),
+    // It knows keys and bytes only, and when they expire.
+    ("store", &["clock", "error"]),
     ("engine", &["session", "sampling", "text", "lm", "clock", "error"]),
     // The contract, and the use cases that take and return it. They know the types of the engine and of the catalog, but not the
     // runtimes behind the catalog.
