@@ -16,6 +16,8 @@ pub struct Error {
     pub retry_after: Option<Duration>,
     /// The limit of a key that was reached.
     pub quota: Option<u64>,
+    /// Where the session of the request stands, if the failure says so.
+    pub position: Option<u64>,
 }
 
 /// `Result` with the core's error.
@@ -46,6 +48,8 @@ pub enum ErrorKind {
     SessionEvicted,
     /// The weights that computed the session's state are no longer served.
     ModelChanged,
+    /// Another server wrote to the session first, and what was written here is lost.
+    SessionDiverged,
     /// A model of this name is loaded already.
     ModelExists,
     /// The model is the default one, which cannot be unloaded.
@@ -93,7 +97,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind` with `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), param: None, retry_after: None, quota: None }
+        Self { kind, message: message.into(), param: None, retry_after: None, quota: None, position: None }
     }
 
     /// An [`ErrorKind::InvalidValue`] for the field `param`.
@@ -126,6 +130,12 @@ impl Error {
     /// Says which limit of a key was reached.
     pub fn over(mut self, quota: u64) -> Self {
         self.quota = Some(quota);
+        self
+    }
+
+    /// Says where the session of the request stands.
+    pub fn standing_at(mut self, position: u64) -> Self {
+        self.position = Some(position);
         self
     }
 

@@ -3,7 +3,7 @@
 import { call, Failure } from "./server.js";
 
 const TTL_SECONDS = 900;
-const LOST = new Set(["session_not_found", "session_expired", "session_evicted", "model_changed", "position_mismatch", "session_busy"]);
+const LOST = new Set(["session_not_found", "session_expired", "session_evicted", "model_changed", "session_diverged", "position_mismatch", "session_busy"]);
 
 /** Where a text divides: before the white space that precedes its last word. */
 export function divided(text) {

@@ -70,6 +70,8 @@ pub enum ErrorCode {
     SessionEvicted,
     /// The weights that computed the session's state are no longer served.
     ModelChanged,
+    /// Another server wrote to the session first, and what was written on this one is lost. `x-session-position` says where the session stands.
+    SessionDiverged,
     /// A model of this name is loaded already.
     ModelExists,
     /// The model is the default one, which cannot be unloaded.
@@ -174,7 +176,8 @@ impl ErrorCode {
             | Self::SessionNotFound
             | Self::SessionExpired
             | Self::SessionEvicted
-            | Self::ModelChanged => ErrorType::NotFoundError,
+            | Self::ModelChanged
+            | Self::SessionDiverged => ErrorType::NotFoundError,
             Self::SessionExists
             | Self::SessionBusy
             | Self::PositionMismatch

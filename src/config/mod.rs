@@ -30,7 +30,7 @@ pub use http::{HttpOptions, Interface};
 pub use keys::KeyOptions;
 pub use limits::Limits;
 pub use loading::LoadingOptions;
-pub use sessions::{Evict, SessionOptions, SessionStore};
+pub use sessions::{Evict, RedisUrl, SessionOptions, SessionStore};
 pub use table::markdown_table;
 pub use values::{Bytes, ENTRIES_MAX, duration, weights_type};
 

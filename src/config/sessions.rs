@@ -1,5 +1,6 @@
 //! The options of the table of sessions.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ pub struct SessionOptions {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count())]
     pub sessions_page_max: usize,
 
-    /// Where sessions are kept beside memory, so that they survive the server: `file:DIR`, a folder that no other server uses, or `memory`, nowhere
+    /// Where sessions are kept beside memory, so that they survive the server: `file:DIR`, a folder that no other server uses, `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE]`, a Redis server that several servers share, or `memory`, nowhere
     #[arg(long, value_name = "STORE", default_value = "memory", value_parser = session_store)]
     pub session_store: SessionStore,
 
@@ -55,6 +56,14 @@ pub struct SessionOptions {
     /// Maximum number of sessions that wait to be written to the store; if there are more, because it fails, all sessions are written when it works again
     #[arg(long, value_name = "N", default_value = "1000000", value_parser = count())]
     pub store_queue_max: usize,
+
+    /// Time that a request waits for a shared store; one that answers later counts as lost, and sessions are served from memory until it is back
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = duration)]
+    pub store_timeout: Duration,
+
+    /// Time after which the claim of a server that has ended without a word no longer keeps others from writing to its sessions; claims are renewed while their servers live
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub store_claim: Duration,
 }
 
 /// Where sessions are kept beside memory.
@@ -64,13 +73,40 @@ pub enum SessionStore {
     Memory,
     /// In a folder.
     File(PathBuf),
+    /// In a Redis server, which other servers use too.
+    Redis(RedisUrl),
+}
+
+/// The URL of a Redis server. It may contain a password, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// The URL with its password.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for RedisUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl")
+    }
 }
 
 fn session_store(text: &str) -> Result<SessionStore, String> {
     match text.split_once(':') {
         None if text == "memory" => Ok(SessionStore::Memory),
         Some(("file", folder)) if !folder.is_empty() => Ok(SessionStore::File(folder.into())),
-        _ => Err("expected `memory`, or `file:` and the path of a folder".to_owned()),
+        // It is checked later: an error of an option repeats its value, which may contain a password.
+        Some(("redis" | "rediss", _)) => Ok(SessionStore::Redis(RedisUrl(text.to_owned()))),
+        _ => Err("expected `memory`, `file:` and the path of a folder, or a URL of a Redis server that begins with `redis://`".to_owned()),
     }
 }
 
@@ -88,12 +124,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_is_memory_or_a_folder() {
+    fn a_store_is_memory_a_folder_or_a_redis_server() {
         assert_eq!(session_store("memory"), Ok(SessionStore::Memory));
         assert_eq!(session_store("file:/var/lib/a:b"), Ok(SessionStore::File("/var/lib/a:b".into())));
-        for text in ["", "file", "file:", "memory:", "redis://127.0.0.1", "/var/lib"] {
+        let url = "redis://user:secret@127.0.0.1/2";
+        let redis = session_store(url).unwrap();
+        assert!(!format!("{redis:?}").contains("secret"), "{redis:?}");
+        assert_eq!(redis, SessionStore::Redis(RedisUrl(url.to_owned())));
+        for text in ["", "file", "file:", "memory:", "redis", "http://127.0.0.1", "/var/lib"] {
             let error = session_store(text).unwrap_err();
-            assert!(error.contains("`memory`") && error.contains("`file:`"), "{text}: {error}");
+            let expected = ["`memory`", "`file:`", "`redis://`"];
+            assert!(expected.iter().all(|name| error.contains(name)), "{text}: {error}");
         }
     }
 }

@@ -99,12 +99,14 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let retry_after = error.retry_after;
         let quota = error.quota;
-        Self { retry_after, quota, ..Self::from(service::detail(error)) }
+        let position = error.position;
+        Self { retry_after, quota, position, ..Self::from(service::detail(error)) }
     }
 }
 
 impl From<WriteFailure> for ApiError {
     fn from(WriteFailure { error, position }: WriteFailure) -> Self {
+        let position = position.or(error.position);
         Self { position, ..Self::from(error) }
     }
 }
@@ -187,7 +189,10 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
             StatusCode::NOT_FOUND
         }
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorCode::SessionExpired | ErrorCode::SessionEvicted | ErrorCode::ModelChanged => StatusCode::GONE,
+        ErrorCode::SessionExpired
+        | ErrorCode::SessionEvicted
+        | ErrorCode::ModelChanged
+        | ErrorCode::SessionDiverged => StatusCode::GONE,
         ErrorCode::SessionExists
         | ErrorCode::SessionBusy
         | ErrorCode::ModelExists
@@ -252,6 +257,7 @@ mod tests {
             (ErrorKind::ModelNotFound, 404, "not_found_error", None, None),
             (ErrorKind::SessionExpired, 410, "not_found_error", None, None),
             (ErrorKind::ModelChanged, 410, "not_found_error", None, None),
+            (ErrorKind::SessionDiverged, 410, "not_found_error", None, None),
             (ErrorKind::SessionExists, 409, "conflict_error", None, Some("false")),
             (ErrorKind::ModelExists, 409, "conflict_error", None, Some("false")),
             (ErrorKind::ModelIsDefault, 409, "conflict_error", None, Some("false")),

@@ -31,7 +31,7 @@ impl Service {
     /// Whatever is wrong with the request; a busy session; a full queue. Tokens that were read before the failure stay read:
     /// the failure says where the session stands.
     pub async fn append(&self, id: &str, request: AppendRequest) -> Result<AppendResponse, WriteFailure> {
-        self.settled(self.append_now(id, request)).await
+        self.settled_in(id, self.append_now(id, request)).await
     }
 
     async fn append_now(&self, id: &str, request: AppendRequest) -> Result<AppendResponse, WriteFailure> {
@@ -48,7 +48,7 @@ impl Service {
         let asked = asked.map(|asked| asked.after(&prepared.tokens));
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;
         let typing = typing.map(|typing| typing.in_session(&session));
-        let lease = self.lease(&session, expected)?;
+        let lease = self.lease(&session, expected).await?;
         let appending = Appending { session: &session, prepared, token_logprobs, asked, typing };
         match &appending {
             Appending { typing: Some(typing), asked: None, token_logprobs: false, .. } => {

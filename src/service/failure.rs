@@ -47,6 +47,7 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::SessionExpired => ErrorCode::SessionExpired,
         ErrorKind::SessionEvicted => ErrorCode::SessionEvicted,
         ErrorKind::ModelChanged => ErrorCode::ModelChanged,
+        ErrorKind::SessionDiverged => ErrorCode::SessionDiverged,
         ErrorKind::ModelExists => ErrorCode::ModelExists,
         ErrorKind::ModelIsDefault => ErrorCode::ModelIsDefault,
         ErrorKind::ModelsChanging => ErrorCode::ModelsChanging,

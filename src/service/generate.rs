@@ -108,8 +108,8 @@ impl Service {
         let checked = self.check_generation(&target, asked).await?;
         let Target::Session(session) = &target else { unreachable!("bug: it was made of a session") };
         let lease = match checked.prepared.left_out {
-            0 => self.lease(session, expected)?,
-            _ => self.lease_as_seen(session, expected)?,
+            0 => self.lease(session, expected).await?,
+            _ => self.lease_as_seen(session, expected).await?,
         };
         let origin = Origin { start: Start::Session(lease), forking: None };
         self.start_generation(target.served(), origin, checked)
@@ -142,6 +142,10 @@ impl Service {
         let tail = checked.prepared.tail_after(&before);
         let session = match &start {
             Start::Session(lease) => Some(SessionPosition { id: lease.id().to_string(), position }),
+            Start::Copy(_) => None,
+        };
+        let moving = match &start {
+            Start::Session(lease) => Some((self.sessions.clone(), lease.id().clone())),
             Start::Copy(_) => None,
         };
         let settling = self.settling().filter(|_| session.is_some() || forking.is_some());
@@ -182,7 +186,7 @@ impl Service {
             echo: echo.filter(|_| lists_prompt),
             forking,
             ahead: VecDeque::new(),
-            settling: settling.map(|settling| Held { settling, steps: VecDeque::new() }),
+            settling: settling.map(|settling| Held { settling, steps: VecDeque::new(), moving }),
             room,
             caller: self.caller.clone(),
         })

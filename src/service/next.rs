@@ -61,6 +61,11 @@ impl Service {
         Ok(NextBatch { responses: join_all(results).await })
     }
 
+    async fn met_session_next(&self, id: &str, next: SessionNextRequest) -> Result<NextResponse> {
+        self.meet_session(id).await?;
+        self.session_next(id, next).await
+    }
+
     async fn next_entry(&self, NextEntry { session, mixture, next }: NextEntry) -> Result<NextResponse> {
         match session {
             None => {
@@ -72,11 +77,12 @@ impl Service {
                 "`mixture` is given beside `session`; at most one of them is accepted",
             )),
             // Here the session is named by a field, not by the path.
-            Some(id) => self.session_next(&id, next).await.map_err(|error| match error.kind {
+            Some(id) => self.met_session_next(&id, next).await.map_err(|error| match error.kind {
                 ErrorKind::SessionNotFound
                 | ErrorKind::SessionExpired
                 | ErrorKind::SessionEvicted
-                | ErrorKind::ModelChanged => error.at("session"),
+                | ErrorKind::ModelChanged
+                | ErrorKind::SessionDiverged => error.at("session"),
                 _ if error.param.as_deref() == Some("id") => error.at("session"),
                 _ => error,
             }),

@@ -24,7 +24,7 @@ impl Service {
     /// # Errors
     /// Whatever is wrong with the request; a position out of reach; a busy session; a full queue.
     pub async fn rewind_session(&self, id: &str, request: RewindRequest) -> Result<RewindResponse> {
-        self.settled(self.rewind_now(id, request)).await
+        self.settled_in(id, self.rewind_now(id, request)).await
     }
 
     async fn rewind_now(&self, id: &str, request: RewindRequest) -> Result<RewindResponse> {
@@ -40,7 +40,7 @@ impl Service {
             check_context(served, position)?;
         }
         self.sessions.check_rewind(&session.id, position)?;
-        let mut lease = self.lease(&session, expected)?;
+        let mut lease = self.lease(&session, expected).await?;
         let way = lease.snapshot.rewind(position)?;
         let Arrived { snapshot, next, suggest } = match (asked, &typing) {
             // One job reads and completes.

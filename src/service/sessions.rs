@@ -80,6 +80,7 @@ impl Service {
         let mut result = self.read_copy(served, start, plan).await?;
         let snapshot = end_of(&mut result)?;
         let next = asked.map(|asked| asked.answered(served, &tail, result.next)).transpose()?;
+        let _claim = self.claim_new(id.as_ref()).await?;
         let session = self.add_session(NewSession {
             id,
             model: served.name.clone(),
@@ -148,7 +149,13 @@ impl Service {
     /// # Errors
     /// As [`Self::session`]; `SessionBusy`; `PositionMismatch`.
     pub async fn delete_session(&self, id: &str, expected: Expectation) -> Result<()> {
-        self.settled(async { self.sessions.delete(&SessionId::parse(id)?, expected.expected_position) }).await
+        self.settled(self.delete_now(id, expected)).await
+    }
+
+    async fn delete_now(&self, id: &str, expected: Expectation) -> Result<()> {
+        let id = SessionId::parse(id)?;
+        let _claim = self.claim(&id).await?;
+        self.sessions.delete(&id, expected.expected_position)
     }
 
     /// Copies a session. This is a read: a busy session is copied as it stood before the running write.
@@ -156,13 +163,14 @@ impl Service {
     /// # Errors
     /// As [`Self::session`]; an id that is taken; no room.
     pub async fn fork_session(&self, id: &str, request: &ForkRequest) -> Result<Session> {
-        self.settled(async { self.fork_now(id, request) }).await
+        self.settled(self.fork_now(id, request)).await
     }
 
-    fn fork_now(&self, id: &str, request: &ForkRequest) -> Result<Session> {
+    async fn fork_now(&self, id: &str, request: &ForkRequest) -> Result<Session> {
         let id = SessionId::parse(id)?;
         let copy = request.id.as_deref().map(SessionId::parse).transpose()?;
         let given = self.ttl(request.lifetime)?;
+        let _claim = self.claim_new(copy.as_ref()).await?;
         let Standing { model, snapshot, ttl, extra_words } = self.sessions.read(&id)?;
         let ttl = given.or(Some(ttl));
         let vocab_size = self.model_of_session(&id, &model)?.model.info().vocab_size;
@@ -182,12 +190,12 @@ impl Service {
     /// # Errors
     /// As [`Self::session`]; `SessionBusy`; `PositionMismatch`.
     pub async fn reset_session(&self, id: &str, expected: Expectation) -> Result<Session> {
-        self.settled(async { self.reset_now(id, expected) }).await
+        self.settled_in(id, self.reset_now(id, expected)).await
     }
 
-    fn reset_now(&self, id: &str, expected: Expectation) -> Result<Session> {
+    async fn reset_now(&self, id: &str, expected: Expectation) -> Result<Session> {
         let session = self.session_target(id, None)?;
-        let mut lease = self.lease(&session, expected)?;
+        let mut lease = self.lease(&session, expected).await?;
         let mut start = start_of(&session.served);
         let emptied = |cache: &Arc<Cache>| Arc::new(Cache::new(cache.options(), cache.width()));
         start.state.set_cache(lease.snapshot.state.cache().map(emptied));

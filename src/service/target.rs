@@ -185,7 +185,8 @@ impl Service {
     ///
     /// # Errors
     /// A session that no longer exists or was replaced; `SessionBusy`; `PositionMismatch`.
-    pub(super) fn lease(&self, session: &SessionTarget, expected: Expectation) -> Result<Lease> {
+    pub(super) async fn lease(&self, session: &SessionTarget, expected: Expectation) -> Result<Lease> {
+        let _claim = self.claim(&session.id).await?;
         let lease = self.sessions.lease(&session.id, expected.expected_position)?;
         self.check_model(session, lease.model(), &lease.snapshot)?;
         Ok(lease)
@@ -195,8 +196,12 @@ impl Service {
     ///
     /// # Errors
     /// As [`Self::lease`]; `SessionBusy` if the session has moved since.
-    pub(super) fn lease_as_seen(&self, session: &SessionTarget, expected: Expectation) -> Result<Lease> {
-        let lease = self.lease(session, expected)?;
+    pub(super) async fn lease_as_seen(
+        &self,
+        session: &SessionTarget,
+        expected: Expectation,
+    ) -> Result<Lease> {
+        let lease = self.lease(session, expected).await?;
         if lease.snapshot.position == session.position {
             return Ok(lease);
         }

@@ -30,6 +30,39 @@ pub struct ChangeLimits {
     pub sessions_max: usize,
     /// The time between two checkpoints of a write; zero for one after each turn.
     pub interval: Duration,
+    /// What becomes of a stored session that is evicted from the table.
+    pub eviction: Eviction,
+}
+
+/// What becomes of a stored session that is evicted from the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eviction {
+    /// It is removed from the store.
+    Removes,
+    /// It stays in the store, from where it comes back when it is used. What is not stored yet is not evicted.
+    Keeps,
+}
+
+/// What has happened to a session that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// It was used, and lives longer.
+    Used,
+    /// It has expired, or has left the table in another way.
+    Left,
+    /// It is new, or stands elsewhere.
+    Changed,
+    /// Its client has deleted it.
+    Deleted,
+}
+
+/// What [`Changes::attend`] waits for beside calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heed {
+    /// Sessions that wait.
+    Changes,
+    /// Nothing.
+    CallsOnly,
 }
 
 /// Sessions that are being stored, each with the ticket of its first change.
@@ -43,6 +76,8 @@ pub struct Named {
     pub ticket: Ticket,
     /// Its name.
     pub name: Name,
+    /// What has happened to it.
+    pub happened: Happened,
 }
 
 #[derive(Debug, Default)]
@@ -50,12 +85,34 @@ struct Waiting {
     /// The ticket of the last change.
     last: Ticket,
     order: BTreeMap<Ticket, Name>,
-    tickets: HashMap<Name, Ticket>,
+    waiting: HashMap<Name, Waits>,
+    /// What was taken, and is neither stored nor put back.
+    taken: HashMap<Name, Happened>,
     /// Of the writes under way that have one.
     checkpoints: HashMap<Name, Snapshot>,
     /// Whether a change found no room.
     has_overflowed: bool,
+    was_called: bool,
     is_closed: bool,
+}
+
+/// A session that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    ticket: Ticket,
+    happened: Happened,
+}
+
+impl Happened {
+    /// This, and `later` after it.
+    fn then(self, later: Self) -> Self {
+        if later == Self::Used { self } else { later }
+    }
+
+    /// Whether the store has not seen what the table has.
+    fn is_unstored(self) -> bool {
+        matches!(self, Self::Changed | Self::Deleted)
+    }
 }
 
 impl Changes {
@@ -70,27 +127,28 @@ impl Changes {
     }
 
     /// A session has ended, is new, or stands where the table says.
-    pub(super) fn changed(&self, name: &Name) {
+    pub(super) fn changed(&self, name: &Name, happened: Happened) {
         let mut waiting = self.lock();
         waiting.checkpoints.remove(name);
-        self.add(waiting, name);
+        self.add(waiting, name, happened);
     }
 
-    /// A session was used, and lives longer.
-    pub(super) fn used(&self, name: &Name) {
-        self.add(self.lock(), name);
+    /// A session was used, and lives longer; or its claim in a shared store may have to be kept or given back.
+    pub fn used(&self, name: &Name) {
+        self.add(self.lock(), name, Happened::Used);
     }
 
     /// A write under way has led to `snapshot`.
     pub(super) fn reached(&self, name: &Name, snapshot: Snapshot) {
         let mut waiting = self.lock();
         waiting.checkpoints.insert(name.clone(), snapshot);
-        self.add(waiting, name);
+        self.add(waiting, name, Happened::Changed);
     }
 
-    fn add(&self, mut waiting: MutexGuard<'_, Waiting>, name: &Name) {
+    fn add(&self, mut waiting: MutexGuard<'_, Waiting>, name: &Name, happened: Happened) {
         waiting.last += 1;
-        if waiting.tickets.contains_key(name) {
+        if let Some(waits) = waiting.waiting.get_mut(name) {
+            waits.happened = waits.happened.then(happened);
             return;
         }
         if waiting.order.len() >= self.limits.sessions_max {
@@ -100,7 +158,7 @@ impl Changes {
         let ticket = waiting.last;
         let is_first = waiting.order.is_empty();
         waiting.order.insert(ticket, name.clone());
-        waiting.tickets.insert(name.clone(), ticket);
+        waiting.waiting.insert(name.clone(), Waits { ticket, happened });
         drop(waiting);
         if is_first {
             self.bell.notify_all();
@@ -112,6 +170,13 @@ impl Changes {
         self.lock().checkpoints.get(name).cloned()
     }
 
+    /// Whether the store has not seen what the table has of this session.
+    pub(super) fn is_unstored(&self, name: &Name) -> bool {
+        let waiting = self.lock();
+        let later = waiting.waiting.get(name).map(|waits| waits.happened);
+        later.into_iter().chain(waiting.taken.get(name).copied()).any(Happened::is_unstored)
+    }
+
     /// Takes up to `count_max` of the sessions that have waited longest.
     pub fn take(&self, count_max: usize) -> Taken {
         let mut waiting = self.lock();
@@ -119,8 +184,9 @@ impl Changes {
         while taken.len() < count_max
             && let Some((ticket, name)) = waiting.order.pop_first()
         {
-            waiting.tickets.remove(&name);
-            taken.push(Named { ticket, name });
+            let waits = waiting.waiting.remove(&name).expect("bug: what has a place waits");
+            waiting.taken.insert(name.clone(), waits.happened);
+            taken.push(Named { ticket, name, happened: waits.happened });
         }
         Taken(taken)
     }
@@ -128,12 +194,21 @@ impl Changes {
     /// Puts back what could not be stored.
     pub fn put_back(&self, taken: Taken) {
         let mut waiting = self.lock();
-        for Named { ticket, name } in taken.0 {
-            if let Some(later) = waiting.tickets.insert(name.clone(), ticket) {
-                waiting.order.remove(&later);
+        for Named { ticket, name, happened } in taken.0 {
+            waiting.taken.remove(&name);
+            let later = waiting.waiting.get(&name).copied();
+            if let Some(later) = later {
+                waiting.order.remove(&later.ticket);
             }
+            let happened = later.map_or(happened, |later| happened.then(later.happened));
+            waiting.waiting.insert(name.clone(), Waits { ticket, happened });
             waiting.order.insert(ticket, name);
         }
+    }
+
+    /// What was taken and not put back is stored.
+    pub fn stored(&self) {
+        self.lock().taken.clear();
     }
 
     /// The ticket of the last change.
@@ -179,6 +254,25 @@ impl Changes {
         drop(paused.expect(POISONED));
     }
 
+    /// Wakes whoever attends.
+    pub fn call(&self) {
+        self.lock().was_called = true;
+        self.bell.notify_all();
+    }
+
+    /// Waits for `time` at most, until a call, or the end; with [`Heed::Changes`] also until a session waits. Returns whether changes may
+    /// still come.
+    pub fn attend(&self, heed: Heed, time: Duration) -> bool {
+        let idle = |waiting: &mut Waiting| {
+            let hears = heed == Heed::Changes && !waiting.order.is_empty();
+            !(waiting.is_closed || waiting.was_called || hears)
+        };
+        let waited = self.bell.wait_timeout_while(self.lock(), time, idle);
+        let (mut waiting, _) = waited.expect(POISONED);
+        waiting.was_called = false;
+        !waiting.is_closed
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().expect(POISONED)
     }
@@ -187,89 +281,4 @@ impl Changes {
 const POISONED: &str = "bug: a panic under the lock of the changes";
 
 #[cfg(test)]
-mod tests {
-    use super::super::owner::Owner;
-    use super::*;
-    use crate::lm::State;
-    use crate::session::SessionId;
-
-    fn name(number: usize) -> Name {
-        Name { owner: Owner::ANYONE, id: SessionId::parse(&format!("s{number}")).unwrap() }
-    }
-
-    fn changes(sessions_max: usize) -> Changes {
-        Changes::new(ChangeLimits { sessions_max, interval: Duration::ZERO })
-    }
-
-    fn names(taken: &Taken) -> Vec<String> {
-        taken.0.iter().map(|named| named.name.id.to_string()).collect()
-    }
-
-    #[test]
-    fn a_session_that_changes_again_waits_once_in_its_old_place() {
-        let changes = changes(10);
-        for number in [1, 2, 1, 3, 1] {
-            changes.changed(&name(number));
-        }
-        assert_eq!((changes.count(), changes.last(), changes.settled()), (3, 5, Some(0)));
-        let taken = changes.take(2);
-        assert_eq!(names(&taken), ["s1", "s2"]);
-        assert_eq!(changes.settled(), Some(3), "the fourth change waits");
-        changes.put_back(taken);
-        assert_eq!(changes.settled(), Some(0));
-        assert_eq!(names(&changes.take(10)), ["s1", "s2", "s3"]);
-        assert_eq!(changes.settled(), Some(5));
-    }
-
-    #[test]
-    fn what_changes_while_it_is_stored_waits_again_and_is_not_lost_by_a_failure() {
-        let changes = changes(10);
-        changes.changed(&name(1));
-        changes.changed(&name(2));
-        let taken = changes.take(1);
-        changes.changed(&name(1));
-        assert_eq!((changes.count(), changes.settled()), (2, Some(1)));
-        changes.put_back(taken);
-        assert_eq!((changes.count(), changes.settled()), (2, Some(0)));
-        assert_eq!(names(&changes.take(10)), ["s1", "s2"]);
-    }
-
-    #[test]
-    fn a_checkpoint_lasts_until_the_write_has_ended() {
-        let changes = changes(10);
-        let snapshot = Snapshot::at_start(State::zeros(1), "weights".into());
-        changes.reached(&name(1), snapshot.clone());
-        changes.take(10);
-        changes.used(&name(1));
-        assert_eq!(changes.checkpoint(&name(1)), Some(snapshot));
-        changes.changed(&name(1));
-        assert_eq!(changes.checkpoint(&name(1)), None);
-    }
-
-    #[test]
-    fn a_change_without_room_is_remembered_as_such() {
-        let changes = changes(2);
-        (0..3).for_each(|number| changes.changed(&name(number)));
-        changes.changed(&name(0));
-        assert_eq!((changes.count(), changes.settled()), (2, None));
-        assert!(changes.take_overflow() && !changes.take_overflow());
-    }
-
-    #[test]
-    fn whoever_waits_hears_of_a_change_and_of_the_end() {
-        let changes = std::sync::Arc::new(changes(2));
-        let other = changes.clone();
-        let waits = std::thread::spawn(move || {
-            let first = other.wait();
-            other.take(1);
-            (first, other.wait())
-        });
-        changes.changed(&name(1));
-        while changes.count() > 0 {
-            std::thread::yield_now();
-        }
-        changes.close();
-        assert_eq!(waits.join().unwrap(), (true, false));
-        changes.pause(Duration::from_secs(3600));
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 /// Sessions that ended without being deleted. Bounded in number and in time.
 #[derive(Debug, Default)]
 pub(super) struct Gone {
-    why: HashMap<Name, (Closed, Moment)>,
+    why: HashMap<Name, (Ending, Moment)>,
     /// In the order in which they ended; a name that ended twice is here twice.
     order: VecDeque<(Moment, Name)>,
     unusable: Unusables,
@@ -34,10 +34,31 @@ pub(super) struct UnusableSession {
     pub(super) until: Moment,
 }
 
+/// How a session ended that was not ended by its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Expired,
+    Evicted,
+    /// The store has a session that another server wrote, and that stands at `position`.
+    Diverged {
+        position: u64,
+    },
+}
+
+impl Ending {
+    pub(super) fn closed(self) -> Closed {
+        match self {
+            Self::Expired => Closed::Expired,
+            Self::Evicted => Closed::Evicted,
+            Self::Diverged { .. } => Closed::Diverged,
+        }
+    }
+}
+
 /// A session that has ended.
 pub(super) struct GoneSession {
     pub(super) name: Name,
-    pub(super) why: Closed,
+    pub(super) why: Ending,
     /// When it ended.
     pub(super) at: Moment,
 }
@@ -118,18 +139,29 @@ impl Gone {
             return cannot_go_on(id.as_str(), why);
         }
         match self.why.get(name).filter(|(_, until)| *until > now) {
-            Some((Closed::Expired, _)) => Error::new(
+            Some((Ending::Expired, _)) => Error::new(
                 ErrorKind::SessionExpired,
                 format!("session `{id}` expired: it was not used for its time to live"),
             ),
-            Some((Closed::Evicted, _)) => Error::new(
+            Some((Ending::Evicted, _)) => Error::new(
                 ErrorKind::SessionEvicted,
                 format!("session `{id}` was evicted to make room for others"),
             ),
-            Some((Closed::Deleted | Closed::Replaced | Closed::ModelChanged, _)) | None => {
-                Error::new(ErrorKind::SessionNotFound, format!("session `{id}` does not exist"))
-            }
+            Some((Ending::Diverged { position }, _)) => diverged(name, *position),
+            None => Error::new(ErrorKind::SessionNotFound, format!("session `{id}` does not exist")),
         }
+    }
+
+    /// Says that a session has diverged, once.
+    pub(super) fn take_divergence(&mut self, name: &Name) -> Option<Error> {
+        let &(Ending::Diverged { position }, _) = self.why.get(name)? else { return None };
+        self.why.remove(name);
+        Some(diverged(name, position))
+    }
+
+    /// Whether a session has diverged, and nobody was told yet.
+    pub(super) fn has_diverged(&self, name: &Name) -> bool {
+        matches!(self.why.get(name), Some((Ending::Diverged { .. }, _)))
     }
 
     fn pop(&mut self) {
@@ -150,4 +182,13 @@ impl Unusables {
         self.why.remove(&name);
         Some(Some(name))
     }
+}
+
+/// The answer to a request for a session whose last writes here are lost.
+pub(super) fn diverged(name: &Name, position: u64) -> Error {
+    let message = format!(
+        "session `{}` has diverged: another server wrote to it first, and what was written here is lost; it is stored at position {position}",
+        name.id
+    );
+    Error::new(ErrorKind::SessionDiverged, message).standing_at(position)
 }

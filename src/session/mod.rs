@@ -22,6 +22,7 @@ mod moment;
 mod origins;
 mod owner;
 mod record;
+mod replica;
 mod restore;
 mod sessions;
 mod stored;
@@ -34,13 +35,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use changed::{ServedWeights, cannot_go_on, no_longer_served, weights_changed};
-pub use changes::{ChangeLimits, Changes, Named, Taken, Ticket};
+pub use changes::{ChangeLimits, Changes, Eviction, Happened, Heed, Named, Taken, Ticket};
 pub use history::{History, Rewind};
 pub use id::SessionId;
 pub use lease::Lease;
 pub use limits::{Evict, OwnerLimits, SessionLimits};
 pub use owner::Name;
 pub use record::{Record, StoredName, Unusable};
+pub use replica::Reload;
 pub use restore::Restored;
 pub use sessions::{Account, Closed, NewSession, OnExisting, SessionInfo, SessionStats, Sessions};
 

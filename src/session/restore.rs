@@ -1,9 +1,10 @@
 //! Sessions of a store live on in a new table.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::gone::UnusableSession;
-use super::table::Terms;
+use super::table::{Table, Terms};
 use super::{NewSession, OnExisting, OwnerLimits, Record, SessionLimits, Sessions, Unusable};
 use crate::error::Result;
 
@@ -16,6 +17,14 @@ pub struct Restored {
     pub vocab_size: usize,
 }
 
+impl Restored {
+    /// The same session, used when it must have been to live for `ttl` from `now`.
+    pub fn living_for(mut self, ttl: Duration, now: SystemTime) -> Self {
+        self.record.last_used_at = now + ttl.min(self.record.ttl) - self.record.ttl;
+        self
+    }
+}
+
 impl Sessions {
     /// Adds a session of a store, for its owner. Those that were used longest ago must be added first. Returns whether it still lives: one
     /// that has expired is not added.
@@ -25,6 +34,11 @@ impl Sessions {
     /// # Errors
     /// `SessionsFull` when there is no room and sessions are not evicted.
     pub fn restore(&self, restored: Restored) -> Result<bool> {
+        self.restore_in(&mut self.lock_whole(), restored)
+    }
+
+    /// As [`Self::restore`], in the table that was locked.
+    pub(super) fn restore_in(&self, table: &mut Table, restored: Restored) -> Result<bool> {
         let Restored { record, vocab_size } = restored;
         let Record { name, model, snapshot, rewind_tokens, ttl, extra_words, created_at, last_used_at } =
             record;
@@ -43,7 +57,6 @@ impl Sessions {
             on_existing: OnExisting::Replace,
         };
         let limits = SessionLimits { each_owner: OwnerLimits::default(), ..self.limits().clone() };
-        let mut table = self.lock_whole();
         let name = table.name_of(&name);
         let mut session = table.admit(name, new, Terms { limits: &limits, now })?;
         session.set_created(self.time().moment(created_at));

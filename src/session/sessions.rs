@@ -90,6 +90,8 @@ pub enum Closed {
     Evicted,
     /// Its weights are no longer served.
     ModelChanged,
+    /// Another server wrote to it first.
+    Diverged,
 }
 
 impl Closed {
@@ -101,6 +103,7 @@ impl Closed {
             Self::Expired => "expired",
             Self::Evicted => "evicted",
             Self::ModelChanged => "model_changed",
+            Self::Diverged => "diverged",
         }
     }
 }
@@ -315,7 +318,7 @@ impl Sessions {
         let name = self.name(id);
         let now = self.now();
         let mut table = self.lock();
-        table.put_back(&name, snapshot, now);
+        table.put_back(&name, snapshot, Terms { limits: self.limits(), now });
         table.leave_if_changed(&name, self.limits().sessions_max);
     }
 
@@ -327,8 +330,8 @@ impl Sessions {
         self.lock_whole().expire(EXPIRED_PIECE, self.limits(), self.now())
     }
 
-    /// The name of a session of this owner.
-    pub(super) fn name(&self, id: &SessionId) -> Name {
+    /// The name of a session of this owner, whether it exists or not.
+    pub fn name(&self, id: &SessionId) -> Name {
         Name { owner: self.owner, id: id.clone() }
     }
 

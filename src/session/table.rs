@@ -4,15 +4,18 @@
 //! expiring a session is O(1).
 
 mod changed;
+mod elsewhere;
 mod kept;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use elsewhere::Doom;
+
 use super::accounts::{Accounts, Change};
 use super::dense::Dense;
-use super::gone::{Gone, GoneSession};
+use super::gone::{Ending, Gone, GoneSession};
 use super::index::{Index, Place, Seed};
 use super::lists::{Lists, POSITIONS_MAX, Position};
 use super::memory::session_bytes;
@@ -22,7 +25,7 @@ use super::owner::{Name, Owner, Owners};
 use super::stored::{Beginning, Busy, Session};
 use super::wheel::Wheel;
 use super::{
-    Account, Changes, Closed, Evict, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits,
+    Account, Changes, Closed, Evict, Happened, NewSession, OnExisting, SessionId, SessionInfo, SessionLimits,
     SessionStats, Snapshot, Standing, cannot_go_on,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -45,6 +48,8 @@ pub(super) struct Table {
     closed: BTreeMap<Closed, u64>,
     /// Where changes are noted, if sessions are stored.
     changes: Option<Arc<Changes>>,
+    /// Busy sessions that end when their leases do, because another server has ended them or written to them.
+    doomed: HashMap<Name, Doom>,
 }
 
 /// What decides which sessions stay.
@@ -53,6 +58,9 @@ pub(super) struct Terms<'a> {
     pub(super) limits: &'a SessionLimits,
     pub(super) now: Moment,
 }
+
+/// Idle sessions that are looked at for one that may be evicted, under one lock.
+const CANDIDATES_MAX: usize = 64;
 
 /// The only list of `by_use`.
 const IDLE: usize = 0;
@@ -74,6 +82,7 @@ impl Table {
             busy: 0,
             closed: BTreeMap::new(),
             changes,
+            doomed: HashMap::new(),
         }
     }
 
@@ -165,7 +174,7 @@ impl Table {
         Ok(self.at(position).standing(&self.origins))
     }
 
-    pub(super) fn put_back(&mut self, name: &Name, snapshot: &mut Snapshot, now: Moment) {
+    pub(super) fn put_back(&mut self, name: &Name, snapshot: &mut Snapshot, terms: Terms<'_>) {
         self.busy -= 1;
         let position = self.find(name).expect("bug: a leased session is in the table");
         let session = self.at_mut(position);
@@ -174,11 +183,14 @@ impl Table {
         session.stand_at(snapshot);
         let bytes = session_bytes(session);
         session.set_busy(Busy::Idle);
-        session.set_last_used(now);
+        session.set_last_used(terms.now);
         self.bytes = self.bytes - bytes_before + bytes;
         self.accounts.resize(name.owner, bytes_before, bytes);
         self.enlist(position);
-        self.note(position);
+        match self.doomed.remove(name) {
+            None => self.note(position, Happened::Changed),
+            Some(doom) => self.meet_doom(position, doom, terms),
+        }
     }
 
     pub(super) fn stats(&self) -> SessionStats {
@@ -247,16 +259,17 @@ impl Table {
         while !fits(self) {
             let oldest = self.longest_unused(&name).filter(|_| may_evict);
             let Some(oldest) = oldest else { return Err(self.full(limits, bytes)) };
-            self.end(oldest, Closed::Evicted, Terms { limits, now });
+            self.end(oldest, Ending::Evicted, Terms { limits, now });
         }
         Ok(())
     }
 
-    /// The idle session that was not used for longest, except for the one with this name.
+    /// The idle session that was not used for longest, except for the one with this name and for those that must not be evicted.
     fn longest_unused(&self, name: &Name) -> Option<Position> {
-        let first = self.by_use.first(IDLE)?;
-        let is_named = self.find(name) == Some(first);
-        if is_named { self.by_use.next(first) } else { Some(first) }
+        let named = self.find(name);
+        let idle = std::iter::successors(self.by_use.first(IDLE), |&position| self.by_use.next(position));
+        let mut candidates = idle.filter(|&position| Some(position) != named).take(CANDIDATES_MAX);
+        candidates.find(|&position| self.may_evict(position))
     }
 
     fn full(&self, limits: &SessionLimits, bytes: usize) -> Error {
@@ -274,7 +287,7 @@ impl Table {
     /// Adds a session that was admitted. It replaces an idle one of the same id.
     pub(super) fn insert(&mut self, session: Session) {
         let position = self.place(session);
-        self.note(position);
+        self.note(position, Happened::Changed);
     }
 
     /// As [`Self::insert`], for a session that is stored already.
@@ -301,7 +314,7 @@ impl Table {
     /// Removes a session that a client ends.
     pub(super) fn delete(&mut self, name: &Name, expected_position: Option<u64>, now: Moment) -> Result<()> {
         if self.gone.leave(name) {
-            self.note_left(name);
+            self.note_left(name, Happened::Deleted);
             return Ok(());
         }
         let position = self.found(name, now)?;
@@ -312,12 +325,14 @@ impl Table {
 
     /// Removes an idle session, from the store too.
     fn close(&mut self, position: Position, why: Closed) {
-        self.note(position);
-        self.remove(position, why);
+        let is_deleted = matches!(why, Closed::Deleted | Closed::Replaced);
+        self.note(position, if is_deleted { Happened::Deleted } else { Happened::Left });
+        self.remove(position);
+        *self.closed.entry(why).or_default() += 1;
     }
 
-    /// Removes an idle session.
-    fn remove(&mut self, position: Position, why: Closed) {
+    /// Takes an idle session out of the table.
+    fn remove(&mut self, position: Position) {
         let Self { sessions, index, seed, origins, .. } = self;
         index.swap_remove(position, |position| place_of(&sessions[position as usize], seed, origins));
         self.by_use.swap_remove(position);
@@ -328,15 +343,14 @@ impl Table {
         let owner = self.owner(&session);
         self.accounts.remove(owner, bytes);
         self.origins.leave(session.origin());
-        *self.closed.entry(why).or_default() += 1;
     }
 
     /// Removes an idle session, and remembers why.
-    fn end(&mut self, position: Position, why: Closed, terms: Terms<'_>) {
+    fn end(&mut self, position: Position, why: Ending, terms: Terms<'_>) {
         let Terms { limits, now } = terms;
         let name = self.name(self.at(position));
         self.gone.remember(GoneSession { name, why, at: now }, limits);
-        self.close(position, why);
+        self.close(position, why.closed());
     }
 
     /// Removes up to `count_max` of the sessions that have expired, and forgets as many of those that ended long ago. Returns whether
@@ -345,7 +359,7 @@ impl Table {
         for _ in 0..count_max {
             match self.by_expiry.first_due(now) {
                 Some(position) if self.at(position).has_expired(now) => {
-                    self.end(position, Closed::Expired, Terms { limits, now });
+                    self.end(position, Ending::Expired, Terms { limits, now });
                 }
                 Some(position) if self.by_expiry.is_behind(now) => {
                     self.by_expiry.clear(position);
@@ -360,7 +374,7 @@ impl Table {
     /// Removes this session if it has expired.
     pub(super) fn expire_one(&mut self, name: &Name, limits: &SessionLimits, now: Moment) {
         if let Some(position) = self.find(name).filter(|position| self.at(*position).has_expired(now)) {
-            self.end(position, Closed::Expired, Terms { limits, now });
+            self.end(position, Ending::Expired, Terms { limits, now });
         }
     }
 

@@ -287,7 +287,8 @@ pub struct FirstTokens {
 }
 
 /// Why a session ends.
-const CLOSED_REASONS: [&str; 5] = ["deleted", "replaced", "expired", "evicted", "model_changed"];
+const CLOSED_REASONS: [&str; 6] =
+    ["deleted", "replaced", "expired", "evicted", "model_changed", "diverged"];
 
 /// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -85,6 +85,7 @@ impl Traits<'_> {
         add(self.names_a_model, &[C::ModelNotFound]);
         add(self.path.contains("{model}"), &[C::ModelNotFound]);
         add(is_of_a_session, &[C::SessionNotFound, C::SessionExpired, C::SessionEvicted, C::ModelChanged]);
+        add(is_of_a_session, &[C::SessionDiverged]);
         add(WRITES.contains(&self.id), &[C::SessionBusy, C::PositionMismatch]);
         add(CREATES.contains(&self.id), &[C::SessionExists, C::SessionsFull]);
         let computes = (self.has_body || QUERIES.contains(&self.id)) && !IMMEDIATE.contains(&self.id);

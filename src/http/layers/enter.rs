@@ -1,4 +1,5 @@
-//! What a request for work passes before its handler: its key, the phase of the server, and what its route takes.
+//! What a request for work passes before its handler: its key, the phase of the server, what its route takes, and whether its session is
+//! as a shared store has it.
 //!
 //! One layer, because each costs every request several allocations.
 
@@ -39,7 +40,11 @@ pub(in crate::http) async fn enter(
             return hold(refused.into_response(), admitted);
         }
         let asked = Asked::by(&request, params, app);
-        hold(asked.name_in(next.run(request).await), admitted)
+        let answer = match asked.meet().await {
+            Ok(()) => next.run(request).await,
+            Err(refused) => refused.into_response(),
+        };
+        hold(asked.name_in(answer), admitted)
     };
     gate.through(request, work).await
 }

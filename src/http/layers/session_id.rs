@@ -1,4 +1,4 @@
-//! Names the session of an answer, if a session can have that id, so that load balancers can hash on it, and where the session stands.
+//! Lets the session of a request be as a shared store has it, and names the session of an answer, if a session can have that id, so that load balancers can hash on it, and where the session stands.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 
 use crate::http::app::App;
-use crate::http::error::SESSION_POSITION;
+use crate::http::error::{ApiResult, SESSION_POSITION};
 use crate::http::extract::on_behalf_of;
 use crate::http::sessions::SESSION_ID;
 use crate::keys::Pass;
@@ -36,6 +36,13 @@ impl Asked {
             HeaderValue::from_str(id).ok()
         });
         Self { app: app.clone(), pass: request.extensions().get().cloned(), id }
+    }
+
+    /// Lets the session be as a shared store has it.
+    pub(super) async fn meet(&self) -> ApiResult<()> {
+        let Some(id) = self.id.as_ref().and_then(|id| id.to_str().ok()) else { return Ok(()) };
+        let service = on_behalf_of(&self.app, self.pass.as_ref())?;
+        Ok(service.meet_session(id).await?)
     }
 
     /// Names the session in the answer.

@@ -21,6 +21,7 @@ use crate::service::failure::{WriteFailure, detail};
 use crate::service::room::Room;
 use crate::service::storing::Settling;
 use crate::service::tokens::token;
+use crate::session::{SessionId, Sessions};
 use crate::text::Tail;
 
 /// A generation under way. Dropping it cancels it.
@@ -55,6 +56,8 @@ pub struct Generating {
 pub(super) struct Held {
     pub(super) settling: Settling,
     pub(super) steps: VecDeque<Step>,
+    /// The session that moves, if one does, among those of the caller.
+    pub(super) moving: Option<(Sessions, SessionId)>,
 }
 
 /// One step of a generation.
@@ -212,8 +215,15 @@ impl Generating {
 
     /// Waits until the steps but the last are stored, and the last one too if it is the end.
     async fn settle(&mut self) {
-        let Some(Held { settling, steps }) = &mut self.settling else { return };
+        let Some(Held { settling, steps, moving }) = &mut self.settling else { return };
         settling.settle().await;
+        let lost = moving.as_ref().and_then(|(sessions, id)| sessions.lost_write(id));
+        if let Some(error) = lost {
+            // Another server wrote first, so these tokens are in no session.
+            steps.clear();
+            self.ahead = VecDeque::from([Step::Failed(error.into())]);
+            return;
+        }
         steps.append(&mut self.ahead);
         let last = steps.pop_back_if(|step| matches!(step, Step::Token(_)));
         self.ahead.append(steps);

@@ -120,6 +120,7 @@ impl Service {
         let generating = match &plan.session {
             None => self.generate_asked(asked).await?,
             Some((id, expected)) => {
+                self.meet_session(id).await.map_err(of_session)?;
                 let moving = self.move_session(id, asked, *expected).await;
                 moving.map_err(of_session)?
             }
@@ -163,6 +164,7 @@ fn of_session(error: Error) -> Error {
             | ErrorKind::SessionExpired
             | ErrorKind::SessionEvicted
             | ErrorKind::ModelChanged
+            | ErrorKind::SessionDiverged
     );
     match is_about_it || error.param.as_deref() == Some("id") {
         true => error.at("session_id"),

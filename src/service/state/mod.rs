@@ -74,7 +74,7 @@ impl Service {
     /// # Errors
     /// `StateMismatch` for a state that is damaged, or was computed by other weights; `SessionBusy`; `PositionMismatch`; no room.
     pub async fn import_state(&self, id: &str, bytes: &[u8], query: PutStateQuery) -> Result<Imported> {
-        self.settled(self.import_now(id, bytes, query)).await
+        self.settled_in(id, self.import_now(id, bytes, query)).await
     }
 
     async fn import_now(&self, id: &str, bytes: &[u8], query: PutStateQuery) -> Result<Imported> {
@@ -87,6 +87,7 @@ impl Service {
         };
         if !exists {
             let (served, snapshot) = self.read_state(bytes, model.as_deref()).await?;
+            let _claim = self.claim_new(Some(&id)).await?;
             let session = self.add_session(NewSession {
                 id: Some(id),
                 model: served.name.clone(),
@@ -100,7 +101,7 @@ impl Service {
         }
         let session = self.session_target(id.as_str(), model.as_deref())?;
         let (_, snapshot) = self.read_state(bytes, Some(&session.served.name)).await?;
-        let mut lease = self.lease(&session, expected)?;
+        let mut lease = self.lease(&session, expected).await?;
         lease.snapshot.restart(snapshot);
         drop(lease);
         Ok(Imported::Replaced(described(self.sessions.info(&id)?)))

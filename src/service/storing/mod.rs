@@ -1,18 +1,19 @@
-//! Sessions survive the process: they are written to a store behind the requests that change them, and read from it at the start.
+//! Sessions survive the process: they are written to a store behind the requests that change them, and read from it at the start. Servers
+//! can share a store ([`shared`]), from which sessions are read when they are used.
 //!
 //! The table notes which sessions have changed ([`Changes`]); a thread of its own writes them ([`writer`]). No engine and no request waits for
 //! the store, unless `--store-flush` is zero: then [`Service::settled`] waits before an answer is sent.
 //!
-//! The table decides what exists. What it ends, by deletion, expiry or eviction, is removed from the store.
+//! The table decides what exists in a store of its own. What it ends, by deletion, expiry or eviction, is removed from the store.
 
 mod entry;
+mod shared;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,10 +25,11 @@ use crate::catalog::Registry;
 use crate::clock::Clock;
 use crate::config::{Config, SessionStore};
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{ChangeLimits, Changes, SessionLimits, Sessions, Unusable};
-use crate::store::{Change, FileStore, Store};
+use crate::session::{ChangeLimits, Changes, Eviction, SessionId, SessionLimits, Sessions, Unusable};
+use crate::store::{self, Change, FileStore, RedisStore, SharedStore, Store};
 use crate::telemetry::Metrics;
 use entry::Found;
+use shared::{Asking, Parts, Replica, Terms};
 use writer::{Anew, Models, Progress, Writer};
 
 /// The sessions, and the store that they survive in, if there is one.
@@ -51,6 +53,8 @@ pub(super) struct Storing {
     changes: Arc<Changes>,
     progress: watch::Receiver<Progress>,
     flush: Duration,
+    /// How requests ask a shared store.
+    asking: Option<Asking>,
     /// Joined once.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -68,19 +72,69 @@ impl Keeping<'_> {
     /// # Errors
     /// A store that cannot be opened or read, or holds more sessions than there is room for.
     pub(super) fn open(self) -> Result<Kept> {
-        let SessionStore::File(folder) = &self.config.sessions.session_store else {
-            let sessions = Sessions::new(self.limits, self.clock.clone());
-            return Ok(Kept { sessions, storing: None });
+        match &self.config.sessions.session_store {
+            SessionStore::Memory => {
+                let sessions = Sessions::new(self.limits, self.clock.clone());
+                Ok(Kept { sessions, storing: None })
+            }
+            SessionStore::File(folder) => self.over(Box::new(FileStore::open(folder)?)),
+            SessionStore::Redis(url) => {
+                let timeout = self.config.sessions.store_timeout;
+                self.sharing(Box::new(RedisStore::new(url.secret(), timeout)?))
+            }
+        }
+    }
+
+    /// The table of a server that shares `store` with others. It is empty: sessions are loaded when they are used.
+    fn sharing(self, store: Box<dyn SharedStore>) -> Result<Kept> {
+        let options = &self.config.sessions;
+        let models = self.models.clone();
+        let limits = ChangeLimits {
+            // Beside those that may wait, sessions that are in the table may end.
+            sessions_max: options.store_queue_max.saturating_add(options.sessions_max),
+            interval: options.store_flush,
+            eviction: Eviction::Keeps,
         };
-        self.over(Box::new(FileStore::open(folder)?))
+        let changes = Arc::new(Changes::new(limits));
+        let sessions = Sessions::noting(self.limits, self.clock.clone(), Some(changes.clone()));
+        let me = getrandom::u64().map_err(|error| {
+            Error::internal(format!("the system has no random number for this server: {error}"))
+        })?;
+        let replica = Replica::new(Parts {
+            sessions: sessions.clone(),
+            changes: changes.clone(),
+            models,
+            store,
+            clock: self.clock.clone(),
+            metrics: self.metrics.store(),
+            terms: Terms { me: store::Replica(me), hold: options.store_claim, mark: options.session_ttl },
+        });
+        let (asks, asked) =
+            std::sync::mpsc::sync_channel(self.config.engine.queue_max.min(shared::WAITING_MAX));
+        let progress = replica.progress.subscribe();
+        let asking = Asking {
+            asks,
+            changes: changes.clone(),
+            progress: progress.clone(),
+            timeout: options.store_timeout,
+            waiting_max: options.store_queue_max,
+        };
+        let flush = options.store_flush;
+        let thread = started(move || shared::run(replica, &asked, flush))?;
+        let storing = Storing { changes, progress, flush, asking: Some(asking), thread };
+        Ok(Kept { sessions, storing: Some(storing) })
     }
 
     fn over(self, mut store: Box<dyn Store>) -> Result<Kept> {
         let options = &self.config.sessions;
-        let limits = ChangeLimits { sessions_max: options.store_queue_max, interval: options.store_flush };
+        let models = self.models.clone();
+        let limits = ChangeLimits {
+            sessions_max: options.store_queue_max,
+            interval: options.store_flush,
+            eviction: Eviction::Removes,
+        };
         let changes = Arc::new(Changes::new(limits));
         let sessions = Sessions::noting(self.limits, self.clock.clone(), Some(changes.clone()));
-        let models: Models = self.models.clone();
         let metrics = self.metrics.store();
         let begun = self.clock.now();
         let Read { restored, unusable, damaged, expired } = read(&mut *store, &models, &sessions)?;
@@ -97,9 +151,10 @@ impl Keeping<'_> {
             progress: watch::Sender::new(Progress::default()),
             anew: Anew::No,
         };
-        let storing = Storing::start(writer, options.store_flush).map_err(|error| {
-            Error::internal(format!("the thread of the session store cannot be started: {error}"))
-        })?;
+        let progress = writer.progress.subscribe();
+        let flush = options.store_flush;
+        let thread = started(move || writer.run(flush))?;
+        let storing = Storing { changes, progress, flush, asking: None, thread };
         Ok(Kept { sessions, storing: Some(storing) })
     }
 }
@@ -154,14 +209,16 @@ fn read(store: &mut dyn Store, models: &Models, sessions: &Sessions) -> Result<R
     Ok(read)
 }
 
-impl Storing {
-    fn start(writer: Writer, flush: Duration) -> io::Result<Self> {
-        let changes = writer.changes.clone();
-        let progress = writer.progress.subscribe();
-        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(flush))?;
-        Ok(Self { changes, progress, flush, thread: Mutex::new(Some(thread)) })
-    }
+/// The thread of a store.
+fn started(run: impl FnOnce() + Send + 'static) -> Result<Mutex<Option<JoinHandle<()>>>> {
+    let thread = std::thread::Builder::new().name("store".to_owned()).spawn(run);
+    let thread = thread.map_err(|error| {
+        Error::internal(format!("the thread of the session store cannot be started: {error}"))
+    })?;
+    Ok(Mutex::new(Some(thread)))
+}
 
+impl Storing {
     /// Writes what is left, and ends. What changes later is not stored.
     pub(super) fn finish(&self) {
         self.changes.close();
@@ -204,6 +261,24 @@ impl Service {
     pub(super) fn settling(&self) -> Option<Settling> {
         let storing = self.storing.as_ref().filter(|storing| storing.flush.is_zero())?;
         Some(Settling { changes: storing.changes.clone(), progress: storing.progress.clone() })
+    }
+
+    /// What `write` to the session `id` returns, once it is stored as the options want it; an error if another server wrote first.
+    pub(super) async fn settled_in<T, E: From<Error>>(
+        &self,
+        id: &str,
+        write: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let outcome = self.settled(write).await;
+        let waits = self.storing.as_ref().is_some_and(|storing| storing.flush.is_zero());
+        if waits
+            && outcome.is_ok()
+            && let Ok(id) = SessionId::parse(id)
+            && let Some(error) = self.sessions.lost_write(&id)
+        {
+            return Err(error.into());
+        }
+        outcome
     }
 
     /// What `write` returns, once what it has changed is stored as the options want it.

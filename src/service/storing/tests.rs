@@ -13,7 +13,7 @@ use super::{Keeping, Kept, Settling};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::session::{
-    ChangeLimits, NewSession, OnExisting, Record, SessionId, Sessions, Snapshot, StoredName,
+    ChangeLimits, Eviction, NewSession, OnExisting, Record, SessionId, Sessions, Snapshot, StoredName,
 };
 use crate::telemetry::Metrics;
 use crate::text::ExtraWords;
@@ -76,7 +76,7 @@ async fn a_store_that_fails_costs_no_request_and_catches_up() {
 #[test]
 fn an_answer_waits_for_what_changed_before_it_and_for_nothing_later() {
     let models = models();
-    let limits = ChangeLimits { sessions_max: 10, interval: Duration::ZERO };
+    let limits = ChangeLimits { sessions_max: 10, interval: Duration::ZERO, eviction: Eviction::Removes };
     let mut process = Process::start(&Disk::default(), &models, &Clock::manual(), limits);
     let progress = process.writer.progress.subscribe();
     let settling = || Settling { changes: process.changes.clone(), progress: progress.clone() };

@@ -13,7 +13,7 @@ use super::entry;
 use crate::catalog::Registry;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::session::{Changes, Name, Sessions, StoredName, Taken, Ticket};
+use crate::session::{Changes, Name, Record, Sessions, StoredName, Taken, Ticket};
 use crate::store::{Change, Store};
 use crate::telemetry::StoreMetrics;
 
@@ -24,8 +24,8 @@ const GROUP_MAX: usize = 4096;
 const PAGE: usize = 256;
 
 /// How long a writer waits after the first of several failures, and at most.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(100);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// The models by name.
 pub(super) type Models = Arc<Registry>;
@@ -115,10 +115,13 @@ impl Writer {
             return self.tell(Step::Idle);
         }
         match self.write(&taken) {
-            Ok(()) => self.tell(Step::Wrote),
+            Ok(()) => {
+                self.changes.stored();
+                self.tell(Step::Wrote)
+            }
             Err(error) => {
                 self.changes.put_back(taken);
-                self.complain(&error);
+                complain(&self.progress, &self.metrics, &error);
                 Step::Failed
             }
         }
@@ -162,10 +165,7 @@ impl Writer {
             // What has left because its model was changed stays as it was stored last.
             return (!self.sessions.has_left(name)).then_some(Change::Remove { key });
         };
-        let served = self.models.get(&record.model);
-        // A write that began before its model was changed still runs: its session is about to leave.
-        let served = served.filter(|served| *served.identity == *record.snapshot.identity)?;
-        match entry::write(&served, &record) {
+        match bytes_of(&self.models, &record)? {
             Ok(bytes) => Some(Change::Put { key, bytes }),
             Err(error) => {
                 self.metrics.failed();
@@ -179,26 +179,37 @@ impl Writer {
     fn tell(&mut self, step: Step) -> Step {
         let settled = self.changes.settled().filter(|_| self.anew == Anew::No);
         let stored = settled.unwrap_or_else(|| self.progress.borrow().stored);
-        let before = self.progress.send_replace(Progress { stored, is_failing: false });
-        if before.is_failing {
-            tracing::info!(waiting = self.changes.count(), "the session store works again");
-        }
+        tell(&self.progress, stored, &self.changes);
         step
     }
+}
 
-    /// Says once that the store has failed: until it works again, its errors are counted only.
-    fn complain(&mut self, error: &Error) {
-        self.metrics.failed();
-        let is_news =
-            self.progress.send_if_modified(|progress| !std::mem::replace(&mut progress.is_failing, true));
-        if is_news {
-            tracing::error!(%error, "the session store has failed; sessions are in memory only until it works again");
-        }
+/// The entry of a session; `None` if its weights are no longer served. A write that began before its model was changed may still run: its
+/// session is about to leave.
+pub(super) fn bytes_of(models: &Models, record: &Record) -> Option<Result<Vec<u8>>> {
+    let served = models.get(&record.model).filter(|served| *served.identity == *record.snapshot.identity)?;
+    Some(entry::write(&served, record))
+}
+
+/// Tells those who wait what is stored.
+pub(super) fn tell(progress: &watch::Sender<Progress>, stored: Ticket, changes: &Changes) {
+    let before = progress.send_replace(Progress { stored, is_failing: false });
+    if before.is_failing {
+        tracing::info!(waiting = changes.count(), "the session store works again");
+    }
+}
+
+/// Says once that the store has failed: until it works again, its errors are counted only.
+pub(super) fn complain(progress: &watch::Sender<Progress>, metrics: &StoreMetrics, error: &Error) {
+    metrics.failed();
+    let is_news = progress.send_if_modified(|progress| !std::mem::replace(&mut progress.is_failing, true));
+    if is_news {
+        tracing::error!(%error, "the session store has failed; sessions are in memory only until it works again");
     }
 }
 
 /// Calls a store. A panic in it is a failure.
-fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
     let called = catch_unwind(AssertUnwindSafe(call));
     called.unwrap_or_else(|_| Err(Error::internal("internal error: the session store panicked")))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Table;
-use crate::session::Closed;
+use crate::session::{Closed, Happened};
 use crate::session::changed::ServedWeights;
 use crate::session::gone::UnusableSession;
 use crate::session::lists::Position;
@@ -31,10 +31,11 @@ impl Table {
         let is_idle = session.busy() == Busy::Idle;
         let Some(why) = self.why_changed(position).filter(|_| is_idle).cloned() else { return false };
         // It is not noted as a change: the store keeps it.
-        self.remove(position, Closed::ModelChanged);
+        self.remove(position);
+        *self.closed.entry(Closed::ModelChanged).or_default() += 1;
         self.gone.set_unusable(vec![UnusableSession { name: name.clone(), why, until }]);
         while let Some(forgotten) = self.gone.forget_unusable(remembered_max) {
-            self.note_left(&forgotten);
+            self.note_left(&forgotten, Happened::Left);
         }
         true
     }

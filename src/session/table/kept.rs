@@ -6,27 +6,27 @@ use crate::session::lists::Position;
 use crate::session::moment::{Moment, Timeline};
 use crate::session::owner::{Name, Owner};
 use crate::session::stored::Scene;
-use crate::session::{Record, StoredName};
+use crate::session::{Happened, Record, StoredName};
 
 impl Table {
-    /// Notes that the session at `position` is new, stands elsewhere or ends.
-    pub(super) fn note(&self, position: Position) {
+    /// Notes what has happened to the session at `position`.
+    pub(super) fn note(&self, position: Position, happened: Happened) {
         if let Some(changes) = &self.changes {
-            changes.changed(&self.name(self.at(position)));
+            changes.changed(&self.name(self.at(position)), happened);
         }
     }
 
     /// Forgets up to `count_max` of those that ended long ago, and the names of stored sessions that were of no use until they expired.
     pub(super) fn forget(&mut self, count_max: usize, now: Moment) -> bool {
         let left = self.gone.expired(count_max, now);
-        left.iter().for_each(|name| self.note_left(name));
+        left.iter().for_each(|name| self.note_left(name, Happened::Left));
         self.gone.forget(count_max, now) || left.len() == count_max
     }
 
     /// Notes that a stored session is no longer kept.
-    pub(super) fn note_left(&self, name: &Name) {
+    pub(super) fn note_left(&self, name: &Name, happened: Happened) {
         if let Some(changes) = &self.changes {
-            changes.changed(name);
+            changes.changed(name, happened);
         }
     }
 

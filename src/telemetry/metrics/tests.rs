@@ -11,7 +11,7 @@ fn metrics_with_known_labels_are_there_from_the_start() {
             "requests_rejected",
             &["queue_full", "answers_full", "sessions_full", "rate_limited", "loading", "draining"][..],
         ),
-        ("sessions_closed", &["deleted", "replaced", "expired", "evicted"]),
+        ("sessions_closed", &["deleted", "replaced", "expired", "evicted", "diverged"]),
     ] {
         for reason in reasons {
             let line = format!("rnnlm_{metric}_total{{reason=\"{reason}\"}} 0");

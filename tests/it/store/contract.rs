@@ -200,7 +200,7 @@ fn what_was_deleted_does_not_come_back_and_its_name_can_be_used_again() {
 #[test]
 fn a_session_lives_as_long_as_its_last_use_says() {
     in_both(|world| {
-        let brief = Duration::from_millis(40);
+        let brief = Duration::from_millis(500);
         world.call(A, None, put(version(A, 1), brief, Duration::ZERO));
         let touch = Action::Touch { ttl: LONG, hold: Duration::ZERO };
         assert_eq!(world.call(B, Some(version(A, 1)), touch), Reply::Done);

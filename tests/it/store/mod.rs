@@ -4,6 +4,7 @@ mod contract;
 mod keys;
 mod kill;
 mod restart;
+mod shared;
 
 use std::time::Duration;
 

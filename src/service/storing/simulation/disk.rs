@@ -90,3 +90,17 @@ impl Random {
         (mixed ^ mixed >> 31) % end
     }
 }
+
+/// Calls `play` with each of `count` seeds, or of as many as `STORE_SEEDS` says, or with the one that `STORE_SEED` names. A failure names its
+/// seed.
+pub(in crate::service::storing) fn with_each_seed(count: u64, play: impl Fn(u64)) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seeds = match number("STORE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("STORE_SEEDS").unwrap_or(count),
+    };
+    for seed in seeds {
+        let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(seed)));
+        assert!(played.is_ok(), "failed with STORE_SEED={seed}");
+    }
+}

@@ -14,7 +14,7 @@ pub(super) mod process;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use disk::{Disk, Fate, Random};
+use disk::{Disk, Fate, Random, with_each_seed};
 use process::{Process, SESSIONS_MAX, TTL, models};
 
 use super::Found;
@@ -22,7 +22,7 @@ use super::entry;
 use super::writer::{Anew, Models, Progress, Step};
 use crate::clock::Clock;
 use crate::lm::{State, TokenId};
-use crate::session::{ChangeLimits, Lease, NewSession, OnExisting, Snapshot, StoredName};
+use crate::session::{ChangeLimits, Eviction, Lease, NewSession, OnExisting, Snapshot, StoredName};
 
 /// Sessions of anyone and of two others, with the same ids.
 const NAMES: [&str; 6] = ["s0", "s1", "alice/s0", "alice/s1", "bob/s0", "bob/s1"];
@@ -94,7 +94,7 @@ impl World {
         // Some worlds have a queue that overflows, and some a checkpoint after each token.
         let sessions_max = if random.below(4) == 0 { 2 } else { 1000 };
         let interval = Duration::from_millis(random.below(2) * 100);
-        let limits = ChangeLimits { sessions_max, interval };
+        let limits = ChangeLimits { sessions_max, interval, eviction: Eviction::Removes };
         let process = Process::start(&disk, &models, &clock, limits);
         Self {
             random,
@@ -316,22 +316,10 @@ impl World {
     }
 }
 
-/// Runs `play` with each seed, or with the one that `STORE_SEED` names. A failure names its seed.
-fn with_each_seed(play: impl Fn(&mut World)) {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = match number("STORE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("STORE_SEEDS").unwrap_or(2000),
-    };
-    for seed in seeds {
-        let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(&mut World::new(seed))));
-        assert!(played.is_ok(), "failed with STORE_SEED={seed}");
-    }
-}
-
 #[test]
 fn simulation_of_safety() {
-    with_each_seed(|world| {
+    with_each_seed(2000, |seed| {
+        let mut world = World::new(seed);
         for _ in 0..4 {
             (0..40).for_each(|_| world.act());
             world.crash();
@@ -341,7 +329,8 @@ fn simulation_of_safety() {
 
 #[test]
 fn simulation_of_liveness() {
-    with_each_seed(|world| {
+    with_each_seed(2000, |seed| {
+        let mut world = World::new(seed);
         for _ in 0..3 {
             (0..40).for_each(|_| world.act());
             world.come_to_rest();
