@@ -338,6 +338,7 @@ impl Bench {
             arrived: Instant::now(),
             deadline: None,
             held: Vec::new(),
+            timed: None,
         }
     }
 

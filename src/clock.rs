@@ -1,4 +1,4 @@
-//! The clock that the program reads. It is passed in, so that tests can set the time.
+//! The clock that the program reads, and the time that something took. The clock is passed in, so that tests can set the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,5 +52,35 @@ impl Clock {
             Source::System => panic!("bug: the machine's clock cannot be advanced"),
             Source::Manual(nanos) => nanos.fetch_add(by.as_nanos() as u64, Ordering::SeqCst),
         };
+    }
+}
+
+/// The time that something took. It may lie in pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phase {
+    /// The sum of the pieces.
+    pub total: Duration,
+    /// From the beginning of the first to the end of the last; `None` if there was none.
+    pub bounds: Option<Bounds>,
+}
+
+/// From when to when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The beginning.
+    pub from: Instant,
+    /// The end, which is not earlier.
+    pub to: Instant,
+}
+
+impl Phase {
+    /// Adds a piece, which overlaps no other. An end before the beginning counts as the beginning.
+    pub fn add(&mut self, from: Instant, to: Instant) {
+        let to = to.max(from);
+        self.total += to - from;
+        self.bounds = Some(match self.bounds {
+            Some(bounds) => Bounds { from: bounds.from.min(from), to: bounds.to.max(to) },
+            None => Bounds { from, to },
+        });
     }
 }

@@ -10,6 +10,7 @@ use super::inbox::{Admitted, Length};
 use super::job::ModelKey;
 use super::row::{ActiveRow, Place, Stage};
 use super::rows::{Decision, Rows};
+use super::stopwatch::{Place as Standing, Timed};
 use super::{Ending, Job, Kept, Start, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Extent, Logits, Model};
@@ -37,13 +38,15 @@ pub(super) struct Active {
     figures: Arc<Figures>,
     /// Given back when it is over.
     _held: Vec<Kept>,
+    /// Times it, if anybody wants to know.
+    timed: Option<Timed>,
 }
 
 impl Active {
     pub(super) fn admit(admitted: Admitted, ticket: u64) -> Self {
         let Admitted { job: submission, figures } = admitted;
         let model_key = submission.model_key();
-        let Submission { name: _, identity: _, model, start, plans, job, arrived: _, deadline, held } =
+        let Submission { name: _, identity: _, model, start, plans, job, arrived: _, deadline, held, timed } =
             submission;
         let places = match start {
             Start::Session(lease) => {
@@ -68,9 +71,18 @@ impl Active {
             lease: None,
             figures,
             _held: held,
+            timed,
         };
+        active.time(Standing::Batch);
         active.count_prompts();
         active
+    }
+
+    /// Times it where it is from now on.
+    pub(super) fn time(&mut self, place: Standing) {
+        if let Some(timed) = &mut self.timed {
+            timed.move_to(place);
+        }
     }
 
     /// Updates `prompts_cost`.
@@ -159,6 +171,9 @@ impl Active {
     /// Counts what its rows have read in a batch, and lets the job decide if one of them has become ready. Returns how many tokens the
     /// job has then sent.
     pub(super) fn commit(&mut self, outcomes: &[Outcome]) -> usize {
+        if let Some(timed) = &self.timed {
+            timed.turn();
+        }
         let mut is_asked = false;
         for Outcome { share, read, .. } in outcomes {
             let row = &mut self.rows[share.row];
@@ -223,7 +238,7 @@ impl Active {
         }
     }
 
-    /// Frees the session, then lets the job send its last message.
+    /// Frees the session and stops its time, then lets the job send its last message.
     pub(super) fn close(self) {
         let draws = self.job.draws();
         if self.ending.is_none() && draws.drawn > 0 {
@@ -231,6 +246,7 @@ impl Active {
         }
         let position = self.lease.as_ref().map(|lease| lease.snapshot.position);
         drop(self.lease);
+        drop(self.timed);
         close(self.job, self.ending.unwrap_or(Ending::Done), position);
     }
 }

@@ -7,6 +7,7 @@ use super::forecast::Demand;
 use super::inbox::Length;
 use super::outlet::Flow;
 use super::rows::Rows;
+use super::stopwatch::Timed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{Extent, Logits, Model, TokenId};
 use crate::session::{Lease, Snapshot};
@@ -151,6 +152,8 @@ pub struct Submission {
     pub deadline: Option<Instant>,
     /// What is kept until it is over, such as permits for the memory that it takes.
     pub held: Vec<Kept>,
+    /// Times it, if anybody wants to know.
+    pub timed: Option<Timed>,
 }
 
 /// Something that is kept until its last owner drops it.

@@ -22,6 +22,7 @@ mod parked;
 mod pool;
 mod row;
 mod rows;
+mod stopwatch;
 mod turn;
 
 pub use inbox::{Inbox, InboxLimits, Refusal, Refused};
@@ -29,6 +30,7 @@ pub use job::{At, Draws, Ending, Job, Kept, RowPlan, Start, Submission, Tag};
 pub use outlet::{Capacity, Flow, Outlet, Promise, Reader, outlet, promise, wide_outlet};
 pub use pool::{Pool, PoolStats, Setup};
 pub use rows::{Feed, Rows};
+pub use stopwatch::{Stopwatch, Timed, Timings};
 pub use turn::{Engine, EngineLimits, Turn};
 
 /// Receives the figures of the work while it is done. Called on the engine's thread, so it must be quick.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::active::Active;
 use super::inbox::earlier;
+use super::stopwatch::Place;
 
 /// Parked jobs. They are examined when there is news of a reader, or when the time of one of them is up.
 #[derive(Default)]
@@ -22,7 +23,8 @@ pub(super) struct ParkedJob {
 
 impl Parked {
     /// Parks `job` from `now` on, for at most `stall_timeout`.
-    pub(super) fn park(&mut self, job: Active, now: Instant, stall_timeout: Duration) {
+    pub(super) fn park(&mut self, mut job: Active, now: Instant, stall_timeout: Duration) {
+        job.time(Place::Parked);
         self.keep(ParkedJob { job, stalls_at: now + stall_timeout });
     }
 
@@ -45,7 +47,11 @@ impl Parked {
     pub(super) fn take_out(&mut self, leaves: impl FnMut(&mut ParkedJob) -> bool) -> Vec<Active> {
         let gone: Vec<ParkedJob> = self.jobs.extract_if(.., leaves).collect();
         self.due = self.jobs.iter().map(ParkedJob::due).min();
-        gone.into_iter().map(|parked| parked.job).collect()
+        let unparked = |ParkedJob { mut job, .. }| {
+            job.time(Place::Batch);
+            job
+        };
+        gone.into_iter().map(unparked).collect()
     }
 
     fn keep(&mut self, job: ParkedJob) {

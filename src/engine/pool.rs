@@ -233,6 +233,7 @@ mod tests {
             arrived: Clock::manual().now(),
             deadline: None,
             held: Vec::new(),
+            timed: None,
         };
         (submission, reader)
     }
@@ -285,6 +286,7 @@ mod tests {
             arrived: Clock::manual().now(),
             deadline: None,
             held: Vec::new(),
+            timed: None,
         };
         let refused = pool().submit(submission, reader).err().unwrap();
         assert_eq!(refused.kind, ErrorKind::StateMismatch);

@@ -240,9 +240,10 @@ impl Engine {
 
     /// Ends a job that never ran.
     fn refuse(&self, job: Submission, ending: Ending) {
-        let Submission { start, job, .. } = job;
-        // Free the session before the reader hears of the end.
+        let Submission { start, job, timed, .. } = job;
+        // Free the session and stop the time before the reader hears of the end.
         drop(start);
+        drop(timed);
         self.inbox.left(1);
         active::close(job, ending, None);
     }

@@ -1,10 +1,12 @@
-//! What the use cases know of the one request that they answer: when it came, and what it holds until it is answered.
+//! What the use cases know of the one request that they answer: when it came, what it holds until it is answered, and where its time went.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Service;
 use super::room::Room;
+use crate::clock::{Clock, Phase};
+use crate::engine::{self, Stopwatch, Timed};
 use crate::error::{Error, ErrorKind};
 
 /// One request. Its rooms are free again when this is dropped, with the last of its answer.
@@ -12,13 +14,69 @@ use crate::error::{Error, ErrorKind};
 pub struct Asked {
     arrived: Instant,
     rooms: Mutex<Vec<Room>>,
+    /// Of its jobs.
+    stopwatch: Arc<Stopwatch>,
+    /// Time in which it waited for the store of sessions.
+    store: Mutex<Phase>,
+}
+
+/// Where the time of a request went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// What its jobs took. The times of the queue and of the engine are together at most that of the request.
+    pub work: engine::Timings,
+    /// Time in which it waited for the store of sessions. The engine may have run meanwhile.
+    pub store: Phase,
 }
 
 impl Asked {
     /// A request whose headers arrived at `arrived`.
     pub fn at(arrived: Instant) -> Arc<Self> {
-        Arc::new(Self { arrived, rooms: Mutex::default() })
+        Arc::new(Self {
+            arrived,
+            rooms: Mutex::default(),
+            stopwatch: Arc::default(),
+            store: Mutex::default(),
+        })
     }
+
+    /// Where its time went so far.
+    pub fn timings(&self, clock: &Clock) -> Timings {
+        Timings { work: self.stopwatch.read(clock), store: *locked(&self.store) }
+    }
+}
+
+/// Times how long the request waits for the store of sessions.
+#[derive(Clone)]
+pub(super) struct StoreTimer {
+    asked: Option<Arc<Asked>>,
+    clock: Clock,
+}
+
+/// A wait for the store, which is timed until this is dropped.
+pub(super) struct StoreWait<'a> {
+    timer: &'a StoreTimer,
+    begun: Instant,
+}
+
+impl StoreTimer {
+    /// Begins a wait. No other may be under way for the same request.
+    pub(super) fn begin(&self) -> StoreWait<'_> {
+        StoreWait { timer: self, begun: self.clock.now() }
+    }
+}
+
+impl Drop for StoreWait<'_> {
+    fn drop(&mut self) {
+        let Self { timer: StoreTimer { asked, clock }, begun } = self;
+        if let Some(asked) = asked {
+            locked(&asked.store).add(*begun, clock.now());
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The error of a request whose time is up.
@@ -52,7 +110,18 @@ impl Service {
     /// Holds `room` until the answer has been sent. Where nobody sends it, as on the command line, it is given back at once.
     pub(super) fn keep(&self, room: Room) {
         if let Some(asked) = &self.asked {
-            asked.rooms.lock().unwrap_or_else(PoisonError::into_inner).push(room);
+            locked(&asked.rooms).push(room);
         }
+    }
+
+    /// What times how long the request waits for the store.
+    pub(super) fn store_timer(&self) -> StoreTimer {
+        StoreTimer { asked: self.asked.clone(), clock: self.clock.clone() }
+    }
+
+    /// Times a job of the request.
+    pub(super) fn timed(&self) -> Option<Timed> {
+        let asked = self.asked.as_ref()?;
+        Some(Timed::start(&asked.stopwatch, &self.clock))
     }
 }

@@ -186,7 +186,10 @@ impl Service {
             echo: echo.filter(|_| lists_prompt),
             forking,
             ahead: VecDeque::new(),
-            settling: settling.map(|settling| Held { settling, steps: VecDeque::new(), moving }),
+            settling: settling.map(|settling| {
+                let timer = self.store_timer();
+                Held { settling, timer, steps: VecDeque::new(), moving }
+            }),
             room,
             caller: self.caller.clone(),
         })

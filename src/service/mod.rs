@@ -49,7 +49,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 pub use aac::Predicted;
-pub use asked::Asked;
+pub use asked::{Asked, Timings};
 pub use caller::keys;
 pub use changing::Refreshed;
 pub use compress::{CODING_JOBS, Compressor, Decompressor, Watch, Whole, cut, divide};

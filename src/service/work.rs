@@ -60,6 +60,7 @@ impl Service {
             arrived: self.clock.now(),
             deadline,
             held,
+            timed: self.timed(),
         };
         self.pool.submit(submission, work.reader).inspect_err(|error| match error.kind {
             ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),

@@ -16,6 +16,7 @@ use crate::catalog::Served;
 use crate::engine::Reader;
 use crate::engine::jobs::{Finish, Finished, FinishedChoice, GenerationEvent, TokenEvent};
 use crate::error::{Error, Result};
+use crate::service::asked::StoreTimer;
 use crate::service::caller::Caller;
 use crate::service::failure::{WriteFailure, detail};
 use crate::service::room::Room;
@@ -55,6 +56,7 @@ pub struct Generating {
 /// until the next step.
 pub(super) struct Held {
     pub(super) settling: Settling,
+    pub(super) timer: StoreTimer,
     pub(super) steps: VecDeque<Step>,
     /// The session that moves, if one does, among those of the caller.
     pub(super) moving: Option<(Sessions, SessionId)>,
@@ -215,8 +217,10 @@ impl Generating {
 
     /// Waits until the steps but the last are stored, and the last one too if it is the end.
     async fn settle(&mut self) {
-        let Some(Held { settling, steps, moving }) = &mut self.settling else { return };
+        let Some(Held { settling, timer, steps, moving }) = &mut self.settling else { return };
+        let timed = timer.begin();
         settling.settle().await;
+        drop(timed);
         let lost = moving.as_ref().and_then(|(sessions, id)| sessions.lost_write(id));
         if let Some(error) = lost {
             // Another server wrote first, so these tokens are in no session.

@@ -285,6 +285,8 @@ impl Service {
     pub(super) async fn settled<T>(&self, write: impl Future<Output = T>) -> T {
         let outcome = write.await;
         if let Some(mut settling) = self.settling() {
+            let timer = self.store_timer();
+            let _timed = timer.begin();
             settling.settle().await;
         }
         outcome

@@ -16,5 +16,6 @@ mod schedules;
 mod search;
 mod shares;
 mod solo;
+mod timings;
 mod turns;
 mod world;

@@ -9,7 +9,8 @@ use rnnlm_server::engine::jobs::{
     Reading, ReadingFailure, ReadingPlan, ReadingResult,
 };
 use rnnlm_server::engine::{
-    Engine, EngineLimits, Inbox, InboxLimits, Reader, Refusal, RowPlan, Start, Submission, Turn,
+    Engine, EngineLimits, Inbox, InboxLimits, Reader, Refusal, RowPlan, Start, Stopwatch, Submission, Timed,
+    Turn,
 };
 use rnnlm_server::error::Result;
 use rnnlm_server::lm::{Cache, CacheOptions, Model, TokenId};
@@ -32,6 +33,8 @@ pub(crate) struct World {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) engine: Engine,
     tokenizer: Arc<Tokenizer>,
+    /// Times every job.
+    pub(crate) stopwatch: Arc<Stopwatch>,
 }
 
 /// The limits of the engine that a test varies.
@@ -153,7 +156,8 @@ impl World {
             Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes());
         let tokenizer = Arc::new(tokenizer.expect("the words are distinct"));
         let name = "model".into();
-        Self { name, model, sessions, ids, clock, inbox, engine, tokenizer }
+        let stopwatch = Arc::default();
+        Self { name, model, sessions, ids, clock, inbox, engine, tokenizer, stopwatch }
     }
 
     /// Leases the session with this number: a start for a job, and the session's snapshot. `None` if the session is busy.
@@ -278,6 +282,7 @@ impl World {
             arrived: self.clock.now(),
             deadline: None,
             held: Vec::new(),
+            timed: Some(Timed::start(&self.stopwatch, &self.clock)),
         }
     }
 
