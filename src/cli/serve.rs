@@ -60,8 +60,11 @@ async fn serve(config: Config) -> Outcome {
     outcome
 }
 
-/// Lets the sessions be stored, if they are and the store answers in time.
-async fn close(app: &App) {
+/// Lets the last traces be sent, and the sessions be stored, if they are and the store answers in time.
+async fn close(app: &Arc<App>) {
+    let traced = app.clone();
+    // A panic was logged.
+    let _ = spawn_blocking(move || traced.traces.close()).await;
     let Ok(service) = app.service().cloned() else { return };
     if timeout(CLOSE_TIME, spawn_blocking(move || service.close())).await.is_err() {
         tracing::error!(waited = ?CLOSE_TIME, "the session store does not answer; the last changes may be lost");

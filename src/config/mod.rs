@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod loading;
 mod memory;
+mod observing;
 mod sessions;
 mod shares;
 mod table;
@@ -30,6 +31,7 @@ pub use http::{HttpOptions, Interface};
 pub use keys::KeyOptions;
 pub use limits::Limits;
 pub use loading::LoadingOptions;
+pub use observing::ObservingOptions;
 pub use sessions::{Evict, RedisUrl, SessionOptions, SessionStore};
 pub use table::markdown_table;
 pub use values::{Bytes, ENTRIES_MAX, duration, weights_type};
@@ -40,6 +42,16 @@ use crate::probe::{Loading, Probe};
 
 /// The name of the subcommand that takes these options.
 pub const SUBCOMMAND: &str = "serve";
+
+/// The cargo features that this program was built with.
+pub const FEATURES: &[&str] = &[
+    #[cfg(feature = "onnx")]
+    "onnx",
+    #[cfg(feature = "otel")]
+    "otel",
+    #[cfg(feature = "tract")]
+    "tract",
+];
 
 /// The resolved configuration. Its values have been checked, so that no caller has to check them again.
 #[derive(Args, Clone, Debug)]
@@ -108,6 +120,10 @@ pub struct Config {
     /// Connections and request bodies.
     #[command(flatten)]
     pub http: HttpOptions,
+
+    /// Traces, and requests that are slow.
+    #[command(flatten)]
+    pub observing: ObservingOptions,
 }
 
 /// How log lines are written.
@@ -206,6 +222,11 @@ impl Config {
         if let Some(option) = self.keys.bound().filter(|_| self.keys.api_keys.is_none()) {
             return Err(config_error(format!(
                 "`{option}` is given without `--api-keys`; it bounds what a key may use"
+            )));
+        }
+        if let Some((option, feature)) = self.observing.unbuilt(FEATURES) {
+            return Err(config_error(format!(
+                "`{option}` is given, but this program was built without the cargo feature `{feature}`; expected a build with `--features {feature}`"
             )));
         }
         if self.keys.key_requests_burst.is_some() && self.keys.key_requests_per_second.is_none() {

@@ -51,6 +51,9 @@ fn the_defaults_are_those_that_are_documented() {
     assert_eq!(config.load.onnx_probe_timeout, Duration::from_secs(30));
     assert_eq!(config.sessions.evict, Evict::Lru);
     assert!(config.http.enable.is_empty());
+    assert_eq!(config.observing.slow_request, Duration::from_secs(10));
+    assert_eq!(config.observing.otlp_endpoint, None);
+    assert_eq!((config.observing.otlp_ratio, config.observing.otlp_queue_max), (1.0, 2048));
     assert!(!config.strict && config.http.cors_origins.is_empty() && config.default_model.is_none());
 }
 
@@ -89,6 +92,14 @@ fn a_wrong_value_is_refused_with_the_option_what_was_found_and_what_is_expected(
         (["--max-answer", "1GiB"], ["--max-answer", "1GiB", "--answers-max-bytes"]),
         (["--queue-bytes-max", "1KiB"], ["--queue-bytes-max", "1KiB", "--max-prompt-tokens"]),
         (["--turn-steps", "0.5"], ["--turn-steps", "0.5", "expected a number from 1"]),
+        (["--slow-request", "10"], ["--slow-request", "10", "expected a duration"]),
+        (
+            ["--otlp-endpoint", "collector:4318"],
+            ["--otlp-endpoint", "collector:4318", "`http://127.0.0.1:4318`"],
+        ),
+        (["--otlp-ratio", "2"], ["--otlp-ratio", "2", "expected a number from 0 to 1"]),
+        (["--otlp-service-name", " "], ["--otlp-service-name", "", "expected a name"]),
+        (["--otlp-queue-max", "0"], ["--otlp-queue-max", "0", "1.."]),
         (["--turn-steps", "NaN"], ["--turn-steps", "NaN", "expected a number from 1"]),
         (["--turn-steps", "32"], ["--turn-steps", "32", "--turn-steps-idle"]),
     ] {

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::keys::Keys;
 use crate::service::Service;
-use crate::telemetry::{Metrics, Rejected};
+use crate::telemetry::{Metrics, Rejected, Traces};
 
 /// The state of the router.
 pub struct App {
@@ -23,6 +23,8 @@ pub struct App {
     pub clock: Clock,
     /// Who may use the server; everybody may if there are none.
     pub keys: Option<Arc<Keys>>,
+    /// Where the spans of requests go.
+    pub traces: Traces,
     service: OnceLock<Arc<Service>>,
     document: Bytes,
     phase: watch::Sender<Phase>,
@@ -52,8 +54,18 @@ impl App {
         let document = super::document(&config).to_string().into();
         let phase = watch::Sender::new(Phase::Loading);
         let open = watch::Sender::new(0);
-        let metrics = Arc::default();
-        Arc::new(Self { config, metrics, clock, keys, service: OnceLock::new(), document, phase, open })
+        let traces = Traces::start(&config.observing, &clock);
+        Arc::new(Self {
+            config,
+            metrics: Arc::default(),
+            clock,
+            keys,
+            traces,
+            service: OnceLock::new(),
+            document,
+            phase,
+            open,
+        })
     }
 
     /// Requests are answered from now on, unless the server is already shutting down.

@@ -1,6 +1,7 @@
 //! The router from outside, without a socket: layers, fallbacks, probes.
 
 mod keys;
+mod traces;
 
 use std::sync::Arc;
 
@@ -68,19 +69,24 @@ pub(super) fn service_at(clock: Clock) -> Arc<Service> {
 }
 
 fn service_with(config: &Config, metrics: Arc<Metrics>, clock: Clock) -> Arc<Service> {
+    let catalog = Catalog::new(vec![served(Fake::new(26))], None).unwrap();
+    Arc::new(Service::start(config, catalog, metrics, clock).unwrap())
+}
+
+/// `model`, of 26 tokens, as a model of the words `a` to `z`.
+fn served(model: Fake) -> Served {
     let words: Vec<String> = ('a'..='z').map(String::from).collect();
     let tokenizer =
         Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes()).unwrap();
     let parts = Parts {
         name: "fake".into(),
-        model: Arc::new(Fake::new(words.len())),
+        model: Arc::new(model),
         tokenizer: Arc::new(tokenizer),
         identity: "fake".into(),
         created: std::time::UNIX_EPOCH,
         understanding: None,
     };
-    let catalog = Catalog::new(vec![Served::new(parts, vec![0]).unwrap()], None).unwrap();
-    Arc::new(Service::start(config, catalog, metrics, clock).unwrap())
+    Served::new(parts, vec![0]).unwrap()
 }
 
 /// A service that is ready.

@@ -132,6 +132,7 @@ impl Service {
         let engine = &config.engine;
         let kernel = Kernel::choose(engine.kernel.forced())?;
         kernel.make_current();
+        metrics.runs_on(kernel.name());
         let observer: Arc<dyn Observer> = Arc::new(observer::MetricsObserver(metrics.clone()));
         let budget = memory::budget(config);
         let catalog = catalog.holding(|served| memory::of_model(&budget, served));

@@ -13,9 +13,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::build::BuildInfo;
 use super::change::ChangeMetrics;
 use super::key::KeyFamilies;
 use super::memory::{MemoryFigures, MemoryMetrics, as_gauge};
@@ -49,6 +49,7 @@ pub struct Metrics {
     pub(super) keys: KeyFamilies,
     store: StoreMetrics,
     log_lines_dropped: Counter,
+    pub(super) build: BuildInfo,
 }
 
 impl Metrics {
@@ -82,6 +83,7 @@ impl Metrics {
             closed: Family::default(),
             keys: KeyFamilies::default(),
             log_lines_dropped: Counter::default(),
+            build: BuildInfo::default(),
         };
         metrics.register();
         // What has a known set of labels is there from the start, so that a rate can be taken of its first increase.
@@ -203,7 +205,7 @@ impl Metrics {
         page
     }
 
-    // The registry adds the prefix to names, `_total` to counters, `_info` to infos, and a full stop to help texts.
+    // The registry adds the prefix to names, `_total` to counters, and a full stop to help texts.
     fn register(&mut self) {
         let r = &mut self.registry;
         r.register("http_requests", "Requests answered", self.http_requests.clone());
@@ -252,11 +254,7 @@ impl Metrics {
             "Log lines that found no room in the buffer",
             self.log_lines_dropped.clone(),
         );
-        r.register(
-            "build",
-            "The version of the program",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        self.build.register(r);
     }
 }
 

@@ -1,20 +1,31 @@
-//! Log lines and metrics. Neither ever contains prompt text.
+//! Log lines, metrics and traces. None of them ever contains prompt text.
 
+mod build;
+#[cfg(test)]
+mod captured;
 mod change;
+mod context;
 mod key;
 mod log;
 mod memory;
 mod metrics;
 mod model;
 mod store;
+mod traces;
 
 use std::io::{self, IsTerminal, stderr};
 use std::sync::{Arc, OnceLock};
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
+#[cfg(test)]
+pub(crate) use captured::Captured;
 pub use change::Changed;
+pub use context::{SpanId, TraceContext, TraceId};
 pub use key::{KeyFile, KeyMetrics};
 use log::Log;
 pub use log::LogGuard;
@@ -22,6 +33,7 @@ pub use memory::MemoryFigures;
 pub use metrics::{FirstTokens, HttpRequest, Metrics, Rejected};
 pub use model::{ModelMetrics, ModelTotals};
 pub use store::StoreMetrics;
+pub use traces::{EngineWork, RequestSpans, Traces};
 
 use crate::config::LogFormat;
 
@@ -38,20 +50,25 @@ static LOG: OnceLock<Arc<Log>> = OnceLock::new();
 /// If the operating system cannot start the thread that writes them.
 pub fn init(format: LogFormat, bytes_max: usize) -> io::Result<LogGuard> {
     let (log, guard) = Log::start(stderr(), bytes_max)?;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(log.clone())
-        .with_span_events(FmtSpan::NONE);
     // Only the first subscriber of a process is used.
-    let started = match format {
-        LogFormat::Pretty => lines.with_ansi(stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
-    };
-    if started.is_ok() {
+    if lines(format, log.clone()).try_init().is_ok() {
         let _ = LOG.set(log);
     }
     Ok(guard)
+}
+
+/// What writes log lines to `writer`.
+fn lines<W>(format: LogFormat, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_span_events(FmtSpan::NONE);
+    match format {
+        LogFormat::Pretty => Box::new(lines.with_ansi(stderr().is_terminal()).with_target(false).finish()),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
+    }
 }
 
 /// Log lines that found no room, since the start of the process.

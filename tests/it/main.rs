@@ -15,6 +15,9 @@ mod hostile;
 mod http;
 #[cfg(feature = "onnx")]
 mod onnx;
+// It decodes with the library that reads ONNX files.
+#[cfg(all(feature = "otel", feature = "onnx"))]
+mod otel;
 mod rnn;
 mod session;
 mod shipped_models;

@@ -1,30 +1,37 @@
-//! The time of arrival of a request and its accounts of memory: of its body until it is answered, and of its answer until that has been sent.
+//! The accounts of a request: of the memory of its body until it is answered, of that of its answer until that has been sent, and of its time.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::Request;
 
+use crate::clock::Clock;
 use crate::http::extract::BodyMemory;
-use crate::service::Asked;
+use crate::service::{Asked, Timings};
 
 /// Of one request.
 pub(super) struct Accounts {
-    _asked: Arc<Asked>,
+    asked: Arc<Asked>,
     body: Arc<BodyMemory>,
 }
 
 impl Accounts {
     /// Gives them to `request`, which arrived at `arrived`.
     pub(super) fn open(request: &mut Request, arrived: Instant) -> Self {
-        let (asked, body) = (Asked::at(arrived), BodyMemory::new());
+        let asked = Asked::at(arrived);
+        let body = BodyMemory::new();
         request.extensions_mut().insert(asked.clone());
         request.extensions_mut().insert(body.clone());
-        Self { _asked: asked, body }
+        Self { asked, body }
     }
 
     /// The request has been answered: whatever is left of it belongs to a job now, which has memory of its own.
     pub(super) fn answered(&self) {
         self.body.give_back();
+    }
+
+    /// Where the time of the request went so far.
+    pub(super) fn timings(&self, clock: &Clock) -> Timings {
+        self.asked.timings(clock)
     }
 }

@@ -4,8 +4,10 @@ use axum::http::{HeaderName, HeaderValue};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 /// The response headers that a page may read.
-const EXPOSED: [HeaderName; 14] = [
+const EXPOSED: [HeaderName; 16] = [
     HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
     HeaderName::from_static("x-session-id"),
     HeaderName::from_static("x-session-position"),
     HeaderName::from_static("x-should-retry"),

@@ -8,8 +8,10 @@ mod encoding;
 mod enter;
 mod observe;
 mod panic;
+mod report;
 mod request_id;
 mod session_id;
+mod trace;
 
 use std::sync::Arc;
 

@@ -8,6 +8,8 @@ use axum::http::{HeaderName, HeaderValue};
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 
+use crate::telemetry::TraceContext;
+
 /// The header that brings it and takes it back.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -20,12 +22,13 @@ pub(super) fn of(request: &Request) -> HeaderValue {
     given.cloned().unwrap_or_else(created)
 }
 
-/// The span of `request`, which names it in every log line.
-pub(super) fn span(request: &Request, id: &HeaderValue) -> Span {
+/// The span of `request`, which names it and its place in a trace in every log line.
+pub(super) fn span(request: &Request, id: &HeaderValue, context: &TraceContext) -> Span {
     // The route as registered, not the path: that may hold prompt text. The name of the key is recorded when it is known.
     let route = request.extensions().get().map_or("unmatched", MatchedPath::as_str);
     let id = id.to_str().unwrap_or_default();
-    info_span!("request", request_id = id, method = %request.method(), route, key = Empty)
+    let TraceContext { trace_id, span_id, .. } = context;
+    info_span!("request", request_id = id, %trace_id, %span_id, method = %request.method(), route, key = Empty)
 }
 
 /// A new id of 32 hexadecimal digits: a random number of this process, and a count. Nobody has to guess it, so no request waits for the

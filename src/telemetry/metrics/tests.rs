@@ -74,9 +74,21 @@ fn every_metric_is_exposed_under_its_documented_name() {
         "rnnlm_store_damaged_total 0",
         "rnnlm_store_write_seconds_count 0",
         "rnnlm_log_lines_dropped_total 0",
-        concat!(r#"rnnlm_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
     ] {
         assert!(page.lines().any(|found| found == line), "`{line}` is missing from\n{page}");
     }
     assert!(page.ends_with("# EOF\n"));
+}
+
+#[test]
+fn the_build_is_described_once_its_kernel_is_known() {
+    let metrics = Metrics::new();
+    assert!(!metrics.render().contains("rnnlm_build_info{"));
+    metrics.runs_on("portable");
+    let version = env!("CARGO_PKG_VERSION");
+    let features = crate::config::FEATURES.join(",");
+    let line =
+        format!(r#"rnnlm_build_info{{version="{version}",features="{features}",kernel="portable"}} 1"#);
+    let page = metrics.render();
+    assert!(page.lines().any(|found| found == line), "`{line}` is missing from\n{page}");
 }

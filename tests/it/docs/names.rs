@@ -99,5 +99,6 @@ fn metrics() -> String {
     metrics.rejected(Rejected::QueueFull);
     metrics.model("m").sessions(1);
     metrics.sessions_closed("evicted", 1);
+    metrics.runs_on("portable");
     metrics.render()
 }

@@ -34,7 +34,7 @@ const ARROWS: &[Arrow] = &[
     ("lm", &["kernels"]),
     ("probe", &["lm", "error"]),
     ("config", &["probe", "lm", "error"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["clock", "config"]),
     // The core, from the model outward.
     ("rnn", &["kernels", "lm", "error"]),
     ("onnx", &["rnn", "probe", "lm", "foreign", "error"]),
@@ -97,6 +97,10 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     (&["utoipa"], &["src/api/", "src/http/"]),
     (&["prost"], &["src/onnx/"]),
     (&["redb"], &["src/store/"]),
+    (
+        &["opentelemetry", "opentelemetry_http", "opentelemetry_otlp", "opentelemetry_sdk"],
+        &["src/telemetry/traces/"],
+    ),
     (&["tract_core", "tract_data", "tract_hir", "tract_onnx"], &["src/onnx/tract/"]),
     (&["unsafe"], &["src/kernels/"]),
 ];

@@ -1,0 +1,41 @@
+//! The log of a test: the lines that its thread writes.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use tracing::subscriber::{DefaultGuard, set_default};
+
+use crate::config::LogFormat;
+
+/// Lines of the log that the current thread writes as long as this lives.
+pub(crate) struct Captured {
+    lines: Arc<Lines>,
+    _subscribed: DefaultGuard,
+}
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<u8>>);
+
+impl Captured {
+    /// Captures lines from now on.
+    pub(crate) fn start(format: LogFormat) -> Self {
+        let lines = Arc::new(Lines::default());
+        Self { _subscribed: set_default(super::lines(format, lines.clone())), lines }
+    }
+
+    /// The lines so far that hold `part`.
+    pub(crate) fn with(&self, part: &str) -> Vec<String> {
+        let text = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+}
+
+impl Write for &Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
