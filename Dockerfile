@@ -14,13 +14,13 @@ COPY benches benches
 RUN mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --bin rnnlm-server
+    && cargo build --release --locked --features otel --bin rnnlm-server
 
 # Copied files keep their modification times, and cargo would treat files older than its last build as already built.
 COPY src src
 COPY web web
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --bin rnnlm-server
+    && cargo build --release --locked --features otel --bin rnnlm-server
 
 # Files checked out under a strict umask must still be readable by the user below.
 COPY models /models
