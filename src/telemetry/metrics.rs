@@ -285,8 +285,7 @@ pub struct FirstTokens {
 }
 
 /// Why a session ends.
-const CLOSED_REASONS: [&str; 6] =
-    ["deleted", "replaced", "expired", "evicted", "model_changed", "diverged"];
+const CLOSED_REASONS: [&str; 6] = ["deleted", "replaced", "expired", "evicted", "model_changed", "diverged"];
 
 /// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

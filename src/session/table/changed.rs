@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::Table;
-use crate::session::{Closed, Happened};
 use crate::session::changed::ServedWeights;
 use crate::session::gone::UnusableSession;
 use crate::session::lists::Position;
 use crate::session::owner::Name;
 use crate::session::stored::Busy;
+use crate::session::{Closed, Happened};
 
 impl Table {
     /// Only these weights are served from now on.

@@ -92,7 +92,7 @@ fn those_that_have_left_are_remembered_until_they_would_have_expired_and_are_bou
 #[test]
 fn a_store_keeps_those_that_have_left_until_their_client_deletes_them() {
     let clock = Clock::manual();
-    let limits = ChangeLimits { sessions_max: 10, interval: Duration::ZERO };
+    let limits = ChangeLimits { sessions_max: 10, interval: Duration::ZERO, eviction: Eviction::Removes };
     let changes = Arc::new(Changes::new(limits));
     let (bounded, _) = sessions(Evict::Lru);
     let sessions = Sessions::noting(bounded.limits().clone(), clock, Some(changes.clone()));
