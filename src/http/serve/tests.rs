@@ -22,7 +22,7 @@ use crate::session::Closed;
 /// How long a test waits for what must happen at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running server with two routes that never end.
+/// A running server with routes that never end.
 struct Running {
     address: SocketAddr,
     app: Arc<App>,
@@ -42,7 +42,10 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, shutdown) = mpsc::channel(2);
-        let endless = Router::new().route("/endless", get(endless)).route("/flood", get(flood));
+        let endless = Router::new()
+            .route("/endless", get(endless))
+            .route("/flood", get(flood))
+            .route("/events", get(events));
         let uncounted = Router::new()
             .route("/readyz", get(crate::http::ops::readyz))
             .route("/uncounted", get(self::endless));
@@ -67,6 +70,12 @@ async fn endless() -> Response {
 /// An endless answer, as fast as the client reads it.
 async fn flood() -> Body {
     Body::from_stream(stream::repeat(Ok::<_, Infallible>(vec![b'x'; 64 << 10])))
+}
+
+/// An endless stream of events, as fast as the client reads them.
+async fn events() -> Response {
+    let event = || sse::Event::Named("token", "x".repeat(1 << 10));
+    sse::answer(stream::repeat_with(event), Duration::from_secs(3600))
 }
 
 async fn send(stream: &mut TcpStream, path: &str) {
@@ -258,11 +267,13 @@ async fn requests_that_are_sent_at_once_are_answered_in_order() {
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answer_is_cut_off() {
     let server = Running::start(|config| config.http.write_timeout = Duration::from_millis(1)).await;
-    let mut stream = server.connect().await;
-    send(&mut stream, "/flood").await;
-    let mut byte = [0; 1];
-    stream.read_exact(&mut byte).await.unwrap();
-    timeout(PATIENCE, server.app.idle()).await.expect("the request has ended");
+    for path in ["/flood", "/events"] {
+        let mut stream = server.connect().await;
+        send(&mut stream, path).await;
+        stream.read_exact(&mut [0; 1]).await.unwrap();
+        timeout(PATIENCE, server.app.idle()).await.expect("the request has ended");
+        drop(stream);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! The memory that requests take: counted before it is allocated, within one budget, and given back. What is checked is the account;
-//! `benches/memory_peak.py` compares it with what is resident.
+//! `benches/peak.py` compares it with what is resident.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rnnlm_server::budget::Budget;
 use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Config;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::gate::gated;
@@ -210,6 +210,25 @@ async fn listed_scores_have_the_limit_of_an_answer() {
     assert!(message.contains("`--max-answer`"), "{message}");
     server.post("/v1/score", json!({"text": text})).await.expect(200);
     comes_back(&server).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_counted_until_it_is_given_up() {
+    let mut setup = within("1GiB");
+    setup.config.http.write_timeout = Duration::from_secs(2);
+    setup.config.limits.max_answer.0 = 64 << 20;
+    let server = setup.start().await;
+    // Its answer is larger than what the system takes for a client that does not read.
+    let body = long_text(200_000, ", \"model\": \"letters\", \"token_logprobs\": true");
+    let mut unread = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("POST /v1/score HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", body.len());
+    unread.write_all((head + &body).as_bytes()).await.unwrap();
+    unread.read_exact(&mut [0; 1]).await.unwrap();
+    assert!(budget(&server).taken() > 20 << 20, "what is not sent is counted: {}", budget(&server).taken());
+    comes_back(&server).await;
+    let mut rest = Vec::new();
+    let _ = unread.read_to_end(&mut rest).await;
+    assert!(!rest.ends_with(b"}"), "the answer was cut off");
 }
 
 #[tokio::test]
