@@ -24,10 +24,10 @@ use crate::service::{self, Service};
 use crate::telemetry;
 
 pub(super) fn run(config: Config) -> Outcome {
-    let config = config.probed()?;
+    let mut config = config.probed()?;
     // Dropped last: what ends the process is logged too.
     let _log = telemetry::init(config.log, config.log_buffer.0)?;
-    open_files::allow(config.http.max_connections);
+    config.http.max_connections = open_files::allow(config.http.max_connections);
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(config));
     // A signal may have come while models were being loaded: the process does not wait for them.

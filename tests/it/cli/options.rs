@@ -90,6 +90,7 @@ fn a_limit_of_open_files_is_raised_or_said_to_be_too_low() {
     assert_eq!(limit, "564", "500 connections and 64 other files");
     let (said, limit) = served_with_ulimit("-n 128");
     assert!(said.contains("ulimit -n") && said.contains("--max-connections"), "{said}");
+    assert!(said.contains("connections") && said.contains("64"), "128 files, 64 of them connections: {said}");
     assert_eq!(limit, "128");
 }
 
