@@ -31,12 +31,12 @@ impl Rates {
 }
 
 /// The values of two vectors of f32 that are multiplied and added in f64 in the time of a look.
-const COMPARED_A_LOOK: u64 = 64;
-
-/// What a state costs that is compared, beside the product, in looks: it is weighed and sorted.
 ///
-/// Both are estimates; `benches/distribution.rs` has a bench of what a cache compares.
-const COMPARE_LOOKS: u64 = 6;
+/// `benches/cache_cost.py` measures it and [`COMPARE_LOOKS`], with vectors of 64 to 1,024 values and AVX-512.
+const COMPARED_A_LOOK: u64 = 9;
+
+/// What a state costs that is compared, beside the product, in looks: it is weighed and sorted, and its token's logit is mixed.
+const COMPARE_LOOKS: u64 = 28;
 
 /// The multiply-adds of a run. The input product of a layer is computed once for all tokens, its recurrent product once in each time
 /// step, and the output layer once for all positions.
@@ -97,7 +97,8 @@ mod tests {
         let recurrent = 256 * 64 + 64 * 16;
         let output = 640 * 16;
         let looks = 640 * look;
-        assert_eq!((cost.recall, cost.compare), (640 * look / 3, look * COMPARE_LOOKS));
+        let compared = look * (16 / COMPARED_A_LOOK + COMPARE_LOOKS);
+        assert_eq!((cost.recall, cost.compare), (640 * look / 3, compared));
         assert_eq!((cost.token, cost.position), (input + recurrent, output + looks));
         assert_eq!((cost.run, cost.step), (pass_rows * (input + output), pass_rows * recurrent));
         // A step of one row is a pass and a row's share.
