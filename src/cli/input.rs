@@ -1,7 +1,7 @@
 //! Arguments that commands share: the model, and the text.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, stdin};
+use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -102,6 +102,16 @@ impl TextArg {
             Ok(file) => Ok(Box::new(BufReader::new(file))),
             Err(error) => Err(Failure::Failed(format!("`{}`: {error}", self.file.display()))),
         }
+    }
+
+    /// The whole text.
+    pub(super) fn read(&self) -> Outcome<String> {
+        let mut bytes = Vec::new();
+        self.open()?.read_to_end(&mut bytes)?;
+        String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            Failure::Failed(format!("the text is not UTF-8 at byte {at}; it must be UTF-8"))
+        })
     }
 
     /// Its length in bytes, for a progress bar; `None` for stdin.

@@ -5,6 +5,7 @@
 mod bench;
 mod client;
 mod compress;
+mod detokenize;
 mod explain;
 mod failure;
 mod generate;
@@ -68,6 +69,8 @@ enum Command {
     Decompress(compress::CompressArgs),
     /// Print the token ids of a text, one line for each line
     Tokenize(tokenize::TokenizeArgs),
+    /// Print the text of token ids
+    Detokenize(detokenize::DetokenizeArgs),
     /// Print what is understood of a model folder or file
     Inspect(inspect::InspectArgs),
     /// Measure how long a step and a prompt take on this machine
@@ -117,6 +120,7 @@ impl Command {
             Self::Compress(args) => compress::compress(&args),
             Self::Decompress(args) => compress::decompress(&args),
             Self::Tokenize(args) => tokenize::run(&args),
+            Self::Detokenize(args) => detokenize::run(&args),
             Self::Inspect(args) => inspect::run(&args),
             Self::Bench(args) => bench::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::failure::Outcome;
 use super::input::{ModelArg, TextArg, utf8_line};
+use super::json;
 use super::local::Local;
+use crate::api::tokens::TokenizeRequest;
 
 #[derive(Args)]
 pub(super) struct TokenizeArgs {
@@ -15,6 +17,14 @@ pub(super) struct TokenizeArgs {
 
     #[command(flatten)]
     pub text: TextArg,
+
+    /// Whether the JSON lists the tokens with their texts and places too; a long text has too many
+    #[arg(long, value_name = "BOOL", requires = "json")]
+    pub pieces: Option<bool>,
+
+    /// Print the answer of `POST /v1/tokenize` for the whole file
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Length from which on a text is cut. Lines cannot be read one by one, because a rule may depend on the line before.
@@ -23,6 +33,9 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Prints the ids of the file, with a line for each line of the file.
 pub(super) fn run(args: &TokenizeArgs) -> Outcome {
     let local = Local::open(&args.model)?;
+    if args.json {
+        return print_json(&local, args);
+    }
     let mut text = args.text.open()?;
     let mut printer =
         Printer { local: &local, out: BufWriter::new(stdout().lock()), line: 1, is_empty: true };
@@ -52,6 +65,14 @@ pub(super) fn run(args: &TokenizeArgs) -> Outcome {
         printer.end_line()?;
     }
     Ok(printer.out.flush()?)
+}
+
+fn print_json(local: &Local, args: &TokenizeArgs) -> Outcome {
+    let default = TokenizeRequest::default();
+    let request =
+        TokenizeRequest { text: args.text.read()?, pieces: args.pieces.unwrap_or(default.pieces), ..default };
+    let response = local.block_on(local.service.tokenize(request))?;
+    json::print(&mut stdout().lock(), response)
 }
 
 /// Prints ids, and ends a line where the text ends one.

@@ -158,8 +158,8 @@ impl Service {
         if tokens.len() > most.tokens {
             return Err(too_long(most, tokens.len(), param));
         }
-        if let Some(index) = tokens.iter().position(|&token| !is_in_vocabulary(token, served)) {
-            return Err(out_of_range(tokens[index], served).at(format!("{param}[{index}]")));
+        for (index, &token) in tokens.iter().enumerate() {
+            check_token(token, served).map_err(|error| error.at(format!("{param}[{index}]")))?;
         }
         let unk = served.tokenizer.unk();
         let unknown_count = tokens.iter().filter(|&&token| Some(token) == unk).count();
@@ -271,13 +271,16 @@ pub(super) fn check_not_empty(prepared: &Prepared) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn is_in_vocabulary(token: TokenId, served: &Served) -> bool {
-    (token as usize) < served.model.info().vocab_size
-}
-
-/// The error for a token id that is not in the vocabulary.
-pub(super) fn out_of_range(token: TokenId, served: &Served) -> Error {
-    let last = served.model.info().vocab_size - 1;
+/// Refuses a token id that is not in the vocabulary.
+///
+/// # Errors
+/// [`ErrorKind::TokenOutOfRange`], naming the largest id.
+pub fn check_token(token: TokenId, served: &Served) -> Result<()> {
+    let vocab_size = served.model.info().vocab_size;
+    if (token as usize) < vocab_size {
+        return Ok(());
+    }
+    let last = vocab_size - 1;
     let message = format!("token id {token} is not in the vocabulary; the largest id is {last}");
-    Error::new(ErrorKind::TokenOutOfRange, message)
+    Err(Error::new(ErrorKind::TokenOutOfRange, message))
 }

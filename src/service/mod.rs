@@ -56,6 +56,7 @@ pub use compress::{CODING_JOBS, Compressor, Decompressor, Watch, Whole, cut, div
 pub use explain::Explained;
 pub use failure::{WriteFailure, detail};
 pub use generate::{Events, Generating};
+pub use input::check_token;
 pub use models::onnx_graph;
 pub use openai::{Completing, CompletionEvents};
 pub use rescore::{Rescorer, RescoringPlan};

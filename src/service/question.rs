@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::bounds::Bound;
-use super::input::{is_in_vocabulary, out_of_range};
+use super::input::check_token;
 use super::tokens::token;
 use crate::api::prompt::Word;
 use crate::api::question::{Candidate, Distribution, Question, RankedToken, View};
@@ -80,8 +80,7 @@ pub(super) fn single_token(served: &Served, word: &Word, path: &str) -> Result<T
 
 fn candidate_tokens(served: &Served, candidate: &Word) -> Result<Arc<[TokenId]>> {
     match candidate {
-        Word::Id(token) if is_in_vocabulary(*token, served) => Ok([*token].into()),
-        Word::Id(token) => Err(out_of_range(*token, served)),
+        Word::Id(token) => check_token(*token, served).map(|()| [*token].into()),
         Word::Text(text) => {
             let tokens = served.tokenizer.encode(text)?.tokens;
             if tokens.is_empty() {

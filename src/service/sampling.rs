@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::bounds::Bound;
-use super::input::{is_in_vocabulary, out_of_range};
+use super::input::check_token;
 use crate::api::prompt::Word;
 use crate::api::sampling::{LogitBias, Sampling};
 use crate::catalog::Served;
@@ -57,12 +57,9 @@ impl Service {
         let max = self.config.limits.max_logit_bias;
         Bound { param: &format!("{path}logit_bias"), max, option: "--max-logit-bias" }
             .entries(biases.0.len())?;
-        let bias = |(&token, &amount): (&TokenId, &f64)| match is_in_vocabulary(token, served) {
-            true => Ok(Bias { token, amount }),
-            false => {
-                let error = Error { kind: ErrorKind::InvalidValue, ..out_of_range(token, served) };
-                Err(error.at(format!("{path}logit_bias.{token}")))
-            }
+        let bias = |(&token, &amount): (&TokenId, &f64)| {
+            let refused = |error| invalid(error).at(format!("{path}logit_bias.{token}"));
+            check_token(token, served).map(|()| Bias { token, amount }).map_err(refused)
         };
         biases.0.iter().map(bias).collect()
     }
@@ -83,14 +80,16 @@ fn top_k(asked: Option<i64>, vocab_size: usize, param: &str) -> Result<Option<us
     }
 }
 
+/// A token that is named beside the input is a value of its field, not a part of the input.
+fn invalid(error: Error) -> Error {
+    Error { kind: ErrorKind::InvalidValue, ..error }
+}
+
 /// The single token that `word` names.
 fn token_of(served: &Served, word: &Word) -> Result<TokenId> {
-    let invalid = |message| Err(Error::new(ErrorKind::InvalidValue, message));
+    let refused = |message| Err(Error::new(ErrorKind::InvalidValue, message));
     let text = match word {
-        Word::Id(token) if is_in_vocabulary(*token, served) => return Ok(*token),
-        Word::Id(token) => {
-            return Err(Error { kind: ErrorKind::InvalidValue, ..out_of_range(*token, served) });
-        }
+        Word::Id(token) => return check_token(*token, served).map(|()| *token).map_err(invalid),
         Word::Text(text) => text,
     };
     // First by the entry's name: special tokens have no text.
@@ -100,7 +99,7 @@ fn token_of(served: &Served, word: &Word) -> Result<TokenId> {
     let encoding = served.tokenizer.encode(text)?;
     match (encoding.tokens.as_slice(), encoding.unknown_count()) {
         ([token], 0) => Ok(*token),
-        (tokens, 0) => invalid(format!("{text:?} is {} tokens; it must be a single token", tokens.len())),
-        _ => invalid(format!("{text:?} is not in the vocabulary")),
+        (tokens, 0) => refused(format!("{text:?} is {} tokens; it must be a single token", tokens.len())),
+        _ => refused(format!("{text:?} is not in the vocabulary")),
     }
 }

@@ -103,40 +103,6 @@ fn score_lists_tokens_whose_log_probabilities_sum_to_the_total() {
 }
 
 #[tokio::test]
-async fn tokenize_prints_a_line_of_ids_for_each_line() {
-    let folders = Folders::new();
-    let file = folders.file("text", TEXT);
-    let printed = folders.run(["tokenize", "--model", "words", &file]).succeeded();
-    assert_eq!(printed, "2 8 9 10 2 3 11 1\n4 5 6 7 1\n1\n2 0 1\n");
-    let ids: Vec<u64> = printed.split_whitespace().map(|id| id.parse().unwrap()).collect();
-    let served = Server::start().await.post("/v1/tokenize", json!({"text": TEXT})).await.expect(200);
-    assert_eq!(served["tokens"], json!(ids), "the ids of all lines are those of the file");
-}
-
-#[test]
-fn tokenize_encodes_lines_together_if_a_rule_matches_across_their_end() {
-    let folders = Folders::new();
-    let mut manifest = folders.run(["inspect", "words", "--json"]).json()["manifest"].take();
-    manifest["format_version"] = json!(1);
-    let rules = json!({"\na ship": "\nsea", "sings\nthe": "man"});
-    manifest["tokenizer"]["replace"] = rules;
-    folders.file("words/config.json", manifest.to_string());
-    let file = folders.file("text", "the sea\r\na ship of\n\nold sings\nthe stars\n".repeat(5000));
-    let printed = folders.run(["tokenize", "--model", "words", &file]).succeeded();
-    assert_eq!(printed, "2 3 1\n3 6 1\n1\n8\n9 7 1\n".repeat(5000));
-    let unfinished = folders.run_with(["tokenize", "--model", "words", "-"], "the\n ").succeeded();
-    assert_eq!(unfinished, "2 1\n\n");
-}
-
-#[test]
-fn tokenize_names_the_line_of_an_unknown_word() {
-    let folders = Folders::new();
-    let file = folders.file("text", "abc\n".repeat(50_000) + "ab dragon\n");
-    let message = folders.run(["tokenize", "--model", "letters", &file]).failed(1);
-    assert!(message.contains("line 50001: `r` at character 4 is not in the vocabulary"), "{message}");
-}
-
-#[tokio::test]
 async fn inspect_describes_the_model_as_the_server_does() {
     let folders = Folders::new();
     let report = folders.run(["inspect", "words", "--json"]).json();

@@ -13,3 +13,4 @@ mod models;
 mod options;
 mod rescore;
 mod suggest;
+mod tokens;

@@ -24,6 +24,7 @@ mod next;
 mod onnx;
 mod openai;
 mod ops;
+mod origins;
 mod rescore;
 mod rewind;
 mod score;
