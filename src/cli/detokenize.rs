@@ -50,7 +50,8 @@ pub(super) fn run(args: &DetokenizeArgs) -> Outcome {
 
 /// Passes each id to `take`, in memory that does not grow with their number.
 fn read_ids(local: &Local, ids: &TextArg, mut take: impl FnMut(u32) -> Outcome) -> Outcome {
-    let served = local.service.catalog().default();
+    let catalog = local.service.catalog();
+    let served = catalog.default();
     let mut file = ids.open()?;
     let mut line = Vec::new();
     let mut number = 0;
