@@ -30,7 +30,7 @@ fn the_times_of_the_queue_and_of_the_turns_add_up() {
     let (clock, mut world) = world();
     let begun = clock.now();
     let (start, _) = world.lease(0).unwrap();
-    let mut reader = world.read(start, ReadingPlan { tokens: Arc::from([1; 50]), ..ReadingPlan::default() });
+    let mut reader = world.read(start, ReadingPlan { tokens: Arc::from([1; 100]), ..ReadingPlan::default() });
     clock.advance(Duration::from_secs(4));
     world.run();
     assert!(reader.try_next().unwrap().is_ok());
