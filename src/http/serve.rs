@@ -36,7 +36,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 ///
 /// The server stops being ready and refuses new requests at once, while probes are still answered. Open requests have
 /// `--shutdown-grace`. Then every job is told to end, which ends streams with an event. What is still open after
-/// [`LAST_WORDS`] is cut off. Idle connections delay nothing.
+/// [`LAST_WORDS`] is cut off. Idle connections are kept open for a moment, so that a request
+/// that is on its way is answered.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: Shutdown) {
     let routes = router(app.clone());
     Server { listener, routes, app, last_words: LAST_WORDS }.run(shutdown).await;

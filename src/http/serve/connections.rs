@@ -35,6 +35,10 @@ const READ_BUFFER_BYTES_MAX: usize = 256 << 10;
 /// The time before the next try when no connection can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// The part of the last words for which a connection without a request is kept open: a proxy may have sent one that is on its way, and
+/// could not tell a reset from an answer that was lost.
+const LINGER_PART: u32 = 20;
+
 /// The open connections of one listener.
 pub(super) struct Connections {
     listener: TcpListener,
@@ -43,7 +47,8 @@ pub(super) struct Connections {
     limits: TimeLimits,
     refusals: Refusals,
     seats: Arc<Seats>,
-    closing: watch::Sender<bool>,
+    /// Set when the server closes: how long connections without a request are kept open then.
+    closing: watch::Sender<Option<Duration>>,
     open: JoinSet<()>,
 }
 
@@ -66,7 +71,7 @@ impl Connections {
                 all: options.max_connections,
                 peer: options.peer_connections_max(),
             }),
-            closing: watch::Sender::new(false),
+            closing: watch::Sender::new(None),
             open: JoinSet::new(),
         }
     }
@@ -131,7 +136,7 @@ impl Connections {
             async move { response.await.map(|response| hold(response, answering)) }
         });
         let mut closing = self.closing.subscribe();
-        let mut is_closing = *closing.borrow();
+        let mut is_closing = closing.borrow().is_some();
         let mut http = self.http.clone();
         let connection =
             http.keep_alive(!is_closing).serve_connection(TokioIo::new(Socket::new(stream, terms)), service);
@@ -140,8 +145,7 @@ impl Connections {
             let ended = loop {
                 tokio::select! {
                     ended = connection.as_mut() => break ended,
-                    // The guard that `wait_for` returns must not be held while the connection ends.
-                    () = async { drop(closing.wait_for(|closing| *closing).await) }, if !is_closing => {
+                    () = closed(&mut closing, &activity), if !is_closing => {
                         is_closing = true;
                         connection.as_mut().graceful_shutdown();
                     }
@@ -160,7 +164,7 @@ impl Connections {
     /// that the server is shutting down: a listener that is closed resets connections that it has not accepted.
     pub(super) async fn close(mut self, last_words: Duration) {
         let deadline = Instant::now() + last_words;
-        self.closing.send_replace(true);
+        self.closing.send_replace(Some(last_words / LINGER_PART));
         let mut before = std::mem::take(&mut self.open);
         let all_ended = async {
             tokio::select! {
@@ -181,6 +185,15 @@ impl Connections {
             before.shutdown().await;
             self.open.shutdown().await;
         }
+    }
+}
+
+/// Returns when a connection must accept no further request: when the server closes, and a little later if it waits for a request.
+async fn closed(closing: &mut watch::Receiver<Option<Duration>>, activity: &Activity) {
+    // The guard that `wait_for` returns must not be held while the connection ends.
+    let linger = closing.wait_for(Option::is_some).await.ok().and_then(|linger| *linger);
+    if activity.awaited().is_some() {
+        sleep(linger.unwrap_or_default()).await;
     }
 }
 

@@ -180,6 +180,27 @@ async fn who_connects_after_the_drain_is_told_while_the_last_connections_end() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_on_its_way_when_the_server_closes_is_answered() {
+    let server = Running::start_with(PATIENCE, |_| {}).await;
+    let mut fresh = server.connect().await;
+    let mut idle = server.connect().await;
+    // Connections are accepted in turn, so the first one is open too.
+    send(&mut idle, "/readyz").await;
+    read_until(&mut idle, r#""ok"}"#).await;
+    server.stop.send(()).await.unwrap();
+    let mut phase = server.app.phase_watch();
+    phase.wait_for(|phase| *phase == crate::http::Phase::Draining).await.unwrap();
+    for stream in [&mut fresh, &mut idle] {
+        send(stream, "/endless").await;
+        let answer = read_until(stream, "draining").await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
+    until_closed(&mut fresh).await;
+    until_closed(&mut idle).await;
+    timeout(PATIENCE, server.served).await.expect("the connections have ended").unwrap();
+}
+
+#[tokio::test]
 async fn the_grace_is_a_deadline_even_for_a_stream_that_never_ends() {
     let server = Running::start(|config| config.http.shutdown_grace = Duration::ZERO).await;
     let mut open = server.connect().await;
