@@ -30,7 +30,7 @@ impl Collector {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let batches = Arc::new(Mutex::default());
+        let batches: Arc<Mutex<Vec<Batch>>> = Arc::default();
         let kept = batches.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

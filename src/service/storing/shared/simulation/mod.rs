@@ -284,14 +284,13 @@ impl World {
 
     /// What must hold after every event.
     fn look(&mut self) {
-        for which in 0..IDS.len() {
+        for (which, key) in IDS.into_iter().enumerate() {
             let now = self.stored_node(which);
             if let (Some(before), Some(now)) = (self.stored[which], now) {
                 let same_life = self.nodes[before].life == self.nodes[now].life;
                 assert!(
                     !same_life || self.continues(now, before),
-                    "`{}`: {now} was stored over {before}, which it does not continue",
-                    IDS[which]
+                    "`{key}`: {now} was stored over {before}, which it does not continue"
                 );
             }
             if let Some(before) = self.stored[which] {
@@ -301,7 +300,7 @@ impl World {
                 }
             }
             if let Some(now) = now {
-                assert!(!self.deleted.contains(&self.nodes[now].life), "`{}` has come back", IDS[which]);
+                assert!(!self.deleted.contains(&self.nodes[now].life), "`{key}` has come back");
             }
             self.stored[which] = now;
             for server in &self.servers {
@@ -314,8 +313,7 @@ impl World {
                 {
                     assert!(
                         self.continues(now, copy),
-                        "`{}`: the copy {copy} is not a beginning of {now}",
-                        IDS[which]
+                        "`{key}`: the copy {copy} is not a beginning of {now}"
                     );
                 }
             }
