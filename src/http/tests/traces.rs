@@ -151,11 +151,12 @@ async fn the_time_that_a_client_takes_to_read_is_that_of_sending() {
     while let Some(frame) = frames.next().await {
         frame.unwrap();
         count += 1;
-        clock.advance(Duration::from_secs(5));
+        clock.advance(Duration::from_secs(20));
     }
     drop(frames);
     let lines = log.with("slow request");
-    assert!(count >= 3 && lines.len() == 1, "{count} frames, {lines:?}");
+    // Events that are ready together are one frame.
+    assert!(count >= 1 && lines.len() == 1, "{count} frames, {lines:?}");
     let line: Value = serde_json::from_str(&lines[0]).unwrap();
-    assert_eq!(line["sending"], format!("{}s", 5 * count), "{line}");
+    assert_eq!(line["sending"], format!("{}s", 20 * count), "{line}");
 }

@@ -18,7 +18,7 @@ async fn the_same_weights_read_again_move_no_bit_of_a_session() {
     let identity = world.identity("words").await;
     world.post("/v1/sessions", json!({"id": "s", "text": "the old man"})).await.expect(201);
     let question = json!({"text": "and the", "full": true});
-    let state = world.get("/v1/sessions/s/state").await;
+    let state = world.state("s").await;
     let next = world.post("/v1/sessions/s/next", question.clone()).await.expect(200);
     for _ in 0..3 {
         world.rewrite("words");
@@ -28,7 +28,7 @@ async fn the_same_weights_read_again_move_no_bit_of_a_session() {
             json!({"model": "words", "change": "reloaded", "identity": identity, "previous_identity": identity,
                 "sessions_ended": 0, "models": ["letters", "words"]})
         );
-        assert_eq!(world.get("/v1/sessions/s/state").await.body, state.body);
+        assert_eq!(world.state("s").await, state);
         assert_eq!(world.post("/v1/sessions/s/next", question.clone()).await.expect(200), next);
     }
     let position = world.post("/v1/sessions/s/append", json!({"text": "and"})).await.expect(200);
@@ -178,7 +178,7 @@ async fn a_stored_session_of_changed_weights_waits_for_a_server_that_has_them() 
     let world = World::configured(stored).await;
     world.post("/v1/sessions", json!({"id": "s", "text": "the old man"})).await.expect(201);
     world.post("/v1/sessions", json!({"id": "letters", "model": "letters", "text": "ab"})).await.expect(201);
-    let state = world.get("/v1/sessions/s/state").await.body;
+    let state = world.state("s").await;
     world.alter("words");
     world.change("words", "reload").await.expect(200);
     world.get("/v1/sessions/s").await.refused(410, "model_changed");
@@ -186,7 +186,7 @@ async fn a_stored_session_of_changed_weights_waits_for_a_server_that_has_them() 
     world.change("words-gru", "load").await.expect(200);
     let new = json!({"id": "new", "model": "words-gru", "text": "the sea"});
     world.post("/v1/sessions", new).await.expect(201);
-    let new = world.get("/v1/sessions/new/state").await.body;
+    let new = world.state("new").await;
 
     let World { server, root } = world;
     server.close().await;
@@ -196,7 +196,7 @@ async fn a_stored_session_of_changed_weights_waits_for_a_server_that_has_them() 
     server.close().await;
     alter(&root, "words");
     let world = World::over(root, &MODELS, stored).await;
-    assert_eq!(world.get("/v1/sessions/s/state").await.body, state);
+    assert_eq!(world.state("s").await, state);
     world.get("/v1/sessions/letters").await.expect(200);
-    assert_eq!(world.get("/v1/sessions/new/state").await.body, new);
+    assert_eq!(world.state("new").await, new);
 }

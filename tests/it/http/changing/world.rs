@@ -89,6 +89,15 @@ impl World {
         self.server.send(of_user(Request::new("GET", target))).await
     }
 
+    /// The state of a session: the header of its file, in which the order of names is not defined, and the numbers.
+    pub(crate) async fn state(&self, id: &str) -> (Value, Vec<u8>) {
+        let answer = self.get(&format!("/v1/sessions/{id}/state")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let (len, rest) = answer.body.split_at(8);
+        let (header, numbers) = rest.split_at(usize::from_le_bytes(len.try_into().unwrap()));
+        (serde_json::from_slice(header).unwrap(), numbers.to_vec())
+    }
+
     pub(crate) async fn delete(&self, target: &str) -> Answer {
         self.server.send(of_user(Request::new("DELETE", target))).await
     }
