@@ -4,6 +4,9 @@
 //! A client that has sent its request may close its side of the connection and wait for the answer, or it may be gone: both look the same
 //! until something is written. So the end of what it sends is passed on only after a while.
 //!
+//! An answer may be given before its request was read to the end, such as 413 to a large body. If the connection were closed then, what the client
+//! is still sending would reset it, and the client would lose the answer. So the rest is read for a while, and dropped.
+//!
 //! hyper has one time limit for headers and idleness together, and none for writing.
 
 use std::io::{self, IoSlice};
@@ -32,9 +35,18 @@ pub(super) struct Socket<S> {
     writing: Alarm,
     /// Set when the client has closed its side while a request is being answered.
     closing: Alarm,
+    /// Set when the server has closed its side and the client is still sending.
+    lingering: Alarm,
+    has_shut: bool,
     /// What is still to be written of our own answer in the place of hyper's.
     refusal: Option<Bytes>,
 }
+
+/// How long the rest of a request is read after its answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes of it that are read before other connections have their turn.
+const LINGER_BYTES: usize = 64 << 10;
 
 /// What a socket goes by.
 pub(super) struct Terms {
@@ -95,6 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             reading: Alarm::default(),
             writing: Alarm::default(),
             closing: Alarm::default(),
+            lingering: Alarm::default(),
+            has_shut: false,
             refusal: None,
         }
     }
@@ -138,6 +152,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         self.writing.turn_off();
         written
+    }
+
+    /// Reads and drops what the client is still sending, if it is, until it has closed its side or the time is up.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 4096];
+        for _ in 0..LINGER_BYTES / space.len() {
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    if self.lingering.poll(cx, LINGER).is_ready() {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if self.lingering.is_on() => return self.lingering.poll(cx, LINGER),
+                Poll::Pending => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Writes our own answer in the place of `head`, which hyper answers by itself while no request is being answered.
@@ -227,6 +261,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        if !self.has_shut {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            self.has_shut = true;
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }

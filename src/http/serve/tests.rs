@@ -99,6 +99,20 @@ async fn until_closed(stream: &mut TcpStream) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
+/// More than the buffers of both sides hold: the client can send all of it only if the server reads it.
+#[tokio::test]
+async fn an_answer_that_comes_before_the_end_of_its_request_is_not_lost() {
+    const LENGTH: usize = 16 << 20;
+    let server = Running::start(|_| {}).await;
+    let mut stream = server.connect().await;
+    let head = format!("POST /readyz HTTP/1.1\r\nhost: test\r\ncontent-length: {LENGTH}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; LENGTH]).await.expect("the server reads what it does not need");
+    let answer = read_until(&mut stream, "method_not_allowed").await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    until_closed(&mut stream).await;
+}
+
 /// No request is made that could remove them on the way.
 #[tokio::test]
 async fn expired_sessions_are_removed_in_the_background() {
