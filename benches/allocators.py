@@ -5,7 +5,7 @@
     apt-get install libmimalloc2.0 libjemalloc2
     python3 benches/allocators.py
 
-Each allocator is put before the system's by the dynamic linker (`LD_PRELOAD`), so the program is the same. Medians of `--runs` servers each, in turn.
+Other allocators are put before the system's by the dynamic linker (`LD_PRELOAD`), so the program is the same. Medians of `--runs` servers each, in turn.
 Only the standard library is needed.
 """
 
@@ -18,7 +18,13 @@ import time
 from running import PROGRAM, Server
 
 LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu")
-ALLOCATORS = {"the system's (glibc)": None, "mimalloc": LIBRARIES / "libmimalloc.so.2", "jemalloc": LIBRARIES / "libjemalloc.so.2"}
+# By the variables of their environments.
+ALLOCATORS = {
+    "the system's (glibc)": [],
+    "the same, `MALLOC_TRIM_THRESHOLD_=131072`": ["MALLOC_TRIM_THRESHOLD_=131072"],
+    "mimalloc": [f"LD_PRELOAD={LIBRARIES}/libmimalloc.so.2"],
+    "jemalloc": [f"LD_PRELOAD={LIBRARIES}/libjemalloc.so.2"],
+}
 QUESTION = '{"text": "She was sitting by the", "top_k": 10}'
 TEXT = '{"texts": ["' + "the sea was old and the men sang of it . " * 200 + '"], "token_logprobs": true}'
 CLIENTS = 4
@@ -33,8 +39,8 @@ def main():
     options = parser.parse_args()
     found = {name: [] for name in ALLOCATORS}
     for _ in range(options.runs):
-        for name, library in ALLOCATORS.items():
-            found[name].append(measure(options, library))
+        for name, variables in ALLOCATORS.items():
+            found[name].append(measure(options, variables))
     print(f"| Allocator | Loaded, MB | {options.sessions:,} sessions, MB | Sessions expired, MB | `next`, requests/s | `score`, requests/s | After them, MB |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, runs in found.items():
@@ -42,8 +48,8 @@ def main():
         print(f"| {name} | {loaded / 1e6:.0f} | {full / 1e6:.0f} | {freed / 1e6:.0f} | {questions:.0f} | {texts:.1f} | {after / 1e6:.0f} |")
 
 
-def measure(options, library):
-    before = ["env", f"LD_PRELOAD={library}"] if library else []
+def measure(options, variables):
+    before = ["env", *variables] if variables else []
     with Server(options.server, "--session-ttl", "20s", before=before) as server:
         # The first answers touch what is used from then on.
         answered(server, "/v1/next", QUESTION, 1)
