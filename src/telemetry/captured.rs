@@ -1,9 +1,9 @@
 //! The log of a test: the lines that its thread writes.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
-use tracing::subscriber::{DefaultGuard, set_default};
+use tracing::subscriber::{DefaultGuard, set_default, set_global_default};
 
 use crate::config::LogFormat;
 
@@ -19,6 +19,9 @@ struct Lines(Mutex<Vec<u8>>);
 impl Captured {
     /// Captures lines from now on.
     pub(crate) fn start(format: LogFormat) -> Self {
+        // What another test's thread is the first to reach would otherwise be taken for what nobody wants.
+        static EVERYTHING: Once = Once::new();
+        EVERYTHING.call_once(|| drop(set_global_default(tracing_subscriber::registry())));
         let lines = Arc::new(Lines::default());
         Self { _subscribed: set_default(super::lines(format, lines.clone())), lines }
     }

@@ -49,8 +49,11 @@ class Client:
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None, kind(body) | self.headers)
             answer = connection.getresponse()
-            return Answer(answer.status, answer.headers, json.loads(answer.read() or b"{}"))
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            text = answer.read()
+            return Answer(answer.status, answer.headers, json.loads(text or b"{}"))
+        except ValueError as error:
+            raise Cut(f"{method} {path}: status {answer.status}, expected JSON, found {text[:200]!r}") from error
+        except (OSError, http.client.HTTPException) as error:
             raise Cut(f"{method} {path}: {error!r}") from error
         finally:
             connection.close()

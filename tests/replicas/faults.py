@@ -2,21 +2,23 @@
 
     python tests/replicas/faults.py [NAME ...]
 
-`disk-full` needs root, to mount a small file system. `clock` needs Debian's package `faketime`.
+`disk-full` needs root, to mount a small file system. `clock` needs Debian's package `faketime`, and those that name Redis, or two servers on
+one session, its `redis-server`.
 """
 
 from __future__ import annotations
 
 import argparse
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 
-from clients import Client, Failed
+import shared
+from clients import Client
 from processes import ROOT, Server, get, wait
+from shared import expect, metric
 
 MODEL = ROOT / "models/shakespeare-rnn"
 DISK_BYTES = 4 << 20
@@ -29,8 +31,8 @@ class Fault:
         self.binary = binary
         self.folder = folder
 
-    def server(self, *options: object) -> Server:
-        return Server("server", self.folder, self.binary, "--models", MODEL, *options)
+    def server(self, *options: object, name: str = "server") -> Server:
+        return Server(name, self.folder, self.binary, "--models", MODEL, *options)
 
 
 def disk_full(fault: Fault) -> str:
@@ -124,7 +126,7 @@ def revoked_key(fault: Fault) -> str:
     return "the stream ends with an error event `unauthorized`; its session keeps what was sent and is found again when the key returns"
 
 
-FAULTS: dict[str, Callable[[Fault], str]] = {"disk-full": disk_full, "clock": clock, "revoked-key": revoked_key}
+FAULTS: dict[str, Callable[[Fault], str]] = {"disk-full": disk_full, "clock": clock, "revoked-key": revoked_key} | shared.FAULTS
 
 
 def main() -> int:
@@ -139,16 +141,6 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             print(f"{name}: {FAULTS[name](Fault(options.binary, pathlib.Path(folder)))}", flush=True)
     return 0
-
-
-def metric(server: Server, name: str) -> float:
-    page = get(f"http://{server.address}/metrics").decode()
-    return float(re.search(rf"^{name} (\S+)$", page, re.MULTILINE)[1])
-
-
-def expect(is_so: bool, what: str) -> None:
-    if not is_so:
-        raise Failed(f"expected {what}")
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ impl Client {
 #[async_trait::async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        // The thread that waits for this is not one of the runtime's.
-        self.runtime.spawn(timeout(self.time_max, exchange(request))).await??
+        // The thread that waits for this is not one of the runtime's, and cannot set a timer.
+        let time_max = self.time_max;
+        self.runtime.spawn(async move { timeout(time_max, exchange(request)).await }).await??
     }
 }
 
