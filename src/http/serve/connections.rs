@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -160,6 +160,24 @@ impl Connections {
         }
     }
 
+    /// Accepts everything that has connected by the system's account, of which the runtime may not have heard yet.
+    fn accept_rest(&mut self) -> io::Result<()> {
+        let listener = std::net::TcpListener::from(self.listener.as_fd().try_clone_to_owned()?);
+        loop {
+            match listener.accept() {
+                Ok((stream, address)) => {
+                    stream.set_nonblocking(true)?;
+                    let stream = TcpStream::from_std(stream)?;
+                    if let Ok(seat) = self.seats.take(address.ip()) {
+                        self.open.spawn(self.connection(stream, seat));
+                    }
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Waits for connections to end, at most `last_words`, then cuts them off. Who connects in the meantime gets one answer, which says
     /// that the server is shutting down: a listener that is closed resets connections that it has not accepted.
     pub(super) async fn close(mut self, last_words: Duration) {
@@ -173,11 +191,7 @@ impl Connections {
             }
         };
         let is_in_time = timeout_at(deadline, all_ended).await.is_ok();
-        while let Some(Arrival { stream, address }) = self.next().now_or_never() {
-            if let Ok(seat) = self.seats.take(address) {
-                self.open.spawn(self.connection(stream, seat));
-            }
-        }
+        let _ = self.accept_rest();
         drop(self.listener);
         let is_in_time = timeout_at(deadline, ended(&mut self.open)).await.is_ok() && is_in_time;
         if !is_in_time {
