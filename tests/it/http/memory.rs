@@ -274,6 +274,8 @@ async fn the_time_of_a_request_begins_before_its_body_has_come() {
 async fn the_budget_is_told_by_info_and_metrics() {
     let server = within("1GiB").start().await;
     server.post("/v1/sessions", json!({"text": "the sea"})).await.expect(201);
+    // The engine gives a job's memory back after it has sent the result.
+    comes_back(&server).await;
     let limits = server.get("/v1/info").await.expect(200)["limits"].clone();
     let requests = budget(&server).bytes_max();
     assert_eq!(limits["memory_max_bytes"], 1 << 30);
