@@ -132,7 +132,8 @@ impl Connections {
         let serving = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let answering = serving.begin();
-            let response = router.clone().oneshot(request.map(Body::new));
+            let request = request.map(|body| Body::new(serving.watch(body)));
+            let response = router.clone().oneshot(request);
             async move { response.await.map(|response| hold(response, answering)) }
         });
         let mut closing = self.closing.subscribe();

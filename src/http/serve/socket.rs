@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         written
     }
 
-    /// Reads and drops what the client is still sending, if it is, until it has closed its side or the time is up.
+    /// Reads and drops what the client is still sending, if it may be, until it has closed its side or the time is up.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [0; 4096];
         for _ in 0..LINGER_BYTES / space.len() {
@@ -166,7 +166,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     }
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending if self.lingering.is_on() => return self.lingering.poll(cx, LINGER),
+                Poll::Pending if self.lingering.is_on() || self.terms.activity.is_unread() => {
+                    return self.lingering.poll(cx, LINGER);
+                }
                 Poll::Pending => return Poll::Ready(()),
             }
         }
