@@ -16,11 +16,10 @@ import os
 import pathlib
 import random
 import statistics
-import struct
 import subprocess
 import tempfile
 
-from running import PROGRAM
+from running import PROGRAM, write_zeros
 
 VOCAB = 10_000
 WIDTHS = (64, 256, 512, 1024)
@@ -57,12 +56,7 @@ def write_model(folder, width):
     shapes = {
         "encoder.weight": (VOCAB, width), "rnn.weight_ih_l0": (width, width), "rnn.weight_hh_l0": (width, width), "decoder.weight": (VOCAB, width),
     }
-    header, end = {}, 0
-    for name, (rows, columns) in shapes.items():
-        begin, end = end, end + 4 * rows * columns
-        header[name] = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [begin, end]}
-    header = json.dumps(header).encode()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(end))
+    write_zeros(folder / "model.safetensors", shapes)
     (folder / "vocab.txt").write_text("\n".join(f"w{index}" for index in range(VOCAB)))
     architecture = {"cell": "rnn_tanh", "vocab_size": VOCAB, "embedding_size": width, "hidden_sizes": [width]}
     manifest = {"format_version": 1, "weights": "model.safetensors", "architecture": architecture,

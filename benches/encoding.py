@@ -12,11 +12,10 @@ import argparse
 import json
 import os
 import pathlib
-import struct
 import subprocess
 import tempfile
 
-from running import PROGRAM, ROOT
+from running import PROGRAM, ROOT, write_zeros
 
 MEBIBYTE = 1 << 20
 LINES = {"letters": "zqxjkvwy", "one-letter words": "z q x j ", "digits": "0123456789", "three bytes a character": "海老人の船星歌"}
@@ -44,12 +43,7 @@ def write_model(folder, file):
     ids = [*tokenizer["model"]["vocab"].values(), *(token["id"] for token in tokenizer["added_tokens"])]
     size = max(ids) + 1
     shapes = {"encoder.weight": (size, 1), "rnn.weight_ih_l0": (1, 1), "rnn.weight_hh_l0": (1, 1), "decoder.weight": (size, 1)}
-    header, end = {}, 0
-    for name, (rows, columns) in shapes.items():
-        begin, end = end, end + 4 * rows * columns
-        header[name] = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [begin, end]}
-    header = json.dumps(header).encode()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(end))
+    write_zeros(folder / "model.safetensors", shapes)
     architecture = {"cell": "rnn_tanh", "vocab_size": size, "embedding_size": 1, "hidden_sizes": [1]}
     manifest = {"weights": "model.safetensors", "architecture": architecture, "tokenizer": {"kind": "huggingface", "file": "tokenizer.json"}}
     (folder / "tokenizer.json").write_bytes(file.read_bytes())

@@ -1,9 +1,10 @@
-"""A server as a child process, for the other scripts of this folder. Only the standard library is needed."""
+"""A server as a child process, and weights for it, for the other scripts of this folder. Only the standard library is needed."""
 
 import http.client
 import json
 import pathlib
 import re
+import struct
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -70,3 +71,13 @@ class Server:
 
     def forget_peak(self):
         pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+
+def write_zeros(path, shapes):
+    """Writes weights of zeros, as safetensors: rows and columns by name."""
+    header, end = {}, 0
+    for name, (rows, columns) in shapes.items():
+        begin, end = end, end + 4 * rows * columns
+        header[name] = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [begin, end]}
+    header = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(end))
