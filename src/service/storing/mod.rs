@@ -29,7 +29,7 @@ use crate::session::{ChangeLimits, Changes, Eviction, SessionId, SessionLimits, 
 use crate::store::{self, Change, FileStore, RedisStore, SharedStore, Store};
 use crate::telemetry::Metrics;
 use entry::Found;
-use shared::{Asking, Parts, Replica, Terms};
+use shared::{Asking, Findings, Replica, Terms};
 use writer::{Anew, Models, Progress, Writer};
 
 /// The sessions, and the store that they survive in, if there is one.
@@ -100,7 +100,7 @@ impl Keeping<'_> {
         let me = getrandom::u64().map_err(|error| {
             Error::internal(format!("the system has no random number for this server: {error}"))
         })?;
-        let replica = Replica::new(Parts {
+        let replica = Replica {
             sessions: sessions.clone(),
             changes: changes.clone(),
             models,
@@ -108,10 +108,11 @@ impl Keeping<'_> {
             clock: self.clock.clone(),
             metrics: self.metrics.store(),
             terms: Terms { me: store::Replica(me), hold: options.store_claim, mark: options.session_ttl },
-        });
+            findings: Findings::default(),
+        };
         let (asks, asked) =
             std::sync::mpsc::sync_channel(self.config.engine.queue_max.min(shared::WAITING_MAX));
-        let progress = replica.progress.subscribe();
+        let progress = replica.findings.progress.subscribe();
         let asking = Asking {
             asks,
             changes: changes.clone(),

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
 use crate::session::{Changes, Name, SessionId};
 
-pub(super) use replica::{Parts, Replica, Terms};
+pub(super) use replica::{Findings, Replica, Terms};
 pub(super) use thread::run;
 
 /// Most requests that wait for the thread, unless `--queue-max` is lower; their places are allocated at the start.

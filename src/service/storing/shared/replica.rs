@@ -30,11 +30,8 @@ pub(in crate::service::storing) struct Replica {
     pub(in crate::service::storing) store: Box<dyn SharedStore>,
     pub(in crate::service::storing) clock: Clock,
     pub(in crate::service::storing) metrics: StoreMetrics,
-    pub(in crate::service::storing) progress: watch::Sender<Progress>,
     pub(in crate::service::storing) terms: Terms,
-    pub(super) copies: Copies,
-    /// The number of the last write.
-    writes: u64,
+    pub(in crate::service::storing) findings: Findings,
 }
 
 /// Who a replica is, and how long what it leaves in the store lasts.
@@ -48,15 +45,13 @@ pub(in crate::service::storing) struct Terms {
     pub(in crate::service::storing) mark: Duration,
 }
 
-/// The parts of a [`Replica`] that its owner chooses.
-pub(in crate::service::storing) struct Parts {
-    pub(in crate::service::storing) sessions: Sessions,
-    pub(in crate::service::storing) changes: Arc<Changes>,
-    pub(in crate::service::storing) models: Models,
-    pub(in crate::service::storing) store: Box<dyn SharedStore>,
-    pub(in crate::service::storing) clock: Clock,
-    pub(in crate::service::storing) metrics: StoreMetrics,
-    pub(in crate::service::storing) terms: Terms,
+/// What a replica finds out. At first it knows nothing of the store.
+#[derive(Default)]
+pub(in crate::service::storing) struct Findings {
+    pub(in crate::service::storing) progress: watch::Sender<Progress>,
+    pub(super) copies: Copies,
+    /// The number of the last write.
+    writes: u64,
 }
 
 /// A session that is written, and what is asked for it.
@@ -67,17 +62,9 @@ struct Write {
 }
 
 impl Replica {
-    /// A replica that knows nothing of the store.
-    pub(in crate::service::storing) fn new(parts: Parts) -> Self {
-        let Parts { sessions, changes, models, store, clock, metrics, terms } = parts;
-        let progress = watch::Sender::new(Progress::default());
-        let copies = Copies::default();
-        Self { sessions, changes, models, store, clock, metrics, progress, terms, copies, writes: 0 }
-    }
-
     /// Whether the last call has failed.
     pub(super) fn is_failing(&self) -> bool {
-        self.progress.borrow().is_failing
+        self.findings.progress.borrow().is_failing
     }
 
     /// Answers what requests ask; with nothing if the store is lost.
@@ -101,7 +88,7 @@ impl Replica {
             Wish::Write => Action::Claim { hold, reserve: Reserve::No },
             Wish::Create => Action::Claim { hold, reserve: Reserve::Deleted },
         };
-        let known = if has_copy { self.copies.known(name) } else { None };
+        let known = if has_copy { self.findings.copies.known(name) } else { None };
         self.call_for(name, known, action)
     }
 
@@ -115,11 +102,11 @@ impl Replica {
         let claim = has_claim.then(|| Claim {
             name: name.clone(),
             changes: self.changes.clone(),
-            token: Some(self.copies.claim(name)),
+            token: Some(self.findings.copies.claim(name)),
         });
         match reply {
             Reply::Done if wish == Wish::Create && !self.sessions.has(name) => {
-                self.copies.rest_on(name, None);
+                self.findings.copies.rest_on(name, None);
             }
             Reply::Done => {}
             Reply::Newer(stored) => self.adopt(name, stored)?,
@@ -137,8 +124,8 @@ impl Replica {
 
     /// The store holds nothing, although a copy rests on what it held: it has lost that, and gets it again.
     fn restore_lost(&mut self, name: &Name) {
-        if self.copies.known(name).is_some() && self.sessions.has(name) {
-            self.copies.rest_on(name, None);
+        if self.findings.copies.known(name).is_some() && self.sessions.has(name) {
+            self.findings.copies.rest_on(name, None);
             self.sessions.note_unstored(name);
         }
     }
@@ -169,13 +156,13 @@ impl Replica {
                 self.sessions.discard(name);
             }
         }
-        self.copies.rest_on(name, Some(version));
+        self.findings.copies.rest_on(name, Some(version));
         Ok(())
     }
 
     /// Lets the claims of running writes last longer, and gives back those that nobody needs.
     pub(super) fn renew(&self) {
-        self.copies.all_claimed().for_each(|name| self.changes.used(name));
+        self.findings.copies.all_claimed().for_each(|name| self.changes.used(name));
     }
 
     /// Writes a group.
@@ -208,7 +195,7 @@ impl Replica {
     fn stored(&mut self, taken: &Taken) -> Step {
         self.changes.stored();
         let stored = self.changes.settled().unwrap_or_else(|| self.changes.last());
-        tell(&self.progress, stored, &self.changes);
+        tell(&self.findings.progress, stored, &self.changes);
         if taken.0.is_empty() { Step::Idle } else { Step::Wrote }
     }
 
@@ -219,9 +206,9 @@ impl Replica {
             return None;
         }
         // In this order: a request that has its lease gives the claim to it.
-        let is_held = self.copies.is_wanted(name) || self.sessions.is_busy(name);
+        let is_held = self.findings.copies.is_wanted(name) || self.sessions.is_busy(name);
         let hold = if is_held { self.terms.hold } else { Duration::ZERO };
-        let known = self.copies.known(name);
+        let known = self.findings.copies.known(name);
         let action = match (self.sessions.record(name), happened) {
             (Some(record), Happened::Changed | Happened::Deleted) => self.put(&record, hold)?,
             (Some(record), Happened::Used | Happened::Left) => {
@@ -230,9 +217,9 @@ impl Replica {
             (None, Happened::Deleted) => {
                 Action::Remove { version: self.next_version(), ttl: self.terms.mark }
             }
-            (None, _) if self.copies.is_claimed(name) => Action::Touch { ttl: Duration::ZERO, hold },
+            (None, _) if self.findings.copies.is_claimed(name) => Action::Touch { ttl: Duration::ZERO, hold },
             (None, _) => {
-                self.copies.forget(name);
+                self.findings.copies.forget(name);
                 return None;
             }
         };
@@ -258,8 +245,8 @@ impl Replica {
     }
 
     fn next_version(&mut self) -> Version {
-        self.writes += 1;
-        Version { replica: self.terms.me, number: self.writes }
+        self.findings.writes += 1;
+        Version { replica: self.terms.me, number: self.findings.writes }
     }
 
     /// How long a session lives from now.
@@ -275,12 +262,12 @@ impl Replica {
         let name = &name;
         match (&call.action, reply) {
             (Action::Put { version, hold, .. }, Reply::Done) => {
-                self.copies.rest_on(name, Some(*version));
+                self.findings.copies.rest_on(name, Some(*version));
                 self.holds(name, *hold);
             }
             (Action::Put { .. }, Reply::Refused { position }) => self.diverge(name, *position),
             (Action::Put { .. }, _) => {
-                self.copies.forget(name);
+                self.findings.copies.forget(name);
                 self.sessions.bury(name);
             }
             (Action::Touch { hold, .. }, Reply::Done) => self.holds(name, *hold),
@@ -290,7 +277,7 @@ impl Replica {
                 _ => self.restore_lost(name),
             },
             (Action::Touch { .. }, reply) => {
-                self.copies.release(name);
+                self.findings.copies.release(name);
                 match reply {
                     Reply::Absent => self.restore_lost(name),
                     Reply::Deleted => self.sessions.discard(name),
@@ -298,23 +285,23 @@ impl Replica {
                     _ => {}
                 }
                 if happened == Happened::Left && !self.sessions.has(name) {
-                    self.copies.forget(name);
+                    self.findings.copies.forget(name);
                 }
             }
-            _ => self.copies.forget(name),
+            _ => self.findings.copies.forget(name),
         }
     }
 
     fn holds(&mut self, name: &Name, hold: Duration) {
         match hold.is_zero() {
-            false => drop(self.copies.claim(name)),
-            true if self.sessions.has(name) => self.copies.release(name),
-            true => self.copies.forget(name),
+            false => drop(self.findings.copies.claim(name)),
+            true if self.sessions.has(name) => self.findings.copies.release(name),
+            true => self.findings.copies.forget(name),
         }
     }
 
     fn diverge(&mut self, name: &Name, position: u64) {
-        self.copies.forget(name);
+        self.findings.copies.forget(name);
         self.sessions.diverge(name, position);
     }
 
@@ -323,7 +310,7 @@ impl Replica {
         match guarded(|| self.store.call(calls)) {
             Ok(replies) => Some(replies),
             Err(error) => {
-                complain(&self.progress, &self.metrics, &error);
+                complain(&self.findings.progress, &self.metrics, &error);
                 None
             }
         }

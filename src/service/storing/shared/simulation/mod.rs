@@ -17,7 +17,7 @@ use std::time::Duration;
 use line::{Fate, Line};
 use tokio::sync::oneshot;
 
-use super::{Answer, Ask, Parts, Replica, Terms, Wish};
+use super::{Answer, Ask, Findings, Replica, Terms, Wish};
 use crate::clock::Clock;
 use crate::error::ErrorKind;
 use crate::lm::State;
@@ -117,7 +117,7 @@ impl World {
             each_owner: OwnerLimits::default(),
         };
         let line = Line { shelf: self.shelf.clone(), fate: Arc::new(Mutex::new(Fate::Made)) };
-        let replica = Replica::new(Parts {
+        let replica = Replica {
             sessions: Sessions::noting(limits, self.clock.clone(), Some(changes.clone())),
             changes,
             models: self.models.clone(),
@@ -125,7 +125,8 @@ impl World {
             clock: self.clock.clone(),
             metrics: Metrics::new().store(),
             terms: Terms { me: store::Replica(self.births), hold: HOLD, mark: TTL },
-        });
+            findings: Findings::default(),
+        };
         Server { replica, line, leases: Vec::new() }
     }
 
@@ -333,7 +334,7 @@ impl World {
             let steps = (0..steps_max).take_while(|_| replica.step() != Step::Idle).count();
             assert!(steps < steps_max, "it does not come to rest");
             assert!(!replica.is_failing() && replica.changes.count() == 0);
-            assert_eq!(replica.progress.borrow().stored, replica.changes.last());
+            assert_eq!(replica.findings.progress.borrow().stored, replica.changes.last());
             self.look();
         }
         for which in 0..IDS.len() {
