@@ -14,13 +14,13 @@ COPY benches benches
 RUN mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --features otel --bin rnnlm-server
+    && cargo build --release --locked --features otel,redis-tls --bin rnnlm-server
 
 # Copied files keep their modification times, and cargo would treat files older than its last build as already built.
 COPY src src
 COPY web web
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --features otel --bin rnnlm-server
+    && cargo build --release --locked --features otel,redis-tls --bin rnnlm-server
 
 # Files checked out under a strict umask must still be readable by the user below.
 COPY models /models
@@ -41,6 +41,8 @@ LABEL org.opencontainers.image.title="rnnlm-server" \
       org.opencontainers.image.revision="$REVISION"
 
 COPY LICENSE /usr/share/doc/rnnlm-server/
+# Who may sign the certificate of a `rediss://` server; SSL_CERT_FILE names another file.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /models /models
 COPY --from=build /build/target/release/rnnlm-server /usr/local/bin/
 

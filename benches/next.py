@@ -15,7 +15,7 @@ import pathlib
 import statistics
 import subprocess
 
-from running import PROGRAM, ROOT, Server
+from running import PROGRAM, ROOT, Server, load_client
 
 CONNECTIONS = [1, 32]
 THREADS = {"engine": "engine-", "network": "tokio-", "log": "log"}
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--server", default=PROGRAM, help="the binary (default: %(default)s)")
     options = parser.parse_args()
 
-    client = helper()
+    client = load_client()
     columns = [measure(options, client, count) for count in CONNECTIONS]
     print("| |" + "".join(f" {count} connection{'s' if count > 1 else ''} |" for count in CONNECTIONS))
     print("|---|" + "---:|" * len(CONNECTIONS))
@@ -85,15 +85,6 @@ def step_of(options, rows):
     command = [options.server, "bench", "--model", options.model, "--weights", options.weights, "--work", "step", "--batch", str(rows), "--json"]
     measured = json.loads(subprocess.check_output(list(map(str, command)), stderr=subprocess.DEVNULL))
     return statistics.median(one["median_us"] for one in measured["measurements"])
-
-
-def helper():
-    """The client that `cargo bench --bench peers` has built."""
-    found = (ROOT / "target/release/deps").glob("peers-*")
-    programs = [path for path in found if os.access(path, os.X_OK) and path.suffix == ""]
-    if not programs:
-        raise SystemExit("found no client; `cargo bench --bench peers --no-run` builds it")
-    return max(programs, key=lambda path: path.stat().st_mtime)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -53,8 +54,14 @@ def bill(packages: list[dict[str, object]]) -> dict[str, object]:
     return document | {"serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, name)}"}
 
 
+def features() -> str:
+    """Those that the image is built with, as cargo takes them."""
+    (found,) = set(re.findall(r"cargo build .*--features (\S+)", (ROOT / "Dockerfile").read_text()))
+    return found
+
+
 def cargo_metadata() -> dict[str, object]:
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", TARGET]
+    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", TARGET, "--features", features()]
     return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
@@ -72,7 +79,7 @@ def linked(metadata: dict[str, object]) -> dict[str, dict[str, object]]:
 
 def tree() -> set[tuple[str, str]]:
     """The names and versions of these crates. The graph of `cargo metadata` alone has some more, whose features are off."""
-    command = ["cargo", "tree", "--edges", "normal", "--prefix", "none", "--locked", "--target", TARGET]
+    command = ["cargo", "tree", "--edges", "normal", "--prefix", "none", "--locked", "--target", TARGET, "--features", features()]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return {(name, version.removeprefix("v")) for name, version, *_ in (line.split() for line in lines)}
 

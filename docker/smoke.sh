@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests the container image the way it is meant to be run: builds it (or takes the one named), starts it with a
-# read-only root file system and without capabilities, requests a distribution and a stream, and stops it. Checks its labels and its bill of materials.
+# read-only root file system, without capabilities and with the memory that compose.yaml gives it, requests a distribution and a stream, fills its
+# memory, and stops it. Checks its labels and its bill of materials.
 #
 #   docker/smoke.sh [IMAGE]
 #
@@ -27,6 +28,7 @@ main() {
   step lists_what_it_holds
   step answers_a_distribution
   step answers_a_stream
+  step stays_within_its_memory
   step stops_on_sigterm
   echo "smoke: the image $image works"
 }
@@ -41,7 +43,8 @@ build() {
 }
 
 start() {
-  container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges --memory 1g \
+  memory=$(sed -n 's/^  mem_limit: //p' docker/compose.yaml | head -n 1)
+  container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges --memory "$memory" --memory-swap "$memory" \
     --health-interval 1s --publish 127.0.0.1::8080 "$image")
   url=http://$(docker port "$container" 8080/tcp | head -n 1)
   said="container ${container:0:12} at $url"
@@ -137,6 +140,17 @@ text = "".join(data["text"] for data in tokens) + events[-1][1]["choices"][0]["t
 print(f"{len(tokens)} tokens, {text!r}")
 PYTHON
   ) || fail "the stream is wrong"
+}
+
+# With a full table of sessions and the largest requests.
+stays_within_its_memory() {
+  local pressure state peak
+  pressure=$(docker/pressure.py "${url#http://}") || fail "the server does not answer under pressure"
+  state=$(docker inspect --format '{{.State.Status}} {{.State.OOMKilled}}' "$container")
+  [[ "$state" == "running false" ]] || fail "found the container $state, expected it to run and never to have been out of memory"
+  # Old kernels do not say.
+  peak=$(docker exec "$container" sh -c 'cat /sys/fs/cgroup/memory.peak || cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes' 2>/dev/null) || true
+  said="$pressure${peak:+; at most $((peak / 1000000)) MB of $memory were used}"
 }
 
 stops_on_sigterm() {

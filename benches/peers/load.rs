@@ -17,6 +17,7 @@ use crate::runs::percentile;
 pub(crate) struct LoadArgs {
     #[arg(long)]
     address: SocketAddr,
+    /// The path of the request, in which `{session}` stands for a number below `--sessions`; each connection has numbers of its own
     #[arg(long)]
     path: String,
     /// The JSON of the request
@@ -24,21 +25,33 @@ pub(crate) struct LoadArgs {
     body: String,
     #[arg(long)]
     connections: usize,
+    /// At least one for each connection
+    #[arg(long, default_value_t = 0)]
+    sessions: usize,
     #[arg(long)]
     seconds: f64,
+}
+
+impl LoadArgs {
+    /// What the connection with this number sends, in turns.
+    fn requests(&self, number: usize) -> Vec<Vec<u8>> {
+        let sessions = (number..self.sessions.max(number + 1)).step_by(self.connections);
+        sessions
+            .map(|session| post(&self.path.replace("{session}", &session.to_string()), &self.body))
+            .collect()
+    }
 }
 
 /// The rate of answers, and the time of one.
 pub(crate) fn load(args: &LoadArgs) -> io::Result<Value> {
     let time = Duration::from_secs_f64(args.seconds);
-    let request = post(&args.path, &args.body);
     let mut times = Vec::new();
     let runtime = Runtime::new()?;
     let begun = Instant::now();
     runtime.block_on(async {
         let mut connections = Vec::new();
-        for _ in 0..args.connections {
-            connections.push(tokio::spawn(send(args.address, request.clone(), begun + time)));
+        for number in 0..args.connections {
+            connections.push(tokio::spawn(send(args.address, args.requests(number), begun + time)));
         }
         for connection in connections {
             times.extend(connection.await.map_err(io::Error::other)??);
@@ -56,13 +69,16 @@ pub(crate) fn load(args: &LoadArgs) -> io::Result<Value> {
     }))
 }
 
-/// Sends `request` until `end`; the time of each answer in microseconds.
-async fn send(address: SocketAddr, request: Vec<u8>, end: Instant) -> io::Result<Vec<f64>> {
+/// Sends `requests` over and over until `end`; the time of each answer in microseconds.
+async fn send(address: SocketAddr, requests: Vec<Vec<u8>>, end: Instant) -> io::Result<Vec<f64>> {
     let mut connection = Connection::open(address).await?;
     let mut times = Vec::new();
-    while times.is_empty() || Instant::now() < end {
+    for request in requests.iter().cycle() {
         let begun = Instant::now();
-        connection.send(&request).await?;
+        if begun >= end && !times.is_empty() {
+            break;
+        }
+        connection.send(request).await?;
         times.push(begun.elapsed().as_secs_f64() * 1e6);
     }
     Ok(times)

@@ -50,6 +50,13 @@ impl Shelf {
         entries.get(key).filter(|entry| entry.expires > now)?.stored(now)
     }
 
+    /// Whether there is a session with this key, or the mark of a deletion.
+    pub fn knows(&self, key: &str) -> bool {
+        let now = self.clock.now();
+        let entries = self.entries.lock().expect(POISONED);
+        entries.get(key).is_some_and(|entry| entry.expires > now && entry.written.is_some())
+    }
+
     /// Forgets everything, as a Redis does that keeps nothing on its disk.
     pub fn clear(&self) {
         self.entries.lock().expect(POISONED).clear();

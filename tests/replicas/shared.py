@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from cable import Cable
 from clients import Client, Failed
 from processes import Redis, Server, get, wait
 
@@ -18,11 +19,18 @@ PAUSE = 2.0
 @contextlib.contextmanager
 def replicas(fault, *options: str) -> Iterator[tuple[Redis, list[Server], list[Client]]]:
     """Redis with these options, and two servers that share it."""
-    with contextlib.ExitStack() as stack:
-        redis = stack.enter_context(Redis(fault.folder, *options))
-        shared = ("--session-store", redis.url, "--store-flush", "0s")
-        servers = [stack.enter_context(fault.server(*shared, name=f"replica-{number}")) for number in (1, 2)]
+    with Redis(fault.folder, *options) as redis, over(fault, redis.url, redis.url) as servers:
         yield redis, servers, [Client(server.address) for server in servers]
+
+
+@contextlib.contextmanager
+def over(fault, *urls: str) -> Iterator[list[Server]]:
+    """A server for each of these URLs of one Redis."""
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(fault.server("--session-store", url, "--store-flush", "0s", name=f"replica-{number}"))
+            for number, url in enumerate(urls, 1)
+        ]
 
 
 def redis_killed(fault) -> str:
@@ -82,6 +90,38 @@ def redis_slow(fault) -> str:
         return f"{len(times)} writes answered in the meantime, the slowest in {1000 * max(times):.0f} ms; afterwards the other server saw all of them"
 
 
+def partition(fault) -> str:
+    """One of two servers is cut off from Redis while both are used."""
+    with Redis(fault.folder) as redis, Cable(redis.port) as cable, over(fault, cable.url, redis.url) as servers:
+        one, two = (Client(server.address) for server in servers)
+        append = lambda client, name: client.expect(200, "POST", f"/v1/sessions/{name}/append", {"text": "a"})["position"]
+        for name in ("both", "one", "two"):
+            one.expect(201, "POST", "/v1/sessions", {"id": name, "text": "KING"})
+            two.expect(200, "GET", f"/v1/sessions/{name}")
+        cable.is_cut.set()
+        begun = time.monotonic()
+        for name in ("both", "one"):
+            append(one, name)
+        slowest = time.monotonic() - begun
+        expect(get(f"http://{servers[0].address}/readyz") is not None, "the server that is cut off to stay ready")
+        for name in ("both", "both", "two"):
+            append(two, name)
+        cable.is_cut.clear()
+        wait(lambda: metric(servers[0], "rnnlm_store_queue") == 0, "everything to be stored")
+        told = one.send("POST", "/v1/sessions/both/append", {"text": "a"})
+        code, stored = told.body.get("error", {}).get("code"), told.headers["x-session-position"]
+        expect((told.status, code, stored) == (410, "session_diverged", "6"), f"410 `session_diverged` at position 6, found {told}")
+        for client in (one, two):
+            for name, position in (("both", 6), ("one", 5), ("two", 5)):
+                found = client.expect(200, "GET", f"/v1/sessions/{name}")["position"]
+                expect(found == position, f"`{name}` at position {position}, found {found}")
+        return (
+            f"both servers answered all writes, the one that was cut off within {1000 * slowest:.0f} ms, and it stayed ready; when they were connected"
+            " again, a session that both had written to was that of the other, and its client was told so (410 `session_diverged`, with the position); sessions"
+            " that one of them had written to were on both"
+        )
+
+
 def one_session(fault) -> str:
     """A stream writes to a session on one server while the other wants to write to it too."""
     with replicas(fault) as (_redis, _servers, (one, two)):
@@ -121,4 +161,4 @@ def expect(is_so: bool, what: str) -> None:
         raise Failed(f"expected {what}")
 
 
-FAULTS = {"redis-killed": redis_killed, "redis-full": redis_full, "redis-slow": redis_slow, "one-session": one_session}
+FAULTS = {"redis-killed": redis_killed, "redis-full": redis_full, "redis-slow": redis_slow, "partition": partition, "one-session": one_session}

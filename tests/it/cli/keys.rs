@@ -4,13 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::harness::patience::PATIENCE;
 use crate::harness::program::program;
 use crate::harness::root;
-
-/// How long a test waits for what should happen at once.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running program with a file of keys.
 struct Running {

@@ -1,18 +1,13 @@
 //! The folder of models while the program runs: it is looked at again on SIGHUP.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use crate::harness::client::Request;
 use crate::harness::models::{write_letters, write_words, write_words_gru};
+use crate::harness::patience::until;
 use crate::harness::program::{Serving, program};
-
-/// How long a test waits for what should happen at once.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running program over a folder of models.
 struct Running(Serving);
@@ -31,12 +26,7 @@ impl Running {
     async fn hang_up(&self, change: &str, result: &str, count: usize) {
         self.0.signal("HUP");
         let line = format!("rnnlm_model_changes_total{{change=\"{change}\",result=\"{result}\"}} {count}\n");
-        let seen = async {
-            while !self.get("/metrics").await.contains(&line) {
-                yield_now().await;
-            }
-        };
-        timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("not seen: {line}"));
+        until(async || self.get("/metrics").await.contains(&line)).await;
     }
 
     async fn identity(&self, model: &str) -> Value {

@@ -27,7 +27,7 @@ pub(crate) enum Use {
     Config,
     /// Commands that `training/tests` runs.
     Training,
-    /// A configuration that nginx accepts.
+    /// The configuration of a proxy, which runs in front of a server.
     Proxy,
     /// A program that `tests/clients/page.py` runs.
     Client,
@@ -76,7 +76,7 @@ fn of(info: &str) -> Use {
         "sh example" => Use::Example,
         "json manifest" => Use::Manifest,
         "toml config" => Use::Config,
-        "nginx proxy" => Use::Proxy,
+        "nginx proxy" | "caddy proxy" => Use::Proxy,
         "sh training" => Use::Training,
         "python client" | "js client" | "rust client" => Use::Client,
         "toml crate" => Use::Crate,

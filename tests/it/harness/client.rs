@@ -6,6 +6,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::patience::in_time;
+
 /// A request that is not sent yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -43,11 +45,21 @@ impl Request {
             head += &format!("{name}: {value}\r\n");
         }
         head += &format!("content-length: {}\r\n\r\n", body.len());
-        stream.write_all(head.as_bytes()).await.unwrap();
+        in_time(stream.write_all(head.as_bytes())).await.unwrap();
         // A server that refuses a body without reading it closes the connection, but its answer still arrives.
-        let _ = stream.write_all(&body).await;
+        let _ = in_time(stream.write_all(&body)).await;
         Reply::read(BufReader::new(stream)).await
     }
+}
+
+/// The sum of a metric of the server at `address` over its labels; `name` may have some of them.
+pub(crate) async fn metric(address: SocketAddr, name: &str) -> f64 {
+    let metrics = Request::new("GET", "/metrics").open(address).await.whole().await.text();
+    let values = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+    });
+    values.sum()
 }
 
 /// The head of an answer whose body has not been read. Dropping this value closes the connection.
@@ -82,7 +94,7 @@ impl Reply {
         let size = line(&mut self.stream).await;
         let size = usize::from_str_radix(&size, 16).ok()?;
         let mut chunk = vec![0; size];
-        self.stream.read_exact(&mut chunk).await.ok()?;
+        in_time(self.stream.read_exact(&mut chunk)).await.ok()?;
         line(&mut self.stream).await;
         (size > 0).then_some(chunk)
     }
@@ -95,7 +107,7 @@ impl Reply {
                 body.extend(chunk);
             }
         } else {
-            self.stream.read_to_end(&mut body).await.unwrap();
+            in_time(self.stream.read_to_end(&mut body)).await.unwrap();
         }
         Answer { status: self.status, headers: self.headers, body }
     }
@@ -154,7 +166,7 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> &'a str {
 async fn line(stream: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
     // If the connection was reset, the line is empty.
-    let _ = stream.read_line(&mut line).await;
+    let _ = in_time(stream.read_line(&mut line)).await;
     line.truncate(line.trim_end_matches(['\r', '\n']).len());
     line
 }

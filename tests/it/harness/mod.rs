@@ -1,8 +1,10 @@
 //! What the tests of several areas share: models and networks, a server and its client, the program, and skipping.
 
+pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod models;
 pub(crate) mod network;
+pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod redis;
 pub(crate) mod rows;

@@ -16,6 +16,14 @@ pub(crate) fn program() -> Command {
     command
 }
 
+/// Whether the system finds this program.
+pub(crate) fn is_installed(program: &str) -> bool {
+    Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output()
+        .is_ok_and(|found| found.status.success())
+}
+
 /// The exit code and the output of the program.
 #[derive(Debug)]
 pub(crate) struct Ended {

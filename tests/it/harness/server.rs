@@ -14,14 +14,11 @@ use rnnlm_server::service::{self, Service};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking, yield_now};
-use tokio::time::timeout;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::client::{Answer, Reply, Request};
 use super::models::{letters, words};
-
-/// How long a test waits for an event that should happen immediately.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::patience::{in_time, until};
 
 /// The models, configuration and clock that a server is started with.
 pub(crate) struct Setup {
@@ -35,6 +32,8 @@ impl Default for Setup {
     fn default() -> Self {
         let mut config = Config::default();
         config.engine.engine_threads = 1;
+        // How long a run takes does not shorten the next: some of them wait for the test.
+        config.engine.turn_time = Duration::MAX;
         Self { config, models: vec![words(), letters()], clock: Clock::system() }
     }
 }
@@ -122,12 +121,12 @@ impl Server {
 
     /// Waits until `reached` returns true, for events of which no message tells the test.
     pub(crate) async fn until(&self, reached: impl Fn() -> bool) {
-        let reached = async {
-            while !reached() {
-                yield_now().await;
-            }
-        };
-        timeout(PATIENCE, reached).await.unwrap();
+        until(async || reached()).await;
+    }
+
+    /// Waits until no request is open: all are answered, or the server has noticed that their clients are gone.
+    pub(crate) async fn until_idle(&self) {
+        in_time(self.app.idle()).await;
     }
 
     /// Advances the manual clock that the server was started with.
@@ -150,6 +149,6 @@ impl Server {
 
     /// Waits until the server has stopped.
     pub(crate) async fn stopped(self) {
-        self.served.await.unwrap();
+        in_time(self.served).await.unwrap();
     }
 }

@@ -7,6 +7,7 @@ use rnnlm_server::catalog::Served;
 use tokio::sync::mpsc;
 
 use crate::harness::models::scripted;
+use crate::harness::patience::in_time;
 
 /// Holds every run of its model until the test lets it through. Dropping the gate lets all runs through.
 pub(crate) struct Gate {
@@ -40,7 +41,7 @@ pub(crate) fn gated() -> (Served, Gate) {
 impl Gate {
     /// Waits until a run is about to start, and returns the number of tokens of each of its rows.
     pub(crate) async fn entered(&mut self) -> Vec<usize> {
-        self.runs.recv().await.unwrap()
+        in_time(self.runs.recv()).await.unwrap()
     }
 
     /// Lets one run through.

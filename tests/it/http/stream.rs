@@ -24,11 +24,6 @@ async fn stream(server: &Server, target: &str, body: Value) -> Events {
     Events::new(server.open(request(target, body)).await)
 }
 
-/// Waits until no request is open, so that the server has noticed that the client is gone.
-async fn forgotten(server: &Server) {
-    server.app.idle().await;
-}
-
 #[tokio::test]
 async fn events_have_the_documented_fields() {
     let server = Server::start().await;
@@ -155,7 +150,7 @@ async fn a_closed_connection_ends_the_job_and_its_session_keeps_the_tokens_that_
     let read = read + gate.entered().await[0];
     assert_eq!(read, 3 + 4, "the runs have read the prompt and the tokens that the client has seen");
     drop(events);
-    forgotten(&server).await;
+    server.until_idle().await;
     let mut after = gate.open();
     server.until(|| !standing(&server, &path).1).await;
     let mut later = Vec::new();
@@ -193,7 +188,7 @@ async fn a_connection_closed_before_the_first_token_ends_the_job() {
             _ = server.open(request) => panic!("the gate is closed"),
             read = gate.entered() => assert_eq!(read, [1]),
         }
-        forgotten(&server).await;
+        server.until_idle().await;
         gate.pass();
         server.until(|| !standing(&server, &path).1).await;
     }

@@ -28,7 +28,7 @@ impl World {
     }
 
     fn in_redis(redis: &Redis) -> Self {
-        let store = Box::new(RedisStore::new(&redis.url(), TIMEOUT).unwrap());
+        let store = Box::new(RedisStore::new(redis.url(), TIMEOUT).unwrap());
         let pass = |time: Duration| {
             let end = Instant::now() + time;
             while Instant::now() < end {
@@ -235,7 +235,7 @@ fn random_call(random: u64) -> Call {
 fn random_calls_have_the_same_replies_in_memory_and_in_redis() {
     let Some(redis) = Redis::start() else { return };
     let mut shelf = Shelf::new(Clock::system());
-    let mut store = RedisStore::new(&redis.url(), TIMEOUT).unwrap();
+    let mut store = RedisStore::new(redis.url(), TIMEOUT).unwrap();
     let mut kinds = std::collections::BTreeSet::new();
     for round in 0..40 {
         let calls: Vec<Call> = (0..100).map(|number| random_call(mix(round << 32 | number))).collect();
@@ -262,7 +262,8 @@ fn a_user_and_a_password_are_taken_from_the_url() {
     let user = ["--user", "writer", "on", ">s3cret", "~rnnlm:*", "+@all"];
     let Some(redis) = Redis::start_with(&user) else { return };
     let store = |user: &str| {
-        RedisStore::new(&format!("redis://{user}@127.0.0.1:{}/", redis.port()), TIMEOUT).unwrap()
+        let url = redis.url().replace("redis://", &format!("redis://{user}@"));
+        RedisStore::new(&url, TIMEOUT).unwrap()
     };
     let put =
         Call { key: "s".to_owned(), by: A, known: None, action: put(version(A, 1), LONG, Duration::ZERO) };

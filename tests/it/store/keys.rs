@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::client::{Answer, Request};
+use crate::harness::client::{Answer, Request, metric};
 use crate::harness::models::write_words;
 use crate::harness::program::{Serving, program};
 
@@ -83,12 +83,6 @@ impl Running {
         list["data"].as_array().unwrap().iter().map(|session| session["id"].clone()).collect()
     }
 
-    /// A value of a gauge; `None` if it is not there.
-    async fn gauge(&self, name: &str) -> Option<String> {
-        let metrics = self.get("", "/metrics").await.text();
-        metrics.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
-    }
-
     fn kill(mut self) {
         self.serving.kill();
     }
@@ -114,7 +108,7 @@ async fn each_key_finds_its_own_session_after_a_kill() {
     assert_eq!(server.position("four").await, None);
     assert!(server.listed("four").await.is_empty());
     assert_eq!(server.listed("two").await, ["s"]);
-    assert_eq!(server.gauge(r#"rnnlm_key_sessions{key="alice"}"#).await.as_deref(), Some("1"));
+    assert_eq!(metric(server.serving.address, r#"rnnlm_key_sessions{key="alice"}"#).await, 1.0);
     let append = json!({"text": "and", "expected_position": 3});
     let request = Request::new("POST", "/v1/sessions/s/append").json(&append);
     server.send("two", request).await.expect(200);

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{state_of, until};
-use crate::harness::client::{Answer, Request};
+use super::state_of;
+use crate::harness::client::{Answer, Request, metric};
 use crate::harness::models::write_words;
 use crate::harness::network::mix;
+use crate::harness::patience::until;
 use crate::harness::program::{Serving, program};
 use crate::harness::server::Server;
 
@@ -119,7 +120,7 @@ impl World {
         if end == End::Settled {
             clients.shutdown().await;
             let address = serving.address;
-            until(async || gauge(address, "rnnlm_store_queue").await == "0").await;
+            until(async || metric(address, "rnnlm_store_queue").await == 0.0).await;
         }
         assert!(clients.try_join_next().is_none(), "a client has failed");
         serving.kill();
@@ -267,9 +268,4 @@ async fn get(address: SocketAddr, path: &str) -> Answer {
 
 async fn post(address: SocketAddr, path: &str, body: &Value) -> Answer {
     Request::new("POST", path).json(body).open(address).await.whole().await
-}
-
-async fn gauge(address: SocketAddr, name: &str) -> String {
-    let metrics = get(address, "/metrics").await.text();
-    metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
 }

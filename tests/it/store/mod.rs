@@ -5,12 +5,10 @@ mod keys;
 mod kill;
 mod restart;
 mod shared;
-
-use std::time::Duration;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 use serde_json::{Value, json};
-use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use crate::harness::client::Answer;
 
@@ -20,17 +18,4 @@ fn state_of(answer: &Answer) -> Value {
     let (len, rest) = answer.body.split_first_chunk().unwrap();
     let (header, data) = rest.split_at(u64::from_le_bytes(*len) as usize);
     json!({"header": serde_json::from_slice::<Value>(header).unwrap(), "data": data})
-}
-
-/// How long a test waits for what should happen immediately.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits until `reached` returns true.
-async fn until(reached: impl AsyncFn() -> bool) {
-    let reached = async {
-        while !reached().await {
-            yield_now().await;
-        }
-    };
-    timeout(PATIENCE, reached).await.unwrap();
 }

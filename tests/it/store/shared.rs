@@ -5,8 +5,9 @@ use std::time::Duration;
 use rnnlm_server::config::SessionStore;
 use serde_json::{Value, json};
 
-use super::{state_of, until};
-use crate::harness::client::{Answer, Request};
+use super::state_of;
+use crate::harness::client::{Answer, Request, metric};
+use crate::harness::patience::until;
 use crate::harness::redis::Redis;
 use crate::harness::server::{Server, Setup};
 
@@ -21,8 +22,8 @@ impl World {
     /// `None`, and the test is skipped, on a machine without Redis.
     async fn start(flush: Duration) -> Option<Self> {
         let redis = Redis::start()?;
-        let a = server(&redis.url(), flush).await;
-        let b = server(&redis.url(), flush).await;
+        let a = server(redis.url(), flush).await;
+        let b = server(redis.url(), flush).await;
         Some(Self { redis, a, b })
     }
 }
@@ -42,15 +43,9 @@ async fn server(url: &str, flush: Duration) -> Server {
     server
 }
 
-async fn gauge(server: &Server, name: &str) -> f64 {
-    let metrics = server.get("/metrics").await.text();
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    value.trim().parse().unwrap()
-}
-
 /// Waits until a server has stored everything.
 async fn stored(server: &Server) {
-    until(async || gauge(server, "rnnlm_store_queue ").await == 0.0).await;
+    until(async || metric(server.address, "rnnlm_store_queue").await == 0.0).await;
 }
 
 async fn append(server: &Server, text: &str) -> Answer {
@@ -157,7 +152,7 @@ async fn an_id_is_created_once_and_a_deletion_is_everybodys() {
 async fn what_is_evicted_from_memory_comes_back_from_the_store() {
     let Some(redis) = Redis::start() else { return };
     let server = Setup::configured(|config| {
-        config.sessions.session_store = SessionStore::Redis(redis.url().into());
+        config.sessions.session_store = SessionStore::Redis(redis.url().to_owned().into());
         config.sessions.store_flush = AT_ONCE;
         config.sessions.store_timeout = Duration::from_secs(5);
         config.sessions.sessions_max = 2;
@@ -186,7 +181,7 @@ async fn a_lost_redis_costs_no_request_and_the_first_to_write_wins() {
     append_when_idle(&b, "sea and the ship").await;
     for server in [&a, &b] {
         server.get("/readyz").await.expect(200);
-        assert!(gauge(server, "rnnlm_store_errors_total ").await > 0.0);
+        assert!(metric(server.address, "rnnlm_store_errors_total").await > 0.0);
     }
     redis.restart();
     // One of them writes first; the other finds out when it writes.

@@ -121,7 +121,7 @@ impl Service {
         if self.sessions.is_unstored(&name) {
             return Ok(());
         }
-        asking.ask(name, Wish::Read).await.map(drop)
+        self.ask(asking, name, Wish::Read).await.map(drop)
     }
 
     /// The right to begin a write to the session `id`. Kept until the write has its lease.
@@ -148,7 +148,14 @@ impl Service {
     async fn claimed(&self, id: &SessionId, wish: Wish) -> Result<Option<Claim>> {
         let Some(asking) = self.asking() else { return Ok(None) };
         asking.check_room()?;
-        asking.ask(self.sessions.name(id), wish).await
+        self.ask(asking, self.sessions.name(id), wish).await
+    }
+
+    /// The answer, for which the request waits.
+    async fn ask(&self, asking: &Asking, name: Name, wish: Wish) -> Answer {
+        let timer = self.store_timer();
+        let _timed = timer.begin();
+        asking.ask(name, wish).await
     }
 
     fn asking(&self) -> Option<&Asking> {

@@ -4,25 +4,25 @@
 //! One thread plays all parts, and time stands still unless the seed moves it, so that a run is repeated by its number:
 //! `STORE_SEED=17 cargo test simulation`. `STORE_SEEDS` changes how many are run.
 //!
-//! Safety: what is stored is only ever replaced by what continues it, and does not come back after its deletion; a copy without anything of its
-//! own is a beginning of what is stored; and what a server has met is what is stored. Liveness: once the lines work and claims of the dead
-//! have passed, every server settles in a bounded number of steps, and can write to every session, one after the other.
+//! Safety: what is stored is only ever replaced by what continues it, and does not come back after its end; a copy without anything of its
+//! own is a beginning of what is stored. Both hold while the store has anything of the session, if only the mark of its deletion. And what a server
+//! has met is what is stored. Liveness: once the lines work and claims of the dead have passed, every server settles in a bounded number of steps,
+//! and can write to every session, one after the other.
 
 mod line;
+mod safety;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use line::{Fate, Line};
+use safety::Past;
 use tokio::sync::oneshot;
 
 use super::{Answer, Ask, Findings, Replica, Terms, Wish};
 use crate::clock::Clock;
 use crate::error::ErrorKind;
 use crate::lm::State;
-use crate::service::storing::Found;
-use crate::service::storing::entry;
 use crate::service::storing::simulation::disk::{Random, with_each_seed};
 use crate::service::storing::simulation::process::models;
 use crate::service::storing::writer::{Models, Step};
@@ -64,8 +64,7 @@ struct World {
     nodes: Vec<Node>,
     /// What was stored of each session before the last event.
     stored: [Option<usize>; IDS.len()],
-    /// Lives whose deletion was stored, and has not passed.
-    deleted: BTreeSet<usize>,
+    past: [Past; IDS.len()],
 }
 
 fn id(index: usize) -> SessionId {
@@ -94,7 +93,7 @@ impl World {
             births: 0,
             nodes: Vec::new(),
             stored: [None; IDS.len()],
-            deleted: BTreeSet::new(),
+            past: Default::default(),
         };
         world.servers = (0..REPLICAS).map(|_| world.server()).collect();
         world
@@ -253,16 +252,11 @@ impl World {
 
     fn pass_time(&mut self) {
         let time = [HOLD / 4, HOLD * 2, TTL / 3][self.random.below(3) as usize];
-        self.clock.advance(time);
+        self.advance_clock(time);
         for server in &self.servers {
             while server.replica.sessions.expire() {}
             server.replica.renew();
         }
-        // The mark of a deletion may have passed, and what has expired was not deleted.
-        if time > HOLD * 2 {
-            self.deleted.clear();
-        }
-        self.stored = std::array::from_fn(|which| self.stored_node(which));
     }
 
     fn set_fate(&mut self, server: usize) {
@@ -271,63 +265,13 @@ impl World {
         *self.servers[server].line.fate.lock().unwrap() = fate;
     }
 
-    fn stored_node(&self, which: usize) -> Option<usize> {
-        let stored = self.shelf.stored(IDS[which])?;
-        let found = entry::read(IDS[which], &stored.bytes, |name| self.models.get(name));
-        let Ok(Found::Session(session)) = found else { panic!("an entry cannot be read") };
-        assert_eq!(session.record.snapshot.position, stored.position);
-        Some(node_of(&session.record.snapshot))
-    }
-
-    fn continues(&self, after: usize, before: usize) -> bool {
-        std::iter::successors(Some(after), |&node| self.nodes[node].before).any(|node| node == before)
-    }
-
-    /// What must hold after every event.
-    fn look(&mut self) {
-        for (which, key) in IDS.into_iter().enumerate() {
-            let now = self.stored_node(which);
-            if let (Some(before), Some(now)) = (self.stored[which], now) {
-                let same_life = self.nodes[before].life == self.nodes[now].life;
-                assert!(
-                    !same_life || self.continues(now, before),
-                    "`{key}`: {now} was stored over {before}, which it does not continue"
-                );
-            }
-            if let Some(before) = self.stored[which] {
-                let ended = self.nodes[before].life;
-                if now.is_none_or(|now| self.nodes[now].life != ended) {
-                    self.deleted.insert(ended);
-                }
-            }
-            if let Some(now) = now {
-                assert!(!self.deleted.contains(&self.nodes[now].life), "`{key}` has come back");
-            }
-            self.stored[which] = now;
-            for server in &self.servers {
-                let sessions = &server.replica.sessions;
-                let Ok(standing) = sessions.look(&id(which)) else { continue };
-                let copy = node_of(&standing.snapshot);
-                if let Some(now) = now
-                    && !sessions.is_unstored(&sessions.name(&id(which)))
-                    && self.nodes[copy].life == self.nodes[now].life
-                {
-                    assert!(
-                        self.continues(now, copy),
-                        "`{key}`: the copy {copy} is not a beginning of {now}"
-                    );
-                }
-            }
-        }
-    }
-
     /// Once the lines work and claims of the dead have passed, everything is stored, and every server can write.
     fn come_to_rest(&mut self) {
         for server in 0..self.servers.len() {
             *self.servers[server].line.fate.lock().unwrap() = Fate::Made;
             while self.end(server).is_some() {}
         }
-        self.clock.advance(HOLD);
+        self.advance_clock(HOLD);
         for server in 0..self.servers.len() {
             let replica = &mut self.servers[server].replica;
             let steps_max = 8;
