@@ -6,6 +6,8 @@ WORKDIR /build
 
 # The code of the one profile without its line tables, which are four fifths of the file. Symbols stay, for backtraces.
 ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
+# Everything that is optional.
+ENV FEATURES=otel,redis-tls
 
 # The dependencies are a layer of their own, built for an empty program: it is rebuilt when Cargo.lock
 # changes, not with every line of source. The benches are copied because cargo requires every declared target to exist.
@@ -14,13 +16,13 @@ COPY benches benches
 RUN mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --features otel,redis-tls --bin rnnlm-server
+    && cargo build --release --locked --features $FEATURES --bin rnnlm-server
 
 # Copied files keep their modification times, and cargo would treat files older than its last build as already built.
 COPY src src
 COPY web web
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --features otel,redis-tls --bin rnnlm-server
+    && cargo build --release --locked --features $FEATURES --bin rnnlm-server
 
 # Files checked out under a strict umask must still be readable by the user below.
 COPY models /models

@@ -56,8 +56,7 @@ def bill(packages: list[dict[str, object]]) -> dict[str, object]:
 
 def features() -> str:
     """Those that the image is built with, as cargo takes them."""
-    (found,) = set(re.findall(r"cargo build .*--features (\S+)", (ROOT / "Dockerfile").read_text()))
-    return found
+    return re.search(r"^ENV FEATURES=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
 
 
 def cargo_metadata() -> dict[str, object]:
