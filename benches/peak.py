@@ -4,7 +4,7 @@
     cargo build --release
     python3 benches/peak.py [--memory-max SIZE] [--only NAME]
 
-A server is started anew for each kind, with the models that ship. `counted` is what its budget says was given out at most
+A server is started anew for each kind, with the models that ship and the environment of the image. `counted` is what its budget says was given out at most
 (`rnnlm_memory_requests_peak_bytes`); resident memory is the system's. Fails if a server ends, or takes more than the SIZE that it was given.
 """
 
@@ -15,7 +15,7 @@ import json
 import re
 import time
 
-from running import PROGRAM, Server
+from running import AS_IN_THE_IMAGE, PROGRAM, Server
 
 MEBIBYTE = 1 << 20
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -84,7 +84,7 @@ Result = collections.namedtuple("Result", "statuses counted start peak after")
 
 
 def attack(options, path, body, count):
-    with Server(options.server, "--memory-max", options.memory_max) as server:
+    with Server(options.server, "--memory-max", options.memory_max, before=AS_IN_THE_IMAGE) as server:
         start = server.resident()
         # The peak is that from now on: loading has one of its own.
         server.forget_peak()
