@@ -10,7 +10,14 @@ mod tls;
 
 use serde_json::{Value, json};
 
-use crate::harness::client::Answer;
+use crate::harness::client::{Answer, metric};
+use crate::harness::patience::until;
+use crate::harness::server::Server;
+
+/// Waits until a server has stored everything.
+async fn stored(server: &Server) {
+    until(async || metric(server.address, "rnnlm_store_queue").await == 0.0).await;
+}
 
 /// The file of a state, whose metadata are in no order.
 fn state_of(answer: &Answer) -> Value {

@@ -11,7 +11,7 @@ use rnnlm_server::store::{Change, FileStore, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::state_of;
+use super::{state_of, stored};
 use crate::harness::models::{letters, words};
 use crate::harness::program::{Ended, program};
 use crate::harness::server::{Server, Setup};
@@ -78,6 +78,8 @@ async fn sessions_live_on_as_they_were() {
     ] {
         server.post("/v1/sessions", request).await.expect(201);
     }
+    // A use that only reads is stored with the creation if that waits for it, and else after an eighth of the time to live.
+    stored(&server).await;
     world.clock.advance(Duration::from_secs(60));
     server.post("/v1/sessions/plain/append", json!({"text": "man"})).await.expect(200);
     let asked = json!({"max_tokens": 9, "seed": 4, "stream": true});

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rnnlm_server::config::SessionStore;
 use serde_json::{Value, json};
 
-use super::state_of;
+use super::{state_of, stored};
 use crate::harness::client::{Answer, Request, metric};
 use crate::harness::patience::until;
 use crate::harness::redis::Redis;
@@ -41,11 +41,6 @@ async fn server(url: &str, flush: Duration) -> Server {
     // Its thread has connected, or it would serve from memory at first.
     until(async || server.get("/v1/sessions/nobody").await.status == 404).await;
     server
-}
-
-/// Waits until a server has stored everything.
-async fn stored(server: &Server) {
-    until(async || metric(server.address, "rnnlm_store_queue").await == 0.0).await;
 }
 
 async fn append(server: &Server, text: &str) -> Answer {
