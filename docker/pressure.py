@@ -19,8 +19,8 @@ from peak import kinds
 from running import Client
 
 SESSIONS_MAX = 10_000
-# What may be answered: a result, too large, not to be processed, too much at once, no room.
-ANSWERS = {200, 413, 422, 429, 503}
+# What may be answered: a result, a list that is too long, too large, not to be processed, too much at once, no room, not done in its time.
+ANSWERS = {200, 400, 413, 422, 429, 503, 504}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly healthy_within_s=60
+readonly answered_within=10s # the largest requests take longer than they may by default
 readonly grace_s=30 # longer than the server's own --shutdown-grace, as an orchestrator would set it
 
 main() {
@@ -45,6 +46,7 @@ build() {
 start() {
   memory=$(sed -n 's/^  mem_limit: //p' docker/compose.yaml | head -n 1)
   container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges --memory "$memory" --memory-swap "$memory" \
+    --env RNNLM_REQUEST_TIMEOUT="$answered_within" \
     --health-interval 1s --publish 127.0.0.1::8080 "$image")
   url=http://$(docker port "$container" 8080/tcp | head -n 1)
   said="container ${container:0:12} at $url"
