@@ -11,7 +11,7 @@ use super::pages::Page;
 use crate::harness::certificate::Certificate;
 use crate::harness::models::words;
 use crate::harness::patience::PATIENCE;
-use crate::harness::program::is_installed;
+use crate::harness::program::{is_installed, signal};
 use crate::harness::server::Setup;
 use crate::harness::skip;
 
@@ -147,7 +147,8 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        // The workers of nginx end with their parent only if it is asked to end.
+        signal(&self.0, "TERM");
         let _ = self.0.wait();
     }
 }

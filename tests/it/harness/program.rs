@@ -16,6 +16,12 @@ pub(crate) fn program() -> Command {
     command
 }
 
+/// Sends a child a signal.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill} failed");
+}
+
 /// Whether the system finds this program.
 pub(crate) fn is_installed(program: &str) -> bool {
     Command::new("sh")
@@ -92,8 +98,7 @@ impl Serving {
 
     /// Sends the process a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        signal(&self.child, name);
     }
 
     /// Ends the process as `kill -9` does.
