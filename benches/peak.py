@@ -60,6 +60,7 @@ def main():
     parser.add_argument("--memory-max", default="768MiB", metavar="SIZE", help="as that of the server (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=16 * MEBIBYTE, metavar="BYTES", help="of a body (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="NAME", help="only the kinds whose names contain it")
+    parser.add_argument("--as-is", action="store_true", help="without the environment of the image")
     parser.add_argument("--server", default=PROGRAM, help="the binary (default: %(default)s)")
     options = parser.parse_args()
     size, unit = re.fullmatch(r"(\d+)([KMG]iB)", options.memory_max).groups()
@@ -84,7 +85,7 @@ Result = collections.namedtuple("Result", "statuses counted start peak after")
 
 
 def attack(options, path, body, count):
-    with Server(options.server, "--memory-max", options.memory_max, before=AS_IN_THE_IMAGE) as server:
+    with Server(options.server, "--memory-max", options.memory_max, before=() if options.as_is else AS_IN_THE_IMAGE) as server:
         start = server.resident()
         # The peak is that from now on: loading has one of its own.
         server.forget_peak()
