@@ -34,9 +34,9 @@ def main() -> None:
         finally:
             is_over.set()
         asked = beside.result()
-    closed = client.metric("rnnlm_sessions")
+    left = client.metric("rnnlm_sessions")
     print(f"{sessions} sessions filled the table, {attacked.total()} large requests were answered with {dict(sorted(attacked.items()))},"
-          f" {asked} small ones beside them with 200; {closed:.0f} sessions are left")
+          f" {asked} small ones beside them with 200; {left:.0f} sessions are left")
 
 
 def fill(client):
@@ -65,7 +65,7 @@ def attack(client):
 
 
 def ask(client, is_over):
-    """How many small requests were answered until then, one after the other. Each has a minute."""
+    """How many small requests were answered until then, one after the other."""
     count = 0
     while not is_over.wait(0.1):
         status, answer = client.post("/v1/next", {"text": "the sea", "top_k": 1})

@@ -23,7 +23,7 @@ pub(crate) fn in_time<T>(awaited: impl Future<Output = T>) -> impl Future<Output
     }
 }
 
-/// Returns when `reached` does not return false any more, for events of which no message tells the test.
+/// Waits until `reached` returns true, for events of which no message tells the test.
 #[track_caller]
 pub(crate) fn until(reached: impl AsyncFn() -> bool) -> impl Future<Output = ()> {
     in_time(async move {
