@@ -48,11 +48,8 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /models /models
 COPY --from=build /build/target/release/rnnlm-server /usr/local/bin/
 
-# The last one has the allocator of the C library map every large block on its own, and so give it back when it is freed: docs/operations.md has
-# the figures.
 ENV RNNLM_MODELS=/models \
-    RNNLM_LISTEN=0.0.0.0:8080 \
-    MALLOC_TRIM_THRESHOLD_=131072
+    RNNLM_LISTEN=0.0.0.0:8080
 
 # A numeric user, so that an orchestrator can verify that it is not root. Nothing is written to disk, so the root
 # file system may be read-only.

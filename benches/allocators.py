@@ -20,8 +20,9 @@ from running import PROGRAM, Server
 LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu")
 # By the variables of their environments.
 ALLOCATORS = {
-    "the system's (glibc)": [],
-    "the same, `MALLOC_TRIM_THRESHOLD_=131072`": ["MALLOC_TRIM_THRESHOLD_=131072"],
+    "the system's (glibc), as `serve` sets it": [],
+    # Any choice of the environment stays; this one is the default.
+    "the same, as it is": ["LD_PRELOAD="],
     "mimalloc": [f"LD_PRELOAD={LIBRARIES}/libmimalloc.so.2"],
     "jemalloc": [f"LD_PRELOAD={LIBRARIES}/libjemalloc.so.2"],
 }

@@ -4,7 +4,7 @@
     cargo build --release
     python3 benches/peak.py [--memory-max SIZE] [--only NAME]
 
-A server is started anew for each kind, with the models that ship and the environment of the image. `counted` is what its budget says was given out at most
+A server is started anew for each kind, with the models that ship. `counted` is what its budget says was given out at most
 (`rnnlm_memory_requests_peak_bytes`); resident memory is the system's. Fails if a server ends, or takes more than the SIZE that it was given.
 """
 
@@ -15,7 +15,7 @@ import json
 import re
 import time
 
-from running import AS_IN_THE_IMAGE, PROGRAM, Server
+from running import PROGRAM, Server
 
 MEBIBYTE = 1 << 20
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -60,7 +60,6 @@ def main():
     parser.add_argument("--memory-max", default="768MiB", metavar="SIZE", help="as that of the server (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=16 * MEBIBYTE, metavar="BYTES", help="of a body (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="NAME", help="only the kinds whose names contain it")
-    parser.add_argument("--as-is", action="store_true", help="without the environment of the image")
     parser.add_argument("--server", default=PROGRAM, help="the binary (default: %(default)s)")
     options = parser.parse_args()
     size, unit = re.fullmatch(r"(\d+)([KMG]iB)", options.memory_max).groups()
@@ -85,7 +84,7 @@ Result = collections.namedtuple("Result", "statuses counted start peak after")
 
 
 def attack(options, path, body, count):
-    with Server(options.server, "--memory-max", options.memory_max, before=() if options.as_is else AS_IN_THE_IMAGE) as server:
+    with Server(options.server, "--memory-max", options.memory_max) as server:
         start = server.resident()
         # The peak is that from now on: loading has one of its own.
         server.forget_peak()

@@ -10,8 +10,6 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "target/release/rnnlm-server"
-# The environment of the container image, for `before`.
-AS_IN_THE_IMAGE = ("env", "MALLOC_TRIM_THRESHOLD_=131072")
 
 
 class Client:

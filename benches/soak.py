@@ -5,9 +5,9 @@
     python3 benches/soak.py [--seconds N] [--server BINARY]
 
 Threads send requests of all kinds and sizes: short and long prompts, streams that are read to the end and streams that are left,
-sessions that are created, written, forked and deleted or left to expire, lists of tokens, and requests that are refused. The server has the
-environment of the image. What a model keeps of each token that it has read (`--fold-embedding`) grows as long as there are new ones, so it reads
-all of them first. Resident memory is looked at every second. Fails if the most after the first minute (or a fifth of a shorter time) is more than a tenth above the most within it,
+sessions that are created, written, forked and deleted or left to expire, lists of tokens, and requests that are refused. What a model keeps of
+each token that it has read (`--fold-embedding`) grows as long as there are new ones, so it reads all of them first. Resident memory is looked at
+every second. Fails if the most after the first minute (or a fifth of a shorter time) is more than a tenth above the most within it,
 or if the server answers with 500.
 """
 
@@ -18,7 +18,7 @@ import random
 import threading
 import time
 
-from running import AS_IN_THE_IMAGE, PROGRAM, Server
+from running import PROGRAM, Server
 
 WORDS = "the sea was old and the men sang of it while a ship came in from the north".split()
 SLACK = 1.1
@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--memory-max", default="768MiB", metavar="SIZE", help="as that of the server (default: %(default)s)")
     parser.add_argument("--server", default=PROGRAM, help="the binary (default: %(default)s)")
     options = parser.parse_args()
-    with Server(options.server, "--session-ttl", "20s", "--memory-max", options.memory_max, before=AS_IN_THE_IMAGE) as server:
+    with Server(options.server, "--session-ttl", "20s", "--memory-max", options.memory_max) as server:
         read_all_tokens(server)
         end = time.monotonic() + options.seconds
         clients = [Client(server, seed, end) for seed in range(options.threads)]

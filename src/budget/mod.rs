@@ -68,19 +68,29 @@ impl Purpose {
     }
 }
 
+/// Who takes memory: one request. Clones are the same request, and its permits add up.
+#[derive(Clone, Debug, Default)]
+pub struct Holder(Arc<AtomicUsize>);
+
+impl Holder {
+    fn taken(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Why memory was not given. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
     /// One request needs more than there is for all.
     Never {
-        /// What it needs.
+        /// What it needs, with what it has.
         needed: usize,
         /// What there is.
         max: usize,
     },
     /// Others have taken too much of it.
     Now {
-        /// What it needs.
+        /// What it needs beside what it has.
         needed: usize,
         /// What is left.
         left: usize,
@@ -101,17 +111,22 @@ impl Budget {
         })
     }
 
-    /// Takes `bytes` until the permit is dropped.
+    /// Takes `bytes` for `holder` until the permit is dropped.
     ///
     /// # Errors
     /// If so much is not left, or not left for this purpose.
-    pub fn take(self: &Arc<Self>, purpose: Purpose, bytes: usize) -> Result<Permit, Exceeded> {
-        let mut permit = Permit { budget: self.clone(), purpose, bytes: 0 };
+    pub fn take(
+        self: &Arc<Self>,
+        holder: &Holder,
+        purpose: Purpose,
+        bytes: usize,
+    ) -> Result<Permit, Exceeded> {
+        let mut permit = Permit { budget: self.clone(), holder: holder.clone(), purpose, bytes: 0 };
         permit.grow(bytes)?;
         Ok(permit)
     }
 
-    /// Whether `bytes` could be taken now, for whoever would begin to take them piece by piece.
+    /// Whether `bytes` could be taken now, for whoever has nothing and would begin to take them piece by piece.
     ///
     /// # Errors
     /// As [`Self::take`].
@@ -229,6 +244,7 @@ impl Drop for Aside {
 #[derive(Debug)]
 pub struct Permit {
     budget: Arc<Budget>,
+    holder: Holder,
     purpose: Purpose,
     bytes: usize,
 }
@@ -239,13 +255,14 @@ impl Permit {
     /// # Errors
     /// As [`Budget::take`]; the permit stays as it was.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        let needed = self.bytes.saturating_add(bytes);
+        let needed = self.holder.taken().saturating_add(bytes);
         let max = self.budget.bytes_max();
         if needed > max {
             return Err(Exceeded::Never { needed, max });
         }
         self.budget.charge(self.purpose, bytes)?;
-        self.bytes = needed;
+        self.holder.0.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
         Ok(())
     }
 
@@ -255,6 +272,7 @@ impl Permit {
         self.bytes -= bytes;
         self.budget.taken.fetch_sub(bytes, Ordering::Relaxed);
         self.budget.by_purpose[self.purpose as usize].fetch_sub(bytes, Ordering::Relaxed);
+        self.holder.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Gives back all but `bytes`.

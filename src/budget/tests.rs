@@ -33,7 +33,7 @@ proptest! {
         for step in steps {
             let count = permits.len().max(1);
             match step {
-                Step::Take(purpose, bytes) => permits.extend(budget.take(Purpose::ALL[purpose], bytes)),
+                Step::Take(purpose, bytes) => permits.extend(take(&budget, Purpose::ALL[purpose], bytes)),
                 Step::Grow(which, bytes) => {
                     if let Some(permit) = permits.get_mut(which % count) {
                         let before = permit.bytes();
@@ -64,6 +64,11 @@ proptest! {
     }
 }
 
+/// For a request that has nothing else.
+fn take(budget: &Arc<Budget>, purpose: Purpose, bytes: usize) -> Result<Permit, Exceeded> {
+    budget.take(&Holder::default(), purpose, bytes)
+}
+
 fn never_of(needed: usize) -> Exceeded {
     Exceeded::Never { needed, max: LIMITS.bytes_max }
 }
@@ -71,26 +76,46 @@ fn never_of(needed: usize) -> Exceeded {
 #[test]
 fn what_can_never_fit_is_told_from_what_does_not_fit_now() {
     let budget = Budget::new(LIMITS);
-    let never = budget.take(Purpose::Bodies, 1001).unwrap_err();
+    let never = take(&budget, Purpose::Bodies, 1001).unwrap_err();
     assert_eq!(never, never_of(1001));
-    let held = budget.take(Purpose::Bodies, 900).unwrap();
-    let now = budget.take(Purpose::Tokens, 200).unwrap_err();
+    let held = take(&budget, Purpose::Bodies, 900).unwrap();
+    let now = take(&budget, Purpose::Tokens, 200).unwrap_err();
     assert_eq!(now, Exceeded::Now { needed: 200, left: 100 });
-    assert_eq!(budget.take(Purpose::Answers, 301).unwrap_err(), Exceeded::Answers);
+    assert_eq!(take(&budget, Purpose::Answers, 301).unwrap_err(), Exceeded::Answers);
     assert_eq!(
         (budget.check(1001), budget.check(200), budget.check(100)),
         (Err(never_of(1001)), Err(now), Ok(()))
     );
     drop(held);
-    assert!(budget.take(Purpose::Tokens, 200).is_ok());
+    assert!(take(&budget, Purpose::Tokens, 200).is_ok());
 }
 
 #[test]
 fn a_permit_that_grows_past_all_there_is_can_never_fit() {
     let budget = Budget::new(LIMITS);
-    let mut permit = budget.take(Purpose::Bodies, 600).unwrap();
+    let mut permit = take(&budget, Purpose::Bodies, 600).unwrap();
     assert_eq!(permit.grow(600), Err(Exceeded::Never { needed: 1200, max: 1000 }));
     assert_eq!((permit.bytes(), budget.taken()), (600, 600));
+}
+
+#[test]
+fn a_request_whose_parts_are_together_more_than_all_there_is_can_never_fit() {
+    let budget = Budget::new(LIMITS);
+    let (request, other) = (Holder::default(), Holder::default());
+    let body = budget.take(&request, Purpose::Bodies, 300).unwrap();
+    let mut tokens = budget.take(&request, Purpose::Tokens, 600).unwrap();
+    assert_eq!(tokens.grow(200), Err(never_of(1100)));
+    assert_eq!(budget.take(&request, Purpose::Jobs, 101).unwrap_err(), never_of(1001));
+    // For another request there may be room later, and for this one if it gives some back.
+    assert_eq!(
+        budget.take(&other, Purpose::Jobs, 101).unwrap_err(),
+        Exceeded::Now { needed: 101, left: 100 }
+    );
+    drop(body);
+    let others = budget.take(&other, Purpose::Jobs, 300).unwrap();
+    assert_eq!(tokens.grow(200), Err(Exceeded::Now { needed: 200, left: 100 }));
+    drop(others);
+    tokens.grow(200).unwrap();
 }
 
 #[test]
@@ -102,7 +127,7 @@ fn many_threads_keep_one_account() {
             scope.spawn(move || {
                 for round in 0..2000 {
                     let purpose = Purpose::ALL[(thread + round) % Purpose::ALL.len()];
-                    let Ok(mut permit) = budget.take(purpose, 150) else { continue };
+                    let Ok(mut permit) = take(budget, purpose, 150) else { continue };
                     let _ = permit.grow(100);
                     assert!(budget.taken() <= LIMITS.bytes_max);
                 }
@@ -118,8 +143,8 @@ fn what_is_set_aside_is_not_given_out_until_it_is_dropped() {
     let budget = Budget::new(LIMITS);
     let first = budget.set_aside(600);
     assert_eq!(budget.bytes_max(), 400);
-    let permit = budget.take(Purpose::Jobs, 250).unwrap();
-    assert_eq!(budget.take(Purpose::Jobs, 151).unwrap_err(), Exceeded::Now { needed: 151, left: 150 });
+    let permit = take(&budget, Purpose::Jobs, 250).unwrap();
+    assert_eq!(take(&budget, Purpose::Jobs, 151).unwrap_err(), Exceeded::Now { needed: 151, left: 150 });
     assert_eq!(budget.try_set_aside(151).unwrap_err(), 150, "what requests have taken is not set aside");
     let mut second = budget.try_set_aside(150).unwrap();
     assert_eq!(budget.bytes_max(), 250);

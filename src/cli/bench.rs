@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
+use super::allocator;
 use super::failure::Outcome;
 use super::input::ModelArg;
 use super::json;
@@ -78,6 +79,8 @@ impl BenchArgs {
 
 /// Measures one type of weights after the other, so that one copy of the model is in memory at a time.
 pub(super) fn run(args: &BenchArgs) -> Outcome {
+    // What is measured lies in memory as it does in `serve`.
+    allocator::give_back();
     let config = Config::from_environment()?.probed()?;
     let kernel = Kernel::choose(config.engine.kernel.forced())?;
     kernel.make_current();

@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. The exit code is 0, 1 for a failure, or 64 for wrong usage or configuration.
 
+mod allocator;
 mod bench;
 mod client;
 mod compress;

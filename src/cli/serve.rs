@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::failure::{Failure, Outcome};
-use super::open_files;
+use super::{allocator, open_files};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{self, App, Shutdown};
@@ -24,6 +24,7 @@ use crate::service::{self, Service};
 use crate::telemetry;
 
 pub(super) fn run(config: Config) -> Outcome {
+    allocator::give_back();
     let mut config = config.probed()?;
     // Dropped last: what ends the process is logged too.
     let _log = telemetry::init(config.log, config.log_buffer.0)?;

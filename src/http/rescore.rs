@@ -117,7 +117,7 @@ async fn rescored(rescorer: &Rescorer, line: ApiResult<Line>) -> Result<Rescored
         Line::TooLong(max) => return Err(nameless(lines::too_long(max).into_detail())),
     };
     // Given back with the last of the utterance.
-    let memory = BodyMemory::new();
+    let memory = Arc::<BodyMemory>::default();
     let service = rescorer.service();
     memory.take_for_body(bytes.len(), service).map_err(|error| nameless(error.into_detail()))?;
     let utterance = read_within(memory.clone(), || Utterance::from_line(&bytes));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Service;
 use super::room::Room;
+use crate::budget::Holder;
 use crate::clock::{Clock, Phase};
 use crate::engine::{self, Stopwatch, Timed};
 use crate::error::{Error, ErrorKind};
@@ -13,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub struct Asked {
     arrived: Instant,
+    holder: Holder,
     rooms: Mutex<Vec<Room>>,
     /// Of its jobs.
     stopwatch: Arc<Stopwatch>,
@@ -34,10 +36,16 @@ impl Asked {
     pub fn at(arrived: Instant) -> Arc<Self> {
         Arc::new(Self {
             arrived,
+            holder: Holder::default(),
             rooms: Mutex::default(),
             stopwatch: Arc::default(),
             store: Mutex::default(),
         })
+    }
+
+    /// Who takes memory for it.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
     }
 
     /// Where its time went so far.
@@ -99,6 +107,12 @@ impl Service {
     /// When the time of the request began; now if each piece of work has a time of its own.
     pub(super) fn began(&self) -> Instant {
         self.arrived.unwrap_or_else(|| self.clock.now())
+    }
+
+    /// Who takes memory for the request, or for each piece of work alone if it is done as the body arrives.
+    pub(super) fn holder(&self) -> Holder {
+        let asked = self.asked.as_ref().filter(|_| self.arrived.is_some());
+        asked.map(|asked| asked.holder.clone()).unwrap_or_default()
     }
 
     /// What is left of the time of the request.

@@ -95,7 +95,7 @@ impl Service {
     /// # Errors
     /// `TooLarge` for more than there is for all requests; `QueueFull` if others have taken it.
     pub fn take(&self, purpose: Purpose, bytes: usize) -> Result<Permit> {
-        self.budget.take(purpose, bytes).map_err(|exceeded| self.over_memory(exceeded))
+        self.budget.take(&self.holder(), purpose, bytes).map_err(|exceeded| self.over_memory(exceeded))
     }
 
     /// The error of memory that was not given. It is counted.

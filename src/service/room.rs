@@ -334,7 +334,8 @@ impl Service {
     }
 
     fn free_room(&self, bytes: usize) -> Result<Room> {
-        self.budget.take(Purpose::Answers, bytes).map(Room).map_err(|exceeded| self.no_room(exceeded))
+        let taken = self.budget.take(&self.holder(), Purpose::Answers, bytes);
+        taken.map(Room).map_err(|exceeded| self.no_room(exceeded))
     }
 
     fn no_room(&self, exceeded: Exceeded) -> Error {

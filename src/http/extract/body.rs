@@ -59,7 +59,7 @@ impl FromRequest<Arc<App>> for Binary {
 
 /// The memory of the body of `request`.
 fn memory_of(request: &Request) -> Arc<BodyMemory> {
-    request.extensions().get().cloned().unwrap_or_else(BodyMemory::new)
+    request.extensions().get().cloned().unwrap_or_default()
 }
 
 /// The whole body, within `--max-body` and `--request-timeout`. Its memory is taken as it arrives: who announces a large body and sends

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::memory::Meter;
-use crate::budget::{Exceeded, Permit, Purpose};
+use crate::budget::{Exceeded, Holder, Permit, Purpose};
 use crate::http::error::{ApiError, ApiResult};
 use crate::service::Service;
 
@@ -13,7 +13,10 @@ const BYTES_EACH: usize = 3;
 
 /// The memory of one request's body, and of the lists that it is parsed into.
 #[derive(Debug, Default)]
-pub struct BodyMemory(Mutex<Account>);
+pub struct BodyMemory {
+    holder: Holder,
+    account: Mutex<Account>,
+}
 
 #[derive(Debug, Default)]
 struct Account {
@@ -23,9 +26,9 @@ struct Account {
 }
 
 impl BodyMemory {
-    /// An account of which nothing is taken.
-    pub fn new() -> Arc<Self> {
-        Arc::default()
+    /// An account of `holder`, of which nothing is taken.
+    pub fn of(holder: Holder) -> Arc<Self> {
+        Arc::new(Self { holder, account: Mutex::default() })
     }
 
     /// Checks that there would be memory for a body of at least `bytes`, of which none has arrived.
@@ -46,7 +49,10 @@ impl BodyMemory {
         let bytes = bytes.saturating_mul(BYTES_EACH);
         match &mut account.permit {
             Some(permit) => permit.grow(bytes).map_err(|exceeded| service.over_memory(exceeded))?,
-            None => account.permit = Some(service.take(Purpose::Bodies, bytes)?),
+            None => {
+                let taken = service.budget().take(&self.holder, Purpose::Bodies, bytes);
+                account.permit = Some(taken.map_err(|exceeded| service.over_memory(exceeded))?);
+            }
         }
         Ok(())
     }
@@ -69,7 +75,7 @@ impl BodyMemory {
     }
 
     fn account(&self) -> MutexGuard<'_, Account> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,7 +19,7 @@ impl Accounts {
     /// Gives them to `request`, which arrived at `arrived`.
     pub(super) fn open(request: &mut Request, arrived: Instant) -> Self {
         let asked = Asked::at(arrived);
-        let body = BodyMemory::new();
+        let body = BodyMemory::of(asked.holder().clone());
         request.extensions_mut().insert(asked.clone());
         request.extensions_mut().insert(body.clone());
         Self { asked, body }

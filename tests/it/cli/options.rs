@@ -56,42 +56,71 @@ fn the_environment_overrides_the_file() {
     assert!(message.contains("http://127.0.0.1:1/health"), "{message}");
 }
 
-/// What `serve` says on stderr after the shell command `ulimit` was run with `arguments`, and the limits of its open files. It is ended as soon as it listens.
+/// A server when it has begun to listen, as the system shows it.
 #[cfg(target_os = "linux")]
-fn served_with_ulimit(arguments: &str) -> (String, String) {
+struct Listening {
+    /// On stderr, from its start to its end.
+    said: String,
+    /// Its limits.
+    limits: String,
+    /// Its environment.
+    environment: String,
+}
+
+/// Starts `serve` with the shell command `before` run first, and ends it as soon as it listens.
+#[cfg(target_os = "linux")]
+fn served(before: &str, environment: &[(&str, &str)]) -> Listening {
     use std::io::{BufRead, BufReader, Read};
     use std::process::{Command, Stdio};
 
     let models = tempfile::tempdir().unwrap();
     let folder = crate::harness::models::write_words(models.path());
-    let script = format!(
-        "ulimit {arguments} && exec \"$0\" serve --listen 127.0.0.1:0 --max-connections 500 --models \"$1\""
-    );
+    let script =
+        format!("{before} && exec \"$0\" serve --listen 127.0.0.1:0 --max-connections 500 --models \"$1\"");
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &script, crate::harness::program::PROGRAM]).arg(&folder);
+    shell.env_clear().envs(environment.iter().copied());
     let mut child = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut listening = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut listening).unwrap();
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let shown = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap();
+    let (limits, environment) = (shown("limits"), shown("environ"));
     child.kill().unwrap();
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     child.wait().unwrap();
     assert!(listening.starts_with("listening on"), "{said}");
-    let of_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    (said, of_files.split_whitespace().nth(3).unwrap().to_owned())
+    Listening { said, limits, environment }
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_of_open_files_is_raised_or_said_to_be_too_low() {
-    let (said, limit) = served_with_ulimit("-S -n 128");
-    assert!(!said.contains("ulimit"), "{said}");
-    assert_eq!(limit, "564", "500 connections and 64 other files");
-    let (said, limit) = served_with_ulimit("-n 128");
+    let limit = |served: &Listening| {
+        let of_files = served.limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        of_files.split_whitespace().nth(3).unwrap().to_owned()
+    };
+    let soft = served("ulimit -S -n 128", &[]);
+    assert!(!soft.said.contains("ulimit"), "{}", soft.said);
+    assert_eq!(limit(&soft), "564", "500 connections and 64 other files");
+    let hard = served("ulimit -n 128", &[]);
+    let said = &hard.said;
     assert!(said.contains("ulimit -n") && said.contains("--max-connections"), "{said}");
     assert!(said.contains("connections") && said.contains("64"), "128 files, 64 of them connections: {said}");
-    assert_eq!(limit, "128");
+    assert_eq!(limit(&hard), "128");
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_allocator_gives_memory_back_unless_the_environment_says_otherwise() {
+    let setting = |environment: &[(&str, &str)]| {
+        let shown = served("true", environment).environment;
+        let own = shown.split('\0').find_map(|variable| variable.strip_prefix("MALLOC_TRIM_THRESHOLD_="));
+        own.map(str::to_owned)
+    };
+    assert_eq!(setting(&[]).as_deref(), Some("131072"));
+    assert_eq!(setting(&[("MALLOC_TRIM_THRESHOLD_", "262144")]).as_deref(), Some("262144"));
+    assert_eq!(setting(&[("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")]), None);
 }
 
 #[test]

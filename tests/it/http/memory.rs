@@ -77,6 +77,25 @@ async fn a_text_that_can_never_fit_is_refused_for_good() {
     }
 }
 
+/// Its body, its tokens with their places, its scores and its answer fit one by one long before they fit together.
+#[tokio::test]
+async fn a_request_that_is_alone_is_never_told_to_try_again() {
+    let mut setup = Setup { models: vec![letters()], ..within("64MiB") };
+    setup.config.http.max_body.0 = 16 << 20;
+    setup.config.limits.max_text.0 = 16 << 20;
+    setup.config.limits.max_prompt_tokens = 16 << 20;
+    let server = setup.start().await;
+    let mut statuses = Vec::new();
+    for eighths in 1..24 {
+        let text = long_text(eighths << 17, ", \"token_logprobs\": true");
+        statuses.push(server.send(post("/v1/score", text)).await.status);
+        comes_back(&server).await;
+    }
+    // The answers to short texts are larger than `--max-answer`; long ones do not fit.
+    assert!(statuses.iter().all(|status| [413, 422].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&413), "{statuses:?}");
+}
+
 #[tokio::test]
 async fn lists_of_empty_entries_take_what_they_become() {
     let server = within("64MiB").start().await;

@@ -1,6 +1,6 @@
 //! Changes that are refused change nothing.
 
-use rnnlm_server::budget::Purpose;
+use rnnlm_server::budget::{Holder, Purpose};
 use serde_json::json;
 
 use super::world::{World, of_user};
@@ -55,7 +55,7 @@ async fn a_model_for_which_there_is_no_memory_is_not_loaded() {
     let world = World::start().await;
     let budget = world.server.app.service().unwrap().budget().clone();
     let identity = world.identity("words").await;
-    let taken = budget.take(Purpose::Jobs, budget.bytes_max() - 100).unwrap();
+    let taken = budget.take(&Holder::default(), Purpose::Jobs, budget.bytes_max() - 100).unwrap();
     for (name, change) in [("words-gru", "load"), ("words", "reload")] {
         let (_, message) = world.change(name, change).await.refused(422, "load_failed");
         assert!(message.contains("its weights take") && message.contains("`--memory-max`"), "{message}");
