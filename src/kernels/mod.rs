@@ -4,7 +4,7 @@
 //! is elementwise or a reduction stands where it belongs, in [`rnn`](crate::rnn) and [`lm`](crate::lm), and runs through here.
 //!
 //! This is the only module with `unsafe`: entering code that is compiled for instructions which the processor is known to
-//! have, the vector instructions themselves, and prefetching. It knows rows and columns, but no cells and no models.
+//! have, the vector instructions themselves, prefetching, and advice to the system about memory. It knows rows and columns, but no cells and no models.
 
 mod current;
 mod element;
@@ -12,6 +12,7 @@ mod int8;
 mod isa;
 mod matrix;
 mod packed;
+mod pages;
 mod prefetch;
 mod product;
 mod transposed;
@@ -23,6 +24,7 @@ pub(crate) use int8::{DEPTH_MAX, Int8Block, quantise};
 pub(crate) use isa::{Isa, Task};
 pub(crate) use matrix::{Rows, RowsMut};
 pub(crate) use packed::{Packed, pad_columns};
+pub(crate) use pages::prefer_large_pages;
 pub(crate) use product::{Product, Start};
 pub(crate) use transposed::TransposedProduct;
 

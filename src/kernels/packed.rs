@@ -4,6 +4,7 @@ use half::{bf16, f16};
 
 use super::element::Element;
 use super::int8::{Int8Block, Int8Lines, Int8Product};
+use super::pages::prefer_large_pages;
 
 /// Output columns of a panel.
 pub(crate) const PANEL: usize = 64;
@@ -36,7 +37,7 @@ impl Packed {
     /// Packs row-major blocks `[columns of the block, depth]`, each of which begins at a panel of its own.
     pub(crate) fn new<T: Element>(depth: usize, blocks: &[&[T]]) -> Self {
         let panels = blocks.iter().map(|block| (block.len() / depth).div_ceil(PANEL)).sum();
-        let mut lines = vec![Line([T::default(); PANEL]); panels * depth];
+        let mut lines = lines_of(panels * depth, T::default());
         let mut first = 0;
         for block in blocks {
             for (column, weights) in block.chunks_exact(depth).enumerate() {
@@ -95,6 +96,14 @@ impl Packed {
             *weight = line.0[column % PANEL].widen();
         }
     }
+}
+
+/// `count` lines of one value.
+pub(super) fn lines_of<T: Copy>(count: usize, value: T) -> Vec<Line<T>> {
+    let mut lines = Vec::with_capacity(count);
+    prefer_large_pages(lines.spare_capacity_mut());
+    lines.resize(count, Line([value; PANEL]));
+    lines
 }
 
 /// Lays out `blocks` of one value for each column as [`Packed`] does its columns: each padded with zeros to whole panels.

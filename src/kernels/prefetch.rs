@@ -11,7 +11,8 @@ use super::packed::Line;
 #[derive(Clone, Copy)]
 pub(crate) struct Prefetch {
     next: *const u8,
-    cache_lines: usize,
+    /// Cache lines that each step of the depth fetches: 0, 1 or 2.
+    pub(super) lines: usize,
 }
 
 const CACHE_LINE: usize = 64;
@@ -21,23 +22,22 @@ impl Prefetch {
     #[inline(always)]
     pub(crate) fn after<T>(slab: &[Line<T>], tiles: Range<usize>) -> Self {
         let per_line = size_of::<Line<T>>() / CACHE_LINE;
-        // A line of weights is several cache lines: so many tiles fetch one of them each, fewer share them all.
-        let cache_lines = match tiles.end {
-            1 => 0,
-            _ if tiles.start >= per_line => 0,
-            all => per_line.div_ceil(all),
-        };
+        // A line of weights is several cache lines: so many tiles fetch one of them each, fewer fetch two.
+        let lines = if tiles.end < per_line { 2 } else { 1 };
+        let is_done = tiles.end == 1 || tiles.start * lines >= per_line;
+        let lines = if is_done { 0 } else { lines };
         let start = slab.as_ptr_range().end.cast::<u8>();
-        Self { next: start.wrapping_add(tiles.start * cache_lines * slab.len() * CACHE_LINE), cache_lines }
+        Self { next: start.wrapping_add(tiles.start * lines * slab.len() * CACHE_LINE), lines }
     }
 
-    /// Fetches the part that belongs to step `k` of the depth.
+    /// Fetches the part that belongs to step `k` of the depth, if [`Self::lines`] is `LINES`. A loop that knows it does nothing else.
     #[inline(always)]
-    pub(crate) fn line(&self, k: usize) {
+    pub(crate) fn step<const LINES: usize>(&self, k: usize) {
         #[cfg(target_arch = "x86_64")]
-        for line in 0..self.cache_lines {
+        for line in 0..LINES {
             use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-            let address = self.next.wrapping_add((k * self.cache_lines + line) * CACHE_LINE);
+            let index = k.wrapping_mul(LINES).wrapping_add(line);
+            let address = self.next.wrapping_add(index.wrapping_mul(CACHE_LINE));
             // SAFETY: SSE is in the baseline of x86-64, and prefetching has no effect on memory, whatever the address.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) };
         }

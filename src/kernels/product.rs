@@ -139,21 +139,47 @@ pub(crate) fn tile<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
         };
         *sums = load(isa, start);
     }
-    for (k, line) in t.lines.iter().enumerate() {
-        t.prefetch.line(k);
-        let weights = &line.0[column..][..VECTORS * I::LANES];
-        let weights: [I::Vector; VECTORS] = load(isa, weights);
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let x = isa.splat(row[k]);
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                *sum = isa.mul_add(x, weights, *sum);
-            }
-        }
+    let steps = Steps { lines: t.lines, rows, column, prefetch: t.prefetch };
+    match t.prefetch.lines {
+        0 => steps.add::<I, VECTORS, 0>(isa, &mut sums),
+        1 => steps.add::<I, VECTORS, 1>(isa, &mut sums),
+        _ => steps.add::<I, VECTORS, 2>(isa, &mut sums),
     }
     for (r, sums) in sums.into_iter().enumerate() {
         let c = &mut t.c[r * t.c_stride + column..][..VECTORS * I::LANES];
         for (v, sum) in sums.into_iter().enumerate() {
             isa.store(sum, &mut c[v * I::LANES..]);
+        }
+    }
+}
+
+/// The depth of a tile, step by step.
+struct Steps<'a, T, const ROWS: usize> {
+    lines: &'a [Line<T>],
+    rows: [&'a [f32]; ROWS],
+    column: usize,
+    prefetch: Prefetch,
+}
+
+impl<T: Element, const ROWS: usize> Steps<'_, T, ROWS> {
+    /// Adds all products to `sums`, and fetches `FETCHED` cache lines in each step. Whatever else this loop did would take the place of a
+    /// multiplication.
+    #[inline(always)]
+    fn add<I: Isa, const VECTORS: usize, const FETCHED: usize>(
+        &self,
+        isa: I,
+        sums: &mut [[I::Vector; VECTORS]; ROWS],
+    ) {
+        for k in 0..self.lines.len() {
+            self.prefetch.step::<FETCHED>(k);
+            let weights = &self.lines[k].0[self.column..][..VECTORS * I::LANES];
+            let weights: [I::Vector; VECTORS] = load(isa, weights);
+            for (sums, row) in sums.iter_mut().zip(self.rows) {
+                let x = isa.splat(row[k]);
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = isa.mul_add(x, weights, *sum);
+                }
+            }
         }
     }
 }

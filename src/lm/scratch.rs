@@ -1,5 +1,7 @@
 //! Memory that an engine thread keeps for its runs, so that a step allocates little.
 
+use crate::kernels::prefer_large_pages;
+
 /// A growing arena of `f32`, and the maximum size of a tile of logits.
 pub struct Scratch {
     arena: Vec<f32>,
@@ -14,11 +16,15 @@ impl Scratch {
         Self { arena: Vec::new(), logits_bytes_max }
     }
 
-    /// Disjoint slices of the given lengths, each aligned to 64 bytes. They hold values of earlier runs.
+    /// Disjoint slices of the given lengths, each aligned to 64 bytes. They hold whatever earlier runs have left.
     pub fn carve<const N: usize>(&mut self, lens: [usize; N]) -> [&mut [f32]; N] {
         const LINE: usize = 64 / size_of::<f32>();
         let total: usize = lens.iter().map(|len| len.next_multiple_of(LINE)).sum::<usize>() + LINE;
         if self.arena.len() < total {
+            // What earlier runs have left is not copied.
+            self.arena = Vec::new();
+            self.arena.reserve_exact(total);
+            prefer_large_pages(self.arena.spare_capacity_mut());
             self.arena.resize(total, 0.0);
         }
         let offset = self.arena.as_ptr().align_offset(64);

@@ -1,6 +1,6 @@
 //! int8 weights laid out for the kernels.
 
-use crate::kernels::packed::{Line, PANEL};
+use crate::kernels::packed::{Line, PANEL, lines_of};
 
 /// The deepest product whose sums fit into `i32`.
 pub(crate) const DEPTH_MAX: usize = i32::MAX as usize / (127 * 127);
@@ -33,7 +33,7 @@ impl Int8Lines {
         let words = depth.div_ceil(4);
         let panels: usize = blocks.iter().map(|block| block.scales.len().div_ceil(PANEL)).sum();
         let mut packed = Self {
-            lines: vec![Line([[0; 4]; PANEL]); panels * words],
+            lines: lines_of(panels * words, [0; 4]),
             words,
             scales: vec![0.0; panels * PANEL],
             column_sums: vec![0; panels * PANEL],

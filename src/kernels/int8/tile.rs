@@ -40,20 +40,11 @@ pub(super) fn tile<I: Integers, const ROWS: usize, const VECTORS: usize>(
         *start = isa.load(&t.sums[column + v * I::LANES..]);
     }
     let mut sums = [start; ROWS];
-    for (k, line) in t.lines.iter().enumerate() {
-        t.prefetch.line(k);
-        let weights = &line.0[column..][..VECTORS * I::LANES];
-        // A loop and not a closure, which would be compiled without the instruction set.
-        let mut vectors = [isa.splat([0; 4]); VECTORS];
-        for (v, vector) in vectors.iter_mut().enumerate() {
-            *vector = isa.weights(&weights[v * I::LANES..]);
-        }
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let x = isa.splat(row[k]);
-            for (sum, weights) in sums.iter_mut().zip(vectors) {
-                *sum = isa.dot(x, weights, *sum);
-            }
-        }
+    let steps = Steps { lines: t.lines, rows, column, prefetch: t.prefetch };
+    match t.prefetch.lines {
+        0 => steps.add::<I, VECTORS, 0>(isa, &mut sums),
+        1 => steps.add::<I, VECTORS, 1>(isa, &mut sums),
+        _ => steps.add::<I, VECTORS, 2>(isa, &mut sums),
     }
     let width = VECTORS * I::LANES;
     let scales = &t.scales[column..][..width];
@@ -64,11 +55,49 @@ pub(super) fn tile<I: Integers, const ROWS: usize, const VECTORS: usize>(
         }
         let unit = t.units[r];
         let c = &mut t.c[r * t.c_stride + column..][..width];
-        if let Start::Bias(bias) = t.start {
-            c.copy_from_slice(&bias[column..][..width]);
+        // In registers and not in `c`, which would be written twice.
+        let mut values = [0.0; PANEL];
+        values[..width].copy_from_slice(match t.start {
+            Start::Bias(bias) => &bias[column..][..width],
+            Start::Resume => c,
+        });
+        for ((value, &sum), &scale) in values[..width].iter_mut().zip(&sums[..width]).zip(scales) {
+            *value += sum as f32 * (unit * scale);
         }
-        for ((c, &sum), &scale) in c.iter_mut().zip(&sums[..width]).zip(scales) {
-            *c += sum as f32 * (unit * scale);
+        c.copy_from_slice(&values[..width]);
+    }
+}
+
+/// The depth of a tile, step by step.
+struct Steps<'a, const ROWS: usize> {
+    lines: &'a [Line<[i8; 4]>],
+    rows: [&'a [[u8; 4]]; ROWS],
+    column: usize,
+    prefetch: Prefetch,
+}
+
+impl<const ROWS: usize> Steps<'_, ROWS> {
+    /// Adds all products to `sums`, and fetches `FETCHED` cache lines in each step.
+    #[inline(always)]
+    fn add<I: Integers, const VECTORS: usize, const FETCHED: usize>(
+        &self,
+        isa: I,
+        sums: &mut [[I::Vector; VECTORS]; ROWS],
+    ) {
+        for k in 0..self.lines.len() {
+            self.prefetch.step::<FETCHED>(k);
+            let weights = &self.lines[k].0[self.column..][..VECTORS * I::LANES];
+            // A loop and not a closure, which would be compiled without the instruction set.
+            let mut vectors = [isa.splat([0; 4]); VECTORS];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = isa.weights(&weights[v * I::LANES..]);
+            }
+            for (sums, row) in sums.iter_mut().zip(self.rows) {
+                let x = isa.splat(row[k]);
+                for (sum, weights) in sums.iter_mut().zip(vectors) {
+                    *sum = isa.dot(x, weights, *sum);
+                }
+            }
         }
     }
 }
