@@ -1,4 +1,4 @@
-//! What one core can do at most: bytes read from memory, multiply-adds of `f32`, and multiply-adds of bytes.
+//! What one core can do at most: bytes read from memory, multiply-adds of `f32`, alone and with their loads, and multiply-adds of bytes.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -19,6 +19,7 @@ pub(crate) fn measure(time: Duration) -> Value {
     json!({
         "read_bytes_per_second": read(time),
         "fma_flops": peak(time, fma()),
+        "tile_flops": tile().map(|tile| peak(time, tile)),
         "int8_ops": int8().map(|int8| peak(time, int8)),
         "features": rnnlm_server::kernels::Kernel::cpu_features(),
     })
@@ -62,6 +63,67 @@ mod x86 {
     use std::hint::black_box;
 
     use super::{CHAINS, ROUNDS};
+
+    /// Rows of activations that share the weights of a tile.
+    const TILE_ROWS: usize = 6;
+
+    /// Weights of `LANES` columns and activations of [`TILE_ROWS`] rows, small enough for the nearest cache.
+    #[repr(C, align(64))]
+    struct Tile<const DEPTH: usize, const COLUMNS: usize> {
+        weights: [[f32; COLUMNS]; DEPTH],
+        activations: [[f32; DEPTH]; TILE_ROWS],
+    }
+
+    impl<const DEPTH: usize, const COLUMNS: usize> Tile<DEPTH, COLUMNS> {
+        const SAMPLE: Self =
+            Self { weights: [[0.5; COLUMNS]; DEPTH], activations: [[0.5; DEPTH]; TILE_ROWS] };
+        /// How often the tile is multiplied in one run.
+        const TIMES: usize = ROUNDS * CHAINS / (DEPTH * TILE_ROWS);
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn tile_avx512() {
+        const VECTORS: usize = 4;
+        type Full = Tile<50, { VECTORS * 16 }>;
+        let tile = black_box(Full::SAMPLE);
+        for _ in 0..Full::TIMES / VECTORS {
+            let mut sums = [[_mm512_setzero_ps(); VECTORS]; TILE_ROWS];
+            for (k, weights) in tile.weights.iter().enumerate() {
+                let (weights, _) = weights.as_chunks::<16>();
+                for (sums, row) in sums.iter_mut().zip(&tile.activations) {
+                    let x = _mm512_set1_ps(row[k]);
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        // SAFETY: the array is as long as the register.
+                        let weights = unsafe { _mm512_loadu_ps(weights.as_ptr()) };
+                        *sum = _mm512_fmadd_ps(x, weights, *sum);
+                    }
+                }
+            }
+            black_box(sums);
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn tile_avx2() {
+        const VECTORS: usize = 2;
+        type Half = Tile<100, { VECTORS * 8 }>;
+        let tile = black_box(Half::SAMPLE);
+        for _ in 0..Half::TIMES / VECTORS {
+            let mut sums = [[_mm256_setzero_ps(); VECTORS]; TILE_ROWS];
+            for (k, weights) in tile.weights.iter().enumerate() {
+                let (weights, _) = weights.as_chunks::<8>();
+                for (sums, row) in sums.iter_mut().zip(&tile.activations) {
+                    let x = _mm256_set1_ps(row[k]);
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        // SAFETY: the array is as long as the register.
+                        let weights = unsafe { _mm256_loadu_ps(weights.as_ptr()) };
+                        *sum = _mm256_fmadd_ps(x, weights, *sum);
+                    }
+                }
+            }
+            black_box(sums);
+        }
+    }
 
     #[target_feature(enable = "avx512f")]
     pub(super) fn fma_avx512() {
@@ -127,6 +189,20 @@ fn fma() -> Loop {
     }
 }
 
+/// The peak with loads: the inner loop of a product, whose weights and activations lie in the nearest cache.
+#[cfg(target_arch = "x86_64")]
+fn tile() -> Option<Loop> {
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        Some(Loop { run: || unsafe { x86::tile_avx512() }, ops: 2 * 16 })
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the processor has AVX2 and FMA.
+        Some(Loop { run: || unsafe { x86::tile_avx2() }, ops: 2 * 8 })
+    } else {
+        None
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 fn int8() -> Option<Loop> {
     let has_vnni = is_x86_feature_detected!("avx512f")
@@ -146,6 +222,11 @@ fn int8() -> Option<Loop> {
 #[cfg(not(target_arch = "x86_64"))]
 fn fma() -> Loop {
     portable()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn tile() -> Option<Loop> {
+    None
 }
 
 #[cfg(not(target_arch = "x86_64"))]

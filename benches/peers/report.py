@@ -37,6 +37,7 @@ def bounds(machine: dict) -> str:
     rows = [
         ("Memory read", machine["read_bytes_per_second"], "GB/s"),
         ("Multiply-adds of `f32`, each two operations", machine["fma_flops"], "GFLOP/s"),
+        ("The same, with weights and activations loaded from the first-level cache", machine["tile_flops"], "GFLOP/s"),
         ("Multiply-adds of bytes, each two operations", machine["int8_ops"], "GOP/s"),
     ]
     known = [(name, f"{rate / 1e9:.1f} {unit}") for name, rate, unit in rows if rate is not None]

@@ -67,7 +67,7 @@ def test_ids_are_in_the_vocabulary_and_the_first_are_the_most_frequent():
 
 def test_the_page_has_every_median_and_ratio():
     cases = ["step, 1 row", "step, 8 rows", "step, 32 rows", "step, 128 rows", "prompt of 64 tokens"]
-    machine = {"read_bytes_per_second": 1e10, "fma_flops": 1e11, "int8_ops": None, "cpu": "Abacus 9", "cores": 2}
+    machine = {"read_bytes_per_second": 1e10, "fma_flops": 1e11, "tile_flops": 8e10, "int8_ops": None, "cpu": "Abacus 9", "cores": 2}
     results = compare.Results(machine, {"tract": "1"}, compare.Plan(Path(), 3, 1.0))
     # The median of each is the number of the engine.
     results.times[networks.TINY] = {
