@@ -15,6 +15,7 @@ mod packed;
 mod pages;
 mod prefetch;
 mod product;
+mod steps;
 mod transposed;
 #[cfg(target_arch = "x86_64")]
 mod x86;

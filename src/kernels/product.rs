@@ -4,6 +4,8 @@
 //! already, whatever the number of rows and the shape of the tile. So a row's numbers do not depend on its neighbours,
 //! and a chain that is interrupted and resumed gives the same bits as one that is not.
 
+use std::marker::PhantomData;
+
 use super::Kernel;
 use super::element::Element;
 use super::int8::Int8Product;
@@ -11,6 +13,7 @@ use super::isa::{Isa, Task};
 use super::matrix::{Rows, RowsMut};
 use super::packed::{Line, Lines, PANEL, Packed};
 use super::prefetch::Prefetch;
+use super::steps::{Multiply, Steps};
 
 /// `c[i, j] = start[i, j] + sum over k of a[i, k] * w[k, j]`, `c` being `[a.count, w.columns()]`.
 pub(crate) struct Product<'a> {
@@ -129,7 +132,7 @@ pub(crate) fn tile<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
     column: usize,
 ) {
     let depth = t.lines.len();
-    // All slices have one known length, so the inner loop checks no bounds.
+    // All slices have one known length, so the inner loop checks one bound for all.
     let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &t.a[r * t.a_stride..][..depth]);
     let mut sums = [[isa.splat(0.0); VECTORS]; ROWS];
     for (r, sums) in sums.iter_mut().enumerate() {
@@ -139,12 +142,8 @@ pub(crate) fn tile<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
         };
         *sums = load(isa, start);
     }
-    let steps = Steps { lines: t.lines, rows, column, prefetch: t.prefetch };
-    match t.prefetch.lines {
-        0 => steps.add::<I, VECTORS, 0>(isa, &mut sums),
-        1 => steps.add::<I, VECTORS, 1>(isa, &mut sums),
-        _ => steps.add::<I, VECTORS, 2>(isa, &mut sums),
-    }
+    let with = Floats(isa, PhantomData::<T>);
+    Steps { lines: t.lines, rows, column, prefetch: t.prefetch }.add(with, &mut sums);
     for (r, sums) in sums.into_iter().enumerate() {
         let c = &mut t.c[r * t.c_stride + column..][..VECTORS * I::LANES];
         for (v, sum) in sums.into_iter().enumerate() {
@@ -153,44 +152,39 @@ pub(crate) fn tile<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// The depth of a tile, step by step.
-struct Steps<'a, T, const ROWS: usize> {
-    lines: &'a [Line<T>],
-    rows: [&'a [f32]; ROWS],
-    column: usize,
-    prefetch: Prefetch,
-}
+/// Multiplies `f32` by weights of a float type.
+#[derive(Clone, Copy)]
+struct Floats<I, T>(I, PhantomData<T>);
 
-impl<T: Element, const ROWS: usize> Steps<'_, T, ROWS> {
-    /// Adds all products to `sums`, and fetches `FETCHED` cache lines in each step. Whatever else this loop did would take the place of a
-    /// multiplication.
+impl<I: Isa, T: Element> Multiply for Floats<I, T> {
+    type Weight = T;
+    type Activation = f32;
+    type Vector = I::Vector;
+    const LANES: usize = I::LANES;
+
     #[inline(always)]
-    fn add<I: Isa, const VECTORS: usize, const FETCHED: usize>(
-        &self,
-        isa: I,
-        sums: &mut [[I::Vector; VECTORS]; ROWS],
-    ) {
-        for k in 0..self.lines.len() {
-            self.prefetch.step::<FETCHED>(k);
-            let weights = &self.lines[k].0[self.column..][..VECTORS * I::LANES];
-            let weights: [I::Vector; VECTORS] = load(isa, weights);
-            for (sums, row) in sums.iter_mut().zip(self.rows) {
-                let x = isa.splat(row[k]);
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = isa.mul_add(x, weights, *sum);
-                }
-            }
-        }
+    fn weights(self, weights: &[T]) -> I::Vector {
+        T::load(self.0, weights)
+    }
+
+    #[inline(always)]
+    fn splat(self, activation: f32) -> I::Vector {
+        self.0.splat(activation)
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, x: I::Vector, weights: I::Vector, sum: I::Vector) -> I::Vector {
+        self.0.mul_add(x, weights, sum)
     }
 }
 
 /// Loads the first `VECTORS` registers of `values`. A loop, since a closure is a function of its own that is compiled without
-/// the instruction set: instructions would be calls in it, up to ten times slower where a load takes several.
+/// the instruction set.
 #[inline(always)]
-fn load<I: Isa, T: Element, const VECTORS: usize>(isa: I, values: &[T]) -> [I::Vector; VECTORS] {
+fn load<I: Isa, const VECTORS: usize>(isa: I, values: &[f32]) -> [I::Vector; VECTORS] {
     let mut vectors = [isa.splat(0.0); VECTORS];
     for (v, vector) in vectors.iter_mut().enumerate() {
-        *vector = T::load(isa, &values[v * I::LANES..]);
+        *vector = isa.load(&values[v * I::LANES..]);
     }
     vectors
 }

@@ -4,6 +4,7 @@ use super::isa::Integers;
 use crate::kernels::packed::{Line, PANEL};
 use crate::kernels::prefetch::Prefetch;
 use crate::kernels::product::Start;
+use crate::kernels::steps::{Multiply, Steps};
 
 /// A few rows times a panel.
 pub(in crate::kernels) struct Tile<'a> {
@@ -33,19 +34,14 @@ pub(super) fn tile<I: Integers, const ROWS: usize, const VECTORS: usize>(
     column: usize,
 ) {
     let depth = t.lines.len();
-    // All slices have one known length, so the inner loop checks no bounds.
+    // All slices have one known length, so the inner loop checks one bound for all.
     let rows: [&[[u8; 4]]; ROWS] = std::array::from_fn(|r| &t.words[r * depth..][..depth]);
     let mut start = [isa.splat([0; 4]); VECTORS];
     for (v, start) in start.iter_mut().enumerate() {
         *start = isa.load(&t.sums[column + v * I::LANES..]);
     }
     let mut sums = [start; ROWS];
-    let steps = Steps { lines: t.lines, rows, column, prefetch: t.prefetch };
-    match t.prefetch.lines {
-        0 => steps.add::<I, VECTORS, 0>(isa, &mut sums),
-        1 => steps.add::<I, VECTORS, 1>(isa, &mut sums),
-        _ => steps.add::<I, VECTORS, 2>(isa, &mut sums),
-    }
+    Steps { lines: t.lines, rows, column, prefetch: t.prefetch }.add(Bytes(isa), &mut sums);
     let width = VECTORS * I::LANES;
     let scales = &t.scales[column..][..width];
     for (r, vectors) in sums.into_iter().enumerate() {
@@ -68,36 +64,28 @@ pub(super) fn tile<I: Integers, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// The depth of a tile, step by step.
-struct Steps<'a, const ROWS: usize> {
-    lines: &'a [Line<[i8; 4]>],
-    rows: [&'a [[u8; 4]]; ROWS],
-    column: usize,
-    prefetch: Prefetch,
-}
+/// Multiplies words of four activations by words of four weights, and adds each four products up.
+#[derive(Clone, Copy)]
+struct Bytes<I>(I);
 
-impl<const ROWS: usize> Steps<'_, ROWS> {
-    /// Adds all products to `sums`, and fetches `FETCHED` cache lines in each step.
+impl<I: Integers> Multiply for Bytes<I> {
+    type Weight = [i8; 4];
+    type Activation = [u8; 4];
+    type Vector = I::Vector;
+    const LANES: usize = I::LANES;
+
     #[inline(always)]
-    fn add<I: Integers, const VECTORS: usize, const FETCHED: usize>(
-        &self,
-        isa: I,
-        sums: &mut [[I::Vector; VECTORS]; ROWS],
-    ) {
-        for k in 0..self.lines.len() {
-            self.prefetch.step::<FETCHED>(k);
-            let weights = &self.lines[k].0[self.column..][..VECTORS * I::LANES];
-            // A loop and not a closure, which would be compiled without the instruction set.
-            let mut vectors = [isa.splat([0; 4]); VECTORS];
-            for (v, vector) in vectors.iter_mut().enumerate() {
-                *vector = isa.weights(&weights[v * I::LANES..]);
-            }
-            for (sums, row) in sums.iter_mut().zip(self.rows) {
-                let x = isa.splat(row[k]);
-                for (sum, weights) in sums.iter_mut().zip(vectors) {
-                    *sum = isa.dot(x, weights, *sum);
-                }
-            }
-        }
+    fn weights(self, weights: &[[i8; 4]]) -> I::Vector {
+        self.0.weights(weights)
+    }
+
+    #[inline(always)]
+    fn splat(self, activation: [u8; 4]) -> I::Vector {
+        self.0.splat(activation)
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, x: I::Vector, weights: I::Vector, sum: I::Vector) -> I::Vector {
+        self.0.dot(x, weights, sum)
     }
 }
