@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 /// The size of a large page where there are such pages, and a multiple of every page's size.
 const LARGE_PAGE: usize = 2 << 20;
 
-/// Asks the system for large pages, as many as lie in `memory`, which has not been used yet. Their addresses are found faster: a step over
-/// tens of megabytes of weights takes a tenth less time. A system without them goes on as before.
+/// Asks the system for large pages, as many as lie in `memory`, which has not been used yet. Their addresses are found faster: products over
+/// tens of megabytes took up to a tenth less time. A system without them goes on as before.
 pub(crate) fn prefer_large_pages<T>(memory: &mut [MaybeUninit<T>]) {
     let range = memory.as_mut_ptr_range();
     let start = range.start.addr().next_multiple_of(LARGE_PAGE);
