@@ -67,7 +67,7 @@ mod x86 {
     /// Rows of activations that share the weights of a tile.
     const TILE_ROWS: usize = 6;
 
-    /// Weights of `LANES` columns and activations of [`TILE_ROWS`] rows, small enough for the nearest cache.
+    /// Weights of `COLUMNS` columns and activations of [`TILE_ROWS`] rows, small enough for the nearest cache.
     #[repr(C, align(64))]
     struct Tile<const DEPTH: usize, const COLUMNS: usize> {
         weights: [[f32; COLUMNS]; DEPTH],

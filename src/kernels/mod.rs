@@ -4,7 +4,8 @@
 //! is elementwise or a reduction stands where it belongs, in [`rnn`](crate::rnn) and [`lm`](crate::lm), and runs through here.
 //!
 //! This is the only module with `unsafe`: entering code that is compiled for instructions which the processor is known to
-//! have, the vector instructions themselves, prefetching, and advice to the system about memory. It knows rows and columns, but no cells and no models.
+//! have, the vector instructions themselves, prefetching, and advice to the system about memory. It knows rows and columns,
+//! but no cells and no models.
 
 mod current;
 mod element;
