@@ -77,23 +77,26 @@ async fn a_text_that_can_never_fit_is_refused_for_good() {
     }
 }
 
-/// Its body, its tokens with their places, its scores and its answer fit one by one long before they fit together.
+/// Its body and its tokens with their places may fit one by one, and not together.
 #[tokio::test]
 async fn a_request_that_is_alone_is_never_told_to_try_again() {
-    let mut setup = Setup { models: vec![letters()], ..within("64MiB") };
-    setup.config.http.max_body.0 = 16 << 20;
-    setup.config.limits.max_text.0 = 16 << 20;
-    setup.config.limits.max_prompt_tokens = 16 << 20;
+    let text_bytes = 8 << 20;
+    let mut setup = Setup { models: vec![letters()], ..within("1GiB") };
+    setup.config.limits.max_prompt_tokens = text_bytes;
     let server = setup.start().await;
+    let budget = budget(&server);
+    let whole = budget.bytes_max();
     let mut statuses = Vec::new();
-    for eighths in 1..24 {
-        let text = long_text(eighths << 17, ", \"token_logprobs\": true");
+    for left in (16..40).map(|times| times * text_bytes) {
+        let _others = budget.set_aside(whole - left);
+        let text = long_text(text_bytes, ", \"token_logprobs\": true");
         statuses.push(server.send(post("/v1/score", text)).await.status);
         comes_back(&server).await;
     }
-    // The answers to short texts are larger than `--max-answer`; long ones do not fit.
-    assert!(statuses.iter().all(|status| [413, 422].contains(status)), "{statuses:?}");
-    assert!(statuses.contains(&413), "{statuses:?}");
+    // It does not fit at first, and then its answer is larger than `--max-answer`.
+    let fits = statuses.partition_point(|&status| status == 413);
+    assert!((1..statuses.len()).contains(&fits), "{statuses:?}");
+    assert!(statuses[fits..].iter().all(|&status| status == 422), "{statuses:?}");
 }
 
 #[tokio::test]
