@@ -17,6 +17,9 @@ pub(crate) trait Fields: Default {
     /// The names of all fields, those of its parts included.
     fn names() -> Vec<&'static str>;
 
+    /// `key`, if it is one of [`Self::names`]. It takes no memory, because every key of every request is looked up.
+    fn find(key: &str) -> Option<&'static str>;
+
     /// Sets the field `name`, one of [`Self::names`], unless `value` is null.
     ///
     /// # Errors
@@ -36,11 +39,18 @@ macro_rules! fields {
                 names
             }
 
+            fn find(key: &str) -> Option<&'static str> {
+                match key {
+                    $(stringify!($own) => Some(stringify!($own)),)*
+                    _ => None$(.or_else(|| <$part_type as $crate::api::fields::Fields>::find(key)))*,
+                }
+            }
+
             fn read<'de, D: serde::Deserializer<'de>>(&mut self, name: &str, value: D) -> Result<(), D::Error> {
                 let Self { $($own,)* $($part,)* } = self;
                 match name {
                     $(stringify!($own) => $crate::api::fields::fill($own, value),)*
-                    $(part if <$part_type as $crate::api::fields::Fields>::names().contains(&part) => {
+                    $(part if <$part_type as $crate::api::fields::Fields>::find(part).is_some() => {
                         $crate::api::fields::Fields::read($part, part, value)
                     })*
                     other => unreachable!("bug: `{other}` is not among the names of {}", stringify!($type)),
@@ -102,12 +112,11 @@ pub(crate) fn read_map<'de, T: Fields, A: MapAccess<'de>>(
     mut map: A,
     mut unknown: impl FnMut(&mut A, Unknown<'_>) -> Result<(), A::Error>,
 ) -> Result<T, A::Error> {
-    let names = T::names();
     let mut object = T::default();
     let mut given = Vec::new();
     while let Some(key) = map.next_key::<String>()? {
-        let Some(&name) = names.iter().find(|name| **name == key) else {
-            unknown(&mut map, Unknown { key: &key, names: &names })?;
+        let Some(name) = T::find(&key) else {
+            unknown(&mut map, Unknown { key: &key, names: &T::names() })?;
             continue;
         };
         if given.contains(&name) {

@@ -29,7 +29,8 @@ pub(super) fn run(config: Config) -> Outcome {
     // Dropped last: what ends the process is logged too.
     let _log = telemetry::init(config.log, config.log_buffer.0)?;
     config.http.max_connections = open_files::allow(config.http.max_connections);
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        Builder::new_multi_thread().worker_threads(config.http.network_threads).enable_all().build()?;
     let outcome = runtime.block_on(serve(config));
     // A signal may have come while models were being loaded: the process does not wait for them.
     runtime.shutdown_background();

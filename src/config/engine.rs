@@ -7,17 +7,17 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::shares::bytes_or_auto;
-use super::values::{Bytes, bytes, count, duration, duration_or_zero, steps, threads};
+use super::values::{Bytes, bytes, count, duration, duration_or_zero, engine_threads, steps};
 
 /// How much work is accepted, and how it is divided into turns.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineOptions {
     /// Threads that run models; `auto` is the number of cores minus one, and at least one
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = threads)]
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = engine_threads)]
     pub engine_threads: usize,
 
-    /// Time for which such a thread, when it runs out of work, looks for more before it sleeps; it sleeps at once if these threads leave no core free
+    /// Time for which such a thread, when it runs out of work after a request that was alone, looks for more before it sleeps; it sleeps at once if these threads leave no core free
     #[arg(long, value_name = "DURATION", default_value = "200us", value_parser = duration_or_zero)]
     pub engine_spin: Duration,
 

@@ -6,12 +6,16 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::shares::bytes_or_auto;
-use super::values::{Bytes, bytes, count, duration, duration_or_zero};
+use super::values::{Bytes, bytes, count, duration, duration_or_zero, network_threads};
 
 /// How the service uses the network.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpOptions {
+    /// Threads that read requests and write answers; `auto` is half of the cores, and at least one
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = network_threads)]
+    pub network_threads: usize,
+
     /// Maximum bytes of a request's body; `auto` is 16MiB, or a 48th of `--memory-max` if that is less
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub max_body: Bytes,

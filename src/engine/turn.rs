@@ -41,6 +41,8 @@ pub struct Engine {
     short_at: Option<Instant>,
     /// Whether the last turn left out texts that are drawn, for the sake of questions.
     had_questions_only: bool,
+    /// Whether the last batch was of a single job.
+    was_alone: bool,
     /// Of each model that had a job.
     figures: BTreeMap<ModelKey, Arc<Figures>>,
 }
@@ -101,6 +103,7 @@ impl Engine {
             tickets: 0,
             short_at: None,
             had_questions_only: false,
+            was_alone: false,
             figures: BTreeMap::new(),
         }
     }
@@ -126,6 +129,7 @@ impl Engine {
         let elapsed = self.clock.now().saturating_duration_since(begun);
         self.figures[&model].measured(Pace::measured(cost, elapsed));
         let by_job = outcomes.chunk_by(|a, b| a.share.job == b.share.job);
+        self.was_alone = by_job.clone().count() == 1;
         let sent = by_job.map(|own| self.active[own[0].share.job].commit(own)).sum();
         self.observer.generated(&model.name, sent);
         self.last_model = Some(model);
@@ -156,13 +160,19 @@ impl Engine {
         self.active.len() + self.parked.count()
     }
 
-    /// Takes turns until the inbox is shut and every job has ended. When there is nothing to do, it looks for news for the time `spin` before
-    /// it sleeps.
+    /// Whether the last batch was of a single job.
+    pub fn was_alone(&self) -> bool {
+        self.was_alone
+    }
+
+    /// Takes turns until the inbox is shut and every job has ended. When there is nothing to do after a job that was alone, it looks for news
+    /// for the time `spin` before it sleeps. After several jobs it sleeps at once: the threads that write their answers need the processor.
     pub(super) fn work(mut self, spin: Duration) {
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.turn())) {
                 Ok(Turn::Ran) => {}
                 Ok(Turn::Idle(until)) => {
+                    let spin = if self.was_alone { spin } else { Duration::ZERO };
                     if !self.inbox.spin(spin) {
                         self.inbox.wait(until, &self.clock);
                     }

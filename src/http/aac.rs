@@ -1,10 +1,9 @@
 //! `/word/predict` and `/character/predict`: predictions in the shape of Imagineville's API, with `--enable aac`.
 
-use axum::Json;
-
 use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Query, UseCases};
+use super::json::Json;
 use crate::api::aac::{Futures, PredictQuery, Predictions};
 use crate::service::Predicted;
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use tokio::task::spawn_blocking;
 
 use super::app::App;
 use super::error::ApiResult;
 use super::extract::Path;
+use super::json::Json;
 use crate::api::admin::{Drained, ModelChange};
 use crate::error::{Error, Result};
 use crate::service::Service;

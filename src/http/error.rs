@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::json::Json;
 use crate::api::error::{ErrorBody, ErrorCode, ErrorDetail};
 use crate::error::Error;
 use crate::keys::Allowance;

@@ -1,12 +1,12 @@
 //! `/v1/explain` and `/v1/neighbors`.
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 
 use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Body, Query, UseCases};
 use super::held::hold;
+use super::json::Json;
 use crate::api::explain::{ExplainQuery, ExplainRequest, ExplainResponse};
 use crate::api::neighbors::{NeighborsRequest, NeighborsResponse};
 use crate::service::Explained;

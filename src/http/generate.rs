@@ -1,6 +1,5 @@
 //! `/v1/generate` and `/v1/sessions/{id}/generate`: in one piece, or token by token as server-sent events.
 
-use axum::Json;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -8,6 +7,7 @@ use futures_util::stream;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Path, UseCases, accepts};
 use super::held::hold;
+use super::json::Json;
 use super::sse;
 use crate::api::generate::{GenerateRequest, GenerateResponse, SessionGenerateRequest};
 use crate::api::stream::StreamEvent;

@@ -14,6 +14,7 @@ mod explain;
 pub mod extract;
 mod generate;
 mod held;
+mod json;
 mod layers;
 mod models;
 mod next;

@@ -1,9 +1,8 @@
 //! `/v1/models`.
 
-use axum::Json;
-
 use super::error::ApiResult;
 use super::extract::{Path, UseCases};
+use super::json::Json;
 use crate::api::models::{Model, ModelList};
 
 /// List models

@@ -1,6 +1,5 @@
 //! `/v1/next` and `/v1/sessions/{id}/next`.
 
-use axum::Json;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +8,7 @@ use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Body, Path, Query, UseCases, accepts};
 use super::held::hold;
+use super::json::Json;
 use crate::api::next::{NextQuery, NextReply, NextRequest, NextResponse, SessionNextRequest};
 use crate::error::Error;
 use crate::service::Service;

@@ -1,6 +1,5 @@
 //! `/v1/completions` in the dialect of OpenAI, and the tokenizer's routes of evaluation harnesses.
 
-use axum::Json;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -10,6 +9,7 @@ use super::document::QueryOf;
 use super::error::{ApiError, ApiResult, status_of_openai};
 use super::extract::{Body, Query, UseCases};
 use super::held::hold;
+use super::json::Json;
 use super::sessions::SESSION_ID;
 use super::sse;
 use crate::api::openai::{

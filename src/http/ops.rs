@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -10,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::app::{App, Phase, refusal};
 use super::error::ApiResult;
 use super::extract::UseCases;
+use super::json::Json;
 use crate::api::info::{Health, Info};
 use crate::api::stats::Stats;
 use crate::telemetry::Metrics;

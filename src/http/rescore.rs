@@ -4,7 +4,6 @@ mod lines;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::{Body as RawBody, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -16,6 +15,7 @@ use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Body, BodyMemory, Query, UseCases};
 use super::held::hold;
+use super::json::Json;
 use super::layers::refuse_query;
 use super::sse::NO_BUFFERING;
 use crate::api::error::ErrorDetail;

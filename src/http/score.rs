@@ -4,7 +4,6 @@ mod text;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +13,7 @@ use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Body, Path, Query, UseCases, check_origin_of_text};
 use super::held::hold;
+use super::json::Json;
 use super::layers::refuse_query;
 use crate::api::score::{ScoreRequest, ScoreResponse, ScoreTextQuery, SessionScoreRequest};
 use crate::service::{Returning, TextScorer};

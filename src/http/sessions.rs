@@ -1,6 +1,5 @@
 //! `/v1/sessions`: created, listed, looked at, appended to, copied, rewound, reset and deleted.
 
-use axum::Json;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +9,7 @@ use super::document::QueryOf;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Body, Path, Query, UseCases};
 use super::held::hold;
+use super::json::Json;
 use crate::api::append::{AppendRequest, AppendResponse};
 use crate::api::question::Question;
 use crate::api::rewind::{RewindRequest, RewindResponse};

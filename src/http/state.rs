@@ -1,6 +1,5 @@
 //! `/v1/sessions/{id}/state`.
 
-use axum::Json;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +8,7 @@ use super::document::QueryOf;
 use super::error::ApiResult;
 use super::extract::{Binary, Path, Query, UseCases, quality};
 use super::held::hold;
+use super::json::Json;
 use crate::api::sessions::Session;
 use crate::api::state::{PutStateQuery, SessionState};
 use crate::service::Imported;

@@ -1,11 +1,11 @@
 //! `/v1/suggest` and `/v1/sessions/{id}/suggest`.
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiResult;
 use super::extract::{Body, Path, UseCases};
 use super::held::hold;
+use super::json::Json;
 use crate::api::suggest::{SuggestRequest, SuggestResponse};
 use crate::service::Returning;
 

@@ -1,9 +1,8 @@
 //! `/v1/tokenize` and `/v1/detokenize`.
 
-use axum::Json;
-
 use super::error::ApiResult;
 use super::extract::{Body, UseCases};
+use super::json::Json;
 use crate::api::tokens::{DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse};
 
 /// Split a text into tokens

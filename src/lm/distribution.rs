@@ -3,7 +3,12 @@
 use super::top_k::top_k;
 use super::{LogSumExp, TokenId};
 
-/// One row of logits `[vocab_size]` and the logarithm of the sum of their exponentials.
+/// `ln P(token)` of `logits`, as [`Distribution::logprob`] has it, for one that is asked for nothing else.
+pub fn logprob(logits: &[f32], token: TokenId) -> f64 {
+    LogSumExp::new(logits).logprob(logits[token as usize])
+}
+
+/// One row of logits `[vocab_size]`, the logarithm of the sum of their exponentials, and their entropy.
 ///
 /// Every logprob is `f64`, in nats. Token arguments must be below `vocab_size`. Tokens are ordered by decreasing logit, equal ones (`-0.0`
 /// and `0.0` are equal) by id.
@@ -11,6 +16,7 @@ use super::{LogSumExp, TokenId};
 pub struct Distribution<'a> {
     logits: &'a [f32],
     normaliser: LogSumExp,
+    entropy: f64,
     /// What was subtracted from all logits, so that the largest is 0.
     shift: f64,
 }
@@ -23,7 +29,8 @@ impl<'a> Distribution<'a> {
 
     /// The same for logits from which `shift` was subtracted, which changes no probability.
     pub(crate) fn shifted(logits: &'a [f32], shift: f64) -> Self {
-        Self { logits, normaliser: LogSumExp::new(logits), shift }
+        let (normaliser, entropy) = LogSumExp::with_entropy(logits);
+        Self { logits, normaliser, entropy, shift }
     }
 
     /// The logits, `[vocab_size]`, as they were given.
@@ -55,7 +62,7 @@ impl<'a> Distribution<'a> {
 
     /// The entropy, nats.
     pub fn entropy(&self) -> f64 {
-        self.normaliser.entropy(self.logits)
+        self.entropy
     }
 }
 

@@ -23,6 +23,19 @@ impl LogSumExp {
         Self { max, log_sum: libm::log(sum) }
     }
 
+    /// The same, and the entropy, nats, in one pass over the exponentials.
+    pub(super) fn with_entropy(logits: &[f32]) -> (Self, f64) {
+        let max = reduce::max(logits);
+        // -sum p ln p = log_sum + sum e^d (-d) / sum e^d, where d = logit - max: no term is negative, so nothing cancels.
+        let [sum, moment] = reduce::sums(logits, |logit| {
+            let weight = math::exp(logit - max);
+            // At -104 the weight is 0, and -inf times 0 would be NaN.
+            [weight, weight * (max - logit).min(104.0)]
+        });
+        let log_sum = libm::log(sum);
+        (Self { max, log_sum }, log_sum + moment / sum)
+    }
+
     /// `ln sum exp(logits)`, nats.
     pub fn value(&self) -> f64 {
         f64::from(self.max) + self.log_sum
@@ -31,17 +44,6 @@ impl LogSumExp {
     /// The log-probability of a token with this logit, nats; `-inf` for a token that is ruled out.
     pub fn logprob(&self, logit: f32) -> f64 {
         (f64::from(logit) - f64::from(self.max)) - self.log_sum
-    }
-
-    /// The entropy of `logits`, the row given to [`Self::new`]; nats.
-    pub(super) fn entropy(&self, logits: &[f32]) -> f64 {
-        // -sum p ln p = log_sum + sum e^d (-d) / sum e^d, where d = logit - max: no term is negative, so nothing cancels.
-        let moment = reduce::sum(logits, |logit| {
-            // At -104 the weight is 0, and -inf times 0 would be NaN.
-            let depth = (self.max - logit).min(104.0);
-            math::exp(-depth) * depth
-        });
-        self.log_sum + moment / libm::exp(self.log_sum)
     }
 }
 
@@ -104,11 +106,12 @@ mod tests {
         for (seed, scale) in [0.1, 3.0, 30.0].into_iter().enumerate() {
             let mut logits = gaussian(seed as u64, 5000, scale);
             logits[17] = f32::NEG_INFINITY;
-            let entropy = LogSumExp::new(&logits).entropy(&logits);
+            let (lse, entropy) = LogSumExp::with_entropy(&logits);
+            assert_eq!(lse, LogSumExp::new(&logits), "scale {scale}");
             assert!((entropy - naive(&logits)).abs() < 1e-6 * (1.0 + entropy), "scale {scale}");
         }
-        assert_eq!(LogSumExp::new(&[3.0]).entropy(&[3.0]), 0.0);
-        let uniform = LogSumExp::new(&[1e30; 8]).entropy(&[1e30; 8]);
+        assert_eq!(LogSumExp::with_entropy(&[3.0]).1, 0.0);
+        let (_, uniform) = LogSumExp::with_entropy(&[1e30; 8]);
         assert!((uniform - libm::log(8.0)).abs() < 1e-15);
     }
 }

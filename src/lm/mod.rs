@@ -25,7 +25,7 @@ mod window;
 
 pub use cache::{Cache, CacheEntry, CacheOptions};
 pub use cost::{Cost, Extent};
-pub use distribution::Distribution;
+pub use distribution::{Distribution, logprob};
 pub use inside::{Gates, Gradient, GradientError, Inside, LayerGradient, Passage, StepGradient};
 pub use load_options::{LoadOptions, WeightsType};
 pub use logsumexp::LogSumExp;

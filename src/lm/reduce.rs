@@ -11,17 +11,30 @@ pub(crate) fn max(values: &[f32]) -> f32 {
     Kernel::current().run(Max(values))
 }
 
-/// The largest value of each block of `width` values; the last block may be shorter.
+/// The largest value of each block of [`block`]; `-inf` for a block without values.
 pub(crate) fn block_maxima(values: &[f32], width: usize) -> Vec<f32> {
-    let mut maxima = vec![0.0; values.len().div_ceil(width)];
+    let mut maxima = vec![[0.0; LANES]; values.len().div_ceil(width * LANES)];
     Kernel::current().run(BlockMaxima { values, width, maxima: &mut maxima });
-    maxima
+    maxima.into_flattened()
+}
+
+/// The indices of the values in a block of at most `width`: every 16th of a part of the row, so that 16 maxima are found side by side.
+pub(crate) fn block(values: &[f32], width: usize, index: usize) -> impl Iterator<Item = usize> {
+    let part = width * LANES;
+    let begin = index / LANES * part;
+    (begin + index % LANES..values.len().min(begin + part)).step_by(LANES)
 }
 
 /// The sum of `term` over `values`. For terms of one sign, the relative error that the summation adds is below 1e-6 at worst (15
 /// additions in f32); over many terms the rounding errors largely cancel.
-pub(crate) fn sum<Term: Fn(f32) -> f32>(values: &[f32], term: Term) -> f64 {
-    Kernel::current().run(Sum { values, term })
+pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
+    let [sum] = sums(values, |value| [term(value)]);
+    sum
+}
+
+/// Several sums over `values` in one pass, each as [`sum`] adds it up.
+pub(crate) fn sums<const N: usize>(values: &[f32], terms: impl Fn(f32) -> [f32; N]) -> [f64; N] {
+    Kernel::current().run(Sums { values, terms })
 }
 
 /// The inner product of two vectors of one length, summed in f64.
@@ -61,15 +74,15 @@ impl Task for Max<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, _isa: I) -> f32 {
-        max_of_lanes(self.0)
+        tree(maxima_of_lanes(self.0), larger)
     }
 }
 
 struct BlockMaxima<'a> {
     values: &'a [f32],
     width: usize,
-    /// One for each block, written.
-    maxima: &'a mut [f32],
+    /// Those of 16 blocks for each part, written.
+    maxima: &'a mut [[f32; LANES]],
 }
 
 impl Task for BlockMaxima<'_> {
@@ -77,53 +90,66 @@ impl Task for BlockMaxima<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, _isa: I) {
-        for (block, max) in self.values.chunks(self.width).zip(self.maxima) {
-            *max = max_of_lanes(block);
+        for (part, maxima) in self.values.chunks(self.width * LANES).zip(self.maxima) {
+            *maxima = maxima_of_lanes(part);
         }
     }
 }
 
-struct Sum<'a, Term> {
+struct Sums<'a, Terms> {
     values: &'a [f32],
-    term: Term,
+    terms: Terms,
 }
 
-impl<Term: Fn(f32) -> f32> Task for Sum<'_, Term> {
-    type Output = f64;
+impl<const N: usize, Terms: Fn(f32) -> [f32; N]> Task for Sums<'_, Terms> {
+    type Output = [f64; N];
 
     #[inline(always)]
-    fn run<I: Isa>(self, _isa: I) -> f64 {
-        sum_of_lanes(self.values, self.term)
+    fn run<I: Isa>(self, _isa: I) -> [f64; N] {
+        sums_of_lanes(self.values, self.terms)
     }
 }
 
 /// [`sum`], within a task.
 #[inline(always)]
 pub(crate) fn sum_of_lanes(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
-    let mut sums = [0.0f64; LANES];
+    let [sum] = sums_of_lanes(values, |value| [term(value)]);
+    sum
+}
+
+#[inline(always)]
+fn sums_of_lanes<const N: usize>(values: &[f32], terms: impl Fn(f32) -> [f32; N]) -> [f64; N] {
+    let mut sums = [[0.0f64; LANES]; N];
     for block in values.chunks(BLOCK) {
         let (vectors, rest) = block.as_chunks::<LANES>();
-        let mut lanes = [0.0f32; LANES];
+        let mut lanes = [[0.0f32; LANES]; N];
         for vector in vectors {
-            for (lane, &value) in lanes.iter_mut().zip(vector) {
-                *lane += term(value);
-            }
+            add(&mut lanes, vector, &terms);
         }
-        for (lane, &value) in lanes.iter_mut().zip(rest) {
-            *lane += term(value);
-        }
-        for (sum, lane) in sums.iter_mut().zip(lanes) {
-            *sum += f64::from(lane);
+        add(&mut lanes, rest, &terms);
+        for (sum, lane) in sums.as_flattened_mut().iter_mut().zip(lanes.as_flattened()) {
+            *sum += f64::from(*lane);
         }
     }
-    tree(sums, |a, b| a + b)
+    sums.map(|lanes| tree(lanes, |a, b| a + b))
+}
+
+/// Adds the terms of each of `values`, at most as many as there are lanes, to its lane of each sum.
+#[inline(always)]
+fn add<const N: usize>(lanes: &mut [[f32; LANES]; N], values: &[f32], terms: &impl Fn(f32) -> [f32; N]) {
+    for (lane, &value) in (0..LANES).zip(values) {
+        for (lanes, term) in lanes.iter_mut().zip(terms(value)) {
+            lanes[lane] += term;
+        }
+    }
 }
 
 const LANES: usize = 16;
 const BLOCK: usize = 16 * LANES;
 
+/// The largest value of each lane.
 #[inline(always)]
-fn max_of_lanes(values: &[f32]) -> f32 {
+fn maxima_of_lanes(values: &[f32]) -> [f32; LANES] {
     let (vectors, rest) = values.as_chunks::<LANES>();
     let mut lanes = [f32::NEG_INFINITY; LANES];
     for vector in vectors {
@@ -134,7 +160,7 @@ fn max_of_lanes(values: &[f32]) -> f32 {
     for (lane, &value) in lanes.iter_mut().zip(rest) {
         *lane = larger(*lane, value);
     }
-    tree(lanes, larger)
+    lanes
 }
 
 /// One instruction; `f32::max`, which must look for NaN, is three.
@@ -173,11 +199,30 @@ mod tests {
     }
 
     #[test]
+    fn every_value_is_in_one_block_of_which_the_maximum_is_the_largest() {
+        for (len, width) in [(1, 16), (15, 16), (256, 16), (257, 16), (1000, 16), (5000, 64), (10_007, 256)] {
+            let values = gaussian(len as u64, len, 3.0);
+            let maxima = block_maxima(&values, width);
+            let mut seen = vec![0; len];
+            for (index, &max) in maxima.iter().enumerate() {
+                let own: Vec<usize> = block(&values, width, index).collect();
+                assert!(own.len() <= width, "{} values in block {index}", own.len());
+                own.iter().for_each(|&at| seen[at] += 1);
+                let largest = own.iter().map(|&at| values[at]).fold(f32::NEG_INFINITY, larger);
+                assert_eq!(max, largest, "block {index} of {len} values");
+            }
+            assert_eq!(seen, vec![1; len], "blocks of {width} of {len} values");
+        }
+    }
+
+    #[test]
     fn every_value_is_summed_once() {
         assert_eq!(sum(&[], |x| x), 0.0);
         for len in [1, 15, 16, 17, 255, 256, 257, 1000, 5000] {
             let values: Vec<f32> = (1..=len).map(|i| i as f32).collect();
             assert_eq!(sum(&values, |x| 2.0 * x), f64::from(len * (len + 1)), "{len}");
+            let [twice, ones] = sums(&values, |x| [2.0 * x, 1.0]);
+            assert_eq!((twice, ones), (f64::from(len * (len + 1)), f64::from(len)), "{len}");
         }
     }
 
@@ -204,7 +249,8 @@ mod tests {
             let expected_sum = scalar_sum(&logits, math::exp);
             let expected_max = logits.iter().copied().fold(f32::NEG_INFINITY, larger);
             for kernel in Kernel::supported() {
-                let found = kernel.run(Sum { values: &logits, term: math::exp });
+                let found =
+                    kernel.run(Sums { values: &logits, terms: |logit: f32| [-logit, math::exp(logit)] })[1];
                 assert_eq!(found.to_bits(), expected_sum.to_bits(), "{len} values on {}", kernel.name());
                 assert_eq!(kernel.run(Max(&logits)), expected_max, "{len} values on {}", kernel.name());
             }

@@ -2,7 +2,7 @@
 //!
 //! The k-th largest of the block maxima is a lower bound of the k-th largest value, because k blocks hold a value at least as large.
 //! One vector pass finds the maxima, only blocks that reach the bound are searched, and the few candidates in
-//! them are selected and sorted.
+//! them are selected and sorted. The wider a block, the fewer maxima there are to select from, and the more values to search.
 
 use super::{TokenId, reduce};
 
@@ -54,23 +54,20 @@ impl Iterator for Ranking<'_> {
 
 /// Every token that may be among the `k` largest.
 fn candidates(logits: &[f32], k: usize) -> Vec<Place> {
-    // With few blocks for each token wanted the bound is poor, and with narrow blocks the pass is slow: then every token
-    // is a candidate.
-    let Some(width) = [64, 32, 16].into_iter().find(|width| logits.len() / width / 4 >= k) else {
-        return places(logits, 0, f32::NEG_INFINITY).collect();
+    // With few blocks for each token wanted the bound is poor: then every token is a candidate.
+    let Some(width) = [256, 64, 32, 16].into_iter().find(|width| logits.len() / width / 4 >= k) else {
+        return places(logits, 0..logits.len(), f32::NEG_INFINITY).collect();
     };
     let maxima = reduce::block_maxima(logits, width);
     let bound = *maxima.clone().select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
-    // Ranges are zipped here and below, because `enumerate` checks its counter for overflow.
-    let blocks = (0..maxima.len()).zip(logits.chunks(width)).filter(|&(block, _)| maxima[block] >= bound);
-    blocks.flat_map(|(block, logits)| places(logits, block * width, bound)).collect()
+    let reached = (0..maxima.len()).filter(|&block| maxima[block] >= bound);
+    reached.flat_map(|block| places(logits, reduce::block(logits, width, block), bound)).collect()
 }
 
-/// The places of the `logits` that reach `bound` and are not ruled out. The first of `logits` is that of token `first`.
-fn places(logits: &[f32], first: usize, bound: f32) -> impl Iterator<Item = Place> {
-    let reach = move |logit: f32| logit >= bound && logit > f32::NEG_INFINITY;
-    let numbered = (0..logits.len()).zip(logits).filter(move |&(_, &logit)| reach(logit));
-    numbered.map(move |(index, &logit)| Place::new(logit, (first + index) as TokenId))
+/// The places of those of `tokens` whose logits reach `bound` and are not ruled out.
+fn places(logits: &[f32], tokens: impl Iterator<Item = usize>, bound: f32) -> impl Iterator<Item = Place> {
+    let reach = move |&token: &usize| logits[token] >= bound && logits[token] > f32::NEG_INFINITY;
+    tokens.filter(reach).map(|token| Place::new(logits[token], token as TokenId))
 }
 
 /// A token's place in the order, as one integer, so that a comparison is one instruction. Smaller is more likely.

@@ -16,10 +16,12 @@ const BINS: usize = 1024;
 /// The tokens of `scaled` whose surprise is closest to the entropy, as few as have this `share` of the probability; ties by the lower id.
 /// `scaled` `[vocab_size]` are logits of which the largest is 0, with `-inf` for what was filtered out before. In no order.
 pub(super) fn typical(scaled: &[f32], share: f64) -> Vec<TokenId> {
-    let mass = reduce::sum(scaled, math::exp);
     // The entropy is `ln mass - mean` and the surprise of a token `ln mass - scaled`, so `ln mass` cancels. At -104 the weight is
     // 0, and 0 times -inf would be NaN.
-    let moment = reduce::sum(scaled, |scaled| math::exp(scaled) * scaled.max(-104.0));
+    let [mass, moment] = reduce::sums(scaled, |scaled| {
+        let weight = math::exp(scaled);
+        [weight, weight * scaled.max(-104.0)]
+    });
     let mean = moment / mass;
     // The most typical token ranks first; what was filtered out stays so.
     let closeness = |&scaled: &f32| match scaled {

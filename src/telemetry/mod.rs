@@ -5,6 +5,7 @@ mod build;
 mod captured;
 mod change;
 mod context;
+mod json;
 mod key;
 mod log;
 mod memory;
@@ -26,6 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub(crate) use captured::Captured;
 pub use change::Changed;
 pub use context::{SpanId, TraceContext, TraceId};
+use json::{JsonLines, JsonMembers};
 pub use key::{KeyFile, KeyMetrics};
 use log::Log;
 pub use log::LogGuard;
@@ -67,7 +69,7 @@ where
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_span_events(FmtSpan::NONE);
     match format {
         LogFormat::Pretty => Box::new(lines.with_ansi(stderr().is_terminal()).with_target(false).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
+        LogFormat::Json => Box::new(lines.fmt_fields(JsonMembers).event_format(JsonLines).finish()),
     }
 }
 

@@ -92,7 +92,7 @@ impl Tokenizer {
         if self.adds_no_text(token) {
             return Piece::default();
         }
-        Piece::text(format!("{}{}", self.separator(tail, token), self.entry(token)))
+        Piece::text([self.separator(tail, token), self.entry(token)].concat())
     }
 
     /// Whether a space at the beginning of the next token's text is not shown.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::event::{Alternatives, Finish, ReadToken};
 use crate::engine::{At, RowPlan, Rows, Tag};
-use crate::lm::{Distribution, Logits, TokenId};
+use crate::lm::{Distribution, Logits, TokenId, logprob};
 use crate::sampling::{Filtering, Filters};
 use crate::text::{Decoder, Joint, Passed, StopStrings};
 
@@ -120,7 +120,7 @@ impl Opening {
     pub(super) fn look(&mut self, at: At, logits: &[f32]) -> bool {
         let At::Before(index) = at else { return true };
         let alternatives = alternatives(logits, self.alternatives);
-        let logprob = Distribution::new(logits).logprob(self.prompt[index]);
+        let logprob = logprob(logits, self.prompt[index]);
         self.scored.get_or_insert_default().push(ReadToken { logprob, alternatives });
         false
     }

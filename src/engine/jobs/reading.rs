@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::{At, Ending, Flow, Job, Promise, Reader, RowPlan, Rows, Tag, promise};
 use crate::error::{Error, Result};
-use crate::lm::{Distribution, Extent, Logits, TokenId};
+use crate::lm::{Extent, Logits, TokenId, logprob};
 use crate::sampling::{NextAnswer, NextQuery};
 use crate::session::Snapshot;
 use crate::text::Joint;
@@ -106,7 +106,7 @@ impl Reading {
     fn look_at_main(&mut self, at: At, logits: &mut [f32]) -> Result<()> {
         match (at, &self.plan.next) {
             (At::Before(index), _) => {
-                self.result.logprobs.push(Distribution::new(logits).logprob(self.plan.tokens[index]));
+                self.result.logprobs.push(logprob(logits, self.plan.tokens[index]));
             }
             (At::End, Some(next)) => self.result.next = Some(next.answer(&next.view(logits, &[])?)),
             (At::End, None) => {}
@@ -133,7 +133,7 @@ impl Job for Reading {
             (MAIN, at) => self.look_at_main(at, logits),
             (row, At::Before(index)) if row <= branches => {
                 let token = self.plan.branches[row - 1][index];
-                self.result.branches[row - 1].push(Distribution::new(logits).logprob(token));
+                self.result.branches[row - 1].push(logprob(logits, token));
                 Ok(())
             }
             (row, At::Before(index)) => self.score_candidate(row - 1 - branches, index, logits),

@@ -111,6 +111,21 @@ fn a_question_that_is_cheap_beside_streams_has_a_turn_to_itself_and_they_have_th
 }
 
 #[test]
+fn a_job_of_several_rows_is_alone_and_two_jobs_are_not() {
+    let mut watched = Watched::new(&Limits::default());
+    assert!(!watched.world.engine.was_alone(), "nothing ran");
+    let branches = vec![tokens(2), tokens(3)];
+    let _branches = watched.read(ReadingPlan { tokens: tokens(1), branches, ..ReadingPlan::default() });
+    while watched.world.engine.turn() == Turn::Ran {
+        assert!(watched.world.engine.was_alone());
+    }
+    let _two = [watched.next(1), watched.next(1)];
+    assert_eq!((watched.turn(), watched.world.engine.was_alone()), (vec![1; 2], false));
+    let _one = watched.next(1);
+    assert_eq!((watched.turn(), watched.world.engine.was_alone()), (vec![1], true));
+}
+
+#[test]
 fn a_short_prompt_is_read_in_one_turn_and_a_long_one_uses_the_rest() {
     let mut watched = Watched::new(&eight_and_sixteen_steps());
     let _long = watched.next(1000);
