@@ -60,8 +60,13 @@ fn candidates(logits: &[f32], k: usize) -> Vec<Place> {
     };
     let maxima = reduce::block_maxima(logits, width);
     let bound = *maxima.clone().select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
-    let reached = (0..maxima.len()).filter(|&block| maxima[block] >= bound);
-    reached.flat_map(|block| places(logits, reduce::block(logits, width, block), bound)).collect()
+    let mut candidates = Vec::with_capacity(2 * k);
+    for (block, &max) in (0..maxima.len()).zip(&maxima) {
+        if max >= bound {
+            candidates.extend(places(logits, reduce::block(logits, width, block), bound));
+        }
+    }
+    candidates
 }
 
 /// The places of those of `tokens` whose logits reach `bound` and are not ruled out.
