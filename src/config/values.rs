@@ -86,7 +86,7 @@ pub(super) fn engine_threads(text: &str) -> Result<usize, String> {
 }
 
 /// A number of network threads, or `auto`: half of the cores, and at least one. With as many as there are cores, they wake each other and
-/// take turns with the engines, which cost a sixth of the answers on a machine with two.
+/// take turns with the engines, which cost a tenth of the answers on a machine with two.
 pub(super) fn network_threads(text: &str) -> Result<usize, String> {
     threads(text, |cores| cores / 2)
 }

@@ -56,8 +56,9 @@ struct FloatProduct<'a, T> {
     product: Product<'a>,
 }
 
-/// Lines that one tile goes through before the next tile does: 16 KiB, half of the smallest first-level cache.
-const SLAB_MAX: usize = 64;
+/// Most lines that one tile goes through before the next tile does: 32 KiB of `f32`. Longer slabs load and store the sums more rarely, and
+/// find less of themselves in the nearest cache.
+const SLAB_MAX: usize = 128;
 
 /// A part of a panel's depth.
 struct Slab<'a, T> {
@@ -76,10 +77,12 @@ impl<T: Element> Task for FloatProduct<'_, T> {
     fn run<I: Isa>(mut self, isa: I) {
         let depth = self.product.w.depth();
         // A single tile uses the weights once: without slabs it keeps its sums in registers.
-        let slab_max = if self.product.a.count > I::ROWS { SLAB_MAX } else { depth };
+        let slabs = if self.product.a.count > I::ROWS { depth.div_ceil(SLAB_MAX) } else { 1 };
+        // Balanced: a short one at the end would be little more than loads and stores of sums.
+        let slab_len = depth.div_ceil(slabs);
         for (panel, lines) in self.lines.chunks_exact(depth).enumerate() {
-            for (index, lines) in lines.chunks(slab_max).enumerate() {
-                self.product.slab(isa, &Slab { lines, panel, depth: index * slab_max });
+            for (index, lines) in lines.chunks(slab_len).enumerate() {
+                self.product.slab(isa, &Slab { lines, panel, depth: index * slab_len });
             }
         }
     }
@@ -187,4 +190,53 @@ fn load<I: Isa, const VECTORS: usize>(isa: I, values: &[f32]) -> [I::Vector; VEC
         *vector = isa.load(&values[v * I::LANES..]);
     }
     vectors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packed::pad_columns;
+    use super::*;
+
+    /// Numbers between -1 and 1 without a pattern.
+    fn numbers(seed: u32, count: usize) -> Vec<f32> {
+        let mut state = seed;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 8_388_608.0 - 1.0
+        };
+        (0..count).map(next).collect()
+    }
+
+    #[test]
+    fn every_sum_is_one_chain_whatever_the_depth_and_the_number_of_rows() {
+        const COLUMNS: usize = PANEL + 6;
+        let depths = [1, 63, 100, SLAB_MAX, SLAB_MAX + 1, 2 * SLAB_MAX - 1, 3 * SLAB_MAX + 2];
+        for (depth, count) in depths.into_iter().flat_map(|depth| [1, 6, 7, 20].map(|count| (depth, count))) {
+            let a = numbers(1, count * depth);
+            let weights = numbers(2, COLUMNS * depth);
+            let bias = numbers(3, COLUMNS);
+            let w = Packed::new(depth, &[&weights[..]]);
+            for kernel in Kernel::supported() {
+                let mut c = vec![f32::NAN; count * w.columns()];
+                for start in [Start::Bias(&pad_columns(&[&bias])), Start::Resume] {
+                    let a = Rows { values: &a, stride: depth, count };
+                    let c = RowsMut { values: &mut c, stride: w.columns(), count };
+                    Product { a, w: &w, start, c, room: &mut [] }.run(kernel);
+                }
+                let step = |sum: f32, (&x, &weight): (&f32, &f32)| match kernel.numerics() {
+                    "fma" => x.mul_add(weight, sum),
+                    _ => x * weight + sum,
+                };
+                for (row, found) in c.chunks_exact(w.columns()).enumerate() {
+                    for (column, weights) in weights.chunks_exact(depth).enumerate() {
+                        let chain = |start| a[row * depth..].iter().zip(weights).fold(start, step);
+                        let expected = chain(chain(bias[column]));
+                        let case =
+                            format!("{}: {count} rows, depth {depth}, [{row}, {column}]", kernel.name());
+                        assert_eq!(found[column].to_bits(), expected.to_bits(), "{case}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //! and its `name`.
 //!
 //! These are the lines of tracing-subscriber's own format. That keeps the fields of a span as text, which it parses and writes anew
-//! for every line; it took more time than any other part of answering a short request. Here they are kept as they are written.
+//! for every line: with it, a sixth of what the network threads did for a short request was its line. Here the fields are kept as they are
+//! written.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
