@@ -84,7 +84,7 @@ mod x86 {
     #[target_feature(enable = "avx512f")]
     pub(super) fn tile_avx512() {
         const VECTORS: usize = 4;
-        type Full = Tile<50, { VECTORS * 16 }>;
+        type Full = Tile<125, { VECTORS * 16 }>;
         let tile = black_box(Full::SAMPLE);
         for _ in 0..Full::TIMES / VECTORS {
             let mut sums = [[_mm512_setzero_ps(); VECTORS]; TILE_ROWS];
