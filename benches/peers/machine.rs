@@ -84,10 +84,11 @@ mod x86 {
     #[target_feature(enable = "avx512f")]
     pub(super) fn tile_avx512() {
         const VECTORS: usize = 4;
-        type Full = Tile<125, { VECTORS * 16 }>;
-        let tile = black_box(Full::SAMPLE);
+        type Full = Tile<50, { VECTORS * 16 }>;
+        let tile = Full::SAMPLE;
+        let mut sums = [[_mm512_setzero_ps(); VECTORS]; TILE_ROWS];
         for _ in 0..Full::TIMES / VECTORS {
-            let mut sums = [[_mm512_setzero_ps(); VECTORS]; TILE_ROWS];
+            let tile = black_box(&tile);
             for (k, weights) in tile.weights.iter().enumerate() {
                 let (weights, _) = weights.as_chunks::<16>();
                 for (sums, row) in sums.iter_mut().zip(&tile.activations) {
@@ -99,17 +100,18 @@ mod x86 {
                     }
                 }
             }
-            black_box(sums);
         }
+        black_box(sums);
     }
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn tile_avx2() {
         const VECTORS: usize = 2;
         type Half = Tile<100, { VECTORS * 8 }>;
-        let tile = black_box(Half::SAMPLE);
+        let tile = Half::SAMPLE;
+        let mut sums = [[_mm256_setzero_ps(); VECTORS]; TILE_ROWS];
         for _ in 0..Half::TIMES / VECTORS {
-            let mut sums = [[_mm256_setzero_ps(); VECTORS]; TILE_ROWS];
+            let tile = black_box(&tile);
             for (k, weights) in tile.weights.iter().enumerate() {
                 let (weights, _) = weights.as_chunks::<8>();
                 for (sums, row) in sums.iter_mut().zip(&tile.activations) {
@@ -121,8 +123,8 @@ mod x86 {
                     }
                 }
             }
-            black_box(sums);
         }
+        black_box(sums);
     }
 
     #[target_feature(enable = "avx512f")]

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, Once};
 
+use tracing::Subscriber;
 use tracing::subscriber::{DefaultGuard, set_default, set_global_default};
 
 use crate::config::LogFormat;
@@ -13,17 +14,25 @@ pub(crate) struct Captured {
     _subscribed: DefaultGuard,
 }
 
+/// Where the lines go.
 #[derive(Default)]
-struct Lines(Mutex<Vec<u8>>);
+pub(crate) struct Lines(Mutex<Vec<u8>>);
 
 impl Captured {
     /// Captures lines from now on.
     pub(crate) fn start(format: LogFormat) -> Self {
+        Self::by(|lines| super::lines(format, lines))
+    }
+
+    /// Captures what a subscriber that writes to the given lines writes from now on.
+    pub(super) fn by<S: Subscriber + Send + Sync + 'static>(
+        subscriber: impl FnOnce(Arc<Lines>) -> S,
+    ) -> Self {
         // What another test's thread is the first to reach would otherwise be taken for what nobody wants.
         static EVERYTHING: Once = Once::new();
         EVERYTHING.call_once(|| drop(set_global_default(tracing_subscriber::registry())));
         let lines = Arc::new(Lines::default());
-        Self { _subscribed: set_default(super::lines(format, lines.clone())), lines }
+        Self { _subscribed: set_default(subscriber(lines.clone())), lines }
     }
 
     /// The lines so far that hold `part`.

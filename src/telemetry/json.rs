@@ -40,7 +40,7 @@ where
         writer.write_str(r#"{"timestamp":""#)?;
         SystemTime.format_time(&mut writer)?;
         writer.write_char('"')?;
-        let mut line = Members::after_others(&mut writer);
+        let mut line = Members::new(&mut writer, ",");
         line.add("level", metadata.level().as_str());
         event.record(&mut line);
         line.add("target", metadata.target());
@@ -50,7 +50,7 @@ where
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<JsonMembers>>().map_or("", |fields| fields);
             writer.write_str(fields)?;
-            let mut members = Members { is_first: fields.is_empty(), ..Members::after_others(&mut writer) };
+            let mut members = Members::new(&mut writer, separator_after(fields));
             members.add("name", span.name());
             members.written?;
             writer.write_char('}')?;
@@ -61,34 +61,38 @@ where
 
 impl<'a> FormatFields<'a> for JsonMembers {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'a>, fields: R) -> fmt::Result {
-        let mut members = Members { is_first: true, ..Members::after_others(&mut writer) };
+        let mut members = Members::new(&mut writer, "");
         fields.record(&mut members);
         members.written
     }
 
     /// A field that is recorded later has no value before, so it is a new member.
     fn add_fields(&self, current: &'a mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
-        let is_first = current.is_empty();
+        let separator = separator_after(current);
         let mut writer = current.as_writer();
-        let mut members = Members { is_first, ..Members::after_others(&mut writer) };
+        let mut members = Members::new(&mut writer, separator);
         fields.record(&mut members);
         members.written
     }
 }
 
+/// What stands between `members` and the next.
+fn separator_after(members: &str) -> &'static str {
+    if members.is_empty() { "" } else { "," }
+}
+
 /// Writes fields as members of an object.
 struct Members<'a> {
     out: &'a mut dyn Write,
-    /// Whether the next member follows no other.
-    is_first: bool,
+    /// What stands before the next member.
+    separator: &'static str,
     /// What went wrong, if anything did: nothing is written after it.
     written: fmt::Result,
 }
 
 impl<'a> Members<'a> {
-    /// Members that follow others.
-    fn after_others(out: &'a mut dyn Write) -> Self {
-        Self { out, is_first: false, written: Ok(()) }
+    fn new(out: &'a mut dyn Write, separator: &'static str) -> Self {
+        Self { out, separator, written: Ok(()) }
     }
 
     fn add(&mut self, name: &str, value: impl Serialize) {
@@ -110,9 +114,7 @@ impl<'a> Members<'a> {
     }
 
     fn write_name(&mut self, name: &str) -> fmt::Result {
-        if !std::mem::take(&mut self.is_first) {
-            self.out.write_char(',')?;
-        }
+        self.out.write_str(std::mem::replace(&mut self.separator, ","))?;
         write_json(self.out, name)?;
         self.out.write_char(':')
     }
@@ -186,54 +188,25 @@ impl io::Write for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use serde_json::Value;
     use tracing::field::Empty;
     use tracing::{info, info_span, warn};
-    use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
+    use crate::config::LogFormat;
+    use crate::telemetry::Captured;
 
-    /// What was written.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Lines {
-        /// Each line, without its time, which no two logs have in common.
-        fn values(&self) -> Vec<Value> {
-            let bytes = self.0.lock().unwrap().clone();
-            let text = String::from_utf8(bytes).unwrap();
-            assert!(text.ends_with('\n'));
-            let values = text.lines().map(|line| serde_json::from_str(line).expect(line));
-            values
-                .map(|mut line: Value| {
-                    let time = line.as_object_mut().unwrap().remove("timestamp").unwrap();
-                    let time = time.as_str().unwrap();
-                    assert!(time.starts_with("20") && time.ends_with('Z') && time.len() == 27, "{time}");
-                    line
-                })
-                .collect()
-        }
-    }
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl MakeWriter<'_> for Lines {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
+    /// Each line that [`log_everything`] has written, without its time, which no two logs have in common.
+    fn logged(captured: &Captured) -> Vec<Value> {
+        log_everything();
+        let without_time = |line: String| {
+            let mut value: Value = serde_json::from_str(&line).expect(&line);
+            let time = value.as_object_mut().unwrap().remove("timestamp").unwrap();
+            let time = time.as_str().unwrap();
+            assert!(time.starts_with("20") && time.ends_with('Z') && time.len() == 27, "{time}");
+            value
+        };
+        captured.with("").into_iter().map(without_time).collect()
     }
 
     /// Every kind of value, in events and spans, with and without fields.
@@ -279,14 +252,11 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_library() {
-        let (own, library) = (Lines::default(), Lines::default());
-        let builder = || tracing_subscriber::fmt().with_max_level(tracing::Level::INFO);
-        let ours =
-            builder().with_writer(own.clone()).fmt_fields(JsonMembers).event_format(JsonLines).finish();
-        tracing::subscriber::with_default(ours, log_everything);
-        let theirs = builder().with_writer(library.clone()).json().flatten_event(true).with_span_list(false);
-        tracing::subscriber::with_default(theirs.finish(), log_everything);
-        let (own, library) = (own.values(), library.values());
+        let own = logged(&Captured::start(LogFormat::Json));
+        let library = logged(&Captured::by(|lines| {
+            let json = tracing_subscriber::fmt().with_writer(lines).json();
+            json.flatten_event(true).with_span_list(false).finish()
+        }));
         assert_eq!(own.len(), 13);
         assert_eq!(own, library);
     }
