@@ -147,9 +147,7 @@ impl Visit for Members<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if self.written.is_ok() {
-            // A field may have the name of a keyword.
-            let name = field.name();
-            self.written = self.write_debug(name.strip_prefix("r#").unwrap_or(name), value);
+            self.written = self.write_debug(field.name(), value);
         }
     }
 }
