@@ -6,29 +6,21 @@ import re
 import statistics
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import networks
+from engines import ENGINES, HERE, Case, Worker, clean_environment, command
 from networks import Sizes
 
-HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-BATCHES = [1, 8, 32, 128]
-PROMPT_TOKENS = 64
+STEP = Case(rows=1)
+BATCH = Case(rows=128)
+CASES = [STEP, Case(rows=8), Case(rows=32), BATCH, Case(rows=1, tokens=64)]
 CONNECTIONS = [1, 32]
-# Engines in the order of the tables, each with the type of its weights.
-ENGINES = [
-    "rnnlm-server f32",
-    "rnnlm-server bf16",
-    "rnnlm-server int8",
-    "ONNX Runtime f32",
-    "ONNX Runtime int8",
-    "PyTorch f32",
-    "PyTorch int8",
-    "tract f32",
-]
+# A load of 32 connections takes a while to be steady.
+LOAD_TIMES = 4
 SERVICES = ["rnnlm-server", "FastAPI + ONNX Runtime", "bare axum handler"]
 
 
@@ -45,16 +37,19 @@ class Plan:
 
 @dataclass
 class Results:
-    """Medians over all rounds of the medians of each."""
+    """What was measured in each round."""
 
-    machine: dict
     versions: dict[str, str]
     plan: Plan
-    # Network -> engine -> case -> microseconds of each round.
-    times: dict[Sizes, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
-    # Service -> connections -> requests a second of each round.
+    machine: dict = field(default_factory=dict)
+    # Network -> engine -> case -> microseconds.
+    times: dict[Sizes, dict[str, dict[Case, list[float]]]] = field(default_factory=dict)
+    # Network -> what one core can do at most, beside the measurements of that network.
+    bounds: dict[Sizes, list[dict]] = field(default_factory=dict)
+    # Service -> connections -> requests a second.
     rates: dict[str, dict[int, list[float]]] = field(default_factory=dict)
-    stream: dict[str, float] = field(default_factory=dict)
+    # The time from token to token of a stream, in steps of one row.
+    gaps: list[float] = field(default_factory=list)
 
 
 class Comparison:
@@ -69,19 +64,34 @@ class Comparison:
 
     def run(self) -> Results:
         folders = {sizes: self.write(sizes) for sizes in self.networks()}
-        results = Results(self.machine(), versions(), self.plan)
+        results = Results(versions(), self.plan, machine())
         for sizes, folder in folders.items():
             check_agreement(self.program, sizes, folder)
-            results.times[sizes] = {engine: {} for engine in ENGINES}
-        for number in range(self.plan.rounds):
-            for sizes, folder in folders.items():
-                # Each round begins with another engine.
-                for engine in ENGINES[number % len(ENGINES) :] + ENGINES[: number % len(ENGINES)]:
-                    say(f"round {number + 1} of {self.plan.rounds}: {sizes.name}, {engine}")
-                    for case, median in self.measure(engine, sizes, folder).items():
-                        results.times[sizes][engine].setdefault(case, []).append(median)
-        self.measure_services(results, folders[networks.SYNTHETIC[0]])
+            self.measure(results, sizes, folder)
+        self.measure_services(results, networks.SYNTHETIC[0], folders[networks.SYNTHETIC[0]])
         return results
+
+    def measure(self, results: Results, sizes: Sizes, folder: Path) -> None:
+        """All engines hold the network at once and measure each case right after one another, so that a slow moment of the machine
+        meets all alike."""
+        times = results.times[sizes] = {engine: {case: [] for case in CASES} for engine in ENGINES}
+        bounds = results.bounds[sizes] = []
+        with ExitStack() as stack:
+            workers = {engine: stack.enter_context(self.worker(engine, sizes, folder)) for engine in ENGINES}
+            for number in range(self.plan.rounds):
+                say(f"{sizes.name}: round {number + 1} of {self.plan.rounds}")
+                for case in CASES:
+                    for engine in rotated(ENGINES, number):
+                        times[engine][case].append(workers[engine].measure(case, self.plan.seconds))
+                    if case == BATCH:
+                        bounds.append(self.bounds())
+
+    def worker(self, engine: str, sizes: Sizes, folder: Path) -> Worker:
+        return Worker(command(engine, sizes, folder, self.helper), self.core)
+
+    def bounds(self) -> dict:
+        measure = ["taskset", "-c", self.core, self.helper, "machine", "--seconds", self.plan.seconds]
+        return json.loads(subprocess.run(list(map(str, measure)), stdout=subprocess.PIPE, text=True, check=True).stdout)
 
     def networks(self) -> list[Sizes]:
         shipped, _ = networks.read_folder(ROOT / "models/classics")
@@ -101,60 +111,29 @@ class Comparison:
             networks.quantise(folder / "model.onnx", folder / "model.int8.onnx")
         return folder
 
-    def machine(self) -> dict:
-        measured = self.output([self.helper, "machine", "--seconds", self.plan.seconds])
-        cpuinfo = Path("/proc/cpuinfo").read_text()
-        name = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
-        return {**measured, "cpu": name.group(1) if name else "unknown", "cores": os.cpu_count()}
-
-    def measure(self, engine: str, sizes: Sizes, folder: Path) -> dict[str, float]:
-        """The median microseconds of each case."""
-        name, dtype = engine.rsplit(" ", 1)
-        batch = ",".join(map(str, BATCHES))
-        seconds = self.plan.seconds
-        if name == "rnnlm-server":
-            common = [self.program, "bench", "--json", "--model", folder, "--weights", dtype, "--time", f"{seconds * 1e6:.0f}us"]
-            steps = self.output([*common, "--work", "step", "--batch", batch])
-            prompt = self.output([*common, "--work", "prompt", "--batch", 1, "--prompt-tokens", PROMPT_TOKENS])
-            measurements = steps["measurements"] + prompt["measurements"]
-        else:
-            options = ["--batch", batch, "--prompt-tokens", PROMPT_TOKENS, "--seconds", seconds]
-            if name == "tract":
-                hidden = ",".join([str(sizes.hidden_size)] * sizes.layers)
-                shape = ["--vocab-size", sizes.vocab_size, "--hidden-sizes", hidden]
-                command = [self.helper, "tract", "--graph", folder / "model.onnx", *shape, *options]
-            else:
-                worker = {"ONNX Runtime": "onnxruntime", "PyTorch": "pytorch"}[name]
-                command = [sys.executable, HERE / "worker.py", worker, folder, dtype, *options]
-            measurements = self.output(command)["measurements"]
-        return {case(one): one["median_us"] for one in measurements}
-
-    def output(self, command: list) -> dict:
-        """The JSON that a command prints, which runs on one core with one thread and no options of ours from outside."""
-        command = ["taskset", "-c", self.core, *command]
-        ended = subprocess.run(list(map(str, command)), env=clean_environment(), stdout=subprocess.PIPE, text=True, check=True)
-        return json.loads(ended.stdout)
-
-    def measure_services(self, results: Results, folder: Path) -> None:
-        """Next-token requests over HTTP, and a stream. Server and client share the whole machine."""
-        request = json.dumps({"tokens": [7], "top_k": 10})
+    def measure_services(self, results: Results, sizes: Sizes, folder: Path) -> None:
+        """Next-token requests over HTTP, and a stream. The services wait for one another; each shares the whole machine with the client."""
         answer = self.plan.work / "answer.json"
         text = ["next", "--model", folder, "w7", "--top-k", 10, "--json"]
         answer.write_bytes(subprocess.run([self.program, *map(str, text)], env=clean_environment(), stdout=subprocess.PIPE, check=True).stdout)
         results.rates = {service: {count: [] for count in CONNECTIONS} for service in SERVICES}
-        for number in range(self.plan.rounds):
-            for service in SERVICES:
-                say(f"round {number + 1} of {self.plan.rounds}: HTTP, {service}")
-                with self.serving(service, folder, answer) as address:
-                    for count in CONNECTIONS:
-                        load = [self.helper, "load", "--address", address, "--path", "/v1/next", "--body", request]
-                        load += ["--connections", count, "--seconds", self.plan.seconds]
-                        ended = subprocess.run(list(map(str, load)), stdout=subprocess.PIPE, check=True)
-                        results.rates[service][count].append(json.loads(ended.stdout)["requests_per_second"])
-                    if service == SERVICES[0]:
-                        stream = [self.helper, "stream", "--address", address, "--tokens", "2000"]
-                        gap = json.loads(subprocess.run(stream, stdout=subprocess.PIPE, check=True).stdout)["gap_us"]
-                        results.stream["gap"] = min(gap, results.stream.get("gap", gap))
+        with ExitStack() as stack:
+            addresses = {service: stack.enter_context(self.serving(service, folder, answer)) for service in SERVICES}
+            step = stack.enter_context(self.worker(ENGINES[0], sizes, folder))
+            for number in range(self.plan.rounds):
+                say(f"HTTP: round {number + 1} of {self.plan.rounds}")
+                for count in CONNECTIONS:
+                    for service in rotated(SERVICES, number):
+                        results.rates[service][count].append(self.rate(addresses[service], count))
+                stream = [self.helper, "stream", "--address", addresses[SERVICES[0]], "--tokens", "500"]
+                gap = json.loads(subprocess.run(stream, stdout=subprocess.PIPE, check=True).stdout)["gap_us"]
+                results.gaps.append(gap / step.measure(STEP, self.plan.seconds))
+
+    def rate(self, address: str, connections: int) -> float:
+        """Answers a second."""
+        load = [self.helper, "load", "--address", address, "--path", "/v1/next", "--body", json.dumps({"tokens": [7], "top_k": 10})]
+        load += ["--connections", str(connections), "--seconds", str(LOAD_TIMES * self.plan.seconds)]
+        return json.loads(subprocess.run(load, stdout=subprocess.PIPE, check=True).stdout)["requests_per_second"]
 
     @contextmanager
     def serving(self, service: str, folder: Path, answer: Path):
@@ -165,7 +144,7 @@ class Comparison:
             "FastAPI + ONNX Runtime": [sys.executable, "-m", "uvicorn", "--app-dir", HERE, "--port", "0", "service:app"],
             "bare axum handler": [self.helper, "bare", "--answer", answer],
         }
-        log = self.plan.work / "service.log"
+        log = self.plan.work / f"{service}.log"
         with log.open("wb") as lines:
             server = subprocess.Popen(
                 list(map(str, commands[service])), env=environment, stdin=subprocess.PIPE, stdout=lines, stderr=lines
@@ -191,16 +170,16 @@ def address_in(log: Path, server: subprocess.Popen) -> str:
     raise SystemExit(f"a service did not start: {log.read_text(errors='replace')}")
 
 
-def clean_environment() -> dict[str, str]:
-    """This environment without options of rnnlm-server, which would change what is measured; one thread for everybody."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RNNLM_")}
-    return {**kept, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
+def rotated(names: list[str], number: int) -> list[str]:
+    """Each round begins with another one."""
+    first = number % len(names)
+    return names[first:] + names[:first]
 
 
-def case(measurement: dict) -> str:
-    if measurement["work"] == "step":
-        return f"step, {measurement['rows']} rows" if measurement["rows"] > 1 else "step, 1 row"
-    return f"prompt of {measurement['tokens']} tokens"
+def machine() -> dict:
+    """What machine this is."""
+    name = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return {"cpu": name.group(1) if name else "unknown", "cores": os.cpu_count()}
 
 
 def check_agreement(program: Path, sizes: Sizes, folder: Path) -> None:

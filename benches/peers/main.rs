@@ -1,5 +1,5 @@
-//! What `benches/peers/run.py` cannot do well in Python: measures tract and the machine, serves a bare handler, and loads servers over
-//! HTTP. Each command prints one line of JSON.
+//! What `benches/peers/run.py` cannot do well in Python: measures this project, tract and the machine, serves a bare handler, and loads
+//! servers over HTTP. Each command prints lines of JSON.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,9 +9,11 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 mod bare;
+mod cases;
 mod connection;
 mod load;
 mod machine;
+mod ours;
 mod runs;
 mod tract;
 
@@ -33,7 +35,9 @@ enum Command {
         #[arg(long)]
         seconds: f64,
     },
-    /// Measure a network that benches/peers/networks.py has written, run by tract
+    /// Measure a model folder, run by this project, in each case that comes in as a line of JSON
+    Ours(ours::OursArgs),
+    /// The same for a network that benches/peers/networks.py has written, run by tract
     Tract(tract::TractArgs),
     /// Serve `answer` to every request of a next-token distribution; print the address, and run until stdin is closed
     Bare {
@@ -54,7 +58,8 @@ enum Command {
 fn main() {
     let printed: Value = match Args::parse().command {
         Command::Machine { seconds } => machine::measure(Duration::from_secs_f64(seconds)),
-        Command::Tract(args) => tract::measure(&args).expect("a graph that tract runs"),
+        Command::Ours(args) => return ours::measure(&args).expect("a model folder and cases"),
+        Command::Tract(args) => return tract::measure(&args).expect("a graph that tract runs, and cases"),
         Command::Bare { answer } => return bare::serve(&answer),
         Command::Load(args) => load::load(&args).expect("a server that answers"),
         Command::Stream { address, tokens } => load::stream(address, tokens).expect("a server that streams"),

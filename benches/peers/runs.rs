@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// The times of `run`, sorted, in microseconds: it is run for `time`, at least five times, and a quarter of that beforehand to warm up.
+/// A median of fewer says little, although a case is measured in many rounds.
+const RUNS_MIN: usize = 3;
+
+/// The times of `run`, sorted, in microseconds: it is run for `time`, at least three times, and a quarter of that beforehand to warm up.
 pub(crate) fn times(time: Duration, mut run: impl FnMut()) -> Vec<f64> {
     let begun = Instant::now();
     while begun.elapsed() < time / 4 {
@@ -10,7 +13,7 @@ pub(crate) fn times(time: Duration, mut run: impl FnMut()) -> Vec<f64> {
     }
     let mut times = Vec::new();
     let begun = Instant::now();
-    while times.len() < 5 || begun.elapsed() < time {
+    while times.len() < RUNS_MIN || begun.elapsed() < time {
         let before = Instant::now();
         run();
         times.push(before.elapsed().as_secs_f64() * 1e6);

@@ -1,11 +1,12 @@
-"""Measures one network in ONNX Runtime or PyTorch, on one thread, and prints one line of JSON like `rnnlm-server bench --json`.
+"""Holds one network in ONNX Runtime or PyTorch, on one thread, and measures each case that comes in as a line of JSON.
 
-Runs: worker.py onnxruntime|pytorch MODEL_FOLDER TYPE --batch 1,8 --prompt-tokens 64 --seconds 1
+Runs: worker.py onnxruntime|pytorch MODEL_FOLDER TYPE <<<'{"rows": 8, "tokens": 1, "seconds": 1}'
 """
 
 import argparse
 import json
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class PyTorch:
         return self.network(self.torch.from_numpy(ids), state)
 
 
+# A median of fewer runs says little, although a case is measured in many rounds.
+RUNS_MIN = 3
 ENGINES = {"onnxruntime": OnnxRuntime, "pytorch": PyTorch}
 
 
@@ -81,10 +84,9 @@ def measure(engine, vocab_size: int, shape: tuple[int, int], seconds: float) -> 
         elapsed = time.perf_counter() - begun
         if not warm and elapsed >= seconds / 4:
             warm, times, begun = True, [], time.perf_counter()
-        elif warm and elapsed >= seconds and len(times) >= 5:
+        elif warm and elapsed >= seconds and len(times) >= RUNS_MIN:
             break
-    p10, median, p90 = np.percentile(times, [10, 50, 90])
-    return {"runs": len(times), "median_us": median, "p10_us": p10, "p90_us": p90}
+    return {"runs": len(times), "median_us": float(np.median(times))}
 
 
 def main() -> None:
@@ -92,18 +94,12 @@ def main() -> None:
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("folder", type=Path)
     parser.add_argument("dtype", choices=["f32", "int8"])
-    parser.add_argument("--batch", required=True)
-    parser.add_argument("--prompt-tokens", type=int, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
     args = parser.parse_args()
     engine = ENGINES[args.engine](args.folder, args.dtype)
     vocab_size = json.loads((args.folder / "config.json").read_text())["architecture"]["vocab_size"]
-    cases = [("step", 1, int(rows)) for rows in args.batch.split(",")] + [("prompt", args.prompt_tokens, 1)]
-    measurements = []
-    for work, tokens, rows in cases:
-        figures = measure(engine, vocab_size, (tokens, rows), args.seconds)
-        measurements.append({"work": work, "rows": rows, "tokens": tokens, **figures})
-    print(json.dumps({"measurements": measurements}))
+    for line in sys.stdin:
+        case = json.loads(line)
+        print(json.dumps(measure(engine, vocab_size, (case["tokens"], case["rows"]), case["seconds"])), flush=True)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ const SLAB_MAX: usize = 128;
 
 /// A part of a panel's depth.
 struct Slab<'a, T> {
+    matrix: &'a [Line<T>],
     lines: &'a [Line<T>],
     panel: usize,
     /// The index of the input value by which the first line is multiplied.
@@ -82,7 +83,7 @@ impl<T: Element> Task for FloatProduct<'_, T> {
         let slab_len = depth.div_ceil(slabs);
         for (panel, lines) in self.lines.chunks_exact(depth).enumerate() {
             for (index, lines) in lines.chunks(slab_len).enumerate() {
-                self.product.slab(isa, &Slab { lines, panel, depth: index * slab_len });
+                self.product.slab(isa, &Slab { matrix: self.lines, lines, panel, depth: index * slab_len });
             }
         }
     }
@@ -108,7 +109,7 @@ impl Product<'_> {
                 },
                 c: &mut self.c.values[first * self.c.stride + column..],
                 c_stride: self.c.stride,
-                prefetch: Prefetch::after(slab.lines, index..tiles),
+                prefetch: Prefetch::new(slab.matrix, slab.lines, index..tiles),
             });
             first += rows;
         }
@@ -195,6 +196,7 @@ fn load<I: Isa, const VECTORS: usize>(isa: I, values: &[f32]) -> [I::Vector; VEC
 #[cfg(test)]
 mod tests {
     use super::super::packed::pad_columns;
+    use super::super::prefetch::STREAM_MIN;
     use super::*;
 
     /// Numbers between -1 and 1 without a pattern.
@@ -211,7 +213,10 @@ mod tests {
     fn every_sum_is_one_chain_whatever_the_depth_and_the_number_of_rows() {
         const COLUMNS: usize = PANEL + 6;
         let depths = [1, 63, 100, SLAB_MAX, SLAB_MAX + 1, 2 * SLAB_MAX - 1, 3 * SLAB_MAX + 2];
-        for (depth, count) in depths.into_iter().flat_map(|depth| [1, 6, 7, 20].map(|count| (depth, count))) {
+        let shapes = depths.into_iter().flat_map(|depth| [1, 6, 7, 20].map(|count| (depth, count)));
+        // As deep as a matrix that a single tile streams from memory.
+        let streamed = STREAM_MIN / size_of::<[Line<f32>; 2]>();
+        for (depth, count) in shapes.chain([(streamed, 1), (streamed, 6)]) {
             let a = numbers(1, count * depth);
             let weights = numbers(2, COLUMNS * depth);
             let bias = numbers(3, COLUMNS);

@@ -39,7 +39,8 @@ impl<M: Multiply, const ROWS: usize> Steps<'_, M, ROWS> {
         match self.prefetch.lines {
             0 => self.add_fetching::<VECTORS, 0>(with, sums),
             1 => self.add_fetching::<VECTORS, 1>(with, sums),
-            _ => self.add_fetching::<VECTORS, 2>(with, sums),
+            2 => self.add_fetching::<VECTORS, 2>(with, sums),
+            _ => self.add_fetching::<VECTORS, 4>(with, sums),
         }
     }
 

@@ -49,10 +49,10 @@ impl Task for Panels<'_> {
     /// scaled once, and a panel fits into the second-level cache at any depth in use.
     #[inline(always)]
     fn run<I: Integers>(self, isa: I) {
-        let Int8Lines { lines, words, scales, column_sums } = self.lines;
+        let Int8Lines { lines: matrix, words, scales, column_sums } = self.lines;
         let count = self.units.len();
         let tiles = count.div_ceil(I::ROWS);
-        for (panel, lines) in lines.chunks_exact(*words).enumerate() {
+        for (panel, lines) in matrix.chunks_exact(*words).enumerate() {
             let column = panel * PANEL;
             let sums: &[i32; PANEL] =
                 column_sums[column..].first_chunk().expect("a panel's worth of columns");
@@ -73,7 +73,7 @@ impl Task for Panels<'_> {
                     },
                     c: &mut self.c[first * self.c_stride + column..],
                     c_stride: self.c_stride,
-                    prefetch: Prefetch::after(lines, index..tiles),
+                    prefetch: Prefetch::new(matrix, lines, index..tiles),
                 });
                 first += rows;
             }
