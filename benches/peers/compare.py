@@ -41,7 +41,7 @@ class Results:
 
     versions: dict[str, str]
     plan: Plan
-    machine: dict = field(default_factory=dict)
+    machine: dict
     # Network -> engine -> case -> microseconds.
     times: dict[Sizes, dict[str, dict[Case, list[float]]]] = field(default_factory=dict)
     # Network -> what one core can do at most, beside the measurements of that network.

@@ -62,6 +62,7 @@ const SLAB_MAX: usize = 128;
 
 /// A part of a panel's depth.
 struct Slab<'a, T> {
+    /// The lines of all panels.
     matrix: &'a [Line<T>],
     lines: &'a [Line<T>],
     panel: usize,
