@@ -178,7 +178,7 @@ impl<I: Isa, T: Element> Multiply for Floats<I, T> {
     }
 
     #[inline(always)]
-    fn multiply_add(self, x: I::Vector, weights: I::Vector, sum: I::Vector) -> I::Vector {
+    fn multiply_add<const ROWS: usize>(self, x: I::Vector, weights: I::Vector, sum: I::Vector) -> I::Vector {
         self.0.mul_add(x, weights, sum)
     }
 }

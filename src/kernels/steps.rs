@@ -18,8 +18,13 @@ pub(super) trait Multiply: Copy {
     fn weights(self, weights: &[Self::Weight]) -> Self::Vector;
     /// The same activation for every column.
     fn splat(self, activation: Self::Activation) -> Self::Vector;
-    /// `x * weights + sum`.
-    fn multiply_add(self, x: Self::Vector, weights: Self::Vector, sum: Self::Vector) -> Self::Vector;
+    /// `x * weights + sum`, in a tile of so many rows.
+    fn multiply_add<const ROWS: usize>(
+        self,
+        x: Self::Vector,
+        weights: Self::Vector,
+        sum: Self::Vector,
+    ) -> Self::Vector;
 }
 
 /// The depth of a tile.
@@ -63,7 +68,7 @@ impl<M: Multiply, const ROWS: usize> Steps<'_, M, ROWS> {
             for (sums, row) in sums.iter_mut().zip(self.rows) {
                 let x = with.splat(row[k]);
                 for (sum, weights) in sums.iter_mut().zip(vectors) {
-                    *sum = with.multiply_add(x, weights, *sum);
+                    *sum = with.multiply_add::<ROWS>(x, weights, *sum);
                 }
             }
         }

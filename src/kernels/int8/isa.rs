@@ -32,8 +32,13 @@ pub(in crate::kernels) trait Integers: Copy {
     fn weights(self, weights: &[[i8; 4]]) -> Self::Vector;
     /// The same four activations for every column.
     fn splat(self, activations: [u8; 4]) -> Self::Vector;
-    /// `sum` plus the four products of each lane, exact but for wrapping around.
-    fn dot(self, x: Self::Vector, weights: Self::Vector, sum: Self::Vector) -> Self::Vector;
+    /// `sum` plus the four products of each lane, exact but for wrapping around, in a tile of so many rows.
+    fn dot<const ROWS: usize>(
+        self,
+        x: Self::Vector,
+        weights: Self::Vector,
+        sum: Self::Vector,
+    ) -> Self::Vector;
     /// Computes a tile of at most [`Self::ROWS`] rows.
     fn tile(self, tile: &mut Tile<'_>);
 }
@@ -108,7 +113,7 @@ impl Integers for Portable {
     }
 
     #[inline(always)]
-    fn dot(self, x: [i32; 8], weights: [i32; 8], sum: [i32; 8]) -> [i32; 8] {
+    fn dot<const ROWS: usize>(self, x: [i32; 8], weights: [i32; 8], sum: [i32; 8]) -> [i32; 8] {
         // Shifted up and down again, each byte becomes a signed integer.
         let byte = |word: i32, index: u32| (word << (24 - 8 * index)) >> 24;
         std::array::from_fn(|lane| {

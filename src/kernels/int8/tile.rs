@@ -85,7 +85,7 @@ impl<I: Integers> Multiply for Bytes<I> {
     }
 
     #[inline(always)]
-    fn multiply_add(self, x: I::Vector, weights: I::Vector, sum: I::Vector) -> I::Vector {
-        self.0.dot(x, weights, sum)
+    fn multiply_add<const ROWS: usize>(self, x: I::Vector, weights: I::Vector, sum: I::Vector) -> I::Vector {
+        self.0.dot::<ROWS>(x, weights, sum)
     }
 }

@@ -58,7 +58,7 @@ impl Integers for Vnni {
     }
 
     #[inline(always)]
-    fn dot(self, x: __m512i, weights: __m512i, sum: __m512i) -> __m512i {
+    fn dot<const ROWS: usize>(self, x: __m512i, weights: __m512i, sum: __m512i) -> __m512i {
         // SAFETY: `self` proves that the processor has the instruction.
         unsafe { _mm512_dpbusd_epi32(sum, x, weights) }
     }
@@ -127,23 +127,38 @@ impl Integers for Avx2 {
     }
 
     #[inline(always)]
-    fn dot(self, x: __m256i, weights: __m256i, sum: __m256i) -> __m256i {
-        // The instruction takes one factor unsigned: the sign of the weight moves to the activation.
+    fn dot<const ROWS: usize>(self, x: __m256i, weights: __m256i, sum: __m256i) -> __m256i {
+        // The instruction takes one factor unsigned, and the other has its sign. The magnitude is that of the factor with fewer registers.
         // SAFETY: `self` proves that the processor has the instructions.
         unsafe {
-            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+            let pairs = if ROWS < Self::ROWS {
+                _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(weights, x))
+            } else {
+                _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights))
+            };
             _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         }
     }
 
     #[inline(always)]
     fn tile(self, t: &mut Tile<'_>) {
-        for column in (0..64).step_by(16) {
-            match t.rows {
-                1 => tile::<Self, 1, 2>(self, t, column),
-                2 => tile::<Self, 2, 2>(self, t, column),
-                3 => tile::<Self, 3, 2>(self, t, column),
-                _ => tile::<Self, 4, 2>(self, t, column),
+        // As many columns at once as there are registers: few rows wait for the weights, and this is one stream of them, or two.
+        match t.rows {
+            1 => tile::<Self, 1, 8>(self, t, 0),
+            2 => {
+                for column in [0, 32] {
+                    tile::<Self, 2, 4>(self, t, column);
+                }
+            }
+            3 => {
+                for column in [0, 32] {
+                    tile::<Self, 3, 4>(self, t, column);
+                }
+            }
+            _ => {
+                for column in [0, 16, 32, 48] {
+                    tile::<Self, 4, 2>(self, t, column);
+                }
             }
         }
     }
