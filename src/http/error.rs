@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::json::Json;
 use crate::api::error::{ErrorBody, ErrorCode, ErrorDetail};
+use crate::api::sessions::Expectation;
 use crate::error::Error;
 use crate::keys::Allowance;
 use crate::service::{self, WriteFailure};
@@ -60,10 +61,19 @@ impl ApiError {
         self
     }
 
-    /// The failure of a write without `expected_position`: if it was the server's fault and the write is sent again, it might
-    /// be done twice.
-    pub fn of_unguarded_write(mut self) -> Self {
-        if status(self.code()).is_server_error() {
+    /// What becomes of the failure of a write: if it was the server's fault, nothing is expected of the session, and the write is sent
+    /// again, it might be done twice.
+    pub fn of_write<E: Into<Self>>(expected: Expectation) -> fn(E) -> Self {
+        if expected.expected_position.is_some() {
+            Into::into
+        } else {
+            |error| Self::of_unguarded_write(error.into())
+        }
+    }
+
+    fn of_unguarded_write(mut self) -> Self {
+        // A session for which there was no room was not written.
+        if status(self.code()).is_server_error() && self.code() != ErrorCode::SessionsFull {
             self.retry = Retry::No;
         }
         self
@@ -87,6 +97,7 @@ impl From<ErrorDetail> for ApiError {
             | ErrorCode::ModelsChanging
             | ErrorCode::QueueFull
             | ErrorCode::Overloaded
+            | ErrorCode::TooManyConnections
             | ErrorCode::RateLimited => Retry::Yes,
             code if status(code) == StatusCode::CONFLICT => Retry::No,
             _ => Retry::Unsaid,
@@ -295,9 +306,15 @@ mod tests {
 
     #[test]
     fn a_write_that_might_be_done_twice_is_not_to_be_sent_again() {
-        let fault = |kind| ApiError::from(Error::new(kind, "why")).of_unguarded_write().into_response();
-        assert_eq!(header(&fault(ErrorKind::Internal), "x-should-retry").as_deref(), Some("false"));
-        assert_eq!(header(&fault(ErrorKind::Timeout), "x-should-retry").as_deref(), Some("false"));
-        assert_eq!(header(&fault(ErrorKind::SessionBusy), "x-should-retry").as_deref(), Some("true"));
+        let failed = |kind, expected_position| {
+            let failed = ApiError::of_write(Expectation { expected_position });
+            let response = failed(Error::new(kind, "why")).into_response();
+            header(&response, "x-should-retry")
+        };
+        assert_eq!(failed(ErrorKind::Internal, None).as_deref(), Some("false"));
+        assert_eq!(failed(ErrorKind::Timeout, None).as_deref(), Some("false"));
+        assert_eq!(failed(ErrorKind::SessionBusy, None).as_deref(), Some("true"));
+        assert_eq!(failed(ErrorKind::SessionsFull, None), None);
+        assert_eq!(failed(ErrorKind::Internal, Some(1)), None);
     }
 }

@@ -1,5 +1,7 @@
 //! `/v1/generate` and `/v1/sessions/{id}/generate`: in one piece, or token by token as server-sent events.
 
+use std::convert::identity;
+
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -49,14 +51,13 @@ pub(super) async fn session_generate(
     headers: HeaderMap,
     Body(mut request): Body<SessionGenerateRequest>,
 ) -> ApiResult<Response> {
-    let is_unguarded = request.moves_session() && request.expected.expected_position.is_none();
+    let failed = if request.moves_session() { ApiError::of_write(request.expected) } else { identity };
     let streams = streams(&request.generate, &headers);
     request.generate.stream = Some(streams);
     let answer = async {
         let generating = service.session_generate(&id, request).await?;
         if streams { events(&service, generating).await } else { whole(generating).await }
     };
-    let failed = |error: ApiError| if is_unguarded { error.of_unguarded_write() } else { error };
     answer.await.map_err(failed)
 }
 

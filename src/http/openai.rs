@@ -1,5 +1,7 @@
 //! `/v1/completions` in the dialect of OpenAI, and the tokenizer's routes of evaluation harnesses.
 
+use std::convert::identity;
+
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -54,7 +56,7 @@ pub(super) async fn complete(
 
 async fn completed(service: &Service, request: CompletionRequest) -> ApiResult<Response> {
     let session = request.session_id.clone();
-    let is_unguarded = session.is_some() && request.expected.expected_position.is_none();
+    let failed = if session.is_some() { ApiError::of_write(request.expected) } else { identity };
     let answer = async {
         let streams = request.stream;
         let mut completing = service.completions(request).await?;
@@ -73,7 +75,6 @@ async fn completed(service: &Service, request: CompletionRequest) -> ApiResult<R
         };
         Ok(hold(response, rooms))
     };
-    let failed = |error: ApiError| if is_unguarded { error.of_unguarded_write() } else { error };
     let mut response = answer.await.map_err(failed)?;
     if let Some(id) = session.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert(SESSION_ID, id);

@@ -75,9 +75,13 @@ fn describing() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default().routes(routes!(ops::openapi))
 }
 
-/// What the server says about itself, in every phase.
+/// What the server says about itself, also while it shuts down.
 fn knowing(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
-    about().layer(from_fn_with_state(Gate::of(app), layers::authorize))
+    let routes = about();
+    let accepted = Accepted::by(routes.get_openapi());
+    routes
+        .layer(from_fn_with_state(accepted, layers::accept))
+        .layer(from_fn_with_state(Gate::of(app), layers::authorize))
 }
 
 fn about() -> OpenApiRouter<Arc<App>> {
@@ -86,8 +90,11 @@ fn about() -> OpenApiRouter<Arc<App>> {
 
 /// Routes for whoever runs the server, which need the key of an admin. What lies below `/admin/` and does not exist says so to admins only.
 fn administering(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
-    admin()
+    let routes = admin();
+    let accepted = Accepted::by(routes.get_openapi());
+    routes
         .route("/admin/{*rest}", any(unknown_route))
+        .layer(from_fn_with_state(accepted, layers::accept))
         .layer(from_fn(layers::admins_only))
         .layer(from_fn_with_state(Gate::of(app), layers::authorize))
 }

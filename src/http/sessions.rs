@@ -74,7 +74,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     Query(expected): Query<Expectation>,
 ) -> ApiResult<StatusCode> {
-    service.delete_session(&id, expected).await?;
+    service.delete_session(&id, expected).await.map_err(ApiError::of_write(expected))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -91,10 +91,8 @@ pub(super) async fn append(
     Body(request): Body<AppendRequest>,
 ) -> ApiResult<Response> {
     let room = service.room_beside_write(&beside(&id, request.next.as_ref()))?;
-    let is_unguarded = request.expected.expected_position.is_none();
-    let answer = service.append(&id, request).await.map_err(ApiError::from);
-    let failed = |error: ApiError| if is_unguarded { error.of_unguarded_write() } else { error };
-    Ok(hold(Json(answer.map_err(failed)?).into_response(), room))
+    let failed = ApiError::of_write(request.expected);
+    Ok(hold(Json(service.append(&id, request).await.map_err(failed)?).into_response(), room))
 }
 
 /// Copy a session
@@ -130,7 +128,7 @@ pub(super) async fn reset(
     Path(id): Path<String>,
     Body(expected): Body<Expectation>,
 ) -> ApiResult<Json<Session>> {
-    Ok(Json(service.reset_session(&id, expected).await?))
+    Ok(Json(service.reset_session(&id, expected).await.map_err(ApiError::of_write(expected))?))
 }
 
 /// Rewind a session
@@ -146,7 +144,8 @@ pub(super) async fn rewind(
     Body(request): Body<RewindRequest>,
 ) -> ApiResult<Response> {
     let room = service.room_beside_write(&beside(&id, request.next.as_ref()))?;
-    Ok(hold(Json(service.rewind_session(&id, request).await?).into_response(), room))
+    let failed = ApiError::of_write(request.expected);
+    Ok(hold(Json(service.rewind_session(&id, request).await.map_err(failed)?).into_response(), room))
 }
 
 /// The question beside a write to the session `id`.

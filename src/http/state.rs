@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::document::QueryOf;
-use super::error::ApiResult;
+use super::error::{ApiError, ApiResult};
 use super::extract::{Binary, Path, Query, UseCases, quality};
 use super::held::hold;
 use super::json::Json;
@@ -61,7 +61,8 @@ pub(super) async fn put(
     Query(query): Query<PutStateQuery>,
     Binary(state): Binary,
 ) -> ApiResult<Response> {
-    Ok(match service.import_state(&id, &state, query).await? {
+    let failed = ApiError::of_write(query.expected);
+    Ok(match service.import_state(&id, &state, query).await.map_err(failed)? {
         Imported::Replaced(session) => Json(session).into_response(),
         Imported::Created(session) => {
             let location = format!("/v1/sessions/{id}");

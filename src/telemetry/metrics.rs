@@ -145,7 +145,7 @@ impl Metrics {
         }
     }
 
-    /// Records the time from a job's arrival to its first generated token.
+    /// Records the time from the arrival of a generation request to its first token.
     pub fn time_to_first_token(&self, elapsed: Duration) {
         self.first_token_seconds.observe(elapsed.as_secs_f64());
         self.first_token_count.fetch_add(1, Ordering::Relaxed);
@@ -229,7 +229,7 @@ impl Metrics {
         r.register("unknown_tokens", "Words that are not in the vocabulary", self.unknown_tokens.clone());
         r.register(
             "time_to_first_token_seconds",
-            "Time from a job's arrival to its first generated token",
+            "Time from the arrival of a generation request to its first token",
             self.first_token_seconds.clone(),
         );
         r.register(
@@ -275,7 +275,7 @@ pub struct HttpRequest {
     pub status: u16,
 }
 
-/// The times from a job's arrival to its first generated token.
+/// The times from the arrival of generation requests to their first token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstTokens {
     /// How many there were.

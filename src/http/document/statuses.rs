@@ -91,7 +91,8 @@ impl Traits<'_> {
         let computes = (self.has_body || QUERIES.contains(&self.id)) && !IMMEDIATE.contains(&self.id);
         add(computes, &[C::QueueFull, C::Timeout]);
         add(!ALWAYS.contains(&self.id), &[C::Loading]);
-        add(!OPEN.contains(&self.id), &[C::Unauthorized, C::RateLimited]);
+        // The others do not look at a query string that they do not take.
+        add(!OPEN.contains(&self.id), &[C::Unauthorized, C::RateLimited, C::UnknownField]);
         add(self.path.starts_with(ADMIN), &[C::Forbidden]);
         let changes_models = self.path.starts_with("/admin/models/");
         add(changes_models, &[C::ModelsChanging]);

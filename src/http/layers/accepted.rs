@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::{OpenApi, RefOr};
 
@@ -39,6 +41,18 @@ impl Accepted {
         let route = request.extensions().get::<MatchedPath>()?;
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         self.0.get(route.as_str())?.get(method).copied()
+    }
+}
+
+/// The layer of routes that do not stand behind [`enter`](super::enter), which checks this too.
+pub(in crate::http) async fn accept(
+    State(accepted): State<Arc<Accepted>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match accepted.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
     }
 }
 

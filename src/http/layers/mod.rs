@@ -21,7 +21,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-pub(super) use accepted::{Accepted, refuse_query};
+pub(super) use accepted::{Accepted, accept, refuse_query};
 pub(super) use authorize::{Gate, admins_only, authorize};
 pub(super) use enter::{Entrance, enter};
 

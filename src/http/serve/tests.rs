@@ -362,6 +362,7 @@ async fn an_address_with_too_many_connections_is_told_so() {
     let answer = read_until(&mut second, "}}").await;
     assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("--peer-connections-max"), "{answer}");
     assert!(answer.contains(r#""code":"too_many_connections""#), "{answer}");
+    assert!(answer.contains("\r\nx-should-retry: true\r\n"), "{answer}");
     drop(first);
 }
 

@@ -104,7 +104,7 @@ impl Service {
     /// Checks `request`. Its answer is a stream only if its field `stream` says so.
     pub(super) async fn check_generation(&self, target: &Target, asked: Asked<'_>) -> Result<Checked> {
         let Asked { mut request, names, may_repeat_initial, repeats_prompt } = asked;
-        let begun = self.clock.now();
+        let begun = self.began();
         let limits = &self.config.limits;
         let max_tokens = request.max_tokens_or_default(limits.max_tokens);
         Bound { param: "max_tokens", max: limits.max_tokens, option: "--max-tokens" }.number(max_tokens)?;

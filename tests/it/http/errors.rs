@@ -327,6 +327,8 @@ async fn what_a_route_does_not_take_is_refused_and_not_ignored() {
         ("POST", "/v1/sessions/s/reset?expected_position=7", "expected_position"),
         ("POST", "/v1/sessions/s/append?&text=a", "text"),
         ("GET", "/v1/models?name", "name"),
+        ("GET", "/v1/info?full=1", "full"),
+        ("GET", "/v1/stats?model=words", "model"),
         ("GET", "/v1/sessions/s?full=1", "full"),
     ] {
         let mut request = Request::new(method, target);

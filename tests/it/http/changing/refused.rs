@@ -3,7 +3,7 @@
 use rnnlm_server::budget::{Holder, Purpose};
 use serde_json::json;
 
-use super::world::{World, of_user};
+use super::world::{World, of_admin, of_user};
 use crate::harness::client::Request;
 use crate::harness::server::Server;
 
@@ -100,4 +100,14 @@ async fn only_an_admin_changes_models() {
         assert!(message.contains("`--api-keys`"), "{message}");
     }
     assert_eq!(world.get("/v1/info").await.expect(200)["models"], json!(["letters", "words"]));
+}
+
+#[tokio::test]
+async fn an_option_that_a_change_does_not_have_is_not_ignored() {
+    let world = World::start().await;
+    let (param, _) = world.change("letters", "reload?weights=int8").await.refused(422, "unknown_field");
+    assert_eq!(param, "weights");
+    let with_body = Request::new("POST", "/admin/models/letters/reload").json(&json!({"weights": "int8"}));
+    world.server.send(of_admin(with_body.clone())).await.refused(422, "invalid_value");
+    world.server.send(of_user(with_body)).await.refused(403, "forbidden");
 }
