@@ -39,7 +39,7 @@ def main():
         long_texts, unread, unread_through_a_proxy, streams, hostile_files, overload, extreme_numbers, many_sessions, half_closed, few_files,
         while_closing,
     ]
-    print("| Attack | Found |")
+    print("| Attack | Result |")
     print("|---|---|")
     for attack in attacks:
         if options.only in attack.__name__:
@@ -99,7 +99,7 @@ def streams(program):
         waits = [wait(server, OTHER) for _ in range(50)]
         accepted = [client for client, first in drained.first.items() if first.startswith(b"HTTP/1.1 200")]
         moving = sum(drained.bytes[client] > 1000 for client in accepted)
-    return f"{len(accepted)} are accepted, the others are told when to come again; {moving} of them move; `next` waits {summary(waits)}"
+    return f"{len(accepted)} are accepted, the others are rejected with 429 and `retry-after`; {moving} of them move; `next` waits {summary(waits)}"
 
 
 def hostile_files(program):

@@ -47,7 +47,7 @@ def main() -> None:
         for kind in kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]:
             results[kind].append(measure(options, client, kind))
     median = lambda kind, name: statistics.median(result[name] for result in results[kind])
-    print("| Store | `--store-flush` | Requests per second | Beside `memory` | Median, ms | p99, ms |\n|---|---|---:|---:|---:|---:|")
+    print("| Store | `--store-flush` | Requests per second | Relative to `memory` | Median, ms | p99, ms |\n|---|---|---:|---:|---:|---:|")
     for kind in kinds:
         rate = median(kind, "requests_per_second")
         share = rate / median(KINDS[0], "requests_per_second")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Types a text key by key into a session of a running server, and counts the keys that suggestions save.
+"""Types a text into a session of a running server, and counts the keystrokes that suggestions save.
 
     python3 benches/typing.py --model classics --sentences 200 tests/data/classics-test.txt
 
-Each key is one request, which the server answers with the top suggestions. A suggestion is accepted, with one key, as soon as it is
+Each keystroke is one request, which the server answers with the top suggestions. A suggestion is accepted, with one keystroke, as soon as it is
 the rest of the word; the space after the word comes with it. Only the standard library is needed.
 """
 
@@ -119,9 +119,9 @@ def main():
     p50, p99 = (times[int(len(times) * share)] * 1e6 for share in (0.5, 0.99))
     print(f"model       {args.model}")
     print(f"characters  {len(text)} ({len(whole) - len(text)} more are unknown to the model)")
-    print(f"keys        {keys}")
+    print(f"keystrokes  {keys}")
     print(f"saved       {100 * (1 - keys / len(text)):.1f} %")
-    print(f"us a key    {p50:.0f} (p50), {p99:.0f} (p99)")
+    print(f"us of each  {p50:.0f} (p50), {p99:.0f} (p99)")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ pub enum ErrorKind {
     SessionBusy,
     /// The session's position is not the one that the request expects.
     PositionMismatch,
-    /// A state was made by other weights than those of the model.
+    /// A state was computed with other weights than those of the model.
     StateMismatch,
     /// The model cannot do what is asked.
     NotSupported,

@@ -21,7 +21,7 @@
 //! - [`http`]: routes, layers, the OpenAPI document, server-sent events and status codes.
 //! - [`cli`]: the subcommands.
 //! - [`config`]: every option and every limit, checked once.
-//! - [`telemetry`]: log lines and metrics.
+//! - [`telemetry`]: log lines, metrics and traces.
 //! - [`clock`] and [`error`]: the clock that is passed in, and the core's one error type; `digest` is a SHA-256 over fields,
 //!   and `foreign` names files that are no models.
 

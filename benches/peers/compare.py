@@ -44,7 +44,7 @@ class Results:
     machine: dict
     # Network -> engine -> case -> microseconds.
     times: dict[Sizes, dict[str, dict[Case, list[float]]]] = field(default_factory=dict)
-    # Network -> what one core can do at most, beside the measurements of that network.
+    # Network -> what one core reaches in simple loops, beside the measurements of that network.
     bounds: dict[Sizes, list[dict]] = field(default_factory=dict)
     # Service -> connections -> requests a second.
     rates: dict[str, dict[int, list[float]]] = field(default_factory=dict)

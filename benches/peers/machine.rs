@@ -1,4 +1,4 @@
-//! What one core can do at most: bytes read from memory, multiply-adds of `f32`, alone and with their loads, and multiply-adds of bytes.
+//! What one core reaches in simple loops: bytes read from memory, multiply-adds of `f32`, alone and with their loads, and multiply-adds of bytes.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-"""The page of a comparison: tables of times and ratios, and the bounds of the machine."""
+"""The page of a comparison: tables of times and ratios, and the rates of simple loops on the machine."""
 
 from compare import BATCH, CASES, CONNECTIONS, SERVICES, STEP, Results, median
 from engines import ENGINES, Case
@@ -7,7 +7,7 @@ from networks import Sizes
 # The microseconds of each round, by engine and case.
 Times = dict[str, dict[Case, list[float]]]
 
-# Bytes of a weight, and what the rows of a large batch are bound by.
+# Bytes of a weight, and the loop that the rows of a large batch are compared with.
 OURS = {"f32": (4, "fma_flops"), "bf16": (2, "fma_flops"), "int8": (1, "int8_ops")}
 # The engine of ours that each other one is compared with.
 PEERS = {
@@ -40,7 +40,7 @@ def page(results: Results) -> str:
 
 def bounds(found: list[dict]) -> str:
     kinds = [
-        ("Memory read", "read_bytes_per_second", "GB/s"),
+        ("Memory reads", "read_bytes_per_second", "GB/s"),
         ("Multiply-adds of `f32`, each two operations", "fma_flops", "GFLOP/s"),
         ("The same, with weights and activations loaded from the first-level cache", "tile_flops", "GFLOP/s"),
         ("Multiply-adds of bytes, each two operations", "int8_ops", "GOP/s"),
@@ -50,7 +50,10 @@ def bounds(found: list[dict]) -> str:
         rates = sorted(rate[kind] / 1e9 for rate in found if rate[kind] is not None)
         if rates:
             rows.append((name, f"{median(rates):.1f} {unit}", f"{rates[0]:.1f} to {rates[-1]:.1f}"))
-    return "What one core of it does at most, measured beside the engines in every round:\n\n" + table(["Bound", "Rate, median", "Rates found"], rows)
+    return (
+        "For comparison, what one core reaches in simple loops, measured beside the engines in every round. Memory is read from a buffer of 512 MiB; "
+        "a step can exceed that rate where its weights stay in a cache or are fetched ahead:\n\n" + table(["Rate of", "Median", "Range"], rows)
+    )
 
 
 def title(sizes: Sizes) -> str:
@@ -70,7 +73,7 @@ def ratios_table(times: Times) -> str:
 
 
 def shares(sizes: Sizes, times: Times, bounds: list[dict]) -> str:
-    """How near a step comes to the machine's bounds: of memory for one row, of arithmetic for many."""
+    """A step beside the simple loops: that of memory for one row, those of arithmetic for many."""
     rows = []
     for dtype, (bytes_each, peak) in OURS.items():
         ours = times[f"rnnlm-server {dtype}"]
@@ -81,9 +84,8 @@ def shares(sizes: Sizes, times: Times, bounds: list[dict]) -> str:
         share = "-" if None in peaks else f"{ratio(done, peaks):.0%}"
         rows.append((dtype, f"{median(read) / 1e9:.1f} GB/s", f"{of_memory:.0%}", f"{median(done) / 1e9:.0f} G/s", share))
     return (
-        f"Of the machine's bounds, counting the {sizes.multiplied} weights that a step multiplies when the first layer's input product is kept "
-        "(weights that fit into a cache are read faster than memory):\n\n"
-        + table(["Weights", "Read, 1 row", "Of memory", f"Operations, {BATCH.rows} rows", "Of the peak"], rows)
+        f"Relative to those loops, counting the {sizes.multiplied} weights that a step multiplies when the first layer's input product is kept:\n\n"
+        + table(["Weights", "Read, 1 row", "Of the memory loop", f"Operations, {BATCH.rows} rows", "Of the multiply-add loop"], rows)
     )
 
 

@@ -86,7 +86,7 @@ pub enum ErrorCode {
     SessionBusy,
     /// The session does not stand at `expected_position`.
     PositionMismatch,
-    /// The state was made by other weights than those of the model.
+    /// The state was computed with other weights than those of the model.
     StateMismatch,
     /// The model cannot do what is asked.
     NotSupported,

@@ -41,12 +41,12 @@ fields!(RescoreRequest { model, mixture, utterances } + rescoring: Rescoring);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RescoreQuery {
-    /// The model of a body of lines. If absent, the default model.
+    /// The model of an NDJSON body. If absent, the default model.
     pub model: Option<String>,
     /// Several models in place of one.
     #[schema(schema_with = MixtureText::described)]
     pub mixture: Option<MixtureText>,
-    /// How a body of lines is rescored.
+    /// How an NDJSON body is rescored.
     #[serde(flatten)]
     pub rescoring: Rescoring,
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 
 #[derive(Args)]
 pub(super) struct HealthcheckArgs {
-    /// The URL to ask, `http` only; by default `/health` at the address of `serve --listen`
+    /// The URL to ask, `http` only; by default `/health` at the address in `RNNLM_LISTEN` or in the file of `RNNLM_CONFIG`, or else at `127.0.0.1:8080`
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 }

@@ -56,11 +56,11 @@ enum Command {
     Generate(Box<generate::GenerateArgs>),
     /// Print how likely a text is: log-probability, perplexity, bits per character
     Score(score::ScoreArgs),
-    /// Rank the hypotheses of a recogniser again, and print them in their new order
+    /// Rerank the hypotheses of a speech or text recogniser, and print them in their new order
     Rescore(rescore::RescoreArgs),
     /// Print whole words for the half-typed one at the end of a text
     Suggest(suggest::SuggestArgs),
-    /// Print on which of the tokens before it the probability of a word depends
+    /// Print how much each token before a word contributes to its probability
     Explain(explain::ExplainArgs),
     /// Print the words that are nearest in the embedding
     Neighbors(neighbors::NeighborsArgs),
@@ -72,7 +72,7 @@ enum Command {
     Tokenize(tokenize::TokenizeArgs),
     /// Print the text of token ids
     Detokenize(detokenize::DetokenizeArgs),
-    /// Print what is understood of a model folder or file
+    /// Show how a model folder or file is interpreted
     Inspect(inspect::InspectArgs),
     /// Measure how long a step and a prompt take on this machine
     Bench(bench::BenchArgs),

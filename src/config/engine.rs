@@ -17,7 +17,7 @@ pub struct EngineOptions {
     #[arg(long, value_name = "N", default_value = "auto", value_parser = engine_threads)]
     pub engine_threads: usize,
 
-    /// Time for which such a thread, when it runs out of work after a request that was alone, looks for more before it sleeps; it sleeps at once if these threads leave no core free
+    /// Time for which an idle engine thread polls for work after a lone request before it sleeps; it sleeps at once if the engine threads leave no core free
     #[arg(long, value_name = "DURATION", default_value = "200us", value_parser = duration_or_zero)]
     pub engine_spin: Duration,
 
@@ -65,15 +65,15 @@ pub struct EngineOptions {
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
     pub running_max: usize,
 
-    /// Expected wait that is always accepted; a request that would probably wait longer, and longer than half of its own run, or that could not be finished in its time, is answered with 429
+    /// Expected wait that is always accepted; a request that would probably wait longer, and longer than half of its own run, or that could not be finished in its time, is rejected with 429
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_or_zero)]
     pub queue_wait: Duration,
 
-    /// Maximum number of waiting jobs; a request beyond it is answered with 429
+    /// Maximum number of waiting jobs; a request beyond it is rejected with 429
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count())]
     pub queue_max: usize,
 
-    /// Maximum bytes of tokens that waiting jobs hold; a request beyond it is answered with 429; `auto` is 256MiB, or an eighth of `--memory-max` if that is less, and enough for one prompt
+    /// Maximum bytes of tokens that waiting jobs hold; a request beyond it is rejected with 429; `auto` is 256MiB, or an eighth of `--memory-max` if that is less, and enough for one prompt
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub queue_bytes_max: Bytes,
 
@@ -81,7 +81,7 @@ pub struct EngineOptions {
     #[arg(long, value_name = "N", default_value = "1", value_parser = count())]
     pub analysis_threads: usize,
 
-    /// Maximum number of `explain` and `neighbors` requests that wait for such a thread; a request beyond it is answered with 429
+    /// Maximum number of `explain` and `neighbors` requests that wait for one of the `--analysis-threads`; a request beyond it is rejected with 429
     #[arg(long, value_name = "N", default_value = "64", value_parser = count())]
     pub analysis_queue_max: usize,
 

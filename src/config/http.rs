@@ -20,7 +20,7 @@ pub struct HttpOptions {
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub max_body: Bytes,
 
-    /// Maximum bytes of all answers that are being computed or sent, as estimated; a request beyond it is answered with 429; `auto` is 256MiB, or an eighth of `--memory-max` if that is less
+    /// Maximum bytes of all answers that are being computed or sent, as estimated; a request beyond it is rejected with 429; `auto` is 256MiB, or an eighth of `--memory-max` if that is less
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub answers_max_bytes: Bytes,
 
@@ -36,7 +36,7 @@ pub struct HttpOptions {
     #[arg(long, value_name = "N", value_parser = count())]
     pub peer_connections_max: Option<usize>,
 
-    /// A second address, which answers probes and, in place of the first, metrics, and counts its connections apart; by default none
+    /// A second address for probes and metrics, whose connections are counted separately; `/metrics` is then served only there; by default none
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics_listen: Option<SocketAddr>,
 

@@ -19,27 +19,27 @@ pub struct KeyOptions {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = key_count())]
     pub api_keys_max: usize,
 
-    /// Time between two looks whether the file of keys has changed; SIGHUP reads it at once
+    /// How often the key file is checked for changes; SIGHUP rereads it at once
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub api_keys_poll: Duration,
 
-    /// Maximum number of requests per second with the keys of one name, on average; by default there is none
+    /// Maximum number of requests per second with the keys of one name, on average; unlimited by default
     #[arg(long, value_name = "N", value_parser = per_second)]
     pub key_requests_per_second: Option<f64>,
 
-    /// Maximum number of requests that the keys of one name may send at once after a pause; by default those of a second
+    /// Maximum number of requests that the keys of one name may send at once after a pause; by default, as many as one second allows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub key_requests_burst: Option<u32>,
 
-    /// Maximum number of requests with the keys of one name that are worked on at once; by default there is none
+    /// Maximum number of requests with the keys of one name that are worked on at once; unlimited by default
     #[arg(long, value_name = "N", value_parser = count())]
     pub key_jobs_max: Option<usize>,
 
-    /// Maximum number of sessions that the keys of one name have; by default there is none
+    /// Maximum number of sessions that the keys of one name have; unlimited by default
     #[arg(long, value_name = "N", value_parser = count())]
     pub key_sessions_max: Option<usize>,
 
-    /// Maximum bytes of memory that the sessions of one name use, bookkeeping included; by default there is none
+    /// Maximum bytes of memory that the sessions of one name use, bookkeeping included; unlimited by default
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub key_sessions_bytes_max: Option<Bytes>,
 }

@@ -49,11 +49,11 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "1024", value_parser = entries())]
     pub max_hypotheses: usize,
 
-    /// Maximum bytes of one line of a body of lines
+    /// Maximum bytes of one line of an NDJSON body
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = bytes)]
     pub max_line: Bytes,
 
-    /// Maximum number of utterances of one request that are rescored at once; of a body of lines, no more are read ahead
+    /// Maximum number of utterances of one request that are rescored at once; of an NDJSON body, no more are read ahead
     #[arg(long, value_name = "N", default_value = "16", value_parser = count())]
     pub lines_at_once: usize,
 

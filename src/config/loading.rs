@@ -19,7 +19,7 @@ pub struct LoadingOptions {
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub onnx_probe_memory: Bytes,
 
-    /// Maximum time that such a child process takes for one file; a file that needs longer is refused
+    /// Maximum time that the child process takes to try one file; a file that needs longer is refused
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub onnx_probe_timeout: Duration,
 }

@@ -18,7 +18,7 @@ pub struct ObservingOptions {
     #[arg(long, value_name = "URL", value_parser = endpoint)]
     pub otlp_endpoint: Option<String>,
 
-    /// The share of traces that is sent, from 0 to 1, of those that begin here; of the others, those whose `traceparent` says that they are sampled
+    /// Share of the traces begun here that is sent, from 0 to 1; a trace that a client brings is sent if its `traceparent` is marked as sampled
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = ratio)]
     pub otlp_ratio: f64,
 

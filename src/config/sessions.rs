@@ -25,7 +25,7 @@ pub struct SessionOptions {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub session_ttl: Duration,
 
-    /// What happens when a session is created in a full table: the least recently used idle session is evicted, or the request is answered with 503
+    /// What happens when a session is created in a full table: the least recently used idle session is evicted, or the request is rejected with 503
     #[arg(long, value_name = "POLICY", default_value = "lru")]
     pub evict: Evict,
 
@@ -61,7 +61,7 @@ pub struct SessionOptions {
     #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = duration)]
     pub store_timeout: Duration,
 
-    /// Time after which the claim of a server that has ended without a word no longer keeps others from writing to its sessions; claims are renewed while their servers live
+    /// Time after which a crashed server's claim on a session lapses, so that others may write to it; running servers renew their claims
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub store_claim: Duration,
 }

@@ -14,7 +14,7 @@ use crate::service::Explained;
 /// Explain a token's probability
 ///
 /// For the log-probability of `target` after `text` or `tokens`: how much each token has contributed, and how the gradient shrinks
-/// on its way back through time. Only models of the native engine can be explained; others are answered 422 `not_supported`.
+/// on its way back through time. Only models of the native engine can be explained; requests for others are rejected with 422 `not_supported`.
 #[utoipa::path(post, path = "/v1/explain", operation_id = "explain", tag = "understanding", params(QueryOf<ExplainQuery>),
     request_body = ExplainRequest,
     responses((status = 200, description = "The gradient", body = ExplainResponse)))]
@@ -30,7 +30,7 @@ pub(super) async fn explain(
 /// List the nearest words
 ///
 /// The tokens whose embeddings point in the most similar direction as `token`, or as the sum of the directions of `positive` less those of
-/// `negative`. Only models of the native engine have a known embedding; others are answered 422 `not_supported`.
+/// `negative`. Only models of the native engine have a known embedding; requests for others are rejected with 422 `not_supported`.
 #[utoipa::path(post, path = "/v1/neighbors", operation_id = "neighbors", tag = "understanding", request_body = NeighborsRequest,
     responses((status = 200, description = "The nearest tokens", body = NeighborsResponse)))]
 pub(super) async fn neighbors(

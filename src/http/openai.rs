@@ -35,7 +35,7 @@ pub(super) async fn in_dialect(mut response: Response) -> Response {
 /// existing clients work; `/v1/generate` is the server's own form of the same.
 ///
 /// A stream has `data` lines only, and ends with `data: [DONE]`, also after a failure in the middle, which is sent as
-/// `data: {"error": ...}`. Invalid requests are answered with 400. Fields that would
+/// `data: {"error": ...}`. Invalid requests are rejected with 400. Fields that would
 /// change the text and are not supported, such as `suffix`, `tools` and `response_format`, are refused; other unknown fields are
 /// ignored and named in the header `x-ignored-fields`.
 #[utoipa::path(post, path = "/v1/completions", operation_id = "createCompletion", tag = "openai",

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Quotas {
     /// Requests a second, above 0.
     pub requests_per_second: Option<f64>,
-    /// Requests at once after a pause, above 0; by default those of a second.
+    /// Requests at once after a pause, above 0; by default as many as one second allows.
     pub requests_burst: Option<u32>,
     /// Requests that engines work on at once.
     pub jobs_max: Option<usize>,

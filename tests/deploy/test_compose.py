@@ -74,6 +74,12 @@ def test_replicas_keep_their_addresses_and_lose_nothing():
     assert all(SERVICES[name]["environment"]["RNNLM_STORE_FLUSH"] == "0s" for name in REPLICAS)
 
 
+def test_a_server_has_longer_to_end_than_its_drain_takes():
+    # `--shutdown-grace`, and 5 seconds more, or 15 with a session store, as docs/operations.md says.
+    for name, more in [(OURS, 5), *((name, 15) for name in REPLICAS)]:
+        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= 25 + more
+
+
 def test_redis_is_reached_by_replicas_only():
     assert COMPOSE["networks"]["store"] == {"internal": True}
     inside = {name for name, service in SERVICES.items() if "store" in service.get("networks", [])}

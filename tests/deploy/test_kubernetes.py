@@ -69,8 +69,8 @@ def test_a_pod_has_longer_to_end_than_its_drain_takes():
     pod = MANIFESTS["deployment.yaml"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    # `--shutdown-grace` and two times two seconds, as docs/operations.md says.
-    assert pod["terminationGracePeriodSeconds"] >= before + 25 + 2 + 2
+    # `--shutdown-grace`, and 15 seconds more with a session store, as docs/operations.md says.
+    assert pod["terminationGracePeriodSeconds"] >= before + 25 + 15
 
 
 def test_secrets_are_referred_to_and_not_held():

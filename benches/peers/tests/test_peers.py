@@ -80,7 +80,7 @@ def test_the_page_has_every_median_and_the_ratios_of_each_round():
     results.rates = {name: {1: [10.0 * number] * 3, 32: [40.0, 1.0, 50.0]} for number, name in enumerate(compare.SERVICES, 1)}
     results.gaps = [1.5, 9.0, 1.0]
     page = report.page(results)
-    assert "Abacus 9" in page and "| Memory read | 10.0 GB/s | 10.0 to 10.0 |" in page and "bytes, each" not in page
+    assert "Abacus 9" in page and "| Memory reads | 10.0 GB/s | 10.0 to 10.0 |" in page and "bytes, each" not in page
     assert "| tract f32 | 8.0 | 8.0 | 8.0 | 8.0 | 8.0 |" in page
     assert "| ONNX Runtime f32 / rnnlm-server f32 | 4.00 |" in page
     assert "| ONNX Runtime int8 / rnnlm-server int8 | 1.67 |" in page

@@ -45,7 +45,7 @@ fn every_file_that_a_page_names_exists() {
 }
 
 /// Every Markdown file of the repository.
-fn markdown_files() -> Vec<Page> {
+pub(super) fn markdown_files() -> Vec<Page> {
     let mut folders: Vec<PathBuf> =
         ["", "docs", "models", "training", "benches", "tests/onnx"].map(PathBuf::from).into();
     folders.extend(entries(Path::new("models")).into_iter().filter(|path| root().join(path).is_dir()));
@@ -72,7 +72,7 @@ fn links(page: &Page) -> Vec<String> {
 }
 
 /// The lines outside code blocks.
-fn prose(page: &Page) -> Vec<&str> {
+pub(super) fn prose(page: &Page) -> Vec<&str> {
     let blocks = page.blocks();
     let is_prose = |at: &usize| !blocks.iter().any(|block| block.lines.contains(at));
     (0..page.lines().len()).filter(is_prose).map(|at| page.lines()[at].as_str()).collect()
@@ -100,7 +100,8 @@ fn anchors(page: &Page) -> BTreeSet<String> {
     headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
-fn anchor(heading: &str) -> String {
+/// The anchor of a heading.
+pub(super) fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|&c| c.is_alphanumeric() || " -_".contains(c));
     kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }

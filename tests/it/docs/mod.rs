@@ -15,6 +15,7 @@
 //! example after a model was trained again.
 
 mod block;
+mod contents;
 mod layout;
 mod links;
 mod names;
