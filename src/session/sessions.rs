@@ -247,22 +247,6 @@ impl Sessions {
         Ok(Lease::new(id.clone(), lent, self.clone()))
     }
 
-    /// Sets a session back to `start`.
-    ///
-    /// # Errors
-    /// As [`Self::lease`].
-    pub fn reset(
-        &self,
-        id: &SessionId,
-        start: Snapshot,
-        expected_position: Option<u64>,
-    ) -> Result<SessionInfo> {
-        let mut lease = self.lease(id, expected_position)?;
-        lease.snapshot.restart(start);
-        drop(lease);
-        self.info(id)
-    }
-
     /// Ends a session.
     ///
     /// # Errors
