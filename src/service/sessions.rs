@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::Service;
 use super::bounds::Bound;
 use super::input::Use;
+use super::refusal::counted;
 use super::target::start_of;
 use super::work::end_of;
 use crate::api::sessions::{
@@ -16,8 +17,7 @@ use crate::api::state::Carried;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::Cache;
-use crate::session::{NewSession, OnExisting, SessionId, SessionInfo, Sessions, Standing};
-use crate::telemetry::{Metrics, Rejected};
+use crate::session::{NewSession, OnExisting, SessionId, SessionInfo, Standing};
 
 const _: () = assert!(SESSION_ID_LENGTH_MAX == SessionId::LEN_MAX);
 
@@ -205,7 +205,7 @@ impl Service {
     }
 
     pub(super) fn add_session(&self, new: NewSession) -> Result<Session> {
-        add(&self.sessions, &self.metrics, new).map(described)
+        counted(&self.metrics, self.sessions.create(new)).map(described)
     }
 
     fn ttl(&self, lifetime: Lifetime) -> Result<Option<Duration>> {
@@ -223,15 +223,6 @@ impl Service {
             }
         }
     }
-}
-
-/// Adds a session, and counts a refusal for want of room.
-pub(super) fn add(sessions: &Sessions, metrics: &Metrics, new: NewSession) -> Result<SessionInfo> {
-    sessions.create(new).inspect_err(|error| match error.kind {
-        ErrorKind::SessionsFull => metrics.rejected(Rejected::SessionsFull),
-        ErrorKind::RateLimited => metrics.rejected(Rejected::RateLimited),
-        _ => {}
-    })
 }
 
 /// Says what a creation can do about an id that is taken, unlike a fork.
