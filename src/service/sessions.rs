@@ -199,7 +199,7 @@ impl Service {
         let mut start = start_of(&session.served);
         let emptied = |cache: &Arc<Cache>| Arc::new(Cache::new(cache.options(), cache.width()));
         start.state.set_cache(lease.snapshot.state.cache().map(emptied));
-        lease.snapshot.restart(start);
+        lease.restart(start)?;
         drop(lease);
         Ok(described(self.sessions.info(&session.id)?))
     }

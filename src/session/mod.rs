@@ -114,9 +114,9 @@ impl Snapshot {
         }
     }
 
-    /// Continues at `start` instead. The history begins anew there, and is as long as before.
-    pub fn restart(&mut self, start: Snapshot) {
-        *self = start.with_history(self.history.as_ref().map_or(0, |history| history.tokens_max()));
+    /// `start`, with a history that begins there and is as long as the history here.
+    fn restarted(&self, start: Snapshot) -> Self {
+        start.with_history(self.history.as_ref().map_or(0, |history| history.tokens_max()))
     }
 
     /// Checks that a session that stands here can go back to `position`.

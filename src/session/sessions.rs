@@ -165,7 +165,7 @@ impl Sessions {
         let name = self.name(&id);
         let mut table = self.lock_for(&name);
         table.check_free(&name, new.on_existing)?;
-        let session = table.admit(name, new, Terms { limits: self.limits(), now: self.now() })?;
+        let session = table.admit(&name, new, self.terms())?;
         let info = table.info(&session, &self.all.time);
         table.insert(session);
         Ok(info)
@@ -297,12 +297,22 @@ impl Sessions {
         self.all.changes.as_ref()
     }
 
+    /// What decides now which sessions stay.
+    pub(super) fn terms(&self) -> Terms<'_> {
+        Terms { limits: self.limits(), now: self.now() }
+    }
+
+    /// Lets a leased session stand at `snapshot`, if there is room for it. The old state is left in `snapshot`.
+    pub(super) fn restart(&self, id: &SessionId, snapshot: &mut Snapshot) -> Result<()> {
+        let name = self.name(id);
+        self.lock().restart(&name, snapshot, self.terms())
+    }
+
     /// Ends a lease: the session stands where the lease has led.
     pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
         let name = self.name(id);
-        let now = self.now();
         let mut table = self.lock();
-        table.put_back(&name, snapshot, Terms { limits: self.limits(), now });
+        table.put_back(&name, snapshot, self.terms());
         table.leave_if_changed(&name, self.limits().sessions_max);
     }
 
