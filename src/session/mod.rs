@@ -50,6 +50,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{State, TokenId};
 use crate::text::{ExtraWords, Joint, Tail};
 
+/// Sessions to look at under one lock, where there may be many more: some tenths of a millisecond.
+pub const PIECE: usize = 256;
+
 /// A point in a sequence: the state, the weights that computed it, the number of tokens read, and the last of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::moment::{Moment, Timeline};
 use super::owner::{Name, Owner};
 use super::table::{Table, Terms};
-use super::{Changes, Lease, SessionId, SessionLimits, Snapshot, Standing};
+use super::{Changes, Lease, PIECE, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::text::ExtraWords;
@@ -132,8 +132,6 @@ pub struct SessionStats {
 
 /// Expired sessions that a use of the table removes on the way.
 const EXPIRED_EACH: usize = 4;
-/// Expired sessions that [`Sessions::expire`] removes under one lock: some tenths of a millisecond.
-const EXPIRED_PIECE: usize = 256;
 
 impl Sessions {
     /// An empty table, whose sessions end with it, as the handle of anyone.
@@ -216,6 +214,11 @@ impl Sessions {
         let now = self.now();
         let live = table.after(self.owner, after).filter(|session| !session.has_expired(now));
         live.take(limit).map(|session| table.info(session, &self.all.time)).collect()
+    }
+
+    /// Whether the owner has sessions of this model, those included that have expired and still take memory.
+    pub fn has_any_of(&self, model: &str) -> bool {
+        self.lock_whole().has_any_of(self.owner, model)
     }
 
     /// How a session stands, without the effect of a write that is running. This is no use of the session.
@@ -321,7 +324,7 @@ impl Sessions {
     /// A session that has expired does not exist any more for clients, also while it still takes memory. Someone has to call this now and
     /// then; it holds the lock for a piece of the work only.
     pub fn expire(&self) -> bool {
-        self.lock_whole().expire(EXPIRED_PIECE, self.limits(), self.now())
+        self.lock_whole().expire(PIECE, self.limits(), self.now())
     }
 
     /// The name of a session of this owner, whether it exists or not.

@@ -226,6 +226,11 @@ impl Table {
         }
     }
 
+    /// Whether `owner` has sessions of this model.
+    pub(super) fn has_any_of(&self, owner: Owner, model: &str) -> bool {
+        self.origins.has_any(owner, model)
+    }
+
     /// What `owner` has.
     pub(super) fn account(&self, owner: Owner) -> Account {
         self.accounts.of(owner)
