@@ -52,7 +52,7 @@ pub(super) async fn list(
     UseCases(service): UseCases,
     Query(query): Query<ListSessionsQuery>,
 ) -> ApiResult<Json<SessionList>> {
-    Ok(Json(service.list_sessions(&query)?))
+    Ok(Json(service.list_sessions(&query).await?))
 }
 
 /// Get a session

@@ -47,7 +47,7 @@ fn asks_for_json(headers: &HeaderMap) -> bool {
 ///
 /// Sets the session to a state that was exported, or creates it there. A session that exists keeps its time to live, its extra words and its
 /// `rewind_tokens`, and cannot go back behind the state. A state that is damaged, or was computed by other weights, is refused with
-/// `state_mismatch`, and nothing changes.
+/// `state_mismatch`, and nothing changes. Nor does it if there is no room for a cache that is larger than the session's.
 #[utoipa::path(put, path = "/v1/sessions/{id}/state", operation_id = "putSessionState", tag = "sessions",
     params(("id" = String, Path, description = "The session's id"), QueryOf<PutStateQuery>),
     request_body(content = Vec<u8>, description = "A state, as a session exports it", content_type = "application/octet-stream"),

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Service, Shared};
+use super::Service;
+use super::refusal::counted;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::keys::{JobPermit, Keys, KeysSetup, KeysStats, Pass, Quotas};
-use crate::telemetry::{KeyFile, Rejected};
+use crate::telemetry::KeyFile;
 
 /// Whoever sent a request: a key, or anyone where the server has no keys. Clones are the same request.
 #[derive(Clone, Default)]
@@ -70,15 +71,7 @@ impl Service {
     /// # Errors
     /// `Unauthorized` for a key that was revoked; `RateLimited`.
     pub(super) fn begin_job(&self) -> Result<()> {
-        self.caller.begin_job().inspect_err(|error| self.shared.count_refusal(error.kind))
-    }
-}
-
-impl Shared {
-    fn count_refusal(&self, kind: ErrorKind) {
-        if kind == ErrorKind::RateLimited {
-            self.metrics.rejected(Rejected::RateLimited);
-        }
+        counted(&self.metrics, self.caller.begin_job())
     }
 }
 

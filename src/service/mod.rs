@@ -26,6 +26,7 @@ mod next;
 mod observer;
 mod openai;
 mod question;
+mod refusal;
 mod rescore;
 mod rewind;
 mod room;

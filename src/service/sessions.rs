@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::Service;
 use super::bounds::Bound;
 use super::input::Use;
+use super::refusal::counted;
 use super::target::start_of;
 use super::work::end_of;
 use crate::api::sessions::{
@@ -16,8 +17,7 @@ use crate::api::state::Carried;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::Cache;
-use crate::session::{NewSession, OnExisting, SessionId, SessionInfo, Sessions, Standing};
-use crate::telemetry::{Metrics, Rejected};
+use crate::session::{NewSession, OnExisting, PIECE, SessionId, SessionInfo, Standing};
 
 const _: () = assert!(SESSION_ID_LENGTH_MAX == SessionId::LEN_MAX);
 
@@ -98,16 +98,15 @@ impl Service {
     ///
     /// # Errors
     /// `InvalidValue` for an id that cannot be one and for a `limit` out of range.
-    pub fn list_sessions(&self, query: &ListSessionsQuery) -> Result<SessionList> {
+    pub async fn list_sessions(&self, query: &ListSessionsQuery) -> Result<SessionList> {
         let after = query.after.as_deref().map(SessionId::parse).transpose();
         let after = after.map_err(|error| error.at("after"))?;
         let max = self.config.sessions.sessions_page_max;
         let limit = query.limit.unwrap_or(ListSessionsQuery::LIMIT_DEFAULT.min(max));
         Bound { param: "limit", max, option: "--sessions-page-max" }.number_above_0(limit)?;
         let model = query.model.as_deref().map(|name| self.named_model(Some(name))).transpose()?;
-        let mut sessions = self.page_of_sessions(after, limit + 1, |info| {
-            model.as_ref().is_none_or(|model| *model.name == *info.model)
-        });
+        let name = model.as_ref().map(|model| &*model.name);
+        let mut sessions = self.page_of_sessions(after, limit + 1, name).await;
         let has_more = sessions.len() > limit;
         sessions.truncate(limit);
         let next_after = sessions.last().filter(|_| has_more).map(|last| last.id.to_string());
@@ -115,25 +114,31 @@ impl Service {
         Ok(SessionList { object: "list", data, has_more, next_after })
     }
 
-    /// At most `limit` sessions after `after` that are `wanted`. They are looked at in pages, so that the table is not locked for long.
-    fn page_of_sessions(
+    /// At most `limit` sessions after `after`, of this model if one is given. They are looked at in pieces, between which other requests
+    /// use the table and the thread: it may take a million to find one.
+    async fn page_of_sessions(
         &self,
         mut after: Option<SessionId>,
         limit: usize,
-        wanted: impl Fn(&SessionInfo) -> bool,
+        model: Option<&str>,
     ) -> Vec<SessionInfo> {
         let mut found = Vec::new();
-        while found.len() < limit {
-            let page = self.sessions.list(after.as_ref(), limit);
-            let is_last = page.len() < limit;
-            after = page.last().map(|last| last.id.clone());
-            found.extend(page.into_iter().filter(&wanted));
-            if is_last {
-                break;
-            }
+        if model.is_some_and(|model| !self.sessions.has_any_of(model)) {
+            return found;
         }
-        found.truncate(limit);
-        found
+        loop {
+            let wanted = limit - found.len();
+            let piece = if model.is_some() { PIECE } else { PIECE.min(wanted) };
+            let looked_at = self.sessions.list(after.as_ref(), piece);
+            let is_last = looked_at.len() < piece;
+            after = looked_at.last().map(|last| last.id.clone());
+            let of_model = |info: &SessionInfo| model.is_none_or(|model| *info.model == *model);
+            found.extend(looked_at.into_iter().filter(of_model).take(wanted));
+            if is_last || found.len() == limit {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The session `id`. Looking at it is no use of it.
@@ -199,13 +204,13 @@ impl Service {
         let mut start = start_of(&session.served);
         let emptied = |cache: &Arc<Cache>| Arc::new(Cache::new(cache.options(), cache.width()));
         start.state.set_cache(lease.snapshot.state.cache().map(emptied));
-        lease.snapshot.restart(start);
+        lease.restart(start)?;
         drop(lease);
         Ok(described(self.sessions.info(&session.id)?))
     }
 
     pub(super) fn add_session(&self, new: NewSession) -> Result<Session> {
-        add(&self.sessions, &self.metrics, new).map(described)
+        counted(&self.metrics, self.sessions.create(new)).map(described)
     }
 
     fn ttl(&self, lifetime: Lifetime) -> Result<Option<Duration>> {
@@ -223,15 +228,6 @@ impl Service {
             }
         }
     }
-}
-
-/// Adds a session, and counts a refusal for want of room.
-pub(super) fn add(sessions: &Sessions, metrics: &Metrics, new: NewSession) -> Result<SessionInfo> {
-    sessions.create(new).inspect_err(|error| match error.kind {
-        ErrorKind::SessionsFull => metrics.rejected(Rejected::SessionsFull),
-        ErrorKind::RateLimited => metrics.rejected(Rejected::RateLimited),
-        _ => {}
-    })
 }
 
 /// Says what a creation can do about an id that is taken, unlike a fork.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Service;
+use super::refusal::counted;
 use crate::budget::Permit;
 use crate::catalog::Served;
 use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
 use crate::engine::{Job, Kept, Reader, RowPlan, Start, Submission};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::session::Snapshot;
-use crate::telemetry::Rejected;
 
 /// A job for the engine.
 pub(super) struct Work<T> {
@@ -62,12 +62,7 @@ impl Service {
             held,
             timed: self.timed(),
         };
-        self.pool.submit(submission, work.reader).inspect_err(|error| match error.kind {
-            ErrorKind::Draining => self.metrics.rejected(Rejected::Draining),
-            ErrorKind::QueueFull => self.metrics.rejected(Rejected::QueueFull),
-            ErrorKind::Overloaded => self.metrics.rejected(Rejected::Overloaded),
-            _ => {}
-        })
+        counted(&self.metrics, self.pool.submit(submission, work.reader))
     }
 
     /// Runs a reading to its end.

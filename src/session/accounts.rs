@@ -46,14 +46,15 @@ impl Accounts {
     /// `RateLimited`, which names the limit.
     pub(super) fn check(&self, owner: Owner, limits: OwnerLimits, change: Change) -> Result<(), Error> {
         let Account { sessions, bytes } = self.of(owner);
-        let others = sessions - usize::from(change.replaced.is_some());
         let bytes = bytes - change.replaced.unwrap_or_default();
+        // One in the place of another is not one more.
+        let is_one_more = change.replaced.is_none();
         let refused = |message: String, limit: usize| {
             Err(Error::new(ErrorKind::RateLimited, message).over(limit as u64))
         };
         match (limits.sessions_max, limits.bytes_max) {
-            (Some(max), _) if others >= max => refused(
-                format!("the key has {others} sessions; the maximum is {max} (`--key-sessions-max`)"),
+            (Some(max), _) if is_one_more && sessions >= max => refused(
+                format!("the key has {sessions} sessions; the maximum is {max} (`--key-sessions-max`)"),
                 max,
             ),
             (_, Some(max)) if bytes.saturating_add(change.new) > max => {

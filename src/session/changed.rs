@@ -6,15 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Name, Sessions};
+use super::{Name, PIECE, Sessions};
 use crate::error::{Error, ErrorKind};
 
 /// The weights that are served: the identity of each model by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServedWeights(pub BTreeMap<Arc<str>, Arc<str>>);
-
-/// Sessions that are looked at under one lock: some tenths of a millisecond.
-const PIECE: usize = 256;
 
 impl ServedWeights {
     /// Why a session of the weights `identity` of `model` cannot go on; `None` if it can.

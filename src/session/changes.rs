@@ -239,6 +239,11 @@ impl Changes {
         self.bell.notify_all();
     }
 
+    /// Whether changes may still come.
+    pub fn is_open(&self) -> bool {
+        !self.lock().is_closed
+    }
+
     /// Waits until a session waits. Returns whether changes may still come.
     pub fn wait(&self) -> bool {
         let idle =

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::moment::Moment;
 use super::{SessionId, Sessions, Snapshot, Standing};
+use crate::error::Result;
 
 /// A session in the hands of the one job that may advance it.
 ///
@@ -36,6 +37,18 @@ impl Lease {
     /// The name of its model.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// Lets the session continue at `start` instead, whose cache may be larger than that which it had. Its history begins anew there, and
+    /// is as long as before.
+    ///
+    /// # Errors
+    /// `SessionsFull` and `RateLimited`, as [`Sessions::create`]; then the session stands where it stood.
+    pub fn restart(&mut self, start: Snapshot) -> Result<()> {
+        let restarted = self.snapshot.restarted(start);
+        self.sessions.restart(&self.id, &mut restarted.clone())?;
+        self.snapshot = restarted;
+        Ok(())
     }
 
     /// Lets a store know where the write has led so far, if it is time. Nothing waits for the store, and readers still see the session as

@@ -7,6 +7,7 @@
 use super::index::INDEX_BYTES;
 use super::lists::Link;
 use super::stored::Session;
+use crate::lm::State;
 
 /// Bytes that a session uses in the arrays of the table: itself, its place in the index, and in the orders of use and of expiry.
 const ENTRY_BYTES: usize = size_of::<Session>() + INDEX_BYTES + 2 * size_of::<Link>();
@@ -21,6 +22,11 @@ const _: () = assert!(ENTRY_BYTES + shared_block(4096) - 4096 <= OVERHEAD_BYTES_
 /// Bytes that a session uses. They do not change while it reads.
 pub(super) fn session_bytes(session: &Session) -> usize {
     ENTRY_BYTES + session.heap_bytes()
+}
+
+/// Bytes that a session would use with another state, which may have another cache.
+pub(super) fn session_bytes_with(session: &Session, state: &State) -> usize {
+    ENTRY_BYTES + session.heap_bytes_with(state)
 }
 
 /// Bytes of a block of `size` in a general-purpose allocator (`malloc` of glibc): a header of 8 bytes, rounded up to a multiple of 16, and

@@ -50,6 +50,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lm::{State, TokenId};
 use crate::text::{ExtraWords, Joint, Tail};
 
+/// Sessions to look at under one lock, where there may be many more: some tenths of a millisecond.
+pub const PIECE: usize = 256;
+
 /// A point in a sequence: the state, the weights that computed it, the number of tokens read, and the last of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -114,9 +117,9 @@ impl Snapshot {
         }
     }
 
-    /// Continues at `start` instead. The history begins anew there, and is as long as before.
-    pub fn restart(&mut self, start: Snapshot) {
-        *self = start.with_history(self.history.as_ref().map_or(0, |history| history.tokens_max()));
+    /// `start`, with a history that begins there and is as long as the history here.
+    fn restarted(&self, start: Snapshot) -> Self {
+        start.with_history(self.history.as_ref().map_or(0, |history| history.tokens_max()))
     }
 
     /// Checks that a session that stands here can go back to `position`.

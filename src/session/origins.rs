@@ -90,6 +90,12 @@ impl Origins {
         self.changed > 0
     }
 
+    /// Whether `owner` has sessions of this model.
+    pub(super) fn has_any(&self, owner: Owner, model: &str) -> bool {
+        let mut own = self.all.iter().filter(|origin| origin.owner == owner && origin.sessions > 0);
+        own.any(|origin| *origin.model == *model)
+    }
+
     /// Sessions by model, those included that have none now.
     pub(super) fn by_model(&self) -> BTreeMap<Arc<str>, usize> {
         let mut by_model = BTreeMap::new();

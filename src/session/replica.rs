@@ -1,7 +1,7 @@
 //! What a server that shares a store with others asks of the sessions of all owners.
 
 use super::owner::Name;
-use super::table::{Doom, Terms};
+use super::table::Doom;
 use super::{Restored, SessionId, Sessions};
 use crate::error::{Error, Result};
 
@@ -72,8 +72,7 @@ impl Sessions {
     }
 
     fn doom(&self, name: &Name, doom: Doom) {
-        let terms = Terms { limits: self.limits(), now: self.now() };
-        self.lock_whole().doom(name, doom, terms);
+        self.lock_whole().doom(name, doom, self.terms());
     }
 
     /// Whether the copy ends with the write that is running on it.

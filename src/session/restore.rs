@@ -58,7 +58,7 @@ impl Sessions {
         };
         let limits = SessionLimits { each_owner: OwnerLimits::default(), ..self.limits().clone() };
         let name = table.name_of(&name);
-        let mut session = table.admit(name, new, Terms { limits: &limits, now })?;
+        let mut session = table.admit(&name, new, Terms { limits: &limits, now })?;
         session.set_created(self.time().moment(created_at));
         session.set_last_used(last_used);
         table.place(session);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::moment::{Moment, Timeline};
 use super::owner::{Name, Owner};
 use super::table::{Table, Terms};
-use super::{Changes, Lease, SessionId, SessionLimits, Snapshot, Standing};
+use super::{Changes, Lease, PIECE, SessionId, SessionLimits, Snapshot, Standing};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::text::ExtraWords;
@@ -132,8 +132,6 @@ pub struct SessionStats {
 
 /// Expired sessions that a use of the table removes on the way.
 const EXPIRED_EACH: usize = 4;
-/// Expired sessions that [`Sessions::expire`] removes under one lock: some tenths of a millisecond.
-const EXPIRED_PIECE: usize = 256;
 
 impl Sessions {
     /// An empty table, whose sessions end with it, as the handle of anyone.
@@ -165,7 +163,7 @@ impl Sessions {
         let name = self.name(&id);
         let mut table = self.lock_for(&name);
         table.check_free(&name, new.on_existing)?;
-        let session = table.admit(name, new, Terms { limits: self.limits(), now: self.now() })?;
+        let session = table.admit(&name, new, self.terms())?;
         let info = table.info(&session, &self.all.time);
         table.insert(session);
         Ok(info)
@@ -218,6 +216,11 @@ impl Sessions {
         live.take(limit).map(|session| table.info(session, &self.all.time)).collect()
     }
 
+    /// Whether the owner has sessions of this model, those included that have expired and still take memory.
+    pub fn has_any_of(&self, model: &str) -> bool {
+        self.lock_whole().has_any_of(self.owner, model)
+    }
+
     /// How a session stands, without the effect of a write that is running. This is no use of the session.
     ///
     /// # Errors
@@ -245,22 +248,6 @@ impl Sessions {
         let name = self.name(id);
         let lent = self.lock_for(&name).lend(&name, expected_position, self.now())?;
         Ok(Lease::new(id.clone(), lent, self.clone()))
-    }
-
-    /// Sets a session back to `start`.
-    ///
-    /// # Errors
-    /// As [`Self::lease`].
-    pub fn reset(
-        &self,
-        id: &SessionId,
-        start: Snapshot,
-        expected_position: Option<u64>,
-    ) -> Result<SessionInfo> {
-        let mut lease = self.lease(id, expected_position)?;
-        lease.snapshot.restart(start);
-        drop(lease);
-        self.info(id)
     }
 
     /// Ends a session.
@@ -313,12 +300,22 @@ impl Sessions {
         self.all.changes.as_ref()
     }
 
+    /// What decides now which sessions stay.
+    pub(super) fn terms(&self) -> Terms<'_> {
+        Terms { limits: self.limits(), now: self.now() }
+    }
+
+    /// Lets a leased session stand at `snapshot`, if there is room for it. The old state is left in `snapshot`.
+    pub(super) fn restart(&self, id: &SessionId, snapshot: &mut Snapshot) -> Result<()> {
+        let name = self.name(id);
+        self.lock().restart(&name, snapshot, self.terms())
+    }
+
     /// Ends a lease: the session stands where the lease has led.
     pub(super) fn put_back(&self, id: &SessionId, snapshot: &mut Snapshot) {
         let name = self.name(id);
-        let now = self.now();
         let mut table = self.lock();
-        table.put_back(&name, snapshot, Terms { limits: self.limits(), now });
+        table.put_back(&name, snapshot, self.terms());
         table.leave_if_changed(&name, self.limits().sessions_max);
     }
 
@@ -327,7 +324,7 @@ impl Sessions {
     /// A session that has expired does not exist any more for clients, also while it still takes memory. Someone has to call this now and
     /// then; it holds the lock for a piece of the work only.
     pub fn expire(&self) -> bool {
-        self.lock_whole().expire(EXPIRED_PIECE, self.limits(), self.now())
+        self.lock_whole().expire(PIECE, self.limits(), self.now())
     }
 
     /// The name of a session of this owner, whether it exists or not.

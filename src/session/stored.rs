@@ -253,11 +253,16 @@ impl Session {
     ///
     /// A state that forks share is counted for each of them, because each gets its own when it reads on.
     pub(super) fn heap_bytes(&self) -> usize {
-        let state_bytes = self.state.bytes();
+        self.heap_bytes_with(&self.state)
+    }
+
+    /// The same with another state.
+    pub(super) fn heap_bytes_with(&self, state: &State) -> usize {
+        let state_bytes = state.bytes();
         let history = self.history().map_or(0, |history| history.bytes(state_bytes));
         let extra_words = self.extra_words().map_or(0, |words| words.bytes());
         let marks = self.history().map_or(0, |history| history.marks_max());
-        let cache = self.state.cache().map_or(0, |cache| cache.bytes_max(marks));
+        let cache = state.cache().map_or(0, |cache| cache.bytes_max(marks));
         let extras = self.extras.as_ref().map_or(0, |_| block(size_of::<Extras>()));
         self.id.heap_bytes() + shared_block(state_bytes) + extras + history + extra_words + cache
     }

@@ -19,7 +19,7 @@ use super::dense::Dense;
 use super::gone::{Ending, Gone};
 use super::index::{Index, Place, Seed};
 use super::lists::{Lists, POSITIONS_MAX, Position};
-use super::memory::session_bytes;
+use super::memory::{session_bytes, session_bytes_with};
 use super::moment::{Moment, Timeline};
 use super::origins::Origins;
 use super::owner::{Name, Owner, Owners};
@@ -177,21 +177,44 @@ impl Table {
 
     pub(super) fn put_back(&mut self, name: &Name, snapshot: &mut Snapshot, terms: Terms<'_>) {
         self.busy -= 1;
-        let position = self.find(name).expect("bug: a leased session is in the table");
+        let position = self.stand_at(name, snapshot);
         let session = self.at_mut(position);
-        // A state that was put into the session may have another cache.
-        let bytes_before = session_bytes(session);
-        session.stand_at(snapshot);
-        let bytes = session_bytes(session);
         session.set_busy(Busy::Idle);
         session.set_last_used(terms.now);
-        self.bytes = self.bytes - bytes_before + bytes;
-        self.accounts.resize(name.owner, bytes_before, bytes);
         self.enlist(position);
         match self.doomed.remove(name) {
             None => self.note(position, Happened::Changed),
             Some(doom) => self.meet_doom(position, doom, terms),
         }
+    }
+
+    /// Lets a leased session stand at `snapshot`, whose state may have another cache. Room is made for it as for a new session that
+    /// takes the place of this one, and the session stands there at once, so that nobody else gets that room.
+    pub(super) fn restart(&mut self, name: &Name, snapshot: &mut Snapshot, terms: Terms<'_>) -> Result<()> {
+        let session = self.at(self.leased(name));
+        let bytes = session_bytes_with(session, &snapshot.state);
+        // An owner keeps what it has, also if it may have less now.
+        if bytes > session_bytes(session) {
+            self.make_room(name, bytes, terms)?;
+        }
+        self.stand_at(name, snapshot);
+        Ok(())
+    }
+
+    /// Lets a leased session stand at `snapshot`, and counts its bytes anew. Returns where it is.
+    fn stand_at(&mut self, name: &Name, snapshot: &mut Snapshot) -> Position {
+        let position = self.leased(name);
+        let session = self.at_mut(position);
+        let before = session_bytes(session);
+        session.stand_at(snapshot);
+        let after = session_bytes(session);
+        self.bytes = self.bytes - before + after;
+        self.accounts.resize(name.owner, before, after);
+        position
+    }
+
+    fn leased(&self, name: &Name) -> Position {
+        self.find(name).expect("bug: a leased session is in the table")
     }
 
     pub(super) fn stats(&self) -> SessionStats {
@@ -201,6 +224,11 @@ impl Table {
             busy: self.busy,
             closed: self.closed.clone(),
         }
+    }
+
+    /// Whether `owner` has sessions of this model.
+    pub(super) fn has_any_of(&self, owner: Owner, model: &str) -> bool {
+        self.origins.has_any(owner, model)
     }
 
     /// What `owner` has.
@@ -227,30 +255,33 @@ impl Table {
     }
 
     /// Checks that `new` can be added under `name`, which is free or that of an idle session, and makes room for it.
-    pub(super) fn admit(&mut self, name: Name, new: NewSession, terms: Terms<'_>) -> Result<Session> {
+    pub(super) fn admit(&mut self, name: &Name, new: NewSession, terms: Terms<'_>) -> Result<Session> {
         let Terms { limits, now } = terms;
         let origin = self.origins.number(name.owner, &new);
         let ttl = new.ttl.unwrap_or(limits.ttl);
-        let session = Session::new(name.id, new, &Beginning { now, ttl, origin });
-        self.make_room(&session, limits, now)?;
+        let session = Session::new(name.id.clone(), new, &Beginning { now, ttl, origin });
+        self.make_room(name, session_bytes(&session), terms)?;
         Ok(session)
     }
 
-    /// Evicts idle sessions until the new one fits, not counting the one that it replaces.
-    fn make_room(&mut self, new: &Session, limits: &SessionLimits, now: Moment) -> Result<()> {
-        let bytes = session_bytes(new);
-        let name = self.name(new);
-        let replaced = self.find(&name).map(|position| session_bytes(self.at(position)));
-        let change = Change { new: bytes, replaced };
+    /// Evicts idle sessions until one of `bytes` fits under this name, not counting the one that it replaces.
+    fn make_room(&mut self, name: &Name, bytes: usize, terms: Terms<'_>) -> Result<()> {
+        let Terms { limits, now } = terms;
+        // Looked up each time: what it replaces may be among what has expired.
+        let change = |table: &Self| {
+            let replaced = table.find(name).map(|position| session_bytes(table.at(position)));
+            Change { new: bytes, replaced }
+        };
         let count_max = limits.sessions_max.min(POSITIONS_MAX);
         let fits = |table: &Self| {
+            let Change { new, replaced } = change(table);
             table.sessions.len() - usize::from(replaced.is_some()) < count_max
-                && table.bytes - replaced.unwrap_or_default() + bytes <= limits.bytes_max
+                && table.bytes - replaced.unwrap_or_default() + new <= limits.bytes_max
         };
         // No session is evicted for one that would not fit into an empty table.
         let may_evict = limits.evict == Evict::Lru && bytes <= limits.bytes_max && count_max > 0;
         // The memory of sessions that have expired comes first.
-        let has_quota = |table: &Self| table.accounts.check(name.owner, limits.each_owner, change);
+        let has_quota = |table: &Self| table.accounts.check(name.owner, limits.each_owner, change(table));
         let mut may_have_expired = true;
         while may_have_expired && !(fits(self) && has_quota(self).is_ok()) {
             may_have_expired = self.expire(1, limits, now);
@@ -258,9 +289,9 @@ impl Table {
         // Before any eviction: nobody loses a session to one that is refused.
         has_quota(self)?;
         while !fits(self) {
-            let oldest = self.longest_unused(&name).filter(|_| may_evict);
+            let oldest = self.longest_unused(name).filter(|_| may_evict);
             let Some(oldest) = oldest else { return Err(self.full(limits, bytes)) };
-            self.end(oldest, Ending::Evicted, Terms { limits, now });
+            self.end(oldest, Ending::Evicted, terms);
         }
         Ok(())
     }

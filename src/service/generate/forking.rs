@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::api::generate::SessionPosition;
 use crate::engine::jobs::FinishedChoice;
 use crate::error::{Error, Result};
-use crate::service::sessions::add;
+use crate::service::refusal::counted;
 use crate::session::{NewSession, OnExisting, Sessions, Snapshot};
 use crate::telemetry::Metrics;
 use crate::text::ExtraWords;
@@ -51,7 +51,7 @@ impl Forking {
             extra_words: self.extra_words.clone(),
             on_existing: OnExisting::Refuse,
         };
-        let session = add(&self.sessions, &self.metrics, new)?;
+        let session = counted(&self.metrics, self.sessions.create(new))?;
         Ok(SessionPosition { id: session.id.to_string(), position })
     }
 

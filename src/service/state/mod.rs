@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::bounds::Bound;
+use super::refusal::counted;
 use super::sessions::described;
 use super::target::Target;
 use crate::api;
@@ -72,7 +73,8 @@ impl Service {
     /// extra words, and how far it can go back, which begins anew. Its cache is that of the state.
     ///
     /// # Errors
-    /// `StateMismatch` for a state that is damaged, or was computed by other weights; `SessionBusy`; `PositionMismatch`; no room.
+    /// `StateMismatch` for a state that is damaged, or was computed by other weights; `SessionBusy`; `PositionMismatch`; no room for the
+    /// session, or for a cache that is larger than it had, and then it stays where it was.
     pub async fn import_state(&self, id: &str, bytes: &[u8], query: PutStateQuery) -> Result<Imported> {
         self.settled_in(id, self.import_now(id, bytes, query)).await
     }
@@ -102,7 +104,7 @@ impl Service {
         let session = self.session_target(id.as_str(), model.as_deref())?;
         let (_, snapshot) = self.read_state(bytes, Some(&session.served.name)).await?;
         let mut lease = self.lease(&session, expected).await?;
-        lease.snapshot.restart(snapshot);
+        counted(&self.metrics, lease.restart(snapshot))?;
         drop(lease);
         Ok(Imported::Replaced(described(self.sessions.info(&id)?)))
     }

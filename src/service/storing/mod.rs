@@ -25,7 +25,7 @@ use crate::catalog::Registry;
 use crate::clock::Clock;
 use crate::config::{Config, SessionStore};
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{ChangeLimits, Changes, Eviction, SessionId, SessionLimits, Sessions, Unusable};
+use crate::session::{ChangeLimits, Changes, Eviction, PIECE, SessionId, SessionLimits, Sessions, Unusable};
 use crate::store::{self, Change, FileStore, RedisStore, SharedStore, Store};
 use crate::telemetry::Metrics;
 use entry::Found;
@@ -151,6 +151,7 @@ impl Keeping<'_> {
             metrics,
             progress: watch::Sender::new(Progress::default()),
             anew: Anew::No,
+            page: PIECE,
         };
         let progress = writer.progress.subscribe();
         let flush = options.store_flush;

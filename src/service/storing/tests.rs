@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::entry::{self, Found};
 use super::simulation::disk::{Disk, Fate};
 use super::simulation::process::{Process, models, served};
-use super::writer::Step;
+use super::writer::{Anew, Step};
 use super::{Keeping, Kept, Settling};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -91,6 +91,42 @@ fn an_answer_waits_for_what_changed_before_it_and_for_nothing_later() {
     create(&process.sessions, "b");
     assert!(waits.now_or_never().is_some());
     assert!(second.settle().now_or_never().is_none(), "the second session is not stored");
+}
+
+/// A process whose queue has overflowed, so that all its sessions are to be stored anew: in two steps or more.
+fn overflown(disk: &Disk) -> Process {
+    let limits = ChangeLimits { sessions_max: 2, interval: Duration::ZERO, eviction: Eviction::Removes };
+    let process = Process::start(disk, &models(), &Clock::manual(), limits);
+    ["a", "b", "c", "d", "e"].into_iter().for_each(|name| create(&process.sessions, name));
+    process
+}
+
+#[tokio::test]
+async fn what_is_stored_anew_is_tried_again_although_nothing_changes() {
+    let disk = Disk::default();
+    let Process { changes, writer, .. } = overflown(&disk);
+    // What must go is removed, and what has waited is written with a page. Then nothing waits, and the rest fails.
+    disk.plan([Fate::Written, Fate::Written, Fate::Refused, Fate::Refused]);
+    let mut progress = writer.progress.subscribe();
+    let thread = std::thread::spawn(move || writer.run(Duration::ZERO));
+    let last = changes.last();
+    let caught_up = progress.wait_for(|progress| progress.stored >= last && !progress.is_failing);
+    tokio::time::timeout(PATIENCE, caught_up).await.unwrap().unwrap();
+    assert_eq!(disk.entries().into_keys().collect::<Vec<_>>(), ["a", "b", "c", "d", "e"]);
+    changes.close();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_writer_ends_although_all_is_to_be_stored_anew_and_the_store_fails() {
+    let disk = Disk::default();
+    let Process { changes, mut writer, .. } = overflown(&disk);
+    assert_eq!(writer.step(), Step::Wrote);
+    assert_eq!((changes.count(), writer.anew != Anew::No), (0, true));
+    disk.set(Fate::Refused);
+    changes.close();
+    writer.run(Duration::ZERO);
+    assert!(disk.entries().len() < 5);
 }
 
 fn record() -> Record {

@@ -20,9 +20,6 @@ use crate::telemetry::StoreMetrics;
 /// Most sessions of a group.
 const GROUP_MAX: usize = 4096;
 
-/// Sessions that are looked at under one lock when all must be stored anew.
-const PAGE: usize = 256;
-
 /// How long a writer waits after the first of several failures, and at most.
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(100);
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -49,6 +46,8 @@ pub(super) struct Writer {
     pub(super) metrics: StoreMetrics,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) anew: Anew,
+    /// Sessions that are looked at under one lock when all must be stored anew.
+    pub(super) page: usize,
 }
 
 /// Whether all sessions are being stored anew, because some changes were not noted.
@@ -78,7 +77,7 @@ impl Writer {
     /// Writes until nothing more will come, and then what is left. A change waits for `flush`, so that others join it.
     pub(super) fn run(mut self, flush: Duration) {
         let mut retry = RETRY_FIRST;
-        while self.changes.wait() {
+        while self.wait() {
             self.changes.pause(flush);
             match self.write_all() {
                 Step::Failed => {
@@ -88,10 +87,18 @@ impl Writer {
                 Step::Idle | Step::Wrote => retry = RETRY_FIRST,
             }
         }
-        self.write_all();
-        let left = self.changes.count();
-        if left > 0 {
+        if self.write_all() == Step::Failed {
+            let left = self.changes.count();
             tracing::error!(sessions = left, "the session store has failed, and the last changes are lost");
+        }
+    }
+
+    /// Waits until there is something to write. Returns whether changes may still come.
+    fn wait(&self) -> bool {
+        match self.anew {
+            Anew::No => self.changes.wait(),
+            // What is still to be stored anew is not among the changes.
+            Anew::Removing | Anew::After(_) => self.changes.is_open(),
         }
     }
 
@@ -133,7 +140,7 @@ impl Writer {
             self.remove_strangers()?;
         }
         let page = match &self.anew {
-            Anew::After(last) => self.sessions.names(last.as_ref(), PAGE),
+            Anew::After(last) => self.sessions.names(last.as_ref(), self.page),
             Anew::No | Anew::Removing => Vec::new(),
         };
         let names = taken.0.iter().map(|named| &named.name).chain(&page);

@@ -152,6 +152,6 @@ fn a_position_ahead_or_out_of_reach_is_refused_with_the_oldest_one_kept() {
 fn a_restart_keeps_the_length_of_the_history_and_nothing_else() {
     let mut walk = Walk::new(40);
     walk.read(&[5, 6, 7], 3, Joint::Closed);
-    walk.snapshot.restart(Walk::new(0).snapshot);
+    walk.snapshot = walk.snapshot.restarted(Walk::new(0).snapshot);
     assert_eq!(walk.snapshot, Walk::new(40).snapshot);
 }

@@ -3,6 +3,7 @@
 mod changed;
 mod model;
 mod owners;
+mod room;
 
 use std::time::Duration;
 

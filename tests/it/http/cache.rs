@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::state::{export, put};
-use crate::harness::client::Request;
+use crate::harness::client::{Request, metric};
 use crate::harness::models::{VOCABULARY, letters, words, words_gru};
 use crate::harness::server::{Server, Setup};
 
@@ -183,6 +183,34 @@ async fn a_cache_counts_in_the_memory_of_its_session() {
     create(&server, "small", "the").await.is_object().then_some(()).unwrap();
     let large = json!({"text": "the", "cache": {"window": 2000}});
     server.post("/v1/sessions", large).await.refused(503, "sessions_full");
+}
+
+#[tokio::test]
+async fn a_cache_that_is_imported_needs_room_in_the_session_that_gets_it() {
+    let large = {
+        let elsewhere = Setup::over(vec![words()]).start().await;
+        let body = json!({"id": "large", "text": "the old", "cache": {"window": 2000}});
+        elsewhere.post("/v1/sessions", body).await.expect(201);
+        export(&elsewhere, "large").await
+    };
+    let mut setup = Setup::configured(|config| config.sessions.sessions_max_bytes.0 = 12_000);
+    setup.models = vec![words()];
+    let server = setup.start().await;
+    server.post("/v1/sessions", json!({"id": "other", "text": "the"})).await.expect(201);
+    create(&server, "s", "the").await;
+    let before = logprobs(&server, "s").await;
+    let bytes = metric(server.address, "rnnlm_sessions_bytes").await;
+    let (_, message) = put(&server, "s/state", &large).await.refused(503, "sessions_full");
+    assert!(message.contains("of 12000 bytes (`--sessions-max-bytes`)"), "{message}");
+    assert_eq!(logprobs(&server, "s").await, before, "it stays where it was");
+    assert_eq!(metric(server.address, "rnnlm_sessions_bytes").await, bytes);
+    let refused = r#"rnnlm_requests_rejected_total{reason="sessions_full"}"#;
+    assert_eq!(metric(server.address, refused).await, 1.0);
+    server.get("/v1/sessions/other").await.expect(200);
+    // What is no larger fits.
+    let small = export(&server, "other").await;
+    put(&server, "s/state", &small).await.expect(200);
+    assert!(metric(server.address, "rnnlm_sessions_bytes").await < bytes);
 }
 
 #[tokio::test]

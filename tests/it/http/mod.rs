@@ -17,6 +17,7 @@ mod gate;
 mod generate;
 mod keys;
 mod limits;
+mod listing;
 mod memory;
 mod mixture;
 mod next;

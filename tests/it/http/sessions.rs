@@ -91,59 +91,6 @@ async fn a_session_answers_a_question_in_the_call_that_creates_it() {
     assert_eq!(create(&server, json!({})).await.get("next"), None);
 }
 
-fn id_of(session: &Value) -> String {
-    session["id"].as_str().unwrap().to_owned()
-}
-
-#[tokio::test]
-async fn sessions_are_listed_in_pages() {
-    let server = Setup::configured(|config| config.sessions.sessions_page_max = 3).start().await;
-    for id in ["d", "a", "c", "b", "e"] {
-        create(&server, json!({"id": id})).await;
-    }
-    let page = async |query: &str| {
-        let page = server.get(&format!("/v1/sessions{query}")).await.expect(200);
-        assert_eq!(page["object"], "list");
-        let ids: Vec<String> = page["data"].as_array().unwrap().iter().map(id_of).collect();
-        let has_more = page["has_more"].as_bool().unwrap();
-        assert_eq!(
-            page.get("next_after").map(|id| id.as_str().unwrap()),
-            ids.last().filter(|_| has_more).map(|id| &**id)
-        );
-        (ids, has_more)
-    };
-    let (all, has_more) = page("").await;
-    assert_eq!((all.len(), has_more), (3, true));
-    let (rest, has_more) = page(&format!("?after={}", all[2])).await;
-    assert_eq!((rest.len(), has_more), (2, false));
-    let all = [all, rest].concat();
-    let mut sorted = all.clone();
-    sorted.sort();
-    assert_eq!(sorted, ["a", "b", "c", "d", "e"]);
-    assert_eq!(page("?limit=2").await, (all[..2].to_vec(), true));
-    assert_eq!(page(&format!("?limit=1&after={}", all[1])).await, (all[2..3].to_vec(), true));
-    assert_eq!(page(&format!("?after={}", all[4])).await, (Vec::new(), false));
-    // A page may begin after a session that has been deleted since.
-    server.delete(&format!("/v1/sessions/{}", all[1])).await.expect(204);
-    assert_eq!(page(&format!("?limit=1&after={}", all[1])).await, (all[2..3].to_vec(), true));
-    for query in ["limit=0", "limit=4"] {
-        let refused = server.get(&format!("/v1/sessions?{query}")).await;
-        assert_eq!(refused.refused(422, "invalid_value").0, "limit");
-    }
-    for id in ["bx", "f", "x"] {
-        create(&server, json!({"id": id, "model": "letters"})).await;
-    }
-    let (first, _) = page("?model=letters&limit=2").await;
-    let (last, has_more) = page(&format!("?model=letters&limit=2&after={}", first[1])).await;
-    assert_eq!((first.len(), has_more), (2, false));
-    let mut letters = [first, last].concat();
-    assert_eq!(page("?model=letters").await, (letters.clone(), false));
-    letters.sort();
-    assert_eq!(letters, ["bx", "f", "x"]);
-    assert_eq!(server.get("/v1/sessions?model=nobody").await.refused(404, "model_not_found").0, "model");
-    assert_eq!(server.get("/v1/sessions?after=a%20b").await.refused(422, "invalid_value").0, "after");
-}
-
 #[tokio::test]
 async fn a_text_appended_in_pieces_gives_the_state_of_the_whole() {
     let server = Server::start().await;

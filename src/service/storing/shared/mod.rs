@@ -8,6 +8,8 @@ mod copies;
 mod replica;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 use super::writer::Progress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
+use crate::service::refusal::counted;
 use crate::session::{Changes, Name, SessionId};
 
 pub(super) use replica::{Findings, Replica, Terms};
@@ -140,22 +143,26 @@ impl Service {
         match (id, self.asking()) {
             (Some(id), _) => self.claimed(id, Wish::Create).await,
             // An id that is made up is free.
-            (None, Some(asking)) => asking.check_room().map(|()| None),
+            (None, Some(asking)) => self.check_store_room(asking).map(|()| None),
             (None, None) => Ok(None),
         }
     }
 
     async fn claimed(&self, id: &SessionId, wish: Wish) -> Result<Option<Claim>> {
         let Some(asking) = self.asking() else { return Ok(None) };
-        asking.check_room()?;
+        self.check_store_room(asking)?;
         self.ask(asking, self.sessions.name(id), wish).await
+    }
+
+    fn check_store_room(&self, asking: &Asking) -> Result<()> {
+        counted(&self.metrics, asking.check_room())
     }
 
     /// The answer, for which the request waits.
     async fn ask(&self, asking: &Asking, name: Name, wish: Wish) -> Answer {
         let timer = self.store_timer();
         let _timed = timer.begin();
-        asking.ask(name, wish).await
+        counted(&self.metrics, asking.ask(name, wish).await)
     }
 
     fn asking(&self) -> Option<&Asking> {

@@ -1,6 +1,6 @@
 //! What the simulation is made of: a disk that fails when it is told to, and the numbers of a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
@@ -13,7 +13,9 @@ pub(in crate::service::storing) struct Disk(Arc<Mutex<Platter>>);
 #[derive(Default)]
 struct Platter {
     entries: BTreeMap<String, Vec<u8>>,
-    /// What happens to the next groups.
+    /// What happens to the next groups, one by one.
+    fates: VecDeque<Fate>,
+    /// What happens to those after them.
     fate: Fate,
 }
 
@@ -60,7 +62,7 @@ impl Disk {
 
     fn change(&self, work: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Result<()> {
         // A panic of the store poisons nothing: it comes before the lock.
-        let fate = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).fate;
+        let fate = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next_fate();
         if fate == Fate::Panics {
             // Without the message of a panic that nobody expects.
             std::panic::resume_unwind(Box::new("the store panics, as it was told to"));
@@ -73,8 +75,20 @@ impl Disk {
         if fate == Fate::WrittenAndLost { Err(lost()) } else { Ok(()) }
     }
 
+    /// What happens to the groups from now on.
     pub(in crate::service::storing) fn set(&self, fate: Fate) {
         self.0.lock().unwrap().fate = fate;
+    }
+
+    /// What happens to each of the next groups.
+    pub(in crate::service::storing) fn plan(&self, fates: impl IntoIterator<Item = Fate>) {
+        self.0.lock().unwrap().fates.extend(fates);
+    }
+}
+
+impl Platter {
+    fn next_fate(&mut self) -> Fate {
+        self.fates.pop_front().unwrap_or(self.fate)
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) const TTL: Duration = Duration::from_secs(3600);
 /// Fewer than there are names, so that some are evicted.
 pub(super) const SESSIONS_MAX: usize = 5;
 
+/// Fewer than there are sessions, so that storing all of them anew takes several steps.
+const PAGE: usize = 2;
+
 /// What a crash takes.
 pub(in crate::service::storing) struct Process {
     pub(in crate::service::storing) sessions: Sessions,
@@ -58,6 +61,7 @@ impl Process {
             metrics: Metrics::new().store(),
             progress: watch::Sender::new(Progress::default()),
             anew: Anew::No,
+            page: PAGE,
         };
         Self { sessions, changes, writer }
     }
