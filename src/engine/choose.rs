@@ -5,7 +5,7 @@
 //! over the weights is used best by many tokens. Short rows are served first; long ones share what is left.
 //!
 //! A question does not wait for the draws of a large batch: if it is cheap beside the texts that are drawn, it has a turn to itself, and they
-//! have the next.
+//! have the next of their model.
 //!
 //! A row whose state has a cache also costs what the cache compares. That is a part of the step of short rows, and of the work of long ones.
 //!
@@ -47,7 +47,7 @@ pub(super) struct Occasion<'a> {
     pub(super) expectant: bool,
     /// Whether jobs wait because there is no room for them.
     pub(super) crowded: bool,
-    /// Whether texts that are drawn may be left out: never in two turns, one after the other.
+    /// Whether texts that are drawn may be left out: never in two turns of the model, one after the other.
     pub(super) may_be_questions_only: bool,
     /// The most that the turn may cost, whatever runs; a row always reads a token.
     pub(super) cost_max: u64,

@@ -57,6 +57,26 @@ fn questions_without_end_do_not_keep_streams_out() {
     assert!(counts.iter().all(|&count| count >= 18), "{counts:?} tokens in 20 turns");
 }
 
+/// The turns of the other model are not those in which the streams run.
+#[test]
+fn questions_without_end_do_not_keep_streams_out_beside_another_model() {
+    let mut world = World::new(Arc::new(Fake::new(20)), 1, &Limits { rows_max: 32, ..Limits::default() });
+    let mut streams: Vec<_> = (0..16).map(|seed| stream(&world, seed)).collect();
+    world.name = "other".into();
+    let mut other = stream(&world, 16);
+    world.name = "model".into();
+    let mut questions = Vec::new();
+    for _ in 0..20 {
+        // It is cheap beside the streams.
+        questions.push(question(&world));
+        (0..2).for_each(|_| assert_eq!(world.engine.turn(), Turn::Ran));
+    }
+    let counts: Vec<usize> = streams.iter_mut().map(drawn).collect();
+    assert!(counts.iter().all(|&count| count >= 9), "{counts:?} tokens in 20 turns of their model");
+    assert_eq!(drawn(&mut other), 20);
+    assert!(questions.iter_mut().all(|is_answered| is_answered()));
+}
+
 #[test]
 fn a_stream_waits_for_a_place_in_a_full_batch_only_for_a_while() {
     let place_wait = Duration::from_secs(2);
