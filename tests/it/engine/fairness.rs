@@ -78,6 +78,33 @@ fn questions_without_end_do_not_keep_streams_out_beside_another_model() {
 }
 
 #[test]
+fn choices_that_do_not_fit_into_a_turn_take_turns() {
+    for (others, rows) in [(0, 8), (1, 4)] {
+        let mut world = World::new(Arc::new(Fake::new(20)), 1, &Limits { rows_max: 8, ..Limits::default() });
+        let _others: Vec<_> = (0..others).map(|seed| stream(&world, seed)).collect();
+        let draws = Draws {
+            prompt: vec![1],
+            seed: 7,
+            len: ENDLESS,
+            events_max: ENDLESS,
+            choices: 16,
+            deadline: None,
+        };
+        let mut choices = world.generate(Start::Copy(world.snapshot(0)), &draws);
+        // The first turn reads the prompt and draws a token of each choice.
+        (0..22).for_each(|_| assert_eq!(world.engine.turn(), Turn::Ran));
+        let mut counts = [0; 16];
+        while let Some(event) = choices.try_next() {
+            let GenerationEvent::Token(token) = event else { panic!("{event:?}") };
+            counts[token.choice] += 1;
+        }
+        let most = counts.iter().max().unwrap();
+        assert!(most - counts.iter().min().unwrap() <= 1, "{counts:?} tokens");
+        assert_eq!(counts.iter().sum::<usize>(), 16 + 21 * rows);
+    }
+}
+
+#[test]
 fn a_stream_waits_for_a_place_in_a_full_batch_only_for_a_while() {
     let place_wait = Duration::from_secs(2);
     let limits = Limits { rows_max: 2, place_wait, ..Limits::default() };
