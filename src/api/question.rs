@@ -120,8 +120,8 @@ pub struct Candidate {
     pub unknown_count: usize,
     /// The joint probability of the candidate's tokens.
     pub prob: f64,
-    /// The natural logarithm of `prob`; null for a candidate that was filtered out.
+    /// The natural logarithm of `prob`; null for a candidate of probability 0, because it was filtered out or the model rules it out.
     pub logprob: Option<f64>,
-    /// The candidate's rank among all tokens, from 1; null for a candidate of several tokens or one that was filtered out.
+    /// The candidate's rank among all tokens, from 1; null for a candidate of several tokens or of probability 0.
     pub rank: Option<usize>,
 }

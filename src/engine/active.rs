@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::batch::Outcome;
-use super::figures::{Figures, Work};
+use super::figures::{EndedText, Figures, Work};
 use super::inbox::{Admitted, Length};
 use super::job::ModelKey;
 use super::row::{ActiveRow, Place, Stage};
@@ -240,9 +240,9 @@ impl Active {
 
     /// Frees the session and stops its time, then lets the job send its last message.
     pub(super) fn close(self) {
-        let draws = self.job.draws();
-        if self.ending.is_none() && draws.drawn > 0 {
-            self.figures.ended(draws);
+        let drawn = self.job.draws().drawn;
+        if self.ending.is_none() && drawn > 0 {
+            self.figures.ended(EndedText { drawn, is_early: self.job.ended_early() });
         }
         let position = self.lease.as_ref().map(|lease| lease.snapshot.position);
         drop(self.lease);

@@ -5,12 +5,13 @@
 //! over the weights is used best by many tokens. Short rows are served first; long ones share what is left.
 //!
 //! A question does not wait for the draws of a large batch: if it is cheap beside the texts that are drawn, it has a turn to itself, and they
-//! have the next.
+//! have the next of their model.
 //!
 //! A row whose state has a cache also costs what the cache compares. That is a part of the step of short rows, and of the work of long ones.
 //!
 //! The bound is also one of time, by the pace that was measured. Rows that do not fit, in the batch or in the time, are set aside: they keep
-//! their states, and as those that have waited longest are the first in a later turn.
+//! their states, and as those that have waited longest are the first in a later turn: jobs by when they last ran, the rows of a job by how
+//! little they have read.
 
 use super::EngineLimits;
 use super::active::Active;
@@ -47,7 +48,7 @@ pub(super) struct Occasion<'a> {
     pub(super) expectant: bool,
     /// Whether jobs wait because there is no room for them.
     pub(super) crowded: bool,
-    /// Whether texts that are drawn may be left out: never in two turns, one after the other.
+    /// Whether texts that are drawn may be left out: never in two turns of the model, one after the other.
     pub(super) may_be_questions_only: bool,
     /// The most that the turn may cost, whatever runs; a row always reads a token.
     pub(super) cost_max: u64,
@@ -71,9 +72,10 @@ pub(super) fn choose(active: &[Active], occasion: &Occasion<'_>, limits: &Engine
     let rows_each_max = if jobs.len() > 1 { rows_max.div_ceil(2) } else { rows_max };
     let cost = active[first].model.cost();
     let short_max = cost.bare_steps(limits.turn_steps, 1);
-    let wishes = jobs.iter().flat_map(|&job| Wish::of(job, &active[job], short_max).take(rows_each_max));
+    let own = |job: usize| Wish::of(job, &active[job], short_max);
+    let wishes = least_read_first(jobs.iter().map(|&job| own(job)), rows_each_max);
     let (mut shorts, mut longs): (Vec<Wish<'_>>, Vec<Wish<'_>>) =
-        wishes.partition(|wish| wish.kind != Kind::Long);
+        wishes.into_iter().partition(|wish| wish.kind != Kind::Long);
     let questions_only = occasion.may_be_questions_only && are_cheap(&cost, &shorts);
     if questions_only {
         shorts.retain(|wish| wish.kind == Kind::Asked);
@@ -127,6 +129,22 @@ fn longest_waiting_first(active: &[Active], model: &ModelKey) -> Vec<usize> {
     jobs
 }
 
+/// The wishes of all jobs, one job after the other, and at most `each_max` of each. Those of a job are in the order of what they have read, so
+/// that rows which do not fit together take turns.
+fn least_read_first<'a>(
+    jobs: impl Iterator<Item = impl Iterator<Item = Wish<'a>>>,
+    each_max: usize,
+) -> Vec<Wish<'a>> {
+    let mut wishes = Vec::new();
+    for own in jobs {
+        let begin = wishes.len();
+        wishes.extend(own);
+        wishes[begin..].sort_by_key(|wish| wish.position);
+        wishes.truncate(begin + each_max);
+    }
+    wishes
+}
+
 /// How many rows of a model may run together.
 pub(super) fn rows_max(info: &ModelInfo, rows_max: usize, state_bytes_max: usize) -> usize {
     rows_max.min(state_bytes_max / info.state_bytes().max(1)).max(1)
@@ -158,6 +176,8 @@ struct Wish<'a> {
     share: Share,
     /// Where it stands.
     state: &'a State,
+    /// The tokens of `state`. The rows of a job start from one state, so they tell which row has read the least.
+    position: u64,
     /// Tokens left to read.
     left: usize,
     /// How many of them it may read in one turn.
@@ -186,6 +206,7 @@ impl<'a> Wish<'a> {
         running.map(move |(row, one)| Self {
             share: Share { job: index, row, len: 0 },
             state: &one.place.snapshot().state,
+            position: one.place.snapshot().position,
             left: one.tokens().len(),
             piece_max: one.piece_max(),
             logits: one.logits,

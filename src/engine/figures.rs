@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use super::Draws;
 use super::forecast::{Running, expected_draws};
 use super::pace::Pace;
 
@@ -36,6 +35,15 @@ pub(super) struct Work {
     pub(super) recalls: u64,
     /// The cost of long prompts and texts.
     pub(super) reading: u64,
+}
+
+/// A text that has ended by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EndedText {
+    /// Its tokens.
+    pub(super) drawn: usize,
+    /// Whether more were allowed.
+    pub(super) is_early: bool,
 }
 
 impl Work {
@@ -92,9 +100,9 @@ impl Figures {
     }
 
     /// Counts a text that has ended by itself. Only the engine's thread does.
-    pub(super) fn ended(&self, draws: Draws) {
-        let drawn = self.drawn.load(Relaxed) + draws.drawn as u64;
-        let early = self.early.load(Relaxed) + u64::from(draws.left > 0);
+    pub(super) fn ended(&self, text: EndedText) {
+        let drawn = self.drawn.load(Relaxed) + text.drawn as u64;
+        let early = self.early.load(Relaxed) + u64::from(text.is_early);
         let halved = u32::from(drawn > Self::MEMORY);
         self.drawn.store(drawn >> halved, Relaxed);
         self.early.store(early >> halved, Relaxed);
@@ -125,11 +133,11 @@ mod tests {
     fn the_share_of_ends_follows_the_texts() {
         let figures = Figures::default();
         assert_eq!(figures.end(), 0.0);
-        figures.ended(Draws { drawn: 300, left: 0, rows: 1 });
+        figures.ended(EndedText { drawn: 300, is_early: false });
         assert_eq!(figures.end(), 0.0, "a text that was cut off at its maximum did not end");
-        figures.ended(Draws { drawn: 100, left: 200, rows: 1 });
+        figures.ended(EndedText { drawn: 100, is_early: true });
         assert_eq!(figures.end(), 1.0 / 400.0);
-        (0..100_000).for_each(|_| figures.ended(Draws { drawn: 10, left: 1, rows: 1 }));
+        (0..100_000).for_each(|_| figures.ended(EndedText { drawn: 10, is_early: true }));
         assert!((figures.end() - 0.1).abs() < 0.001, "{}", figures.end());
     }
 }

@@ -298,14 +298,24 @@ impl Queue {
         if let Some(known) = self.figures.get(&key) {
             return known.clone();
         }
-        // A model that was replaced has few jobs left, whose end is not foreseen any more.
-        self.figures.retain(|other, _| other.name != key.name);
-        self.lanes.retain(|lane, jobs| lane.model.name != key.name || !jobs.is_empty());
-        let Self { lanes, loads, .. } = self;
-        loads.retain(|lane, _| lane.model.name != key.name || lanes.contains_key(lane));
+        self.forget_replaced(&key.name);
         let known = Known { figures: Arc::default(), cost: job.model.cost() };
         self.figures.insert(key, known.clone());
         known
+    }
+
+    /// Forgets the models of this name that were replaced and of which no job waits or runs. While one does, its figures must stay: the
+    /// engine writes to them, and would never write to others that are made for a late job of the same weights.
+    fn forget_replaced(&mut self, name: &str) {
+        let Self { lanes, loads, figures, .. } = self;
+        lanes.retain(|lane, jobs| *lane.model.name != *name || !jobs.is_empty());
+        loads.retain(|lane, _| *lane.model.name != *name || lanes.contains_key(lane));
+        figures.retain(|key, known| {
+            let waits = || lanes.keys().any(|lane| lane.model == *key);
+            // The engine has a share of the figures that it writes to, and so has every job that runs.
+            let runs = || Arc::strong_count(&known.figures) > 1;
+            *key.name != *name || runs() || waits()
+        });
     }
 
     fn demand(&mut self, job: &Submission) -> Demand {
@@ -361,3 +371,6 @@ impl Lane {
 pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,6 +49,11 @@ pub trait Job: Send {
         Draws::default()
     }
 
+    /// Whether a text of a job that draws has ended although it could have had more tokens; asked once all of them have ended.
+    fn ended_early(&self) -> bool {
+        self.draws().left > 0
+    }
+
     /// The number of tokens that it has drawn and sent so far.
     fn sent(&self) -> usize {
         0

@@ -16,6 +16,7 @@ mod forecast;
 mod inbox;
 mod job;
 pub mod jobs;
+mod models;
 mod outlet;
 mod pace;
 mod parked;

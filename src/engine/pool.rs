@@ -157,7 +157,7 @@ impl Drop for Pool {
 const POISONED: &str = "bug: a panic while threads were joined";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::mpsc;
 
     use super::*;
@@ -219,7 +219,10 @@ mod tests {
     /// How long a test waits for what must happen at once.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    fn next(model: Fake) -> (Submission, Reader<Result<ReadingResult, ReadingFailure>>) {
+    /// A job that reads one token.
+    pub(in crate::engine) fn next(
+        model: Fake,
+    ) -> (Submission, Reader<Result<ReadingResult, ReadingFailure>>) {
         let (job, plans, reader) =
             Reading::new(ReadingPlan { tokens: Arc::from([1]), ..ReadingPlan::default() });
         let snapshot = Snapshot::at_start(model.start_state(), "weights".into());

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::active::{self, Active};
 use super::bell::News;
 use super::choose::{self, Choice, Occasion};
-use super::figures::{Figures, Work};
 use super::inbox::{Inbox, Lane, Taken, Waiting, earlier};
 use super::job::ModelKey;
+use super::models::Models;
 use super::outlet::Flow;
 use super::pace::Pace;
 use super::parked::Parked;
@@ -39,12 +39,9 @@ pub struct Engine {
     tickets: u64,
     /// When a short row last ran.
     short_at: Option<Instant>,
-    /// Whether the last turn left out texts that are drawn, for the sake of questions.
-    had_questions_only: bool,
     /// Whether the last batch was of a single job.
     was_alone: bool,
-    /// Of each model that had a job.
-    figures: BTreeMap<ModelKey, Arc<Figures>>,
+    models: Models,
 }
 
 /// The limits of an engine and of its turns.
@@ -102,9 +99,8 @@ impl Engine {
             last_model: None,
             tickets: 0,
             short_at: None,
-            had_questions_only: false,
             was_alone: false,
-            figures: BTreeMap::new(),
+            models: Models::default(),
         }
     }
 
@@ -127,7 +123,7 @@ impl Engine {
         let begun = self.clock.now();
         let outcomes = batch::run(&mut self.active, &shares, &mut self.scratch);
         let elapsed = self.clock.now().saturating_duration_since(begun);
-        self.figures[&model].measured(Pace::measured(cost, elapsed));
+        self.models.of(&model).figures.measured(Pace::measured(cost, elapsed));
         let by_job = outcomes.chunk_by(|a, b| a.share.job == b.share.job);
         self.was_alone = by_job.clone().count() == 1;
         let sent = by_job.map(|own| self.active[own[0].share.job].commit(own)).sum();
@@ -140,14 +136,8 @@ impl Engine {
 
     /// Tells the inbox what runs, so that it can foresee when a new job would be done.
     fn publish(&self) {
-        let mut works: BTreeMap<&ModelKey, Work> = BTreeMap::new();
-        for job in &self.active {
-            let work = works.entry(&job.model_key).or_default();
-            *work = work.and(job.work(self.short_max(&*job.model)));
-        }
-        for (key, figures) in &self.figures {
-            figures.set_running(works.get(key).copied().unwrap_or_default());
-        }
+        let works = self.active.iter().map(|job| (&job.model_key, job.work(self.short_max(&*job.model))));
+        self.models.publish(works);
     }
 
     /// The most that the prompts of a short job cost.
@@ -290,16 +280,12 @@ impl Engine {
         }
     }
 
-    /// Keeps the figures of the model of a job that is admitted, and drops those of a model that it replaces.
+    /// Remembers the model of a job that is admitted.
     fn note_model(&mut self, job: &Active) {
-        if self.figures.contains_key(&job.model_key) {
-            return;
-        }
         let is_used = |key: &ModelKey| {
             self.active.iter().chain(self.parked.jobs()).any(|other| other.model_key == *key)
         };
-        self.figures.retain(|key, _| key.name != job.model_key.name || is_used(key));
-        self.figures.insert(job.model_key.clone(), job.figures().clone());
+        self.models.note(job, is_used);
     }
 
     /// Counts the places in a batch that a job takes: at most half of them.
@@ -314,18 +300,19 @@ impl Engine {
     /// The rows of `model` that run in this turn.
     fn choose(&mut self, model: &ModelKey, now: Instant) -> Choice {
         let expectant = self.short_at.is_some_and(|at| now < at + self.limits.idle_after);
+        let remembered = self.models.of(model);
         let occasion = Occasion {
             model,
             expectant,
             crowded: self.waiting.jobs > 0,
-            may_be_questions_only: !self.had_questions_only,
-            cost_max: self.figures[model].pace().cost_within(self.limits.turn_time),
+            may_be_questions_only: !remembered.had_questions_only,
+            cost_max: remembered.figures.pace().cost_within(self.limits.turn_time),
         };
         let choice = choose::choose(&self.active, &occasion, &self.limits);
         if choice.shorts > 0 {
             self.short_at = Some(now);
         }
-        self.had_questions_only = choice.questions_only;
+        self.models.of_mut(model).had_questions_only = choice.questions_only;
         self.queue_up(&choice);
         choice
     }

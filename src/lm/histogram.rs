@@ -54,6 +54,11 @@ impl Histogram {
         Self { softmax, bins, masses, slack }
     }
 
+    /// The sum of all weights, correct to half of the slack.
+    pub(crate) fn total(&self) -> f64 {
+        self.masses.iter().sum()
+    }
+
     /// The first token in the ranking at which the sum of the weights exceeds `target`, which may be off by half of the slack. `None` if
     /// that depends on rounding. `logits` are those given to [`Self::new`].
     pub(crate) fn locate(&self, logits: &[f32], target: f64) -> Option<Reached> {

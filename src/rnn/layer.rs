@@ -163,7 +163,7 @@ impl Layer {
         product.run(self.kernel);
         for (vector, gates) in input.chunks_exact(self.input).zip(gates.chunks_exact_mut(self.gate_columns()))
         {
-            // Integer products make a finite number of NaN.
+            // Float products make infinite gates of an infinite input, and a cell would make a finite h of those.
             if !stayed_finite(&self.norms, self.kernel, vector) {
                 gates.fill(f32::NAN);
             }

@@ -4,7 +4,7 @@
 use std::slice;
 
 use super::cells::AllFinite;
-use super::norm::{Norm, normalise, stayed_finite};
+use super::norm::{Norm, normalise};
 use super::values::Values;
 use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, TransposedProduct, pad_columns};
 
@@ -138,9 +138,8 @@ impl Output {
             let made = tile.h.chunks_exact(hidden).zip(tile.logits.chunks_exact_mut(columns));
             for (wanted, (h, logits)) in wanted.iter().zip(made) {
                 let logits = &mut logits[..self.vocab_size];
-                // Integer products make a finite number of NaN.
-                let is_finite =
-                    stayed_finite(&self.norms, self.kernel, h) && self.kernel.run(AllFinite(logits));
+                // An h that is not finite makes all of them NaN or infinite, with every type of weights.
+                let is_finite = self.kernel.run(AllFinite(logits));
                 for &token in &self.ruled_out {
                     logits[token] = f32::NEG_INFINITY;
                 }

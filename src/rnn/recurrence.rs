@@ -4,9 +4,7 @@ use std::ops::Range;
 use std::slice;
 
 use super::architecture::{GateActivation, GruForm};
-use super::cells::{
-    Activation, AllFinite, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep,
-};
+use super::cells::{Activation, GruReset, GruResetAfterStep, GruResetBeforeStep, LstmStep, RnnStep};
 use super::values::Values;
 use crate::kernels::{Kernel, Packed, Product, Rows, RowsMut, Start, TransposedProduct, pad_columns};
 use crate::lm::Cell;
@@ -236,11 +234,7 @@ impl LstmProjection {
         let sums = gates.as_rows();
         let width = h.stride;
         for row in 0..h.count {
-            // Integer products make a finite number of NaN.
-            match kernel.run(AllFinite(output.as_rows().row(row, hidden))) {
-                true => h.row(row, width).copy_from_slice(sums.row(row, width)),
-                false => h.row(row, width).fill(f32::NAN),
-            }
+            h.row(row, width).copy_from_slice(sums.row(row, width));
         }
     }
 }
@@ -298,5 +292,43 @@ impl GruGates<'_> {
             h: self.h,
             hidden,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lm::WeightsType;
+
+    /// Nothing else looks at the output of a cell, which its c does not show to be NaN.
+    #[test]
+    fn one_nan_in_the_output_of_a_cell_makes_all_of_its_projection_nan() {
+        const HIDDEN: usize = 3;
+        let weights = vec![0.5, 0.0, 0.0, 0.0, -0.25, 0.0];
+        for (weights_type, kernel) in
+            WeightsType::ALL.into_iter().flat_map(|of| Kernel::supported().map(move |kernel| (of, kernel)))
+        {
+            let w_hr = Values::from(weights.clone()).converted(HIDDEN, weights_type);
+            let projection = LstmProjection::new(&w_hr, HIDDEN);
+            for place in 0..HIDDEN {
+                let mut gates = pad_columns(&[&[1.0; 4 * HIDDEN]]);
+                gates[3 * HIDDEN + place] = f32::NAN;
+                let mut c = [0.5; HIDDEN];
+                let mut output = [0.0; HIDDEN];
+                let mut h = [0.0; 2];
+                let stride = gates.len();
+                let step = LstmOutput {
+                    gate: GateActivation::Sigmoid,
+                    gates: RowsMut { values: &mut gates, stride, count: 1 },
+                    c: RowsMut { values: &mut c, stride: HIDDEN, count: 1 },
+                    output: RowsMut { values: &mut output, stride: HIDDEN, count: 1 },
+                    h: RowsMut { values: &mut h, stride: 2, count: 1 },
+                    room: &mut vec![0.0; projection.w_hr.room()],
+                };
+                projection.step(kernel, step);
+                assert!(h.iter().all(|value| value.is_nan()), "{h:?}");
+                assert!(c.iter().all(|value| value.is_finite()), "{c:?}");
+            }
+        }
     }
 }

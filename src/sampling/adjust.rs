@@ -87,7 +87,8 @@ impl Filters {
     pub(super) fn adjust(&self, logits: &mut [f32], seen: Option<&Seen>) -> Originals {
         let mut originals = BTreeMap::new();
         let mut change = |token: TokenId, changed: &dyn Fn(f32) -> f32| {
-            if let Some(logit) = logits.get_mut(token as usize) {
+            // A token that the model rules out stays ruled out.
+            if let Some(logit) = logits.get_mut(token as usize).filter(|logit| **logit > f32::NEG_INFINITY) {
                 originals.entry(token).or_insert(*logit);
                 *logit = changed(*logit);
             }
@@ -107,7 +108,7 @@ impl Filters {
     }
 }
 
-/// The nearest finite number, so that no change of a logit rules a token out or in.
+/// The nearest finite number, so that no change of a logit rules a token out.
 fn finite(logit: f64) -> f32 {
     logit.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
 }
@@ -159,6 +160,17 @@ mod tests {
         assert_eq!(adjusted(spec.clone(), &[f32::MAX, 1.0], &[0]), [f32::MAX, 1.0]);
         let harsh = FilterSpec { penalties: Penalties { repetition: 100.0, ..Penalties::NONE }, ..spec };
         assert_eq!(adjusted(harsh, &[1.0, f32::MIN], &[1]), [101.0, f32::MIN]);
+    }
+
+    #[test]
+    fn no_change_revives_a_token_that_the_model_rules_out() {
+        const NEVER: f32 = f32::NEG_INFINITY;
+        let spec = FilterSpec {
+            biases: [Bias { token: 0, amount: 100.0 }].into(),
+            penalties: Penalties { repetition: 0.01, presence: -100.0, frequency: -1.0 },
+            ..FilterSpec::default()
+        };
+        assert_eq!(adjusted(spec, &[NEVER, NEVER, 1.0], &[1]), [NEVER, NEVER, 1.0]);
     }
 
     #[test]

@@ -106,8 +106,9 @@ impl Filtered {
             }
             Support::Ranked(tokens) => self.quantile_of(tokens, logits, u),
             Support::Scattered(alone) => {
-                let mass = self.softmax.mass(alone);
-                let located = Histogram::new(self.softmax, alone, mass).locate(alone, u * mass);
+                let histogram = Histogram::new(self.softmax, alone, self.softmax.mass(alone));
+                // The sum of all weights in f32 would be too far from that in rank order.
+                let located = histogram.locate(alone, u * histogram.total());
                 located.map_or_else(
                     || self.quantile_of(&top_k(alone, alone.len()), logits, u),
                     |reached| reached.token,

@@ -75,9 +75,7 @@ impl Mixed {
             .map(|(token, rank)| Ranked { token, logprob: self.logprobs[token as usize], rank })
             .collect();
         let candidates = query.candidates.iter().map(|tokens| match **tokens {
-            [token] => {
-                CandidateAnswer { logprob: self.logprobs[token as usize], rank: Some(self.rank(token)) }
-            }
+            [token] => CandidateAnswer { logprob: self.logprobs[token as usize], rank: self.rank(token) },
             _ => CandidateAnswer { logprob: joint.next().unwrap_or(f64::NEG_INFINITY), rank: None },
         });
         let share = |logprob: &f64| {
@@ -95,9 +93,10 @@ impl Mixed {
         }
     }
 
-    /// The `k` most likely tokens, the most likely first, equal ones by id.
+    /// The `k` most likely tokens, the most likely first, equal ones by id. Those that every model rules out are not among them.
     fn top(&self, k: usize) -> Vec<TokenId> {
-        let mut tokens: Vec<TokenId> = (0..self.logprobs.len() as TokenId).collect();
+        let mut tokens: Vec<TokenId> =
+            (0..self.logprobs.len() as TokenId).filter(|&token| self.is_possible(token)).collect();
         let k = k.min(tokens.len());
         if k == 0 {
             return Vec::new();
@@ -112,10 +111,35 @@ impl Mixed {
         self.logprobs[b as usize].total_cmp(&self.logprobs[a as usize]).then(a.cmp(&b))
     }
 
-    /// The token's place in the order of [`Self::top`], from 1.
-    fn rank(&self, token: TokenId) -> usize {
-        1 + (0..self.logprobs.len() as TokenId)
-            .filter(|&other| self.order(other, token) == Ordering::Less)
-            .count()
+    /// The token's place in the order of [`Self::top`], from 1, if it is there.
+    fn rank(&self, token: TokenId) -> Option<usize> {
+        let before = |&other: &TokenId| self.order(other, token) == Ordering::Less;
+        self.is_possible(token).then(|| 1 + (0..self.logprobs.len() as TokenId).filter(before).count())
+    }
+
+    fn is_possible(&self, token: TokenId) -> bool {
+        self.logprobs[token as usize] > f64::NEG_INFINITY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_every_model_rules_out_is_neither_listed_nor_ranked() {
+        let half = libm::log(0.5);
+        let mixed = Mixed { logprobs: vec![f64::NEG_INFINITY, half, f64::NEG_INFINITY, half] };
+        let query = NextQuery {
+            top_k: 4,
+            hidden: vec![1],
+            candidates: vec![[0].into(), [3].into()],
+            full: false,
+            filters: None,
+        };
+        let answer = mixed.answer(&query, std::iter::empty());
+        assert_eq!(answer.distribution, [Ranked { token: 3, logprob: half, rank: 2 }]);
+        let ruled_out = CandidateAnswer { logprob: f64::NEG_INFINITY, rank: None };
+        assert_eq!(answer.candidates, [ruled_out, CandidateAnswer { logprob: half, rank: Some(2) }]);
     }
 }

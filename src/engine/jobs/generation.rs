@@ -155,6 +155,11 @@ impl Choice {
         Ok(())
     }
 
+    /// Tokens that it may have beyond those that it has.
+    fn left(&self, limits: Limits) -> usize {
+        limits.tokens_max - self.token_count
+    }
+
     fn finished(self, ending: &Ending) -> Result<FinishedChoice> {
         let finish = match (self.finish, ending) {
             (_, Ending::Failed(error)) => return Err(error.clone()),
@@ -214,16 +219,17 @@ impl Job for Generation {
     }
 
     fn draws(&self) -> Draws {
+        let left = |choice: &Choice| choice.left(self.limits);
         Draws {
             drawn: self.choices.iter().map(|choice| choice.token_count).max().unwrap_or(0),
-            left: self
-                .choices
-                .iter()
-                .map(|choice| self.limits.tokens_max - choice.token_count)
-                .max()
-                .unwrap_or(0),
+            // A choice that has ended draws nothing more, however many tokens it had left.
+            left: self.choices.iter().filter(|choice| choice.finish.is_none()).map(left).max().unwrap_or(0),
             rows: self.choices.len(),
         }
+    }
+
+    fn ended_early(&self) -> bool {
+        self.choices.iter().any(|choice| choice.left(self.limits) > 0)
     }
 
     fn sent(&self) -> usize {
@@ -238,5 +244,72 @@ impl Job for Generation {
         if self.opening.is_over() && self.destination == Destination::Snapshots {
             self.choices[row].snapshot = Some(snapshot);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::row::{ActiveRow, Place};
+    use crate::lm::fake::Fake;
+    use crate::lm::{Model, TokenId};
+    use crate::sampling::{FilterSpec, Filters};
+    use crate::text::{Joint, Tail, Tokenizer, TokenizerKind, TokenizerSpec};
+
+    const EOS: TokenId = 1;
+    const NEVER: f32 = f32::NEG_INFINITY;
+
+    /// Two choices of at most three tokens, the first token of each drawn from `logits`.
+    fn begun(seed: u64, mut logits: [f32; 2]) -> Generation {
+        let tokenizer = Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), b"a\nb").unwrap();
+        let continuation = ContinuationPlan {
+            prompt: Arc::from([0]),
+            joint: Joint::Closed,
+            scores_prompt: false,
+            filters: Filters::new(FilterSpec::default()).unwrap(),
+            tokens_max: 3,
+            eos: Some(EOS),
+            stops: Vec::new(),
+            decoder: Arc::new(tokenizer).decoder(&Tail::default()),
+            alternatives: 0,
+            choices: 2,
+            destination: Destination::Nowhere,
+        };
+        let sampler = Sampler::Multinomial { seed, choice: 0 };
+        let (mut job, plans, _) =
+            Generation::new(GenerationPlan { continuation, sampler, position: 1, events_max: 9 });
+        job.look(Opening::ROW, At::End, &mut logits).unwrap();
+        let start = Snapshot::at_start(Fake::new(2).start_state(), "weights".into());
+        let mut row = ActiveRow::new(plans[0].clone(), Place::Copy(start));
+        row.commit(1);
+        job.decide(&mut Rows::new(&[row])).unwrap();
+        job
+    }
+
+    fn draw(job: &mut Generation, choice: usize) {
+        job.look(choice, At::End, &mut [0.0, NEVER]).unwrap();
+    }
+
+    #[test]
+    fn a_choice_that_has_ended_has_nothing_left_to_draw() {
+        let has_one_ended = |job: &Generation| {
+            let [first, second] = &job.choices[..] else { panic!("two choices") };
+            first.finish.is_some() && second.finish.is_none()
+        };
+        let mut job = (0..).map(|seed| begun(seed, [0.0, 0.0])).find(has_one_ended).unwrap();
+        assert_eq!(job.draws(), Draws { drawn: 1, left: 2, rows: 2 });
+        draw(&mut job, 1);
+        assert_eq!(job.draws(), Draws { drawn: 2, left: 1, rows: 2 });
+        draw(&mut job, 1);
+        assert_eq!((job.draws(), job.ended_early()), (Draws { drawn: 3, left: 0, rows: 2 }, true));
+    }
+
+    #[test]
+    fn choices_of_the_maximum_length_have_not_ended_early() {
+        let mut job = begun(0, [0.0, NEVER]);
+        [0, 1, 0, 1].into_iter().for_each(|choice| draw(&mut job, choice));
+        assert_eq!((job.draws(), job.ended_early()), (Draws { drawn: 3, left: 0, rows: 2 }, false));
     }
 }

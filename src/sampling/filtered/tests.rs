@@ -94,6 +94,31 @@ proptest! {
         prop_assert_eq!(written, expected);
     }
 
+    /// A draw close to where one token ends and the next begins is the same, whether it was located or walked to.
+    #[test]
+    fn a_draw_near_the_end_of_a_typical_token_equals_one_from_a_full_sort(
+        seed: u64,
+        vocab_size in 600..1500usize,
+        scale in 0.0..1.0f32,
+        places in prop::collection::vec(any::<prop::sample::Index>(), 4),
+    ) {
+        let logits = gaussian(seed, vocab_size, scale);
+        let spec = FilterSpec { typical_p: 0.95, ..Default::default() };
+        let filtered = Filtered::new(&filters(spec.clone()), &logits).unwrap();
+        prop_assert!(matches!(filtered.support, Support::Scattered(_)));
+        let kept = kept(spec, &logits);
+        let weights = kept.iter().map(|&token| filtered.softmax.weight(&logits, token));
+        let mut ends: Vec<f64> = weights.scan(0.0, |sum, weight| { *sum += weight; Some(*sum) }).collect();
+        let mass = ends.pop().unwrap();
+        for place in places.iter().map(|place| place.index(ends.len())) {
+            let u = ends[place] / mass;
+            for near in [3e-11, 1e-10, 1e-9, 1e-8] {
+                prop_assert_eq!(filtered.quantile(&logits, u * (1.0 - near)), kept[place]);
+                prop_assert_eq!(filtered.quantile(&logits, u * (1.0 + near)), kept[place + 1]);
+            }
+        }
+    }
+
     /// `top_p` and `min_p` walk the ranking lazily without `top_k`, and a sorted list with it.
     #[test]
     fn thresholds_keep_the_same_tokens_of_a_lazy_ranking_and_of_a_sorted_list(

@@ -57,6 +57,53 @@ fn questions_without_end_do_not_keep_streams_out() {
     assert!(counts.iter().all(|&count| count >= 18), "{counts:?} tokens in 20 turns");
 }
 
+/// The turns of the other model are not those in which the streams run.
+#[test]
+fn questions_without_end_do_not_keep_streams_out_beside_another_model() {
+    let mut world = World::new(Arc::new(Fake::new(20)), 1, &Limits { rows_max: 32, ..Limits::default() });
+    let mut streams: Vec<_> = (0..16).map(|seed| stream(&world, seed)).collect();
+    world.name = "other".into();
+    let mut other = stream(&world, 16);
+    world.name = "model".into();
+    let mut questions = Vec::new();
+    for _ in 0..20 {
+        // It is cheap beside the streams.
+        questions.push(question(&world));
+        (0..2).for_each(|_| assert_eq!(world.engine.turn(), Turn::Ran));
+    }
+    let counts: Vec<usize> = streams.iter_mut().map(drawn).collect();
+    assert!(counts.iter().all(|&count| count >= 9), "{counts:?} tokens in 20 turns of their model");
+    assert_eq!(drawn(&mut other), 20);
+    assert!(questions.iter_mut().all(|is_answered| is_answered()));
+}
+
+#[test]
+fn choices_that_do_not_fit_into_a_turn_take_turns() {
+    for (others, rows) in [(0, 8), (1, 4)] {
+        let mut world = World::new(Arc::new(Fake::new(20)), 1, &Limits { rows_max: 8, ..Limits::default() });
+        let _others: Vec<_> = (0..others).map(|seed| stream(&world, seed)).collect();
+        let draws = Draws {
+            prompt: vec![1],
+            seed: 7,
+            len: ENDLESS,
+            events_max: ENDLESS,
+            choices: 16,
+            deadline: None,
+        };
+        let mut choices = world.generate(Start::Copy(world.snapshot(0)), &draws);
+        // The first turn reads the prompt and draws a token of each choice.
+        (0..22).for_each(|_| assert_eq!(world.engine.turn(), Turn::Ran));
+        let mut counts = [0; 16];
+        while let Some(event) = choices.try_next() {
+            let GenerationEvent::Token(token) = event else { panic!("{event:?}") };
+            counts[token.choice] += 1;
+        }
+        let most = counts.iter().max().unwrap();
+        assert!(most - counts.iter().min().unwrap() <= 1, "{counts:?} tokens");
+        assert_eq!(counts.iter().sum::<usize>(), 16 + 21 * rows);
+    }
+}
+
 #[test]
 fn a_stream_waits_for_a_place_in_a_full_batch_only_for_a_while() {
     let place_wait = Duration::from_secs(2);

@@ -177,6 +177,32 @@ fn a_burst_of_requests_to_a_model_that_never_ran_is_accepted() {
 }
 
 #[test]
+fn a_request_is_foreseen_to_end_as_early_as_others_did() {
+    let mut world = world();
+    let endless = |seed| Draws {
+        prompt: vec![1],
+        seed,
+        len: 100_000,
+        events_max: 1000,
+        choices: 2,
+        deadline: Some(TIMEOUT),
+    };
+    let start = |world: &World| Start::Copy(world.snapshot(0));
+    world.eos = Some(3);
+    let mut ended: Vec<_> = (0..10).map(|seed| world.generate(start(&world), &endless(seed))).collect();
+    world.run();
+    for reader in &mut ended {
+        let Some(GenerationEvent::Done(done)) = std::iter::from_fn(|| reader.try_next()).last() else {
+            panic!("a text that has not ended")
+        };
+        assert!(done.choices.iter().all(|choice| choice.finish == Finish::Eos));
+    }
+    let first = world.try_generate(start(&world), &endless(10));
+    let second = world.try_generate(start(&world), &endless(11));
+    assert!(first.is_ok() && second.is_ok(), "100,000 tokens take longer than the time of a request");
+}
+
+#[test]
 fn a_request_alone_is_accepted_even_if_it_cannot_be_finished_in_time() {
     let mut world = world();
     // The engine learns its pace.

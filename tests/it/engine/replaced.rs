@@ -1,9 +1,11 @@
 //! A model that is replaced while jobs of it run: the old weights and the new ones have one name.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use rnnlm_server::clock::Clock;
 use rnnlm_server::engine::jobs::{Reading, ReadingPlan};
-use rnnlm_server::engine::{Start, Submission};
+use rnnlm_server::engine::{Refusal, Start, Submission};
 use rnnlm_server::lm::fake::Fake;
 
 use super::given::token;
@@ -74,4 +76,37 @@ fn a_stream_that_is_parked_while_its_model_is_replaced_finishes_on_it() {
     }
     assert_eq!(drawn, 30);
     assert!(old_runs.lock().unwrap().len() > runs_before);
+}
+
+/// What was measured of the new weights must be known where their jobs arrive, or everything would be accepted from then on.
+#[test]
+fn after_a_late_request_to_the_old_weights_an_impossible_one_to_the_new_is_still_refused() {
+    let clock = Clock::manual();
+    let advanced = clock.clone();
+    let model = Fake::new(20).before_run(move |_| advanced.advance(Duration::from_millis(1)));
+    let mut world = World::at(clock, Arc::new(model), 1, &Limits::default());
+    let old = world.identity.clone();
+    let new: Arc<str> = "new".into();
+    let read = |world: &mut World, identity: &Arc<str>| {
+        world.identity = identity.clone();
+        let plan = ReadingPlan { tokens: Arc::from([1]), ..ReadingPlan::default() };
+        let mut reader = world.read(Start::Copy(world.snapshot(0)), plan);
+        (0..4).for_each(|_| _ = world.engine.turn());
+        assert!(reader.try_next().is_some_and(|result| result.is_ok()));
+    };
+    let stream = |world: &World, deadline| {
+        let len = 100_000;
+        let draws = Draws { prompt: vec![1], seed: 1, len, events_max: len, choices: 1, deadline };
+        world.try_generate(Start::Copy(world.snapshot(0)), &draws)
+    };
+    read(&mut world, &old);
+    read(&mut world, &new);
+    let running = stream(&world, None);
+    assert!(running.is_ok());
+    for _ in 0..3 {
+        let refused = stream(&world, Some(Duration::from_secs(1))).err();
+        assert!(matches!(refused, Some(Refusal::Overloaded(_))), "{refused:?}");
+        read(&mut world, &old);
+        read(&mut world, &new);
+    }
 }

@@ -26,6 +26,10 @@ use super::search::{Found, JointSearch, Search};
 pub(crate) struct World {
     /// The name under which jobs are submitted.
     pub(crate) name: Arc<str>,
+    /// Which weights of that name.
+    pub(crate) identity: Arc<str>,
+    /// The token that ends a generation, if one does.
+    pub(crate) eos: Option<TokenId>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) sessions: Sessions,
     pub(crate) ids: Vec<SessionId>,
@@ -156,8 +160,10 @@ impl World {
             Tokenizer::new(&TokenizerSpec::new(TokenizerKind::Whitespace), words.join("\n").as_bytes());
         let tokenizer = Arc::new(tokenizer.expect("the words are distinct"));
         let name = "model".into();
+        let identity = "weights".into();
         let stopwatch = Arc::default();
-        Self { name, model, sessions, ids, clock, inbox, engine, tokenizer, stopwatch }
+        let eos = None;
+        Self { name, identity, eos, model, sessions, ids, clock, inbox, engine, tokenizer, stopwatch }
     }
 
     /// Leases the session with this number: a start for a job, and the session's snapshot. `None` if the session is busy.
@@ -223,7 +229,7 @@ impl World {
             scores_prompt: false,
             filters: filters(),
             tokens_max: 0,
-            eos: None,
+            eos: self.eos,
             stops: Vec::new(),
             decoder: self.tokenizer.decoder(&Tail::default()),
             alternatives: 0,
@@ -274,7 +280,7 @@ impl World {
         let (job, _, _) = Reading::new(ReadingPlan::default());
         Submission {
             name: self.name.clone(),
-            identity: "weights".into(),
+            identity: self.identity.clone(),
             model: self.model.clone(),
             start,
             plans,

@@ -219,6 +219,12 @@ async fn a_token_that_the_output_bias_rules_out_has_probability_0_everywhere() {
     }
     assert!(next["candidates"][1]["logprob"].is_f64());
 
+    let biased = json!({"logit_bias": {"7": 100}, "presence_penalty": -2});
+    let biased = json!({"text": "the stars", "top_k": 11, "candidates": ["stars"], "sampling": biased});
+    let biased = server.post("/v1/next", biased).await.expect(200);
+    assert_eq!(biased["distribution"].as_array().unwrap().len(), 9, "no bias makes a token possible");
+    assert_eq!([&biased["candidates"][0]["logprob"], &biased["candidates"][0]["rank"]], [&Value::Null; 2]);
+
     let texts = json!({"texts": ["the stars", "the sea"], "token_logprobs": true});
     let score = server.post("/v1/score", texts).await.expect(200);
     let [ruled_out, possible] = [&score["results"][0], &score["results"][1]];

@@ -223,7 +223,7 @@ fn projections_starts_and_norms_of_the_wrong_size_or_value_are_refused_and_named
     }
 }
 
-/// Integer products would make zeros of NaN.
+/// Before a layer, whose gates would be infinite and its h finite with products of floats, and before the output layer.
 #[test]
 fn a_vector_that_overflows_in_a_norm_fails_its_row_with_every_type_of_weights() {
     let architecture = Architecture {
@@ -242,7 +242,8 @@ fn a_vector_that_overflows_in_a_norm_fails_its_row_with_every_type_of_weights() 
         let weights = Weights {
             embedding: vec![0.0, 8.0].into(),
             layers: vec![LayerWeights { norms: norms(0), ..bare_layer(vec![1.0], vec![0.0]) }],
-            output: Some(vec![1.0, -1.0].into()),
+            // A weight of 0 must not hide it.
+            output: Some(vec![1.0, 0.0].into()),
             output_bias: None,
             output_norms: norms(1),
         };
