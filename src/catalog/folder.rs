@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::files::{Limit, read, read_regular, resolve, unreadable};
+use super::guard::guarded;
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
 use super::stamp::Stamp;
@@ -88,9 +89,12 @@ pub struct Parts {
 /// Loads the model folder `folder`. What `loading` leaves open, its manifest decides.
 ///
 /// # Errors
-/// `Load` naming the file at fault, what was found in it and what was expected.
+/// `Load` naming the file at fault, what was found in it and what was expected; also where reading it panics, which is a bug.
 pub fn load_folder(folder: &Path, loading: impl Into<Loading>) -> Result<Served> {
-    let loading = loading.into();
+    guarded(|| read_folder(folder, &loading.into()))
+}
+
+fn read_folder(folder: &Path, loading: &Loading) -> Result<Served> {
     let name = name_of(folder)?;
     // Before anything is read: what changes meanwhile is a change for whoever looks later.
     let stamp = Stamp::of(folder)?;
@@ -99,7 +103,7 @@ pub fn load_folder(folder: &Path, loading: impl Into<Loading>) -> Result<Served>
     let initial_tokens = initial_tokens(&manifest, &tokenizer)?;
 
     let source = Source { folder, manifest: &manifest, tokenizer: &tokenizer };
-    let Computed { model, identity, understanding } = source.load(&loading)?;
+    let Computed { model, identity, understanding } = source.load(loading)?;
     check_fit(&tokenizer, &manifest, model.info().vocab_size)?;
     let created = created(folder, &manifest.weights)?;
     let parts = Parts {

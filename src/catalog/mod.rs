@@ -7,6 +7,7 @@ mod draft;
 mod files;
 mod folder;
 mod folders;
+mod guard;
 mod inspect;
 mod manifest;
 mod network;
