@@ -3,6 +3,7 @@
 //! It knows files, but not requests. A model that it returns is completely loaded and never changes, and neither does a [`Catalog`]: the
 //! [`Registry`] says which one is served.
 
+mod agree;
 mod draft;
 mod files;
 mod folder;

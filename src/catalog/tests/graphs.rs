@@ -90,6 +90,34 @@ fn what_a_manifest_says_of_the_network_must_be_so() {
 }
 
 #[test]
+fn what_a_manifest_says_of_a_network_without_recurrence_must_be_so() {
+    let with = |key: &str, value: Value| {
+        let architecture = json!({key: value});
+        loaded(CBOW, |manifest| {
+            (manifest["onnx"], manifest["architecture"]) = (json!({"pad": "a"}), architecture);
+        })
+    };
+    let network = with("vocab_size", json!(11)).unwrap().understanding.unwrap().feed_forward.clone().unwrap();
+    let sizes: Vec<usize> = network.hidden.iter().map(|layer| layer.size).collect();
+    for (key, right, wrong) in [
+        ("embedding_size", json!(network.embedding_size), json!(network.embedding_size + 1)),
+        ("hidden_sizes", json!(sizes), json!([1, 2, 3])),
+        ("tie_weights", json!(network.tie_weights), json!(!network.tie_weights)),
+    ] {
+        assert!(with(key, right.clone()).is_ok(), "{key}");
+        let message = with(key, wrong.clone()).err().unwrap().message;
+        let expected =
+            format!("`model.onnx`: `architecture.{key}` is {wrong}, expected {right}, as in the graph");
+        assert_eq!(message.replace(", ", ","), expected.replace(", ", ","));
+    }
+    let message = with("cell", json!("lstm")).err().unwrap().message;
+    assert!(
+        message.contains("`architecture.cell` was found, but the graph's network has no recurrent layer"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_window_needs_its_padding() {
     let message = refusal(CBOW, |_| ());
     assert!(message.contains("`onnx.pad` in the manifest names the entry"), "{message}");
