@@ -1,6 +1,6 @@
 //! Folders with an ONNX file: what their manifests may say, and what is wrong with the others.
 
-use super::super::{Manifest, NetworkSpec, inspect, load_folder};
+use super::super::{Manifest, NetworkSpec, inspect, load_folder, weights_bytes};
 use super::*;
 use crate::error::Result;
 use crate::kernels::Kernel;
@@ -213,6 +213,28 @@ fn the_identity_follows_all_that_decides_the_numbers() {
         load_folder(place.path(), Kernel::Portable).unwrap().identity
     };
     assert_ne!(external(&|_| ()), external(&|weights| weights[0] ^= 1));
+}
+
+#[test]
+fn weights_beside_a_graph_are_counted_before_it_is_loaded() {
+    let place = folder(LSTM, &manifest());
+    let alone = weights_bytes(place.path()).unwrap();
+    assert_eq!(alone as u64, place.path().join("model.onnx").metadata().unwrap().len());
+    std::fs::create_dir(place.path().join("data")).unwrap();
+    std::fs::create_dir(place.path().join(".git")).unwrap();
+    // Of a sparse file, and the same under another name.
+    let write = |name: &str, len: u64| {
+        std::fs::File::create(place.path().join(name)).unwrap().set_len(len).unwrap();
+    };
+    write("model.onnx.data", 1 << 40);
+    write("data/encoder.weight", 7);
+    std::os::unix::fs::symlink("model.onnx.data", place.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", place.path().join("device")).unwrap();
+    std::os::unix::fs::symlink("nothing", place.path().join("broken")).unwrap();
+    for other in ["other.onnx", "model.safetensors", "README.md", ".git/pack"] {
+        write(other, 1000);
+    }
+    assert_eq!(weights_bytes(place.path()).unwrap(), alone + (1 << 40) + 7);
 }
 
 #[test]
