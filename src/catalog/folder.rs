@@ -1,10 +1,13 @@
 //! One model folder, read and checked as a whole: from files to a model that can be served.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::files::{Limit, read, read_regular, resolve, unreadable};
+use super::guard::guarded;
 use super::manifest::{Manifest, NetworkSpec};
 use super::network::{Computed, Source};
 use super::stamp::Stamp;
@@ -88,9 +91,12 @@ pub struct Parts {
 /// Loads the model folder `folder`. What `loading` leaves open, its manifest decides.
 ///
 /// # Errors
-/// `Load` naming the file at fault, what was found in it and what was expected.
+/// `Load` naming the file at fault, what was found in it and what was expected; also where reading it panics, which is a bug.
 pub fn load_folder(folder: &Path, loading: impl Into<Loading>) -> Result<Served> {
-    let loading = loading.into();
+    guarded(|| read_folder(folder, &loading.into()))
+}
+
+fn read_folder(folder: &Path, loading: &Loading) -> Result<Served> {
     let name = name_of(folder)?;
     // Before anything is read: what changes meanwhile is a change for whoever looks later.
     let stamp = Stamp::of(folder)?;
@@ -99,7 +105,7 @@ pub fn load_folder(folder: &Path, loading: impl Into<Loading>) -> Result<Served>
     let initial_tokens = initial_tokens(&manifest, &tokenizer)?;
 
     let source = Source { folder, manifest: &manifest, tokenizer: &tokenizer };
-    let Computed { model, identity, understanding } = source.load(&loading)?;
+    let Computed { model, identity, understanding } = source.load(loading)?;
     check_fit(&tokenizer, &manifest, model.info().vocab_size)?;
     let created = created(folder, &manifest.weights)?;
     let parts = Parts {
@@ -113,15 +119,48 @@ pub fn load_folder(folder: &Path, loading: impl Into<Loading>) -> Result<Served>
     Ok(Served { stamp, ..Served::new(parts, initial_tokens)? })
 }
 
-/// The length of the file of weights in `folder`, about what the model needs at least.
+/// The length of the file of weights in `folder`, about what the model needs at least. Weights of an ONNX graph may lie in any other file
+/// of its folder, and the graph is not read to know in which.
 ///
 /// # Errors
 /// `Load` for a folder without a manifest or without the file that it names.
 pub fn weights_bytes(folder: &Path) -> Result<usize> {
-    let weights = read_manifest(folder)?.weights;
-    let path = resolve(folder, &weights)?;
+    let manifest = read_manifest(folder)?;
+    let path = resolve(folder, &manifest.weights)?;
     let len = path.metadata().map_err(|error| unreadable(&path, &error))?.len();
-    Ok(usize::try_from(len).unwrap_or(usize::MAX))
+    let beside = match manifest.network {
+        NetworkSpec::Declared(_) => 0,
+        NetworkSpec::Graph(_) => external_bytes(folder, &manifest)?,
+    };
+    Ok(usize::try_from(len.saturating_add(beside)).unwrap_or(usize::MAX))
+}
+
+/// The length of all files in `folder` that may hold weights of its graph.
+fn external_bytes(folder: &Path, manifest: &Manifest) -> Result<u64> {
+    let stamp = Stamp::of(folder)?;
+    let names = stamp.paths().filter_map(|path| path.strip_prefix(folder).ok()?.to_str());
+    let may_hold = |name: &&str| *name != manifest.tokenizer_file && may_hold_weights(name);
+    // What is no regular file inside the folder is not read, and a file with two names is one.
+    let files: BTreeSet<PathBuf> =
+        names.filter(may_hold).filter_map(|name| resolve(folder, name).ok()).collect();
+    let mut len = 0u64;
+    for file in files {
+        let bytes = file.metadata().map_err(|error| unreadable(&file, &error))?.len();
+        len = len.saturating_add(bytes);
+    }
+    Ok(len)
+}
+
+/// Whether a file of this name may hold weights of the graph beside it: exporters name such files as they like.
+fn may_hold_weights(name: &str) -> bool {
+    /// Of texts, and of other models.
+    const OTHERS: [&str; 6] = ["json", "md", "onnx", "py", "safetensors", "txt"];
+
+    let path = Path::new(name);
+    // Such as those of a version control system.
+    let is_hidden = path.iter().any(|part| part.to_str().is_some_and(|part| part.starts_with('.')));
+    let extension = path.extension().and_then(OsStr::to_str);
+    !is_hidden && !extension.is_some_and(|extension| OTHERS.contains(&extension))
 }
 
 /// The checked manifest of the model folder `folder`.

@@ -9,6 +9,7 @@ use safetensors::SafeTensors;
 use super::draft::Draft;
 use super::files::{Limit, read, read_regular};
 use super::folder::{Served, graph_without_manifest, load_folder, read_manifest};
+use super::guard::guarded;
 use super::manifest::{Manifest, NetworkSpec, NormKind};
 use super::network::hints_of_folder;
 use super::weights::unreadable;
@@ -158,7 +159,7 @@ fn inspect_folder(folder: &Path, loading: &Loading) -> Inspection {
         NetworkSpec::Graph(spec) => {
             let path = folder.join(&manifest.weights);
             let hints = hints_of_folder(folder, &manifest, spec, loading.probe.as_ref());
-            let examined = || Some(onnx::examine(&path, &hints, loading).ok()?.understanding);
+            let examined = || Some(guarded(|| onnx::examine(&path, &hints, loading)).ok()?.understanding);
             let loaded = served.as_ref().and_then(|served| served.understanding.as_deref().cloned());
             (Vec::new(), loaded.or_else(examined))
         }
@@ -170,7 +171,8 @@ fn inspect_folder(folder: &Path, loading: &Loading) -> Inspection {
 /// A graph without a manifest. The padding, which only a manifest can name, does not affect how it is understood.
 fn inspect_graph(path: &Path, loading: &Loading) -> Result<Inspection> {
     let examine = |hints: &Hints| {
-        onnx::examine(path, hints, loading).map_err(|error| error.within(format!("`{}`", path.display())))
+        let examined = guarded(|| onnx::examine(path, hints, loading));
+        examined.map_err(|error| error.within(format!("`{}`", path.display())))
     };
     let alone = examine(&Hints::default())?;
     let drafted = alone.understanding.interface.clone().filter(|drafted| drafted.window.is_some());

@@ -3,10 +3,12 @@
 //! It knows files, but not requests. A model that it returns is completely loaded and never changes, and neither does a [`Catalog`]: the
 //! [`Registry`] says which one is served.
 
+mod agree;
 mod draft;
 mod files;
 mod folder;
 mod folders;
+mod guard;
 mod inspect;
 mod manifest;
 mod network;

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::agree::agree;
 use super::files::{Limit, check, read};
 use super::folder::load_tokenizer;
-use super::manifest::{DeclaredNetwork, GraphSpec, KnownArchitecture, Manifest, NetworkSpec, NormKind};
+use super::manifest::{DeclaredNetwork, GraphSpec, Manifest, NetworkSpec, NormKind};
 use super::parallel::{Both, both};
 use super::weights::read_weights;
 use crate::digest::Digest;
@@ -121,60 +122,6 @@ fn declared(file: Vec<u8>, network: &DeclaredNetwork, options: LoadOptions) -> R
     let model = Arc::new(Rnn::new(&network.architecture, weights?, options)?);
     let identity = declared_identity(digest, network, model.info().effective_dtype);
     Ok(Computed { model, identity, understanding: None })
-}
-
-/// Refuses a manifest that contradicts its graph.
-fn agree(known: &KnownArchitecture, understanding: &Understanding, vocab_size: usize) -> Result<()> {
-    let differs = |key: &str, found: String, expected: String| {
-        Err(Error::load(format!("`architecture.{key}` is {found}, expected {expected}, as in the graph")))
-    };
-    if let Some(found) = known.vocab_size.filter(|found| found.get() as usize != vocab_size) {
-        return differs("vocab_size", found.to_string(), vocab_size.to_string());
-    }
-    let Some(onnx::GraphNetwork { architecture, tie_weights, .. }) = &understanding.network else {
-        return match known.beyond_vocab_size() {
-            None => Ok(()),
-            Some(key) => Err(Error::load(format!(
-                "`architecture.{key}` was found, but the graph's network is not recognised and runs as it is; expected `architecture` without this key"
-            ))),
-        };
-    };
-    if let Some(found) = known.cell.filter(|&found| found != architecture.cell) {
-        return differs("cell", format!("`{}`", found.name()), format!("`{}`", architecture.cell.name()));
-    }
-    if let Some(found) =
-        known.embedding_size.filter(|found| found.get() as usize != architecture.embedding_size)
-    {
-        return differs("embedding_size", found.to_string(), architecture.embedding_size.to_string());
-    }
-    if let Some(found) = known.hidden_sizes().filter(|found| *found != architecture.hidden_sizes) {
-        return differs("hidden_sizes", format!("{found:?}"), format!("{:?}", architecture.hidden_sizes));
-    }
-    let proj_size = known.proj_size.map(|size| size.get() as usize);
-    if let Some(found) = proj_size.filter(|_| proj_size != architecture.proj_size) {
-        let expected = architecture.proj_size.map_or("absent".to_owned(), |size| size.to_string());
-        return differs("proj_size", found.to_string(), expected);
-    }
-    if known.norms.is_some() || known.norm_epsilon.is_some() {
-        return Err(Error::load(
-            "`architecture.norms` was found, but a graph has its normalisations in itself; expected `architecture` without it",
-        ));
-    }
-    if let Some(found) = known.tie_weights.filter(|found| found != tie_weights) {
-        return differs("tie_weights", found.to_string(), tie_weights.to_string());
-    }
-    let gates = architecture.gate_activation();
-    if let Some(found) = known.gate_activation.filter(|&found| gates != Some(found)) {
-        let expected = gates.map_or("absent".to_owned(), |gates| format!("`{}`", gates.name()));
-        return differs("gate_activation", format!("`{}`", found.name()), expected);
-    }
-    if known.gru_linear_before_reset.is_some() && architecture.cell != Cell::Gru {
-        let cell = architecture.cell.name();
-        return Err(Error::load(format!(
-            "`architecture.gru_linear_before_reset` was found, but the graph's cell is `{cell}`; only `gru` has it"
-        )));
-    }
-    Ok(())
 }
 
 /// The digest over all that determines the numbers of a network: its safetensors file, which `digest` has already, and the rest.

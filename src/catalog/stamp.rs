@@ -54,6 +54,11 @@ impl Stamp {
         files.sort_unstable();
         Ok(Self(files))
     }
+
+    /// The path of each file.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|file| file.path.as_path())
+    }
 }
 
 impl FileStamp {

@@ -39,6 +39,9 @@ pub(super) struct Dequantised {
     pub(super) bits: usize,
 }
 
+/// The most integers that an operator reads as a list, for each node anew: axes, bounds, sizes.
+const LIST_MAX: usize = 1 << 12;
+
 impl Data {
     /// The elements at these places.
     pub(super) fn at(&self, places: impl Iterator<Item = usize> + Clone) -> Self {
@@ -81,6 +84,17 @@ impl Tensor {
         self.shape.iter().product()
     }
 
+    /// How many of the first `max` elements come before one that is not 0.
+    pub(super) fn leading_zeros(&self, max: usize) -> usize {
+        match &self.data {
+            Data::Floats(values) | Data::Dequantised(Dequantised { values, .. }) => {
+                values.iter().take(max).take_while(|&&value| value == 0.0).count()
+            }
+            Data::Ints(values) => values.iter().take(max).take_while(|&&value| value == 0).count(),
+            Data::Unread => 0,
+        }
+    }
+
     /// The elements, if they are floats.
     pub(super) fn as_floats(&self) -> Option<&[f32]> {
         match &self.data {
@@ -95,6 +109,11 @@ impl Tensor {
             Data::Dequantised(dequantised) => Some(dequantised),
             Data::Floats(_) | Data::Ints(_) | Data::Unread => None,
         }
+    }
+
+    /// The elements, if they are a few integers, as axes, bounds and sizes are.
+    pub(super) fn as_list(&self) -> Option<&[i64]> {
+        self.as_ints().filter(|ints| ints.len() <= LIST_MAX)
     }
 
     /// The elements, if they are integers.

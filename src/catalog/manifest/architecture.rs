@@ -56,10 +56,11 @@ impl KnownArchitecture {
         self.hidden_sizes.as_deref().map(sizes)
     }
 
-    /// The first key that was found besides `vocab_size`.
-    pub(in crate::catalog) fn beyond_vocab_size(&self) -> Option<&'static str> {
+    /// The first key that was found besides those of `known`.
+    pub(in crate::catalog) fn found_beside(&self, known: &[&str]) -> Option<&'static str> {
         [
             ("cell", self.cell.is_some()),
+            ("vocab_size", self.vocab_size.is_some()),
             ("embedding_size", self.embedding_size.is_some()),
             ("hidden_sizes", self.hidden_sizes.is_some()),
             ("proj_size", self.proj_size.is_some()),
@@ -70,7 +71,7 @@ impl KnownArchitecture {
             ("norm_epsilon", self.norm_epsilon.is_some()),
         ]
         .into_iter()
-        .find_map(|(key, was_found)| was_found.then_some(key))
+        .find_map(|(key, was_found)| (was_found && !known.contains(&key)).then_some(key))
     }
 
     /// The network, where the manifest describes all of it.

@@ -1,6 +1,6 @@
 //! Folders with an ONNX file: what their manifests may say, and what is wrong with the others.
 
-use super::super::{Manifest, NetworkSpec, inspect, load_folder};
+use super::super::{Manifest, NetworkSpec, inspect, load_folder, weights_bytes};
 use super::*;
 use crate::error::Result;
 use crate::kernels::Kernel;
@@ -87,6 +87,34 @@ fn what_a_manifest_says_of_the_network_must_be_so() {
     let overridden = json!({"gru_linear_before_reset": true});
     let message = refusal(RESIDUAL, |manifest| manifest["architecture"] = overridden);
     assert!(message.contains("the manifest sets `gru_linear_before_reset`"), "{message}");
+}
+
+#[test]
+fn what_a_manifest_says_of_a_network_without_recurrence_must_be_so() {
+    let with = |key: &str, value: Value| {
+        let architecture = json!({key: value});
+        loaded(CBOW, |manifest| {
+            (manifest["onnx"], manifest["architecture"]) = (json!({"pad": "a"}), architecture);
+        })
+    };
+    let network = with("vocab_size", json!(11)).unwrap().understanding.unwrap().feed_forward.clone().unwrap();
+    let sizes: Vec<usize> = network.hidden.iter().map(|layer| layer.size).collect();
+    for (key, right, wrong) in [
+        ("embedding_size", json!(network.embedding_size), json!(network.embedding_size + 1)),
+        ("hidden_sizes", json!(sizes), json!([1, 2, 3])),
+        ("tie_weights", json!(network.tie_weights), json!(!network.tie_weights)),
+    ] {
+        assert!(with(key, right.clone()).is_ok(), "{key}");
+        let message = with(key, wrong.clone()).err().unwrap().message;
+        let expected =
+            format!("`model.onnx`: `architecture.{key}` is {wrong}, expected {right}, as in the graph");
+        assert_eq!(message.replace(", ", ","), expected.replace(", ", ","));
+    }
+    let message = with("cell", json!("lstm")).err().unwrap().message;
+    assert!(
+        message.contains("`architecture.cell` was found, but the graph's network has no recurrent layer"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -185,6 +213,28 @@ fn the_identity_follows_all_that_decides_the_numbers() {
         load_folder(place.path(), Kernel::Portable).unwrap().identity
     };
     assert_ne!(external(&|_| ()), external(&|weights| weights[0] ^= 1));
+}
+
+#[test]
+fn weights_beside_a_graph_are_counted_before_it_is_loaded() {
+    let place = folder(LSTM, &manifest());
+    let alone = weights_bytes(place.path()).unwrap();
+    assert_eq!(alone as u64, place.path().join("model.onnx").metadata().unwrap().len());
+    std::fs::create_dir(place.path().join("data")).unwrap();
+    std::fs::create_dir(place.path().join(".git")).unwrap();
+    // Of a sparse file, and the same under another name.
+    let write = |name: &str, len: u64| {
+        std::fs::File::create(place.path().join(name)).unwrap().set_len(len).unwrap();
+    };
+    write("model.onnx.data", 1 << 40);
+    write("data/encoder.weight", 7);
+    std::os::unix::fs::symlink("model.onnx.data", place.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", place.path().join("device")).unwrap();
+    std::os::unix::fs::symlink("nothing", place.path().join("broken")).unwrap();
+    for other in ["other.onnx", "model.safetensors", "README.md", ".git/pack"] {
+        write(other, 1000);
+    }
+    assert_eq!(weights_bytes(place.path()).unwrap(), alone + (1 << 40) + 7);
 }
 
 #[test]

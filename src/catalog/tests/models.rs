@@ -5,6 +5,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::kernels::Kernel;
 use crate::lm::{LoadOptions, Logits, Row, Scratch, State, WeightsType};
+use crate::probe::Loading;
 use crate::text::Joint;
 
 fn selection(models: &Path) -> Selection {
@@ -45,6 +46,22 @@ fn a_sequence_starts_after_the_initial_tokens() {
 
     let bare = loaded(|folder| *folder.key("/initial_tokens") = json!([]));
     assert_eq!((bare.start, bare.start_tail.tokens()), (State::zeros(4), &[][..]));
+}
+
+/// Options that panic when they are asked for.
+struct Panicking;
+
+impl From<Panicking> for Loading {
+    fn from(_: Panicking) -> Self {
+        panic!("no options")
+    }
+}
+
+#[test]
+fn a_panic_while_a_folder_is_read_is_an_error_of_this_folder() {
+    let place = models(&["sea"]);
+    let error = load_folder(&place.path().join("sea"), Panicking).err().unwrap();
+    assert_eq!((error.kind, &*error.message), (ErrorKind::Load, "a bug: reading it panicked: no options"));
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub(in crate::onnx) enum MessageKind {
     Annotation,
     Entry,
     Text,
+    Output,
 }
 
 impl MessageKind {
@@ -62,7 +63,8 @@ impl MessageKind {
             (Type, 1) => TensorType,
             (TensorType, 2) => Shape,
             (Shape, 1) => Dimension,
-            (Node, 1 | 2) | (Function, 4..=6) | (Attribute, 9) | (Tensor, 6) => Text,
+            (Node, 2) => Output,
+            (Node, 1) | (Function, 4..=6) | (Attribute, 9) | (Tensor, 6) => Text,
             _ => return None,
         })
     }
@@ -87,6 +89,8 @@ impl MessageKind {
             MessageKind::Annotation => 48,
             MessageKind::Entry => 48,
             MessageKind::Text => 24,
+            // Its name, and what recognition knows of it.
+            MessageKind::Output => 256,
         }
     }
 }
@@ -106,7 +110,7 @@ impl Scan {
         self.left = self.left.checked_sub(cost).ok_or_else(|| {
             Error::load(format!("its nodes and names would take more than {OVERHEAD_MAX} bytes of memory"))
         })?;
-        while !bytes.is_empty() && !matches!(kind, MessageKind::Text) {
+        while !bytes.is_empty() && !matches!(kind, MessageKind::Text | MessageKind::Output) {
             let tag = varint(&mut bytes)?;
             let number = tag >> 3;
             let wire_type = tag & 7;

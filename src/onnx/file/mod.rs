@@ -158,12 +158,22 @@ impl NodeReader {
     }
 
     fn node(&mut self, index: usize, proto: NodeProto) -> Result<Node> {
+        /// What is known of an input or an output takes far more memory than its name does.
+        const NAMES_MAX: usize = 1 << 12;
+
         let first_output = proto.output.iter().find(|name| !name.is_empty());
         let name = match (proto.name.is_empty(), first_output) {
             (false, _) => proto.name,
             (true, Some(output)) => output.clone(),
             (true, None) => format!("{} {index}", proto.op_type),
         };
+        for (names, what) in [(&proto.input, "inputs"), (&proto.output, "outputs")] {
+            let found = names.len();
+            if found > NAMES_MAX {
+                let message = format!("node `{name}` has {found} {what}, expected at most {NAMES_MAX}");
+                return Err(Error::load(message));
+            }
+        }
         let mut attributes = Vec::new();
         for attribute in proto.attribute {
             let key = attribute.name.clone();

@@ -42,8 +42,9 @@ pub(super) fn in_order(nodes: Vec<Node>, given: &HashSet<&str>, outputs: &[Port]
         }
     }
     if let Some(mut index) = waits.iter().position(|&waits| waits > 0) {
-        // Each blocked node waits for another blocked one, so that walking back once per node ends on a cycle.
-        for _ in 0..nodes.len() {
+        // Each blocked node waits for another blocked one, so the first node that walking back meets again is on a cycle.
+        let mut met = HashSet::new();
+        while met.insert(index) {
             let mut read = reads(&nodes[index]).filter_map(|name| makers.get(name).copied());
             index = read.find(|&maker| waits[maker] > 0).unwrap_or(index);
         }

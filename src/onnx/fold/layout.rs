@@ -115,7 +115,7 @@ pub(super) fn squeeze(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
 pub(super) fn unsqueeze(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
     let shape = &from.tensor(0)?.shape;
     let axes = from.ints(1, "axes")?.ok_or("`axes` is missing")?;
-    let rank = shape.len() + axes.len();
+    let rank = super::rank_with(shape.len(), axes.len())?;
     let axes = axes.into_iter().map(|axis| axis_of(axis, rank)).collect::<Result<Vec<_>, _>>()?;
     let mut old = shape.iter();
     let new = (0..rank).map(|axis| if axes.contains(&axis) { Some(1) } else { old.next().copied() });
@@ -201,7 +201,9 @@ pub(super) fn concat(from: &Constants<'_>) -> Result<Tensor, Why> {
         parts.push(part);
     }
     let mut shape = first.shape.clone();
-    shape[axis] = parts.iter().map(|part| part.shape[axis]).sum();
+    let size = parts.iter().try_fold(0usize, |sum, part| sum.checked_add(part.shape[axis]));
+    shape[axis] = size.ok_or("its result is larger than any machine's memory")?;
+    super::product(&shape)?;
     let same_stored = parts.iter().all(|part| part.stored == first.stored);
     let stored = if same_stored { first.stored } else { first.element };
     let data = match &first.data {
@@ -232,8 +234,12 @@ pub(in crate::onnx) fn joined_floats(parts: &[&Tensor], outer: usize) -> Data {
 /// Blocks of each part in turn, `outer` times.
 fn joined<T: Copy>(parts: &[&Tensor], outer: usize, values: impl Fn(&Tensor) -> Option<&[T]>) -> Vec<T> {
     let mut joined = Vec::new();
+    // A part without elements may stand beside any number of blocks.
+    let parts = parts.iter().filter_map(|part| values(part)).filter(|values| !values.is_empty());
+    let parts: Vec<&[T]> = parts.collect();
+    let outer = if parts.is_empty() { 0 } else { outer };
     for block in 0..outer {
-        for values in parts.iter().filter_map(|part| values(part)) {
+        for values in &parts {
             let len = values.len() / outer;
             joined.extend_from_slice(&values[block * len..][..len]);
         }
@@ -253,6 +259,11 @@ pub(super) fn gathered(from: &Constants<'_>) -> Result<Vec<usize>, Why> {
 pub(super) fn gather(from: &Constants<'_>) -> Result<Tensor, Why> {
     let tensor = from.tensor(0)?;
     let indices = from.tensor(1)?;
+    let shape = gathered(from)?;
+    if shape.contains(&0) {
+        // Its other sizes may be anything.
+        return Ok(Tensor { shape, data: tensor.data.at(std::iter::empty()), ..*tensor });
+    }
     let axis = axis_of(from.node.int("axis")?.unwrap_or(0), tensor.shape.len())?;
     let size = tensor.shape[axis];
     let picked = indices.as_ints().ok_or("its indices are no integers")?.iter();
@@ -262,13 +273,13 @@ pub(super) fn gather(from: &Constants<'_>) -> Result<Tensor, Why> {
     let at = (0..outer)
         .flat_map(|block| picked.iter().map(move |&index| (block * size + index) * inner))
         .flat_map(|start| start..start + inner);
-    Ok(Tensor { shape: gathered(from)?, data: tensor.data.at(at), ..*tensor })
+    Ok(Tensor { shape, data: tensor.data.at(at), ..*tensor })
 }
 
 /// A tensor of sizes as a shape.
 pub(super) fn sizes(tensor: &Tensor) -> Result<Vec<usize>, Why> {
     let ints =
-        tensor.as_ints().filter(|_| tensor.shape.len() <= 1).ok_or("a shape is no list of integers")?;
+        tensor.as_list().filter(|_| tensor.shape.len() <= 1).ok_or("a shape is no list of integers")?;
     let size = |&size: &i64| usize::try_from(size).map_err(|_| format!("a shape has the size {size}"));
     ints.iter().map(size).collect()
 }

@@ -49,7 +49,7 @@ impl<'a> Constants<'a> {
     fn ints(&self, index: usize, name: &str) -> Result<Option<Vec<i64>>, Why> {
         match self.optional(index) {
             Some(tensor) => {
-                let ints = tensor.as_ints().ok_or_else(|| format!("input {index} is no integer"))?;
+                let ints = tensor.as_list().ok_or_else(|| format!("input {index} is no list of integers"))?;
                 Ok(Some(ints.to_vec()))
             }
             None => self.node.ints(name),
@@ -93,6 +93,16 @@ pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize, Why> {
     if is_inside { Ok(counted as usize) } else { Err(format!("axis {axis} of {rank} dimensions")) }
 }
 
+/// The number of dimensions of a tensor of `rank` when `added` more were named, as far as tensors have so many.
+pub(super) fn rank_with(rank: usize, added: usize) -> Result<usize, Why> {
+    let found = rank + added;
+    if found > RANK_MAX {
+        Err(format!("it makes {found} dimensions, expected at most {RANK_MAX}"))
+    } else {
+        Ok(found)
+    }
+}
+
 impl Folder {
     /// With room for a few copies of all constants of `graph`.
     pub(super) fn of(graph: &Graph) -> Self {
@@ -131,11 +141,7 @@ impl Folder {
             }
         };
         let rank = made.iter().map(|tensor| tensor.shape.len()).max().unwrap_or(0);
-        if rank > RANK_MAX {
-            Err(format!("it makes {rank} dimensions, expected at most {RANK_MAX}"))
-        } else {
-            Ok(made)
-        }
+        rank_with(rank, 0).map(|_| made)
     }
 
     /// What an operator makes that moves elements; `None` for any other.
@@ -213,8 +219,21 @@ impl Folder {
 
     /// Takes room for `len` elements.
     pub(super) fn room(&mut self, len: usize) -> Result<(), Why> {
-        self.left = self.left.checked_sub(len).ok_or("its constants grow beyond what weights need")?;
+        self.left = self.left.checked_sub(len).ok_or("what it makes grows beyond what weights need")?;
         Ok(())
+    }
+
+    /// Takes room for asking whether all of `tensor` is 0. That is less work than making as many elements.
+    pub(super) fn look_through(&mut self, tensor: &Tensor) -> Result<(), Why> {
+        const LOOKS_PER_ELEMENT: usize = 16;
+
+        let looks_max = self.left.saturating_mul(LOOKS_PER_ELEMENT);
+        let looks = tensor.leading_zeros(looks_max);
+        if looks == looks_max {
+            self.left = 0;
+        }
+        // With the element that is not 0.
+        self.room(looks.saturating_add(1).div_ceil(LOOKS_PER_ELEMENT))
     }
 
     fn view(&mut self, from: &Constants<'_>, view: View) -> Result<Tensor, Why> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::axes::{Along, Axis, Part, Size};
+use super::block::sizes_of;
 use super::norm::Normed;
 use super::tokens::along_features;
 use super::value::{Content, Flow, Head, Value};
@@ -24,17 +25,9 @@ pub(super) enum Matrix {
 impl Matrix {
     /// `[in, out]`.
     pub(super) fn sizes(&self) -> Result<[usize; 2], Why> {
-        let (tensor, is_transposed) = match self {
-            Matrix::InOut(tensor) => (tensor, false),
-            Matrix::OutIn(tensor) => (tensor, true),
-        };
-        match *tensor.shape.as_slice() {
-            [depth, columns] if tensor.as_floats().is_some() => {
-                Ok(if is_transposed { [columns, depth] } else { [depth, columns] })
-            }
-            _ => {
-                Err(format!("its matrix is {} {:?}, expected floats [in, out]", tensor.element, tensor.shape))
-            }
+        match self {
+            Matrix::InOut(tensor) => sizes_of(tensor),
+            Matrix::OutIn(tensor) => sizes_of(tensor).map(|[columns, depth]| [depth, columns]),
         }
     }
 
@@ -57,7 +50,8 @@ impl Matrix {
 pub(super) fn transposed(matrix: &Tensor, columns: usize) -> Result<Tensor, Why> {
     let len = matrix.as_floats().ok_or("its matrix is no matrix of floats")?.len();
     let rows = len / columns.max(1);
-    let at = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
+    // A matrix without elements may have any number of columns, and none is looked at.
+    let at = (0..columns.min(len)).flat_map(|column| (0..rows).map(move |row| row * columns + column));
     Ok(Tensor { shape: vec![columns, rows], data: matrix.data.at(at), ..*matrix })
 }
 
@@ -131,15 +125,19 @@ pub(super) fn product_room([rows, depth, columns]: [usize; 3]) -> usize {
     elements.saturating_add(elements.saturating_mul(depth) / STEPS_PER_ELEMENT)
 }
 
-/// Room for composing what makes `value` with the constant `matrix`, if it is an output layer.
-pub(super) fn composed_room(value: &Value, matrix: &Value) -> usize {
-    match (value, matrix) {
-        (Value::Flow(Flow { content: Content::Output(head, _), .. }), Value::Constant(matrix)) => {
-            let &[depth, columns] = head.weights.shape.as_slice() else { return 0 };
-            product_room([matrix.len() / depth.max(1), depth, columns])
-        }
-        _ => 0,
-    }
+/// Room for composing the output layer among `inputs`, if there is one, with the largest constant beside it.
+pub(super) fn composed_room(inputs: &[Option<Value>]) -> usize {
+    let inputs = || inputs.iter().flatten();
+    let Some(flow) = inputs().find_map(Value::flow) else { return 0 };
+    let matrix = inputs().map(Value::matrix_len).max();
+    composition_room(flow, matrix.unwrap_or_default())
+}
+
+/// Room for composing what makes `flow`, if that is an output layer, with a matrix of `len` elements.
+pub(super) fn composition_room(flow: &Flow, len: usize) -> usize {
+    let Content::Output(head, _) = &flow.content else { return 0 };
+    let &[depth, columns] = head.weights.shape.as_slice() else { return 0 };
+    product_room([len / depth.max(1), depth, columns])
 }
 
 /// `MatMul` by a constant.
@@ -300,9 +298,14 @@ pub(super) fn features_of(flow: &Flow, constant: &Tensor) -> Option<Vec<f32>> {
     let &[Part { along: Along::Features, size: Some(size) }] = flow.axes.last()?.as_slice() else {
         return None;
     };
+    // Other vectors than those that weights make are as long as a file claims, and no number is repeated for each of their features.
+    let is_made_by_weights = matches!(
+        flow.content,
+        Content::Row(_) | Content::Dense(_) | Content::Hidden(_) | Content::Normed(_) | Content::Output(..)
+    );
     let len = constant.len();
     let is_vector = constant.shape.len() <= flow.axes.len()
-        && (len == 1 || (len == size && constant.shape.last() == Some(&size)));
+        && ((len == 1 && is_made_by_weights) || (len == size && constant.shape.last() == Some(&size)));
     let values = constant.as_floats().filter(|_| is_vector)?;
     Some((0..size).map(|at| values[at % len]).collect())
 }
@@ -338,5 +341,16 @@ impl Head {
             None => shift.to_vec(),
         };
         Self { bias: Some(bias), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_of_a_matrix_without_elements_are_not_counted_through() {
+        let turned = transposed(&Tensor::floats(vec![0, 1 << 40], Vec::new()), 1 << 40).unwrap();
+        assert_eq!(turned.shape, [1 << 40, 0]);
     }
 }

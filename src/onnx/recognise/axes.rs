@@ -4,6 +4,7 @@
 //! position or row would end up in another's, has no result here, and the graph is not lowered.
 
 use crate::onnx::fold::Why;
+use crate::onnx::tensor::RANK_MAX;
 
 /// What runs along a part of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,10 +71,15 @@ impl Size {
         self.symbols.iter().all(|symbol| matches!(symbol, Along::Input { .. }))
     }
 
+    /// `None` where it is no such size, or of more axes than a tensor has.
     pub(super) fn times(&self, other: &Self) -> Option<Self> {
         let (fixed, symbols) = match (self.number(), other.number()) {
             (Some(a), Some(b)) => (a.checked_mul(b)?, Vec::new()),
-            (None, None) if self.plus == 0 && other.plus == 0 => {
+            (None, None)
+                if self.plus == 0
+                    && other.plus == 0
+                    && self.symbols.len() + other.symbols.len() <= RANK_MAX =>
+            {
                 let mut symbols = [self.symbols.as_slice(), &other.symbols].concat();
                 symbols.sort_unstable();
                 (self.fixed.checked_mul(other.fixed)?, symbols)

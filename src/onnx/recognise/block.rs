@@ -93,9 +93,13 @@ fn part(outer: &Range<usize>, inner: &Range<usize>) -> Option<Range<usize>> {
         .then(|| outer.start + inner.start..outer.start + inner.end)
 }
 
-fn sizes_of(weights: &Tensor) -> Result<[usize; 2], Why> {
+/// The sizes of a matrix of floats, neither of them 0: no layer has vectors without a feature, and what is computed of rows and columns
+/// counts on one.
+pub(super) fn sizes_of(weights: &Tensor) -> Result<[usize; 2], Why> {
     match *weights.shape.as_slice() {
-        [rows, columns] if weights.as_floats().is_some() => Ok([rows, columns]),
+        [rows, columns] if weights.as_floats().is_some_and(|values| !values.is_empty()) => {
+            Ok([rows, columns])
+        }
         _ => Err(format!("its matrix is {} {:?}, expected floats [in, out]", weights.element, weights.shape)),
     }
 }

@@ -69,7 +69,7 @@ struct Other {
 /// The reciprocal of the root times the vector itself, or times a scale.
 fn times(known: &Known<'_>, inverse: &Moment, other: Other) -> Result<Moment, Why> {
     let Other { index, epsilon } = other;
-    if known.node.input(index) == Some(inverse.name.as_str()) {
+    if known.node.input(index) == Some(&*inverse.name) {
         return Ok(inverse.at(Stage::Times { epsilon }));
     }
     let mut scale = constants(known, inverse, index)?;

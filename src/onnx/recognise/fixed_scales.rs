@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::affine::{Matrix, product, shifted, times};
+use super::affine::{Matrix, composition_room, product, shifted, times};
 use super::quantised::{biased, rows};
 use super::value::{Flow, Quantised, Value};
 use super::{Found, Known};
@@ -62,7 +62,9 @@ impl Found<'_> {
         }
         let blocks = Blocks::of(known.node)?;
         let zero = known.optional(3).map(|_| constant(known, 3)).transpose()?;
-        self.folder.room(blocks.depth.saturating_mul(blocks.columns))?;
+        let len = blocks.depth.saturating_mul(blocks.columns);
+        self.folder.room(len)?;
+        self.folder.room(composition_room(flow, len))?;
         let packed = constant(known, 1)?;
         let scales = constant(known, 2)?;
         let weights = blocks.floats(&packed, &scales, zero.as_deref())?;

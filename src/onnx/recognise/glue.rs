@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::axes::{self, Along, Axis, Part, Size, Wanted};
 use super::value::{Carried, Content, Flow, Form, MovedInput, Position, Sizes, Value, Vector, exact_below};
 use super::{Found, Known};
-use crate::onnx::fold::{Why, axis_of, cast, flatten_axis, permutation, target_type};
+use crate::onnx::fold::{Why, axis_of, cast, flatten_axis, permutation, rank_with, target_type};
 use crate::onnx::graph::Element;
 
 impl Found<'_> {
@@ -170,7 +170,9 @@ fn cast_flow(flow: &Flow, to: Element) -> Result<Flow, Why> {
 pub(super) fn named_axes(known: &Known<'_>) -> Result<Option<Vec<i64>>, Why> {
     match known.optional(1) {
         None => known.node.ints("axes"),
-        Some(Value::Constant(axes)) => Ok(Some(axes.as_ints().ok_or("`axes` is no integer")?.to_vec())),
+        Some(Value::Constant(axes)) => {
+            Ok(Some(axes.as_list().ok_or("`axes` is no list of integers")?.to_vec()))
+        }
         Some(_) => Err("`axes` is not constant".into()),
     }
 }
@@ -198,7 +200,7 @@ fn squeeze(known: &Known<'_>, flow: &Flow) -> Result<Flow, Why> {
 
 fn unsqueeze(known: &Known<'_>, flow: &Flow) -> Result<Flow, Why> {
     let named = named_axes(known)?.ok_or("`axes` is missing")?;
-    let rank = flow.axes.len() + named.len();
+    let rank = rank_with(flow.axes.len(), named.len())?;
     let added = named.into_iter().map(|axis| axis_of(axis, rank)).collect::<Result<BTreeSet<_>, _>>()?;
     let mut old = flow.axes.iter().cloned();
     let axes = (0..rank).map(|axis| if added.contains(&axis) { Some(Vec::new()) } else { old.next() });

@@ -78,7 +78,7 @@ impl<'g> Found<'g> {
             }
         }
         let read = node.int("num_scan_inputs")?.unwrap_or(0);
-        let count = known.inputs.len() - 1;
+        let count = known.inputs.len().checked_sub(1).ok_or("it has no inputs")?;
         if read != 1
             || self.graph.opset < 9
             || nested.inputs.len() != known.inputs.len()

@@ -199,6 +199,7 @@ fn tables(known: &Known<'_>) -> usize {
         | "DynamicQuantizeMatMul"
         | "MatMulIntegerToFloat"
         | "QLinearMatMul"
+        | "QLinearAdd"
         | "QGemm"
         | "Split"
         | "LayerNormalization"
@@ -215,13 +216,21 @@ impl<'g> Found<'g> {
         let mut known = Known { node, inputs: node.inputs.iter().map(value).collect() };
         self.take_vectors(&mut known);
         let because = |why: &str| Value::Unknown(format!("node `{}` ({}): {why}", node.name, node.op).into());
-        let outputs = match self.at_one_position(&mut known) {
+        let looked = known.inputs.iter().flatten().try_for_each(|value| match value {
+            Value::Constant(tensor) => self.folder.look_through(tensor),
+            _ => Ok(()),
+        });
+        let outputs = match looked.and_then(|()| self.at_one_position(&mut known)) {
             Ok(Some(collected)) => Ok(collected),
             Ok(None) => self.outputs(&known),
             Err(why) => Err(why),
         };
         let outputs: Result<Vec<Value>, Why> =
             outputs.and_then(|outputs| outputs.into_iter().map(|value| self.as_read(value)).collect());
+        let outputs = outputs.and_then(|outputs| {
+            self.folder.room(outputs.iter().map(Value::own_len).sum())?;
+            Ok(outputs)
+        });
         let mut outputs: Vec<Value> = match outputs {
             Ok(outputs) if outputs.iter().any(has_many_axes) => {
                 vec![because("it makes too many dimensions")]
@@ -266,9 +275,7 @@ impl<'g> Found<'g> {
             return Ok(folded.into_iter().map(Value::Constant).collect());
         }
         self.folder.room(tables(known))?;
-        if let (Some(value), Some(matrix)) = (known.optional(0), known.optional(1)) {
-            self.folder.room(affine::composed_room(value, matrix))?;
-        }
+        self.folder.room(affine::composed_room(&known.inputs))?;
         if let Some(value) = self.static_quantised(known)? {
             return Ok(vec![value]);
         }

@@ -30,7 +30,7 @@ pub(super) struct Moment {
     /// What is normalised, x.
     pub(super) of: Flow,
     /// Its name in the graph.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) stage: Stage,
     /// What it has been multiplied with, a number for each feature; `None` is 1.
     pub(super) scale: Option<Vec<f32>>,
@@ -105,9 +105,7 @@ pub(super) fn moment(found: &mut Found<'_>, known: &Known<'_>) -> Result<Option<
     }
     let next = match (op, a.map(|a| a.stage), b.map(|b| b.stage)) {
         ("ReduceMean", None, None) => return mean(known),
-        ("Sub", None, Some(Stage::Mean))
-            if b.is_some_and(|b| known.node.input(0) == Some(b.name.as_str())) =>
-        {
+        ("Sub", None, Some(Stage::Mean)) if b.is_some_and(|b| known.node.input(0) == Some(&*b.name)) => {
             Stage::Centred
         }
         ("Pow", Some(Stage::Centred), None) if number(1) == Some(2.0) => Stage::Squared,
@@ -179,7 +177,7 @@ pub(super) fn begun(known: &Known<'_>, stage: Stage) -> Result<Option<Moment>, W
     if !is_vector || features(&of.axes).is_none() {
         return Ok(None);
     }
-    let name = known.node.input(0).ok_or("its input has no name")?.to_owned();
+    let name = known.node.input(0).ok_or("its input has no name")?.into();
     Ok(Some(Moment { of: of.clone(), name, stage, scale: None, shift: None }))
 }
 

@@ -170,7 +170,7 @@ impl Range {
             None => size,
             Some(end) => counted(end.number()?).min(size),
         };
-        (0 <= start && end == start + 1).then_some(start as usize)
+        (0 <= start && start.checked_add(1) == Some(end)).then_some(start as usize)
     }
 
     fn is_first(&self) -> bool {

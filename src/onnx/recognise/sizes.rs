@@ -73,7 +73,7 @@ fn slice(known: &Known<'_>, list: Sizes) -> Result<Sizes, Why> {
     let len = list.len() as i64;
     let bound = |index: usize, name: &str| -> Result<i64, Why> {
         let ints = match known.optional(index) {
-            Some(Value::Constant(tensor)) => tensor.as_ints().map(<[i64]>::to_vec),
+            Some(Value::Constant(tensor)) => tensor.as_list().map(<[i64]>::to_vec),
             Some(_) => None,
             None => known.node.ints(name)?,
         };

@@ -43,7 +43,7 @@ impl Found<'_> {
             "Slice" if self.graph.opset >= 10 => {
                 let is_one = match (number(1), number(2), known.optional(4).map(|_| number(4))) {
                     (Some(-1), Some(end), None | Some(Some(1))) => end >= i64::from(i32::MAX) - 1,
-                    (Some(start), Some(end), None | Some(Some(1))) => end == start + 1,
+                    (Some(start), Some(end), None | Some(Some(1))) => start.checked_add(1) == Some(end),
                     _ => false,
                 };
                 (number(1).filter(|_| is_one), number(3), true)

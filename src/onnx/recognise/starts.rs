@@ -3,13 +3,14 @@
 //! A module that learns its first state repeats it for as many rows as there are (`Expand`, `Tile`), so the tensor has a size that only callers
 //! know.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::axes::Size;
 use super::glue::{as_state, named_axes};
 use super::value::{Carried, Sizes, Value};
 use super::{Found, Known, Start};
-use crate::onnx::fold::{Constants, Why, axis_of, permutation};
+use crate::onnx::fold::{Constants, Why, axis_of, permutation, rank_with};
 use crate::onnx::tensor::Tensor;
 
 /// A constant that is repeated along an axis of which it has one.
@@ -32,6 +33,7 @@ impl Found<'_> {
     ) -> Result<Option<Vec<f32>>, Why> {
         let Some(value) = value.filter(|value| !value.is_zeros()) else { return Ok(None) };
         if let Value::Constant(tensor) | Value::Repeated(Repeated { of: tensor, .. }) = value {
+            self.folder.room(tensor.len())?;
             return common_row(tensor, width).map(Some);
         }
         let refused = || format!("it starts from {}, expected constants or an input", value.describe());
@@ -99,7 +101,7 @@ fn moved_axis(known: &Known<'_>, repeated: &Repeated) -> Result<Option<usize>, W
         "Transpose" => permutation(node, rank)?.iter().position(|&from| from == axis),
         "Slice" => {
             let axes = match known.optional(3) {
-                Some(Value::Constant(axes)) => axes.as_ints().map(<[i64]>::to_vec),
+                Some(Value::Constant(axes)) => axes.as_list().map(<[i64]>::to_vec),
                 Some(_) => None,
                 None => node.ints("axes")?,
             };
@@ -119,14 +121,16 @@ fn moved_axis(known: &Known<'_>, repeated: &Repeated) -> Result<Option<usize>, W
         }
         "Squeeze" => match named_axes(known)? {
             Some(axes) if is_apart(&axes)? => {
-                let before = axes.iter().filter(|&&at| axis_of(at, rank).is_ok_and(|at| at < axis));
-                Some(axis - before.count())
+                // An axis may be named twice.
+                let named = axes.iter().filter_map(|&at| axis_of(at, rank).ok());
+                let before: BTreeSet<usize> = named.filter(|&at| at < axis).collect();
+                Some(axis - before.len())
             }
             _ => None,
         },
         "Unsqueeze" => {
             let added = named_axes(known)?.ok_or("`axes` is missing")?;
-            let rank = rank + added.len();
+            let rank = rank_with(rank, added.len())?;
             let added = added.into_iter().map(|at| axis_of(at, rank)).collect::<Result<Vec<_>, _>>()?;
             (0..rank).filter(|at| !added.contains(at)).nth(axis)
         }

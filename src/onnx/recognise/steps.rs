@@ -237,7 +237,9 @@ fn split(known: &Known<'_>) -> Result<Vec<Value>, Why> {
     check_features(&of, known.node.int("axis")?.unwrap_or(0))?;
     let parts = known.node.outputs.len().max(1);
     let given = match known.optional(1) {
-        Some(Value::Constant(sizes)) => Some(sizes.as_ints().ok_or("its sizes are no integers")?.to_vec()),
+        Some(Value::Constant(sizes)) => {
+            Some(sizes.as_list().ok_or("its sizes are no list of integers")?.to_vec())
+        }
         Some(_) => return Err("its sizes are not constant".into()),
         None => known.node.ints("split")?,
     };
@@ -261,7 +263,7 @@ fn split(known: &Known<'_>) -> Result<Vec<Value>, Why> {
 fn slice(known: &Known<'_>) -> Result<Flow, Why> {
     let of = Terms::of(known.value(0)?)?;
     let list = |index: usize, name: &str| match known.optional(index) {
-        Some(Value::Constant(tensor)) => Ok(tensor.as_ints().map(<[i64]>::to_vec)),
+        Some(Value::Constant(tensor)) => Ok(tensor.as_list().map(<[i64]>::to_vec)),
         Some(_) => Err(format!("`{name}` is not constant")),
         None => known.node.ints(name),
     };
@@ -325,7 +327,8 @@ fn joined(known: &Known<'_>) -> Result<Flow, Why> {
         axes = broadcast(&axes, &terms.flow.axes)?;
     }
     let joints = terms.iter().map(|terms| Joint { term: terms.term.clone(), width: terms.width });
-    let width = terms.iter().map(|terms| terms.width).sum();
+    let width = terms.iter().try_fold(0usize, |sum, terms| sum.checked_add(terms.width));
+    let width = width.ok_or("it joins more features than there can be")?;
     axes.pop();
     axes.push(vec![along_features(width)]);
     let term = Term::new(Kind::Joined(joints.collect()))?;

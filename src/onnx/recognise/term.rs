@@ -17,6 +17,8 @@ pub(super) struct Term {
     size: usize,
     /// Terms in each other. What follows a term calls itself that often.
     depth: usize,
+    /// Numbers in biases, those of a term that occurs twice counted twice: a slice copies so many at most.
+    numbers: usize,
 }
 
 #[derive(Debug)]
@@ -96,21 +98,41 @@ impl Term {
     pub(super) fn new(kind: Kind) -> Result<Arc<Self>, Why> {
         const SIZE_MAX: usize = 1 << 14;
         const DEPTH_MAX: usize = 128;
+        const NUMBERS_MAX: usize = 1 << 22;
 
         let mut size = 1usize;
         let mut depth = 0;
+        let mut numbers = kind.bias_len();
         kind.each_part(&mut |part| {
             size += part.size;
             depth = depth.max(part.depth);
+            numbers += part.numbers;
         });
-        match depth < DEPTH_MAX && size <= SIZE_MAX {
-            true => Ok(Arc::new(Self { kind, size, depth: depth + 1 })),
+        match depth < DEPTH_MAX && size <= SIZE_MAX && numbers <= NUMBERS_MAX {
+            true => Ok(Arc::new(Self { kind, size, depth: depth + 1, numbers })),
             false => Err("its step is larger than that of any known cell".into()),
         }
+    }
+
+    /// Numbers in biases that no other term has.
+    pub(super) fn own_len(self: &Arc<Self>) -> usize {
+        if Arc::strong_count(self) > 1 {
+            return 0;
+        }
+        let mut len = self.kind.bias_len();
+        self.kind.each_part(&mut |part| len += part.own_len());
+        len
     }
 }
 
 impl Kind {
+    fn bias_len(&self) -> usize {
+        match self {
+            Kind::Affine(Affine { bias: Some(bias), .. }) => bias.len(),
+            _ => 0,
+        }
+    }
+
     /// Calls `each` with the terms that this one is made of.
     pub(super) fn each_part(&self, each: &mut dyn FnMut(&Arc<Term>)) {
         match self {

@@ -11,7 +11,7 @@ use super::starts::Repeated;
 use super::term::Term;
 use crate::onnx::graph::Element;
 use crate::onnx::scores::Scores;
-use crate::onnx::tensor::{Data, Dequantised, Tensor};
+use crate::onnx::tensor::Tensor;
 use crate::rnn::Norm;
 
 /// A tensor of the graph, as far as it is understood.
@@ -166,13 +166,7 @@ impl Value {
     pub(super) fn is_zeros(&self) -> bool {
         match self {
             Value::Zeros(_) => true,
-            Value::Constant(tensor) => match &tensor.data {
-                Data::Floats(values) | Data::Dequantised(Dequantised { values, .. }) => {
-                    values.iter().all(|&value| value == 0.0)
-                }
-                Data::Ints(values) => values.iter().all(|&value| value == 0),
-                Data::Unread => false,
-            },
+            Value::Constant(tensor) => tensor.leading_zeros(usize::MAX) == tensor.len(),
             _ => false,
         }
     }
@@ -187,13 +181,47 @@ impl Value {
         }
     }
 
+    /// Elements of a matrix that it is, before any scale.
+    pub(super) fn matrix_len(&self) -> usize {
+        match self {
+            Value::Constant(tensor) => tensor.len(),
+            Value::Quantised(Quantised::Product { weights, .. }) => weights.len(),
+            _ => 0,
+        }
+    }
+
+    /// What is on the way to the logits, also in integers.
+    pub(super) fn flow(&self) -> Option<&Flow> {
+        match self {
+            Value::Flow(flow) => Some(flow),
+            Value::Quantised(
+                Quantised::Fixed { flow, .. }
+                | Quantised::Values { flow, .. }
+                | Quantised::Product { flow, .. },
+            ) => Some(flow),
+            _ => None,
+        }
+    }
+
+    /// Numbers that it takes memory for, but for constants, which are counted as they are made.
+    pub(super) fn own_len(&self) -> usize {
+        match self {
+            Value::Sizes(Sizes::List(list)) => list.iter().flatten().map(|size| 1 + size.symbols.len()).sum(),
+            Value::State(inputs) => inputs.len(),
+            Value::Final(carried) => carried.len(),
+            value => value.flow().map_or(0, |flow| {
+                flow.axes.iter().map(|axis| 1 + axis.len()).sum::<usize>() + flow.content.own_len()
+            }),
+        }
+    }
+
     /// As integers along one dimension at most.
     pub(super) fn as_sizes(&self) -> Option<Sizes> {
         match self {
             Value::Sizes(sizes) => Some(sizes.clone()),
             Value::Constant(tensor) => {
                 let size = |&value: &i64| Some(Size::fixed(value));
-                let ints = tensor.as_ints()?;
+                let ints = tensor.as_list()?;
                 match tensor.shape.len() {
                     0 => ints.first().map(|value| Sizes::One(size(value))),
                     1 => Some(Sizes::List(ints.iter().map(size).collect())),
@@ -231,6 +259,22 @@ impl Content {
             // Its matrices are parts of constants that the graph has.
             Content::Cell(_) => 0,
             Content::Input(_) | Content::OneHot | Content::Hidden(_) | Content::Normed(_) => 0,
+        }
+    }
+
+    /// Numbers in vectors that no other tensor has.
+    fn own_len(&self) -> usize {
+        let len = |vector: &Option<Vec<f32>>| vector.as_ref().map_or(0, Vec::len);
+        match self {
+            Content::Normed(normed) if Arc::strong_count(normed) == 1 => {
+                normed.norms.iter().map(|norm| norm.scale.len() + norm.shift.len()).sum()
+            }
+            Content::Moment(moment) if Arc::strong_count(moment) == 1 => {
+                len(&moment.scale) + len(&moment.shift)
+            }
+            Content::Output(head, _) if Arc::strong_count(head) == 1 => len(&head.bias),
+            Content::Cell(term) => term.own_len(),
+            _ => 0,
         }
     }
 

@@ -24,6 +24,9 @@ pub(super) fn consistent(known: &Known<'_>, kind: Recurrent, features: Option<us
         _ => None,
     };
     let Some(hidden) = declared.or_else(recurrent) else { return Ok(()) };
+    if hidden == 0 {
+        return Err("its layer has no units".into());
+    }
     let rows = hidden.saturating_mul(gates);
     let matrix = |depth: Option<usize>| match kind {
         Recurrent::QuantisedLstm => [Some(1), depth, Some(rows)],

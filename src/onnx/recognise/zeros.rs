@@ -5,7 +5,7 @@ use super::glue::named_axes;
 use super::value::{Sizes, Value};
 use crate::onnx::fold::target_type;
 use crate::onnx::graph::Attribute;
-use crate::onnx::tensor::Data;
+use crate::onnx::tensor::{Data, RANK_MAX};
 
 /// Whether a node's results are zeros, whatever shape callers give them.
 pub(super) fn keeps(known: &Known<'_>) -> bool {
@@ -44,7 +44,7 @@ pub(super) fn rank(known: &Known<'_>) -> Option<usize> {
     };
     let rank = known.optional(0).and_then(of);
     let axes = || named_axes(known).ok().flatten();
-    match known.node.op.as_str() {
+    let rank = match known.node.op.as_str() {
         "ConstantOfShape" => list_len(0),
         "Expand" => Some(rank?.max(list_len(1)?)),
         "Reshape" => list_len(1),
@@ -58,5 +58,6 @@ pub(super) fn rank(known: &Known<'_>) -> Option<usize> {
         },
         "Identity" | "Slice" | "Tile" | "Transpose" | "Split" | "Cast" | "Concat" => rank,
         _ => None,
-    }
+    };
+    rank.filter(|&rank| rank <= RANK_MAX)
 }

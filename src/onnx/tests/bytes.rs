@@ -79,6 +79,25 @@ fn decoding_is_counted_before_it_is_done() {
 }
 
 #[test]
+fn a_node_has_a_few_inputs_and_outputs_and_a_file_not_too_many() {
+    let with = |inputs: usize, outputs: usize| {
+        let mut model = network("LSTM", &[]);
+        let outputs: Vec<String> = (0..outputs).map(|k| format!("o{k}")).collect();
+        model.node("Sum", &format!("{}-> {}", "y ".repeat(inputs), outputs.join(" ")), &[]);
+        model.read()
+    };
+    assert!(with(4096, 4096).is_ok());
+    refused(with(4097, 1), "node `o0` has 4097 inputs, expected at most 4096");
+    refused(with(1, 4097), "node `o0` has 4097 outputs, expected at most 4096");
+    let mut wide = network("LSTM", &[]);
+    for k in 0..200 {
+        let outputs: Vec<String> = (0..4000).map(|output| format!("{k}.{output}")).collect();
+        wide.node("Split", &format!("y -> {}", outputs.join(" ")), &[]);
+    }
+    refused(wide.read(), "bytes of memory");
+}
+
+#[test]
 fn names_must_be_written_once_and_before_they_are_read() {
     let mut cycle = network("LSTM", &[]);
     cycle.node("Add", "embedded b -> a", &[]).node("Identity", "a -> b", &[]).node("Identity", "b -> c", &[]);

@@ -9,7 +9,11 @@ use crate::onnx::tensor::Tensor;
 use std::sync::Arc;
 
 /// What `op` makes of `inputs`, as its first output.
-fn fold(op: &str, inputs: Vec<Tensor>, attributes: &[pb::AttributeProto]) -> Result<Tensor, String> {
+pub(super) fn fold(
+    op: &str,
+    inputs: Vec<Tensor>,
+    attributes: &[pb::AttributeProto],
+) -> Result<Tensor, String> {
     folded(op, inputs, attributes).map(|outputs| (*outputs[0]).clone())
 }
 

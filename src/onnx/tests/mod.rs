@@ -5,6 +5,7 @@ mod allow;
 mod bytes;
 mod folding;
 mod glue;
+mod harm;
 mod layers;
 mod unrolled;
 

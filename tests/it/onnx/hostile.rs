@@ -95,6 +95,27 @@ fn a_long_chain_of_nodes_causes_no_deep_recursion() {
     survives(&file, "a chain of 20,000 nodes");
 }
 
+/// What a node reads within nested graphs is looked at once to find a cycle, however many nodes wait for it.
+#[test]
+fn a_cycle_is_found_without_looking_at_a_node_twice() {
+    let base = std::fs::read(onnx_files().join("by_hand/lstm-1-layout0-tb.onnx")).expect("a readable file");
+    let node = |fields: &[Vec<u8>]| field(1, &fields.concat());
+    let reader = |from: &str| {
+        let mut nested: Vec<u8> = (0..2000).flat_map(|_| node(&[])).collect();
+        nested.extend(node(&[field(1, from.as_bytes())]));
+        // An attribute of type 5, a graph.
+        [field(1, b"body"), vec![160, 1, 5], field(6, &nested)].concat()
+    };
+    let mut nodes = Vec::new();
+    for (from, to) in [("there", "here"), ("here", "there")] {
+        nodes.extend(node(&[field(2, to.as_bytes()), field(4, b"If"), field(5, &reader(from))]));
+    }
+    for k in 0..4000 {
+        nodes.extend(node(&[field(1, b"W0"), field(2, format!("n{k}").as_bytes()), field(4, b"Identity")]));
+    }
+    survives(&[base, field(7, &nodes)].concat(), "a cycle through nested graphs");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_symbolic_link_out_of_the_folder_is_not_followed() {
