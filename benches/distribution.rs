@@ -39,6 +39,14 @@ fn rank(bencher: Bencher<'_, '_>, vocab_size: usize) {
     bencher.bench(|| distribution.rank(17));
 }
 
+#[divan::bench(args = VOCAB_SIZES, consts = [10, 100, 1000])]
+fn ranks<const CANDIDATES: usize>(bencher: Bencher<'_, '_>, vocab_size: usize) {
+    let logits = logits(vocab_size);
+    let distribution = Distribution::new(&logits);
+    let candidates: Vec<TokenId> = (0..CANDIDATES).map(|at| (at * 7) as TokenId).collect();
+    bencher.bench(|| distribution.ranks(&candidates));
+}
+
 /// Includes the model's logprob of the drawn token.
 #[divan::bench(args = VOCAB_SIZES)]
 fn draw_unfiltered(bencher: Bencher<'_, '_>, vocab_size: usize) {

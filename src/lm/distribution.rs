@@ -1,7 +1,12 @@
 //! Logits seen as probabilities.
 
-use super::top_k::top_k;
-use super::{LogSumExp, TokenId};
+use super::ranks::ranks;
+use super::top_k::{Place, top_k};
+use super::{LogSumExp, TokenId, reduce};
+
+/// Up to how many tokens are ranked one by one. To count for one takes so little for each logit that a pass in which each logit is searched among
+/// all of them is faster only from about here on.
+const RANKED_ALONE: usize = 256;
 
 /// `ln P(token)` of `logits`, as [`Distribution::logprob`] has it, for one that is asked for nothing else.
 pub fn logprob(logits: &[f32], token: TokenId) -> f64 {
@@ -57,22 +62,23 @@ impl<'a> Distribution<'a> {
     pub fn rank(&self, token: TokenId) -> usize {
         let own = self.logits[token as usize];
         let (before, after) = self.logits.split_at(token as usize);
-        1 + count(before, |logit| logit >= own) + count(after, |logit| logit > own)
+        1 + reduce::count(before, |logit| logit >= own) + reduce::count(after, |logit| logit > own)
+    }
+
+    /// The rank of each of `tokens`, as [`Self::rank`] has it.
+    pub fn ranks(&self, tokens: &[TokenId]) -> Vec<usize> {
+        if tokens.len() <= RANKED_ALONE {
+            return tokens.iter().map(|&token| self.rank(token)).collect();
+        }
+        let place = |token: TokenId| Place::new(self.logits[token as usize], token);
+        let wanted: Vec<Place> = tokens.iter().map(|&token| place(token)).collect();
+        ranks(&wanted, (0..self.logits.len() as TokenId).map(place), Place::cmp)
     }
 
     /// The entropy, nats.
     pub fn entropy(&self) -> f64 {
         self.entropy
     }
-}
-
-/// How many of `logits` are counted. Counters of 32 bits, which a block cannot overflow, fill a vector four at a time;
-/// `Iterator::count` has wider ones and checks each addition.
-fn count(logits: &[f32], is_counted: impl Fn(f32) -> bool) -> usize {
-    let in_block = |block: &[f32]| {
-        block.iter().fold(0, |count: u32, &logit| count.wrapping_add(u32::from(is_counted(logit))))
-    };
-    logits.chunks(1 << 16).map(|block| in_block(block) as usize).sum()
 }
 
 #[cfg(test)]
@@ -111,6 +117,20 @@ mod tests {
             let ranks: Vec<usize> =
                 distribution.top_k(logits.len()).into_iter().map(|token| distribution.rank(token)).collect();
             prop_assert_eq!(&ranks, &(1..=ranks.len()).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn tokens_ranked_together_have_the_ranks_that_each_has_alone(
+            logits in logits_with_ties(1..300),
+            count in 0..3 * RANKED_ALONE,
+            step in 1..300usize,
+        ) {
+            prop_assume!(logits.iter().any(|&logit| logit > f32::NEG_INFINITY));
+            let distribution = Distribution::new(&logits);
+            // Some occur twice.
+            let tokens: Vec<TokenId> = (0..count).map(|at| (at * step % logits.len()) as TokenId).collect();
+            let alone: Vec<usize> = tokens.iter().map(|&token| distribution.rank(token)).collect();
+            prop_assert_eq!(distribution.ranks(&tokens), alone);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::voices::{Standing, Voices};
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
+use crate::lm::ranks::ranks;
 use crate::sampling::{CandidateAnswer, NextAnswer, NextQuery, Ranked};
 use crate::session::Snapshot;
 
@@ -74,9 +75,12 @@ impl Mixed {
             .take(query.top_k)
             .map(|(token, rank)| Ranked { token, logprob: self.logprobs[token as usize], rank })
             .collect();
+        let single = query.candidates.iter().filter(|tokens| tokens.len() == 1).map(|tokens| tokens[0]);
+        let mut ranks = self.ranks(&single.collect::<Vec<_>>()).into_iter();
         let candidates = query.candidates.iter().map(|tokens| match **tokens {
             [token] => {
-                CandidateAnswer { logprob: self.logprobs[token as usize], rank: Some(self.rank(token)) }
+                let rank = ranks.next();
+                CandidateAnswer { logprob: self.logprobs[token as usize], rank }
             }
             _ => CandidateAnswer { logprob: joint.next().unwrap_or(f64::NEG_INFINITY), rank: None },
         });
@@ -112,10 +116,8 @@ impl Mixed {
         self.logprobs[b as usize].total_cmp(&self.logprobs[a as usize]).then(a.cmp(&b))
     }
 
-    /// The token's place in the order of [`Self::top`], from 1.
-    fn rank(&self, token: TokenId) -> usize {
-        1 + (0..self.logprobs.len() as TokenId)
-            .filter(|&other| self.order(other, token) == Ordering::Less)
-            .count()
+    /// The place of each of `tokens` in the order of [`Self::top`], from 1.
+    fn ranks(&self, tokens: &[TokenId]) -> Vec<usize> {
+        ranks(tokens, 0..self.logprobs.len() as TokenId, |&a, &b| self.order(a, b))
     }
 }
