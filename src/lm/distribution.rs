@@ -8,6 +8,9 @@ use super::{LogSumExp, TokenId, reduce};
 /// all of them is faster only from about here on.
 const RANKED_ALONE: usize = 256;
 
+/// Up to how many probabilities are added up in `f64`. More take long.
+const ADDED_EXACTLY: usize = 256;
+
 /// `ln P(token)` of `logits`, as [`Distribution::logprob`] has it, for one that is asked for nothing else.
 pub fn logprob(logits: &[f32], token: TokenId) -> f64 {
     LogSumExp::new(logits).logprob(logits[token as usize])
@@ -51,6 +54,18 @@ impl<'a> Distribution<'a> {
     /// `ln P(token)`; `-inf` for a token that is ruled out.
     pub fn logprob(&self, token: TokenId) -> f64 {
         self.normaliser.logprob(self.logits[token as usize])
+    }
+
+    /// The logarithm of the probability of `tokens` together, which are distinct; `-inf` if all of them are ruled out. Of many tokens it is
+    /// as exact as a logprob ([`LogSumExp::new`]).
+    pub fn logprob_of_any(&self, tokens: &[TokenId]) -> f64 {
+        if tokens.len() <= ADDED_EXACTLY {
+            return libm::log(tokens.iter().map(|&token| libm::exp(self.logprob(token))).sum());
+        }
+        let logits = tokens.iter().map(|&token| self.logits[token as usize]);
+        // Without those that are ruled out: of none at all the sum is 0, and its logarithm `-inf`.
+        let logits: Vec<f32> = logits.filter(|&logit| logit > f32::NEG_INFINITY).collect();
+        LogSumExp::new(&logits).log_share_of(&self.normaliser)
     }
 
     /// The `k` most likely tokens, the most likely first; fewer if fewer are not ruled out.
@@ -107,6 +122,36 @@ mod tests {
         for place in [0, 49, 65_536, 131_072, 249_999] {
             assert_eq!(distribution.rank(order[place]), place + 1);
         }
+    }
+
+    #[test]
+    fn tokens_are_together_as_likely_as_their_sum() {
+        for (offset, ruled_out) in [(0.0, 0), (1000.0, 77), (-300.0, 0)] {
+            let mut logits = gaussian(7, 10_000, 3.0);
+            logits[5000..].iter_mut().for_each(|logit| *logit += offset);
+            logits[..ruled_out].fill(f32::NEG_INFINITY);
+            let distribution = Distribution::new(&logits);
+            for count in [1, ADDED_EXACTLY, ADDED_EXACTLY + 1, 3000, 5000] {
+                let tokens: Vec<TokenId> = (0..5000).rev().take(count).collect();
+                let best = tokens.iter().map(|&token| distribution.logprob(token)).fold(f64::MIN, f64::max);
+                let sum: f64 =
+                    tokens.iter().map(|&token| libm::exp(distribution.logprob(token) - best)).sum();
+                let error = distribution.logprob_of_any(&tokens) - best - libm::log(sum);
+                let exact = if count <= ADDED_EXACTLY { 1e-12 } else { 6e-7 };
+                // What is less likely than the smallest `f64` is impossible, if few are added up.
+                let is_nothing = count <= ADDED_EXACTLY && best < -700.0;
+                assert!(error.abs() < exact || is_nothing, "{count} tokens, {offset}: {error:e}");
+            }
+        }
+        let mut logits = vec![f32::NEG_INFINITY; 1000];
+        logits[0] = 1.0;
+        let distribution = Distribution::new(&logits);
+        for count in [0, 10, 900] {
+            let tokens: Vec<TokenId> = (1..=count).collect();
+            assert_eq!(distribution.logprob_of_any(&tokens), f64::NEG_INFINITY, "{count} tokens");
+        }
+        let all: Vec<TokenId> = (0..1000).collect();
+        assert_eq!(distribution.logprob_of_any(&all), 0.0);
     }
 
     proptest! {
