@@ -5,7 +5,7 @@
 use divan::Bencher;
 use rnnlm_server::coding::Frequencies;
 use rnnlm_server::lm::{Cache, CacheOptions, Distribution, TokenId, logprob};
-use rnnlm_server::sampling::{FilterSpec, Filtering, Filters, Sampler};
+use rnnlm_server::sampling::{FilterSpec, Filtering, Filters, Penalties, Sampler};
 
 const VOCAB_SIZES: [usize; 3] = [10_000, 33_278, 250_000];
 
@@ -39,6 +39,14 @@ fn rank(bencher: Bencher<'_, '_>, vocab_size: usize) {
     bencher.bench(|| distribution.rank(17));
 }
 
+#[divan::bench(args = VOCAB_SIZES, consts = [10, 100, 1000])]
+fn ranks<const CANDIDATES: usize>(bencher: Bencher<'_, '_>, vocab_size: usize) {
+    let logits = logits(vocab_size);
+    let distribution = Distribution::new(&logits);
+    let candidates: Vec<TokenId> = (0..CANDIDATES).map(|at| (at * 7) as TokenId).collect();
+    bencher.bench(|| distribution.ranks(&candidates));
+}
+
 /// Includes the model's logprob of the drawn token.
 #[divan::bench(args = VOCAB_SIZES)]
 fn draw_unfiltered(bencher: Bencher<'_, '_>, vocab_size: usize) {
@@ -67,6 +75,19 @@ fn draw_typical_p_20(bencher: Bencher<'_, '_>, vocab_size: usize) {
 #[divan::bench(args = VOCAB_SIZES)]
 fn draw_typical_p_90(bencher: Bencher<'_, '_>, vocab_size: usize) {
     draw(bencher, vocab_size, FilterSpec { typical_p: 0.9, ..Default::default() });
+}
+
+/// After a prompt of so many different tokens. Includes the model's logprob of the drawn token.
+#[divan::bench(args = VOCAB_SIZES, consts = [100, 1000, 10_000])]
+fn draw_with_penalties<const PROMPT: usize>(bencher: Bencher<'_, '_>, vocab_size: usize) {
+    let prompt: Vec<TokenId> = (0..PROMPT as TokenId).collect();
+    let penalties = Penalties { repetition: 1.1, ..Penalties::NONE };
+    let spec = FilterSpec { penalties, top_k: Some(40), ..FilterSpec::default() };
+    let mut filtering = Filtering::new(Filters::new(spec).expect("the values are in range"), &prompt);
+    (0..100).for_each(|token| filtering.drew(token * 3));
+    let sampler = Sampler::Multinomial { seed: 1, choice: 0 };
+    let logits = logits(vocab_size);
+    bencher.with_inputs(|| logits.clone()).bench_local_refs(|logits| sampler.draw(&filtering, logits, 1));
 }
 
 /// A full cache of vectors of 512 values, mixed into the logits.

@@ -41,6 +41,11 @@ impl LogSumExp {
         f64::from(self.max) + self.log_sum
     }
 
+    /// The logarithm of the share that the logits of this sum have of those of `whole`, nats.
+    pub(super) fn log_share_of(&self, whole: &Self) -> f64 {
+        (f64::from(self.max) - f64::from(whole.max)) + (self.log_sum - whole.log_sum)
+    }
+
     /// The log-probability of a token with this logit, nats; `-inf` for a token that is ruled out.
     pub fn logprob(&self, logit: f32) -> f64 {
         (f64::from(logit) - f64::from(self.max)) - self.log_sum

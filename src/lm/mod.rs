@@ -14,6 +14,7 @@ mod load_options;
 mod logsumexp;
 pub mod math;
 mod model;
+pub(crate) mod ranks;
 pub(crate) mod reduce;
 mod scratch;
 pub(crate) mod softmax;

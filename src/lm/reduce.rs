@@ -37,9 +37,37 @@ pub(crate) fn sums<const N: usize>(values: &[f32], terms: impl Fn(f32) -> [f32; 
     Kernel::current().run(Sums { values, terms })
 }
 
+/// How many of `values` are counted.
+pub(crate) fn count(values: &[f32], is_counted: impl Fn(f32) -> bool) -> usize {
+    Kernel::current().run(Count { values, is_counted })
+}
+
 /// The inner product of two vectors of one length, summed in f64.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     Kernel::current().run(Dot { a, b })
+}
+
+struct Count<'a, IsCounted> {
+    values: &'a [f32],
+    is_counted: IsCounted,
+}
+
+impl<IsCounted: Fn(f32) -> bool> Task for Count<'_, IsCounted> {
+    type Output = usize;
+
+    /// Counters of 32 bits, which a block cannot overflow, fill a vector; `Iterator::count` has wider ones and checks each addition.
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) -> usize {
+        let mut count = 0;
+        for block in self.values.chunks(1 << 16) {
+            let mut in_block = 0u32;
+            for &value in block {
+                in_block = in_block.wrapping_add(u32::from((self.is_counted)(value)));
+            }
+            count += in_block as usize;
+        }
+        count
+    }
 }
 
 struct Dot<'a> {
@@ -253,6 +281,9 @@ mod tests {
                     kernel.run(Sums { values: &logits, terms: |logit: f32| [-logit, math::exp(logit)] })[1];
                 assert_eq!(found.to_bits(), expected_sum.to_bits(), "{len} values on {}", kernel.name());
                 assert_eq!(kernel.run(Max(&logits)), expected_max, "{len} values on {}", kernel.name());
+                let counted = kernel.run(Count { values: &logits, is_counted: |logit: f32| logit > 1.0 });
+                let expected = logits.iter().filter(|&&logit| logit > 1.0).count();
+                assert_eq!(counted, expected, "{len} values on {}", kernel.name());
             }
         }
     }

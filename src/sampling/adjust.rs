@@ -1,6 +1,7 @@
 //! What changes single logits before any filter looks at all of them: biases, penalties on tokens that occurred, and bans.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
 use super::Filters;
@@ -39,45 +40,81 @@ impl Penalties {
 }
 
 /// The tokens that a request has read and drawn so far, as far as penalties count them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Seen {
-    /// Of the prompt, which all continuations share.
-    read: Arc<BTreeMap<TokenId, u32>>,
-    drawn: BTreeMap<TokenId, u32>,
+    /// Of the prompt, which all continuations share; by rising id.
+    read: Arc<[Occurred]>,
+    /// By rising id.
+    drawn: Vec<Occurred>,
+}
+
+/// A token, and how often it occurred.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Occurred {
+    token: TokenId,
+    count: u32,
 }
 
 impl Seen {
     pub(super) fn new(read: &[TokenId]) -> Self {
-        let mut counts = BTreeMap::new();
-        read.iter().for_each(|&token| count(&mut counts, token));
-        Self { read: Arc::new(counts), drawn: BTreeMap::new() }
+        let mut counts: BTreeMap<TokenId, u32> = BTreeMap::new();
+        for &token in read {
+            let count = counts.entry(token).or_default();
+            *count = count.saturating_add(1);
+        }
+        let read = counts.into_iter().map(|(token, count)| Occurred { token, count });
+        Self { read: read.collect(), drawn: Vec::new() }
     }
 
     pub(super) fn add(&mut self, token: TokenId) {
-        count(&mut self.drawn, token);
+        match self.drawn.binary_search_by_key(&token, |occurred| occurred.token) {
+            Ok(place) => self.drawn[place].count = self.drawn[place].count.saturating_add(1),
+            Err(place) => self.drawn.insert(place, Occurred { token, count: 1 }),
+        }
     }
 
-    /// Every token that occurred, once, and how often it did.
-    fn counts(&self) -> impl Iterator<Item = (TokenId, u32)> {
-        let drawn = |token| self.drawn.get(token).copied().unwrap_or(0);
-        let read = self.read.iter().map(move |(token, &count)| (*token, count.saturating_add(drawn(token))));
-        let only_drawn = self.drawn.iter().filter(|(token, _)| !self.read.contains_key(token));
-        read.chain(only_drawn.map(|(&token, &count)| (token, count)))
+    /// At most how many tokens [`Self::counts`] has.
+    fn count_max(&self) -> usize {
+        self.read.len() + self.drawn.len()
     }
-}
 
-fn count(counts: &mut BTreeMap<TokenId, u32>, token: TokenId) {
-    let count = counts.entry(token).or_default();
-    *count = count.saturating_add(1);
+    /// Every token that occurred, once, by rising id, and how often it did.
+    fn counts(&self) -> impl Iterator<Item = Occurred> {
+        let mut read = self.read.iter().peekable();
+        let mut drawn = self.drawn.iter().peekable();
+        iter::from_fn(move || {
+            let next = [read.peek(), drawn.peek()].into_iter().flatten();
+            let token = next.map(|occurred| occurred.token).min()?;
+            let is_next = |occurred: &&Occurred| occurred.token == token;
+            let both = [read.next_if(is_next), drawn.next_if(is_next)].into_iter().flatten();
+            let count = both.fold(0u32, |sum, occurred| sum.saturating_add(occurred.count));
+            Some(Occurred { token, count })
+        })
+    }
 }
 
 /// The logits that were changed, as they were before.
-pub(super) struct Originals(BTreeMap<TokenId, f32>);
+pub(super) struct Originals(Vec<Original>);
+
+/// A token, and a logit of it that was changed.
+struct Original {
+    token: TokenId,
+    logit: f32,
+}
 
 impl Originals {
+    /// What was changed, in the order of the changes.
+    fn new(mut changed: Vec<Original>) -> Self {
+        // The sort is stable, so the first of a token's logits, which is that of the model, stays the first.
+        changed.sort_by_key(|original| original.token);
+        Self(changed)
+    }
+
     /// The logit of a token before it was changed; `logits` are those after.
     pub(super) fn logit(&self, logits: &[f32], token: TokenId) -> f32 {
-        self.0.get(&token).copied().unwrap_or_else(|| logits[token as usize])
+        let first = self.0.partition_point(|original| original.token < token);
+        let original = self.0.get(first).filter(|original| original.token == token);
+        original.map_or_else(|| logits[token as usize], |original| original.logit)
     }
 }
 
@@ -85,18 +122,18 @@ impl Filters {
     /// Adds the biases to `logits` `[vocab_size]`, applies the penalties on what was `seen`, and removes the tokens that are ruled
     /// out, whose logits become `-inf`. Ids outside the vocabulary are ignored.
     pub(super) fn adjust(&self, logits: &mut [f32], seen: Option<&Seen>) -> Originals {
-        let mut originals = BTreeMap::new();
+        let mut originals = Vec::with_capacity(self.biases.len() + seen.map_or(0, Seen::count_max));
         let mut change = |token: TokenId, changed: &dyn Fn(f32) -> f32| {
             // A token that the model rules out stays ruled out.
             if let Some(logit) = logits.get_mut(token as usize).filter(|logit| **logit > f32::NEG_INFINITY) {
-                originals.entry(token).or_insert(*logit);
+                originals.push(Original { token, logit: *logit });
                 *logit = changed(*logit);
             }
         };
         for Bias { token, amount } in &*self.biases {
             change(*token, &|logit| finite(f64::from(logit) + amount));
         }
-        for (token, count) in seen.into_iter().flat_map(Seen::counts) {
+        for Occurred { token, count } in seen.into_iter().flat_map(Seen::counts) {
             change(token, &|logit| self.penalties.penalised(logit, count));
         }
         for &token in &*self.ruled_out {
@@ -104,7 +141,7 @@ impl Filters {
                 *logit = f32::NEG_INFINITY;
             }
         }
-        Originals(originals)
+        Originals::new(originals)
     }
 }
 
@@ -115,7 +152,10 @@ fn finite(logit: f64) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::lm::test_logits::gaussian;
     use crate::sampling::{FilterSpec, Filtering};
 
     fn adjusted(spec: FilterSpec, logits: &[f32], read: &[TokenId]) -> Vec<f32> {
@@ -148,6 +188,35 @@ mod tests {
         let mut logits = [0.0; 5];
         filtering.adjust(&mut logits);
         assert_eq!(logits, [-1.0, -2.0, 0.0, -1.0, 0.0]);
+    }
+
+    proptest! {
+        /// Biases, the prompt and the tokens drawn may name the same tokens; what is restored is the logit before all changes.
+        #[test]
+        fn every_change_is_that_of_the_definition_and_is_undone(
+            read in prop::collection::vec(0..30u32, 0..60),
+            drawn in prop::collection::vec(0..30u32, 0..60),
+            biases in prop::collection::vec((0..30u32, -5.0..5.0f64), 0..6),
+            seed: u64,
+        ) {
+            let penalties = Penalties { repetition: 1.3, presence: 0.7, frequency: 0.2 };
+            let biases = biases.into_iter().map(|(token, amount)| Bias { token, amount });
+            let spec = FilterSpec { biases: biases.collect(), penalties, ..FilterSpec::default() };
+            let filters = Filters::new(spec).unwrap();
+            let mut filtering = Filtering::new(filters.clone(), &read);
+            drawn.iter().for_each(|&token| filtering.drew(token));
+            let logits = gaussian(seed, 25, 2.0);
+            let mut found = logits.clone();
+            let originals = filtering.adjust(&mut found);
+            for (token, &logit) in (0..).zip(&logits) {
+                let own = filters.biases.iter().filter(|bias| bias.token == token);
+                let biased = own.fold(logit, |logit, bias| (f64::from(logit) + bias.amount) as f32);
+                let count = read.iter().chain(&drawn).filter(|&&other| other == token).count() as u32;
+                let expected = if count == 0 { biased } else { penalties.penalised(biased, count) };
+                prop_assert_eq!(found[token as usize].to_bits(), expected.to_bits(), "token {}", token);
+                prop_assert_eq!(originals.logit(&found, token).to_bits(), logit.to_bits(), "token {}", token);
+            }
+        }
     }
 
     #[test]

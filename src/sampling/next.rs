@@ -82,7 +82,7 @@ impl NextQuery {
             shown.map(|(token, rank)| Ranked { token, logprob: view.logprob(token), rank }).collect();
         let all = 0..view.logits().len() as TokenId;
         NextAnswer {
-            candidates: self.candidates.iter().map(|tokens| CandidateAnswer::first(view, tokens)).collect(),
+            candidates: self.first_of_candidates(view),
             entropy: view.entropy(),
             // Not `sum`, which is -0 for an empty list.
             top_mass: distribution.iter().fold(0.0, |mass, ranked| mass + libm::exp(ranked.logprob)),
@@ -91,12 +91,16 @@ impl NextQuery {
             distribution,
         }
     }
-}
 
-impl CandidateAnswer {
-    fn first(view: &Distribution<'_>, tokens: &[TokenId]) -> Self {
-        let logprob = view.logprob(tokens[0]);
-        let ranked = tokens.len() == 1 && logprob > f64::NEG_INFINITY;
-        Self { logprob, rank: ranked.then(|| view.rank(tokens[0])) }
+    /// The answers about the candidates, each of which is scored up to its first token.
+    fn first_of_candidates(&self, view: &Distribution<'_>) -> Vec<CandidateAnswer> {
+        let is_ranked = |tokens: &[TokenId]| tokens.len() == 1 && view.logprob(tokens[0]) > f64::NEG_INFINITY;
+        let ranked = self.candidates.iter().filter(|tokens| is_ranked(tokens)).map(|tokens| tokens[0]);
+        let mut ranks = view.ranks(&ranked.collect::<Vec<_>>()).into_iter();
+        let answers = self.candidates.iter().map(|tokens| CandidateAnswer {
+            logprob: view.logprob(tokens[0]),
+            rank: if is_ranked(tokens) { ranks.next() } else { None },
+        });
+        answers.collect()
     }
 }

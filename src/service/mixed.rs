@@ -8,6 +8,7 @@ use super::voices::{Standing, Voices};
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
+use crate::lm::ranks::ranks;
 use crate::sampling::{CandidateAnswer, NextAnswer, NextQuery, Ranked};
 use crate::session::Snapshot;
 
@@ -74,8 +75,14 @@ impl Mixed {
             .take(query.top_k)
             .map(|(token, rank)| Ranked { token, logprob: self.logprobs[token as usize], rank })
             .collect();
+        let is_ranked = |tokens: &[TokenId]| tokens.len() == 1 && self.is_possible(tokens[0]);
+        let ranked = query.candidates.iter().filter(|tokens| is_ranked(tokens)).map(|tokens| tokens[0]);
+        let mut ranks = self.ranks(&ranked.collect::<Vec<_>>()).into_iter();
         let candidates = query.candidates.iter().map(|tokens| match **tokens {
-            [token] => CandidateAnswer { logprob: self.logprobs[token as usize], rank: self.rank(token) },
+            [token] => CandidateAnswer {
+                logprob: self.logprobs[token as usize],
+                rank: if self.is_possible(token) { ranks.next() } else { None },
+            },
             _ => CandidateAnswer { logprob: joint.next().unwrap_or(f64::NEG_INFINITY), rank: None },
         });
         let share = |logprob: &f64| {
@@ -111,10 +118,9 @@ impl Mixed {
         self.logprobs[b as usize].total_cmp(&self.logprobs[a as usize]).then(a.cmp(&b))
     }
 
-    /// The token's place in the order of [`Self::top`], from 1, if it is there.
-    fn rank(&self, token: TokenId) -> Option<usize> {
-        let before = |&other: &TokenId| self.order(other, token) == Ordering::Less;
-        self.is_possible(token).then(|| 1 + (0..self.logprobs.len() as TokenId).filter(before).count())
+    /// The place of each of `tokens` in the order of [`Self::top`], from 1.
+    fn ranks(&self, tokens: &[TokenId]) -> Vec<usize> {
+        ranks(tokens, 0..self.logprobs.len() as TokenId, |&a, &b| self.order(a, b))
     }
 
     fn is_possible(&self, token: TokenId) -> bool {

@@ -221,7 +221,7 @@ impl Service {
     async fn complete(&self, place: WordPlace<'_>, typing: &Typing) -> Result<Completed, WriteFailure> {
         let WordPlace { served, start, read } = place;
         let tail = read.tail_after(&start.snapshot().tail);
-        let (job, plans, reader) = Completing::new(CompletionPlan {
+        let plan = CompletionPlan {
             tokens: read.tokens.clone(),
             joint: tail.joint,
             beginning: served.tokenizer.beginning(&tail, &typing.prefix, typing.case),
@@ -229,7 +229,9 @@ impl Service {
             extra_words: typing.extra_words.clone().unwrap_or_default(),
             words_max: typing.words_max,
             steps_max: self.config.limits.suggest_steps,
-        });
+        };
+        let rows = plan.rows_max();
+        let (job, plans, reader) = Completing::new(plan);
         let work = Work {
             served: served.clone(),
             start,
@@ -237,8 +239,7 @@ impl Service {
             plans,
             reader,
             timeout: None,
-            // The search extends the most likely beginnings, a row each.
-            rows: 1 + typing.words_max,
+            rows,
             held: None,
         };
         let completed = self.submit(work)?.next().await.unwrap_or_else(|| {

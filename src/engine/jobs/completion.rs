@@ -3,12 +3,14 @@
 //! Where each token is a word, one look at the logits suffices. Otherwise a search puts words together from tokens. A word becomes
 //! less likely with every token, so the search always extends the most likely beginnings, and it is over when enough words are
 //! found that are at least as likely as every beginning left. A row keeps the state of a beginning for as long as an extension of it
-//! is open.
+//! is open. How many rows there are is bounded ([`CompletionPlan::rows_max`]): the likeliest extensions decide which beginnings are kept, and
+//! the extensions of others are dropped.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::likeliest::{Likeliest, Next, keep_first};
 use super::reading::ReadingFailure;
 use crate::engine::{At, Ending, Feed, Flow, Job, Promise, Reader, RowPlan, Rows, Tag, promise};
 use crate::error::{Error, Result};
@@ -83,8 +85,10 @@ pub struct Completing {
     promise: Promise<Result<Completed, ReadingFailure>>,
     /// The prefixes that running rows are reading, by tag.
     reading: Vec<(Tag, Prefix)>,
-    /// The prefixes to read, most likely first.
+    /// The prefixes to read, at most [`Self::open_max`]; between two steps, most likely first.
     open: Vec<Prefix>,
+    /// A prefix that is less likely has no place among `open`.
+    floor: f64,
     found: Vec<Completion>,
     next_tag: Tag,
     /// Steps done.
@@ -98,7 +102,20 @@ const ROOT: Tag = 0;
 const OPEN_PER_WORD: usize = 32;
 
 /// Rows that run together for each word wanted.
-const ROWS_PER_WORD: usize = 2;
+const RUNNING_PER_WORD: usize = 2;
+
+/// Rows beside them for each word wanted, which open prefixes continue.
+const HELD_PER_WORD: usize = 6;
+
+impl CompletionPlan {
+    /// How many states it keeps at most: those of its rows, and the one before the word.
+    pub fn rows_max(&self) -> usize {
+        match self.tokenizer.completions().words_are_tokens() {
+            true => 1,
+            false => self.words_max.saturating_mul(RUNNING_PER_WORD + HELD_PER_WORD).saturating_add(1),
+        }
+    }
+}
 
 impl Completing {
     /// The job, the plan of its first row, and where its result will come out.
@@ -113,6 +130,7 @@ impl Completing {
             promise,
             reading: vec![(ROOT, start)],
             open: Vec::new(),
+            floor: f64::NEG_INFINITY,
             found: Vec::new(),
             next_tag: ROOT + 1,
             steps: 0,
@@ -123,10 +141,13 @@ impl Completing {
 
     /// Finds the most likely words that are tokens.
     fn look_for_words(&mut self, model: &Distribution<'_>) {
-        let words = self.plan.tokenizer.completions().words(&self.plan.beginning.typed);
-        for token in most_likely(words.iter().copied(), model, self.plan.words_max) {
+        let mut likeliest = Likeliest::new(self.plan.words_max);
+        for &token in self.plan.tokenizer.completions().words(&self.plan.beginning.typed) {
+            likeliest.add(Next { token, logit: model.logits()[token as usize], progress: Progress::InWord });
+        }
+        for Next { token, progress, .. } in likeliest.into_vec() {
             let logprob = model.logprob(token);
-            self.find(Prefix { from: ROOT, tokens: vec![token], logprob, progress: Progress::InWord }, 0.0);
+            self.find(Prefix { from: ROOT, tokens: vec![token], logprob, progress }, 0.0);
         }
         let CompletionPlan { tokenizer, beginning, extra_words, words_max, .. } = &self.plan;
         let Some(unk) = tokenizer.unk() else { return };
@@ -145,20 +166,32 @@ impl Completing {
     fn extend(&mut self, row: Tag, prefix: Prefix, model: &Distribution<'_>) {
         let tokenizer = self.plan.tokenizer.clone();
         let completions = tokenizer.completions();
-        let mut after: BTreeMap<TokenId, Progress> = BTreeMap::new();
-        completions.continuations(&self.plan.beginning.typed, prefix.progress, |token, progress| {
-            after.insert(token, progress);
+        let logprob = |token| prefix.logprob + model.logprob(token);
+        let mut likeliest = Likeliest::new(self.open_max());
+        completions.continuations(&self.plan.beginning.typed, prefix.progress, |tokens, progress| {
+            for &token in tokens.iter().filter(|&&token| logprob(token) >= self.floor) {
+                likeliest.add(Next { token, logit: model.logits()[token as usize], progress });
+            }
         });
-        let likely = most_likely(after.keys().copied(), model, self.open_max());
-        self.open.extend(likely.into_iter().map(|token| Prefix {
+        self.open.extend(likeliest.into_vec().into_iter().map(|Next { token, progress, .. }| Prefix {
             from: row,
             tokens: [&prefix.tokens[..], &[token]].concat(),
-            logprob: prefix.logprob + model.logprob(token),
-            progress: after[&token],
+            logprob: logprob(token),
+            progress,
         }));
+        self.cut_open();
         if prefix.progress == Progress::InWord {
-            let ends: f64 = completions.ends().iter().map(|&token| libm::exp(model.logprob(token))).sum();
-            self.find(prefix, libm::log(ends));
+            // Rounding must not make a word likelier than its beginning.
+            self.find(prefix, model.logprob_of_any(completions.ends()).min(0.0));
+        }
+    }
+
+    /// Leaves the most likely of the open prefixes.
+    fn cut_open(&mut self) {
+        let count = self.open_max();
+        if self.open.len() >= count {
+            keep_first(&mut self.open, count, Prefix::likelier_first);
+            self.floor = self.open[count - 1].logprob;
         }
     }
 
@@ -171,11 +204,21 @@ impl Completing {
         }
     }
 
-    /// Orders what was found, and leaves one of the words that have the same text.
+    /// Orders what was found and what is open. Leaves one of the words that have the same text, the words wanted, and the prefixes that may
+    /// become one of them.
     fn settle(&mut self) {
         self.found.sort_by(Completion::likelier_first);
         let mut texts = HashSet::new();
         self.found.retain(|completion| texts.insert(completion.word.text.clone()));
+        self.found.truncate(self.plan.words_max);
+        self.open.sort_by(Prefix::likelier_first);
+        self.floor = self.worst_wanted();
+        self.open.truncate(self.open.partition_point(|prefix| prefix.logprob >= self.floor));
+    }
+
+    /// The logprob of the least likely of the words wanted, if that many are found.
+    fn worst_wanted(&self) -> f64 {
+        self.found.get(self.plan.words_max - 1).map_or(f64::NEG_INFINITY, Completion::whole_logprob)
     }
 
     fn open_max(&self) -> usize {
@@ -185,30 +228,36 @@ impl Completing {
     /// Whether no open prefix can become one of the words wanted, or there is no step left.
     fn is_over(&self) -> bool {
         let Some(best) = self.open.first() else { return true };
-        let worst = self.found.get(self.plan.words_max - 1);
-        self.steps == self.plan.steps_max || worst.is_some_and(|worst| worst.whole_logprob() >= best.logprob)
+        self.steps == self.plan.steps_max || self.worst_wanted() >= best.logprob
     }
 
     /// Has the most likely prefixes read their last tokens, and ends the rows that no open prefix needs any more.
     fn advance(&mut self, rows: &mut Rows<'_>) {
         self.settle();
-        self.open.sort_by(Prefix::likelier_first);
-        self.open.truncate(self.open_max());
         if self.is_over() {
             rows.ready().for_each(|row| drop(rows.finish(row)));
-            self.found.truncate(self.plan.words_max);
             return;
         }
         self.steps += 1;
-        let count = self.open.len().min(self.plan.words_max * ROWS_PER_WORD);
+        let count = self.open.len().min(self.plan.words_max * RUNNING_PER_WORD);
         for prefix in self.open.drain(..count) {
             let token = prefix.tokens[prefix.tokens.len() - 1];
             rows.feed(self.next_tag, Feed { from: prefix.from, token, logits: Logits::Last });
             self.reading.push((self.next_tag, prefix));
             self.next_tag += 1;
         }
-        let is_needed = |row: Tag| self.open.iter().any(|prefix| prefix.from == row);
-        rows.ready().filter(|&row| !is_needed(row)).for_each(|row| drop(rows.finish(row)));
+        let held = self.hold();
+        rows.ready().filter(|row| !held.contains(row)).for_each(|row| drop(rows.finish(row)));
+    }
+
+    /// The rows that the open prefixes continue, the most likely ones of which decide which rows these are. Drops the prefixes of others.
+    fn hold(&mut self) -> BTreeSet<Tag> {
+        let held_max = self.plan.words_max * HELD_PER_WORD;
+        let mut held = BTreeSet::new();
+        self.open.retain(|prefix| {
+            held.contains(&prefix.from) || held.len() < held_max && held.insert(prefix.from)
+        });
+        held
     }
 }
 
@@ -249,28 +298,6 @@ impl Job for Completing {
     }
 }
 
-/// The `count` most likely of `tokens`, whatever their order: the most likely first, equal ones by id.
-fn most_likely(
-    tokens: impl Iterator<Item = TokenId>,
-    model: &Distribution<'_>,
-    count: usize,
-) -> Vec<TokenId> {
-    let logits = model.logits();
-    let logit = |token: TokenId| logits[token as usize];
-    let order = |a: TokenId, b: TokenId| logit(b).total_cmp(&logit(a)).then(a.cmp(&b));
-    let mut best: Vec<TokenId> = Vec::new();
-    // A token that the model rules out begins no word.
-    for token in tokens.filter(|&token| logit(token) > f32::NEG_INFINITY) {
-        let is_among = |last: &TokenId| order(token, *last) == Ordering::Less;
-        if best.len() < count || best.last().is_some_and(is_among) {
-            let place = best.partition_point(|&other| order(other, token) == Ordering::Less);
-            best.insert(place, token);
-            best.truncate(count);
-        }
-    }
-    best
-}
-
 impl Prefix {
     fn likelier_first(&self, other: &Self) -> Ordering {
         other.logprob.total_cmp(&self.logprob).then_with(|| self.tokens.cmp(&other.tokens))
@@ -283,3 +310,6 @@ impl Completion {
         order.then_with(|| self.tokens.cmp(&other.tokens))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod continuation;
 mod event;
 mod generation;
 mod hypothesis;
+mod likeliest;
 mod reading;
 
 pub use beam::{BeamPlan, BeamSearch};

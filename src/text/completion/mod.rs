@@ -26,19 +26,14 @@ pub struct Completions {
     index: PrefixIndex,
     /// The tokens that begin a word after white space or, if they are words, at any place.
     starts: Vec<TokenId>,
-    /// The tokens that begin with a space, and may contain the start of a word after it.
-    spaced: Vec<Spaced>,
+    /// The tokens that are a space.
+    blank: Vec<TokenId>,
+    /// The tokens that are a space and the start of a word after it.
+    spaced: Vec<TokenId>,
     /// The tokens that continue a word.
     inner: Vec<TokenId>,
     /// The tokens before which a word ends.
     ends: Vec<TokenId>,
-}
-
-/// A token that begins with a space.
-struct Spaced {
-    token: TokenId,
-    /// How far a word has come with it.
-    after: Progress,
 }
 
 /// What a token does to a word that is put together from tokens.
@@ -63,6 +58,7 @@ impl Completions {
             words_are_tokens,
             index: PrefixIndex::default(),
             starts: Vec::new(),
+            blank: Vec::new(),
             spaced: Vec::new(),
             inner: Vec::new(),
             ends: Vec::new(),
@@ -96,9 +92,8 @@ impl Completions {
                 }
             }
             Role::Spaced => {
-                let is_blank = text == Some(" ");
-                let after = if is_blank { Progress::BeforeWord } else { Progress::InWord };
-                self.spaced.push(Spaced { token, after });
+                let spaced = if text == Some(" ") { &mut self.blank } else { &mut self.spaced };
+                spaced.push(token);
                 self.ends.push(token);
             }
             Role::End => self.ends.push(token),

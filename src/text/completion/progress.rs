@@ -69,28 +69,35 @@ impl Progress {
 }
 
 impl Completions {
-    /// Calls `each` with every token that continues a word, and how far the word has come with it.
-    pub fn continuations(&self, typed: &Typed, progress: Progress, mut each: impl FnMut(TokenId, Progress)) {
+    /// Calls `each` with every token that continues a word, once, in lists of tokens with which the word has come equally far, and how far
+    /// that is.
+    pub fn continuations(
+        &self,
+        typed: &Typed,
+        progress: Progress,
+        mut each: impl FnMut(&[TokenId], Progress),
+    ) {
         match progress {
             Progress::Typing(done) => self.typing(typed, done, each),
-            Progress::InWord => self.inner.iter().for_each(|&token| each(token, Progress::InWord)),
-            Progress::BeforeWord => self.starts.iter().for_each(|&token| each(token, Progress::InWord)),
-            Progress::AfterWord => self.spaced.iter().for_each(|spaced| each(spaced.token, spaced.after)),
+            Progress::InWord => each(&self.inner, Progress::InWord),
+            Progress::BeforeWord => each(&self.starts, Progress::InWord),
+            Progress::AfterWord => {
+                each(&self.blank, Progress::BeforeWord);
+                each(&self.spaced, Progress::InWord);
+            }
         }
     }
 
     /// The tokens that agree with the rest of what was typed: those that begin with it, and those that it begins with.
-    fn typing(&self, typed: &Typed, done: usize, mut each: impl FnMut(TokenId, Progress)) {
+    fn typing(&self, typed: &Typed, done: usize, mut each: impl FnMut(&[TokenId], Progress)) {
         let left = &typed.text[done..];
         for (rest, token) in self.index.rests(left, typed.case) {
             if let Some(progress) = typed.followed_by(rest) {
-                each(token, progress);
+                each(&[token], progress);
             }
         }
         for len in left.char_indices().map(|(at, _)| at).skip(1) {
-            for &token in self.index.equal_to(&left[..len], typed.case) {
-                each(token, Progress::Typing(done + len));
-            }
+            each(self.index.equal_to(&left[..len], typed.case), Progress::Typing(done + len));
         }
     }
 }

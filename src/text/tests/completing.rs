@@ -1,5 +1,6 @@
 //! What tokens add to a half-typed word, for every kind of tokenizer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -104,12 +105,14 @@ fn walk(
     let mut tokens = Vec::new();
     for choice in choices {
         let mut all = Vec::new();
-        tokenizer
-            .completions()
-            .continuations(&beginning.typed, progress, |token, after| all.push((token, after)));
+        tokenizer.completions().continuations(&beginning.typed, progress, |tokens, after| {
+            all.extend(tokens.iter().map(|&token| (token, after)));
+        });
         if all.is_empty() {
             return None;
         }
+        let distinct: BTreeSet<TokenId> = all.iter().map(|(token, _)| *token).collect();
+        assert_eq!(distinct.len(), all.len(), "a token is given twice: {all:?}");
         let (token, after) = all[choice.index(all.len())];
         tokens.push(token);
         progress = after;
