@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Service;
-use super::beside::{Abandoned, abandoned};
 use super::input::{Prepared, Use, check_not_empty};
 use super::question::{ranked_token, single_token};
 use super::room::Room;
 use super::target::start_of;
+use super::threads::{Abandoned, abandoned};
 use super::tokens::input_tokens;
 use crate::api::explain::{
     ExplainQuery, ExplainRequest, ExplainResponse, ExplainedToken, GradientByLag, GradientNorm, LayerGates,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Service;
-use super::beside::{Abandoned, abandoned};
 use super::bounds::Bound;
 use super::explain::inside;
 use super::question::single_token;
+use super::threads::Abandoned;
 use super::tokens::token;
 use crate::api::neighbors::{Neighbor, NeighborsRequest, NeighborsResponse};
 use crate::api::prompt::Word;
@@ -111,8 +111,8 @@ impl Direction {
         let vocab_size = served.tokenizer.vocab_size().min(served.model.info().vocab_size);
         let mut all = Vec::with_capacity(vocab_size);
         for token in 0..vocab_size as TokenId {
-            if token.is_multiple_of(4096) && wanted.is_set() {
-                return Err(abandoned());
+            if token.is_multiple_of(4096) {
+                wanted.check()?;
             }
             if !self.positive.contains(&token) && !self.negative.contains(&token) {
                 all.push(Near { token, similarity: dot(&unit(token), &sum) / length });

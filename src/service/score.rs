@@ -124,7 +124,6 @@ impl Service {
         texts: Texts,
         manner: &Manner,
     ) -> Result<Vec<Prepared>> {
-        let tokens_max = self.config.limits.max_prompt_tokens;
         let mut prepared = Vec::with_capacity(texts.inputs.len());
         let mut tokens = 0;
         for (index, input) in texts.inputs.into_iter().enumerate() {
@@ -138,13 +137,8 @@ impl Service {
                 check_not_empty(&text).map_err(|error| error.at(&path))?;
             }
             tokens += text.tokens.len();
-            if tokens > tokens_max {
-                let message = format!(
-                    "the texts have more than {tokens_max} tokens together; the maximum is {tokens_max} (`--max-prompt-tokens`)"
-                );
-                let error = Error::new(ErrorKind::TextTooLong, message);
-                return Err(error.at(texts.list.unwrap_or("text")));
-            }
+            self.check_together(tokens, "the texts")
+                .map_err(|error| error.at(texts.list.unwrap_or("text")))?;
             prepared.push(text);
         }
         Ok(prepared)
