@@ -40,6 +40,7 @@ mod target;
 mod threads;
 mod tokens;
 mod voices;
+mod word;
 mod work;
 
 use std::ops::Deref;
@@ -77,8 +78,8 @@ use crate::telemetry::{MemoryFigures, Metrics};
 use caller::Caller;
 use changing::Changing;
 use storing::{Keeping, Kept, Storing};
-
 use threads::Threads;
+
 /// What answers requests: on behalf of a caller; for one request, or for whoever has none.
 #[derive(Clone)]
 pub struct Service {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Service;
 use super::bounds::Bound;
 use super::explain::inside;
-use super::question::single_token;
 use super::threads::Abandoned;
 use super::tokens::token;
 use crate::api::neighbors::{Neighbor, NeighborsRequest, NeighborsResponse};
@@ -62,7 +61,7 @@ impl Service {
                 Err(Error::invalid("token", message))
             }
             Some(word) => {
-                let positive = vec![single_token(served, &word, "token")?];
+                let positive = vec![self.single_token(served, &word, "token")?];
                 Ok(Direction { positive, negative: Vec::new(), param: "token" })
             }
             None if !has_lists => {
@@ -81,7 +80,7 @@ impl Service {
         let max = self.config.limits.max_neighbor_words;
         Bound { param, max, option: "--max-neighbor-words" }.entries(words.len())?;
         let each = words.iter().enumerate();
-        each.map(|(index, word)| single_token(served, word, &format!("{param}[{index}]"))).collect()
+        each.map(|(index, word)| self.single_token(served, word, &format!("{param}[{index}]"))).collect()
     }
 }
 
