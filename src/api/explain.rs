@@ -16,8 +16,8 @@ pub struct ExplainRequest {
     /// What is read, from the model's start. It has at least one token, and at most `--max-explain-tokens`.
     #[serde(flatten)]
     pub prompt: Prompt,
-    /// The token whose log-probability is explained: a word of one token that the model knows, or a token id. If absent, the most likely
-    /// next token.
+    /// The token whose log-probability is explained: a word of one token that the model knows, of at most `--max-prefix-length` bytes, or
+    /// a token id. If absent, the most likely next token.
     pub target: Option<Word>,
 }
 

@@ -14,7 +14,8 @@ use super::tokens::Token;
 pub struct NeighborsRequest {
     /// The model. If absent, the default model.
     pub model: Option<String>,
-    /// The token whose neighbours are asked for: a word of one token that the model knows, or a token id.
+    /// The token whose neighbours are asked for: a word of one token that the model knows, of at most `--max-prefix-length` bytes, or a
+    /// token id.
     pub token: Option<Word>,
     /// Tokens whose directions are added.
     /// Limit: `--max-neighbor-words`.

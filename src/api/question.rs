@@ -16,7 +16,8 @@ pub struct Question {
     /// How much of the distribution is shown.
     #[serde(flatten)]
     pub shown: Shown,
-    /// Continuations whose probability is asked for: words, texts of several tokens, or token ids.
+    /// Continuations whose probability is asked for: words, texts of several tokens, or token ids. Together they have at most
+    /// `--max-prompt-tokens` tokens.
     /// Limit: `--max-candidates`.
     pub candidates: Vec<Word>,
     /// Show the distribution that remains after these filters instead of the model's own.

@@ -32,7 +32,7 @@ pub struct Sampling {
     /// Subtracted from the logit of a token for each time that it occurs in the request's input or was drawn.
     #[schema(minimum = -100, maximum = 100)]
     pub frequency_penalty: f64,
-    /// Words and token ids that are never drawn. A word must be a single token.
+    /// Words and token ids that are never drawn. A word must be a single token, and has at most `--max-prefix-length` bytes.
     /// Limit: `--max-banned`.
     pub banned: Vec<Word>,
     /// Whether the unknown token may be drawn.

@@ -17,7 +17,7 @@ pub struct Limits {
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = bytes_or_auto)]
     pub max_text: Bytes,
 
-    /// Maximum number of tokens of one prompt or scored text; `auto` is 16777216, or as many as a 48th of `--memory-max` has bytes if that is less, and as many as `--max-text` has bytes
+    /// Maximum number of tokens of one prompt or scored text, and of all texts of a request, hypotheses of an utterance or candidates of a question together; `auto` is 16777216, or as many as a 48th of `--memory-max` has bytes if that is less, and as many as `--max-text` has bytes
     #[arg(long, value_name = "N", default_value = "auto", value_parser = count_or_auto)]
     pub max_prompt_tokens: usize,
 
@@ -101,7 +101,7 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = count())]
     pub max_extra_words: usize,
 
-    /// Maximum bytes of the half-typed word of a suggestion, in UTF-8
+    /// Maximum bytes of the half-typed word of a suggestion, of an extra word, and of a word that names one token, in UTF-8
     #[arg(long, value_name = "BYTES", default_value = "256B", value_parser = bytes)]
     pub max_prefix_length: Bytes,
 

@@ -97,6 +97,8 @@ struct Queued {
     job: Submission,
     /// What it was found to need when it came.
     load: Load,
+    /// Bytes of its tokens.
+    bytes: usize,
 }
 
 /// What is known of a model.
@@ -326,12 +328,13 @@ impl Queue {
     fn add(&mut self, job: Submission, limits: &InboxLimits) {
         let lane = Lane::of(&job, limits);
         let load = self.demand(&job).load();
+        let bytes = job.token_bytes();
         self.jobs += 1;
-        self.bytes += job.token_bytes();
+        self.bytes += bytes;
         self.deadline = earlier(self.deadline, job.deadline);
         let all = self.loads.entry(lane.clone()).or_default();
         *all = all.and(load);
-        self.lanes.entry(lane).or_default().push_back(Queued { job, load });
+        self.lanes.entry(lane).or_default().push_back(Queued { job, load, bytes });
     }
 
     fn pop(
@@ -351,7 +354,7 @@ impl Queue {
     /// Takes a job that was removed out of the account.
     fn forget(&mut self, queued: &Queued, limits: &InboxLimits) {
         self.jobs -= 1;
-        self.bytes -= queued.job.token_bytes();
+        self.bytes -= queued.bytes;
         let all = self.loads.entry(Lane::of(&queued.job, limits)).or_default();
         *all = all.without(queued.load);
     }

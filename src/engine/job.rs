@@ -195,9 +195,10 @@ impl Submission {
         ModelKey { name: self.name.clone(), identity: self.identity.clone() }
     }
 
-    /// Bytes of its tokens.
+    /// Bytes of its tokens: those that its first rows read, and those that the job has rows read later.
     pub fn token_bytes(&self) -> usize {
-        self.plans.iter().map(|plan| size_of_val(&*plan.tokens)).sum()
+        let first: usize = self.plans.iter().map(|plan| plan.tokens.len()).sum();
+        (first + self.job.later().tokens) * size_of::<TokenId>()
     }
 
     /// How long it takes an engine whose turns cost at most `turn_steps` steps.

@@ -107,7 +107,7 @@ impl Service {
         let max = self.config.limits.max_suggestions;
         let num = query.num_or_default(max);
         Bound { param: "num", max, option: "--max-suggestions" }.number_above_0(num)?;
-        self.check_prefix(&query.prefix, "prefix")?;
+        self.check_word_len(&query.prefix, "prefix")?;
         if query.safe {
             let message = "`safe` is true, but models do not know which words offend; false is accepted";
             return Err(Error::new(ErrorKind::NotSupported, message).at("safe"));

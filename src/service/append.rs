@@ -44,7 +44,7 @@ impl Service {
         if token_logprobs {
             self.keep(self.room_for_scored(prepared.tokens.len())?);
         }
-        let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
+        let asked = self.check_question_beside(served, next).await?;
         let asked = asked.map(|asked| asked.after(&prepared.tokens));
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;
         let typing = typing.map(|typing| typing.in_session(&session));

@@ -3,12 +3,12 @@
 //! It shares the processor with the engines as any thread does, so it never holds up a turn for longer than the system's time slice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 
 use super::Service;
 use super::asked::late;
+use super::threads::{Abandoned, Threads};
 use crate::config::EngineOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry::Rejected;
@@ -17,36 +17,21 @@ use crate::telemetry::Rejected;
 pub(super) struct Beside {
     /// Limits what runs and waits.
     places: Arc<Semaphore>,
-    /// Limits what runs.
-    threads: Arc<Semaphore>,
+    /// Does what runs.
+    threads: Threads,
     waiting_max: usize,
 }
-
-/// Whether nobody waits for the work any more.
-#[derive(Clone, Default)]
-pub(super) struct Abandoned(Arc<AtomicBool>);
-
-/// Sets [`Abandoned`] when the request that waits for the work is dropped.
-struct Waiting(Abandoned);
 
 impl Beside {
     pub(super) fn new(options: &EngineOptions) -> Self {
         let threads = options.analysis_threads;
         let waiting_max = options.analysis_queue_max;
-        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        Self { places: permits(threads.saturating_add(waiting_max)), threads: permits(threads), waiting_max }
-    }
-}
-
-impl Abandoned {
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+        let places = threads.saturating_add(waiting_max).min(Semaphore::MAX_PERMITS);
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            threads: Threads::new(threads, "an analysis"),
+            waiting_max,
+        }
     }
 }
 
@@ -81,21 +66,13 @@ impl Beside {
                 format!("{max} analyses are waiting, which is the maximum (`--analysis-queue-max`)");
             Error::new(ErrorKind::QueueFull, message)
         })?;
-        let thread = self.threads.clone().acquire_owned().await.expect("bug: the semaphore is never closed");
-        let abandoned = Abandoned::default();
-        let _waiting = Waiting(abandoned.clone());
-        let running = tokio::task::spawn_blocking(move || {
+        let placed = move |abandoned| {
             // Held until the thread is free, even if nobody waits for it any more.
-            let _held = (place, thread);
+            let _place = place;
             work(abandoned)
-        });
-        running.await.unwrap_or_else(|_| Err(Error::internal("internal error: an analysis panicked")))
+        };
+        self.threads.run(placed).await
     }
-}
-
-/// The error of work that nobody waits for. Nobody sees it.
-pub(super) fn abandoned() -> Error {
-    Error::new(ErrorKind::Cancelled, "the client went away")
 }
 
 #[cfg(test)]
@@ -133,35 +110,5 @@ mod tests {
         assert!(refused.message.contains("--analysis-queue-max"));
         go.send(()).unwrap();
         assert_eq!((first.await.unwrap(), waits.await), (Ok(1), Ok(2)));
-    }
-
-    #[tokio::test]
-    async fn work_is_told_when_nobody_waits_for_it_any_more() {
-        let beside = Arc::new(Beside::new(&Config::default().engine));
-        let (begun, started) = tokio::sync::oneshot::channel();
-        let (done, ended) = tokio::sync::oneshot::channel();
-        let own = beside.clone();
-        let request = tokio::spawn(async move {
-            let work = move |abandoned: Abandoned| {
-                begun.send(()).expect("the test waits");
-                while !abandoned.is_set() {
-                    std::thread::yield_now();
-                }
-                done.send(()).expect("the test waits");
-                Ok(())
-            };
-            own.run(work).await
-        });
-        started.await.unwrap();
-        request.abort();
-        ended.await.unwrap();
-        assert_eq!(beside.run(|_| Ok(7)).await, Ok(7), "its place is free again");
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_an_internal_error() {
-        let beside = Beside::new(&Config::default().engine);
-        let failed = beside.run::<()>(|_| panic!("a bug")).await.expect_err("it panicked");
-        assert_eq!(failed.kind, ErrorKind::Internal);
     }
 }

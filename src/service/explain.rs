@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Service;
-use super::beside::{Abandoned, abandoned};
 use super::input::{Prepared, Use, check_not_empty};
-use super::question::{ranked_token, single_token};
+use super::question::ranked_token;
 use super::room::Room;
 use super::target::start_of;
+use super::threads::{Abandoned, abandoned};
 use super::tokens::input_tokens;
 use crate::api::explain::{
     ExplainQuery, ExplainRequest, ExplainResponse, ExplainedToken, GradientByLag, GradientNorm, LayerGates,
@@ -52,7 +52,7 @@ impl Service {
         let served = &self.named_model(prompt.model.as_deref())?;
         let inside = inside(served)?;
         let path = if prompt.tokens.is_some() { "tokens" } else { "text" };
-        let target = target.map(|word| single_token(served, &word, "target")).transpose()?;
+        let target = target.map(|word| self.single_token(served, &word, "target")).transpose()?;
         let prepared = self.prepare_prompt(served, prompt, Use::Listed).await?;
         check_not_empty(&prepared)?;
         let len = prepared.tokens.len();

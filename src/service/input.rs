@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Service;
 use super::asked::late;
 use super::memory::EncodingMemory;
+use super::threads::Abandoned;
 use crate::api::prompt::{Prompt, TextOrIds};
 use crate::budget::{Permit, Purpose};
 use crate::catalog::Served;
@@ -117,8 +118,8 @@ pub(super) enum Use {
 
 /// The most tokens of an input.
 #[derive(Clone, Copy)]
-struct Most {
-    tokens: usize,
+pub(super) struct Most {
+    pub(super) tokens: usize,
     /// The option that sets it.
     option: &'static str,
 }
@@ -171,22 +172,13 @@ impl Service {
 
     async fn prepare_text(&self, served: &Arc<Served>, text: String, place: Place<'_>) -> Result<Prepared> {
         let Place { path: param, purpose } = place;
-        let text_max = self.config.limits.max_text;
-        if text.len() > text_max.0 {
-            let found = text.len();
-            let message = format!("`{param}` has {found} bytes; the maximum is {text_max} (`--max-text`)");
-            return Err(Error::new(ErrorKind::TextTooLong, message).at(param));
-        }
+        self.check_text_len(&text, param)?;
         let most = self.most_tokens(purpose);
-        let tokens_max = most.tokens;
-        let wanted = Wanted { spans: purpose != Use::Read, tokens_max };
+        let wanted = Wanted { spans: purpose != Use::Read, tokens_max: most.tokens };
         let memory = EncodingMemory(self.take(Purpose::Tokens, 0)?);
         let encoded = self.encode(served, Unencoded { text, wanted, memory }).await;
         let Encoded { mut source, memory: EncodingMemory(mut held) } =
-            encoded.map_err(|error| match error.kind {
-                ErrorKind::TextTooLong => too_long(most, format_args!("more than {tokens_max}"), param),
-                _ => self.counted(error).at(param),
-            })?;
+            encoded.map_err(|error| self.encoding_failed(error, most, param))?;
         // Held once, apart from the moment of this copy: a prompt may be large.
         let tokens = std::mem::take(&mut source.encoding.tokens);
         let token_bytes = size_of_val(&*tokens);
@@ -206,18 +198,61 @@ impl Service {
     }
 
     async fn encode(&self, served: &Arc<Served>, unencoded: Unencoded) -> Result<Encoded> {
-        if unencoded.text.len() <= LONG_TEXT_BYTES {
-            return unencoded.encode(&served.tokenizer);
-        }
-        let left = self.time_left();
-        let place = tokio::time::timeout(left, self.tokenizing.acquire()).await.map_err(|_| late())?;
-        let _place = place.expect("bug: the semaphore is never closed");
         let tokenizer = served.tokenizer.clone();
-        let encoded = tokio::task::spawn_blocking(move || unencoded.encode(&tokenizer));
-        encoded.await.unwrap_or_else(|_| Err(Error::internal("internal error: the tokenizer panicked")))
+        self.tokenize_beside(unencoded.text.len(), move |_| unencoded.encode(&tokenizer)).await
     }
 
-    fn most_tokens(&self, purpose: Use) -> Most {
+    /// Does `work`, which takes as long as a text of `bytes` takes to be tokenised: at once if that is short, or else on a thread of its own.
+    ///
+    /// # Errors
+    /// `Timeout`; as [`Threads::run`](super::threads::Threads::run).
+    pub(super) async fn tokenize_beside<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(Abandoned) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if bytes <= LONG_TEXT_BYTES {
+            // A request may have many short texts: others are answered between them.
+            tokio::task::coop::consume_budget().await;
+            return work(Abandoned::default());
+        }
+        let done = tokio::time::timeout(self.time_left(), self.tokenizing.run(work)).await;
+        done.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// The error of a text, at `param` in the request, that could not be tokenised with at most so many tokens.
+    pub(super) fn encoding_failed(&self, error: Error, most: Most, param: &str) -> Error {
+        match error.kind {
+            ErrorKind::TextTooLong => too_long(most, format_args!("more than {}", most.tokens), param),
+            _ => self.counted(error).at(param),
+        }
+    }
+
+    /// Refuses a text, at `param` in the request, that is too long to be tokenised.
+    pub(super) fn check_text_len(&self, text: &str, param: &str) -> Result<()> {
+        let max = self.config.limits.max_text;
+        if text.len() <= max.0 {
+            return Ok(());
+        }
+        let found = text.len();
+        let message = format!("`{param}` has {found} bytes; the maximum is {max} (`--max-text`)");
+        Err(Error::new(ErrorKind::TextTooLong, message).at(param))
+    }
+
+    /// Refuses inputs that have more tokens together than one of them may have. `inputs` is what an error calls them.
+    pub(super) fn check_together(&self, found: usize, inputs: &str) -> Result<()> {
+        let max = self.config.limits.max_prompt_tokens;
+        if found <= max {
+            return Ok(());
+        }
+        let message = format!(
+            "{inputs} have more than {max} tokens together; the maximum is {max} (`--max-prompt-tokens`)"
+        );
+        Err(Error::new(ErrorKind::TextTooLong, message))
+    }
+
+    /// The most tokens of an input.
+    pub(super) fn most_tokens(&self, purpose: Use) -> Most {
         let limits = &self.config.limits;
         match purpose {
             Use::Pieces if limits.max_pieces < limits.max_prompt_tokens => {

@@ -44,6 +44,7 @@ impl Service {
             NextQuery { top_k: 0, hidden: Vec::new(), candidates: Vec::new(), full: true, filters: None };
         // A candidate's first token is scored with the distribution itself.
         let branches: Vec<_> = query.candidates.iter().filter(|tokens| tokens.len() > 1).cloned().collect();
+        let _scores = self.take_for_scores(branches.iter().map(|tokens| tokens.len()).sum())?;
         let plan = ReadingPlan { next: Some(whole), branches: branches.clone(), ..plan };
         let results = self.read_each(voices, standing, &plan).await?;
         let own = results.iter().filter_map(|result| result.next.as_ref()?.logprobs.as_deref());

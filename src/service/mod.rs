@@ -38,16 +38,16 @@ mod stats;
 mod storing;
 mod suggest;
 mod target;
+mod threads;
 mod tokens;
 mod voices;
+mod word;
 mod work;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::sync::Semaphore;
 
 pub use aac::Predicted;
 pub use asked::{Asked, Timings};
@@ -79,6 +79,7 @@ use crate::telemetry::{MemoryFigures, Metrics};
 use caller::Caller;
 use changing::Changing;
 use storing::{Keeping, Kept, Storing};
+use threads::Threads;
 
 /// What answers requests: on behalf of a caller; for one request, or for whoever has none.
 #[derive(Clone)]
@@ -106,8 +107,8 @@ pub struct Shared {
     config: Config,
     metrics: Arc<Metrics>,
     kernel: Kernel,
-    /// Limits how many long texts are tokenised at once, each on a thread of its own.
-    tokenizing: Arc<Semaphore>,
+    /// Tokenise long texts.
+    tokenizing: Threads,
     /// Limits what is computed beside the engines.
     beside: beside::Beside,
     /// The memory of requests.
@@ -185,7 +186,7 @@ impl Service {
             metrics,
             kernel,
             beside: beside::Beside::new(engine),
-            tokenizing: Arc::new(Semaphore::new(engine.engine_threads)),
+            tokenizing: Threads::new(engine.engine_threads, "the tokenizer"),
             budget,
         };
         let shared = Arc::new(shared);

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::Service;
-use super::beside::{Abandoned, abandoned};
 use super::bounds::Bound;
 use super::explain::inside;
-use super::question::single_token;
+use super::threads::Abandoned;
 use super::tokens::token;
 use crate::api::neighbors::{Neighbor, NeighborsRequest, NeighborsResponse};
 use crate::api::prompt::Word;
@@ -62,7 +61,7 @@ impl Service {
                 Err(Error::invalid("token", message))
             }
             Some(word) => {
-                let positive = vec![single_token(served, &word, "token")?];
+                let positive = vec![self.single_token(served, &word, "token")?];
                 Ok(Direction { positive, negative: Vec::new(), param: "token" })
             }
             None if !has_lists => {
@@ -81,7 +80,7 @@ impl Service {
         let max = self.config.limits.max_neighbor_words;
         Bound { param, max, option: "--max-neighbor-words" }.entries(words.len())?;
         let each = words.iter().enumerate();
-        each.map(|(index, word)| single_token(served, word, &format!("{param}[{index}]"))).collect()
+        each.map(|(index, word)| self.single_token(served, word, &format!("{param}[{index}]"))).collect()
     }
 }
 
@@ -111,8 +110,8 @@ impl Direction {
         let vocab_size = served.tokenizer.vocab_size().min(served.model.info().vocab_size);
         let mut all = Vec::with_capacity(vocab_size);
         for token in 0..vocab_size as TokenId {
-            if token.is_multiple_of(4096) && wanted.is_set() {
-                return Err(abandoned());
+            if token.is_multiple_of(4096) {
+                wanted.check()?;
             }
             if !self.positive.contains(&token) && !self.negative.contains(&token) {
                 all.push(Near { token, similarity: dot(&unit(token), &sum) / length });

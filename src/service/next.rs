@@ -95,7 +95,7 @@ impl Service {
         let served = voices.served();
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         voices.check_context(prepared.tokens.len())?;
-        let asked = self.check_question(served, question, "")?.after(&prepared.tokens);
+        let asked = self.check_question(served, question, "").await?.after(&prepared.tokens);
         let start = self.open_voices(&voices)?;
         let position = start.position() + prepared.tokens.len() as u64;
         check_context(served, position)?;

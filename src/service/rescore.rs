@@ -18,6 +18,7 @@ use crate::api::rescore::{
     Utterance,
 };
 use crate::api::unknown::Unknown;
+use crate::budget::{Permit, Purpose};
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lm::TokenId;
@@ -50,6 +51,14 @@ struct Carried {
     /// The best hypothesis of the utterance before. Only the next utterance reads it, together with its context, so that what
     /// follows from it costs no job of its own.
     best: Arc<[TokenId]>,
+    /// The memory of its tokens.
+    held: Option<Arc<Permit>>,
+}
+
+/// Tokens, and the memory of their copy if they are one.
+struct Read {
+    tokens: Arc<[TokenId]>,
+    held: Option<Permit>,
 }
 
 /// The models and the options of a request.
@@ -114,9 +123,7 @@ impl Rescorer {
         }
         let carried = match rescoring.carry {
             Carry::None => None,
-            Carry::Best => {
-                Some(Mutex::new(Carried { standing: service.open_voices(&voices)?, best: Arc::default() }))
-            }
+            Carry::Best => Some(Mutex::new(Carried::at(service.open_voices(&voices)?))),
         };
         Ok(Self {
             service: service.clone(),
@@ -170,30 +177,26 @@ impl Rescorer {
         for (index, hypothesis) in hypotheses.into_iter().enumerate() {
             let candidate = self.candidate(hypothesis, &format!("hypotheses[{index}]")).await?;
             tokens += candidate.tokens.len();
-            self.check_tokens(tokens)?;
+            self.service
+                .check_together(tokens, "the hypotheses and their context")
+                .map_err(|error| error.at("hypotheses"))?;
             candidates.push(candidate);
         }
-        let hypotheses = self.rank(context, &candidates).await?;
+        let hypotheses = self.rank(context, candidates).await?;
         Ok(RescoredUtterance { id, hypotheses })
     }
 
-    fn check_tokens(&self, found: usize) -> Result<()> {
-        let max = self.service.config.limits.max_prompt_tokens;
-        if found <= max {
-            return Ok(());
-        }
-        let message = format!(
-            "the hypotheses and their context have more than {max} tokens together; the maximum is {max} (`--max-prompt-tokens`)"
-        );
-        Err(Error::new(ErrorKind::TextTooLong, message).at("hypotheses"))
-    }
-
     /// The hypotheses in their new order.
-    async fn rank(&self, context: Prepared, candidates: &[Candidate]) -> Result<Vec<RescoredHypothesis>> {
-        let Carried { standing, best } = self.start()?;
+    async fn rank(
+        &self,
+        context: Prepared,
+        mut candidates: Vec<Candidate>,
+    ) -> Result<Vec<RescoredHypothesis>> {
+        let Carried { standing, best, held: _held } = self.start()?;
         let tail = context.tail_after(standing.tail());
+        let Read { tokens, held: _read } = self.read_first(&best, &context)?;
         let plan = ReadingPlan {
-            tokens: if best.is_empty() { context.tokens } else { [&*best, &*context.tokens].concat().into() },
+            tokens,
             joint: tail.joint,
             branches: candidates.iter().map(|candidate| candidate.tokens.clone()).collect(),
             ..Default::default()
@@ -205,8 +208,7 @@ impl Rescorer {
             candidates.iter().zip(&joined.branches).enumerate().map(|(index, (candidate, logprobs))| {
                 let known = logprobs.iter().enumerate();
                 let known = known.map(|(index, &logprob)| (index > 0 || is_preceded).then_some(logprob));
-                let known: Vec<Option<f64>> = known.collect();
-                let lm_logprob = candidate.logprob(&known, &self.formula) / self.formula.ln_base;
+                let lm_logprob = candidate.logprob(known, &self.formula) / self.formula.ln_base;
                 RescoredHypothesis {
                     index,
                     rank: 0,
@@ -220,19 +222,38 @@ impl Rescorer {
         ranked.sort_by(|a, b| b.total.total_cmp(&a.total));
         ranked.iter_mut().zip(1..).for_each(|(hypothesis, rank)| hypothesis.rank = rank);
         if let Some(carried) = &self.carried {
-            let best = candidates[ranked[0].index].tokens.clone();
+            let Candidate { tokens: best, scores: mut held, .. } = candidates.swap_remove(ranked[0].index);
+            held.shrink_to(size_of_val(&*best));
             *carried.lock().unwrap_or_else(PoisonError::into_inner) =
-                Carried { standing: joined.standing, best };
+                Carried { standing: joined.standing, best, held: Some(Arc::new(held)) };
         }
         Ok(ranked)
+    }
+
+    /// What is read before the hypotheses: what the utterance before has led to, and the context.
+    fn read_first(&self, best: &[TokenId], context: &Prepared) -> Result<Read> {
+        if best.is_empty() {
+            return Ok(Read { tokens: context.tokens.clone(), held: None });
+        }
+        // Both are copied twice.
+        let bytes = 2 * (size_of_val(best) + size_of_val(&*context.tokens));
+        let held = self.service.take(Purpose::Tokens, bytes)?;
+        Ok(Read { tokens: [best, &*context.tokens].concat().into(), held: Some(held) })
     }
 
     /// Where an utterance starts.
     fn start(&self) -> Result<Carried> {
         match &self.carried {
             Some(carried) => Ok(carried.lock().unwrap_or_else(PoisonError::into_inner).clone()),
-            None => Ok(Carried { standing: self.service.open_voices(&self.voices)?, best: Arc::default() }),
+            None => Ok(Carried::at(self.service.open_voices(&self.voices)?)),
         }
+    }
+}
+
+impl Carried {
+    /// An utterance that starts at `standing`, after no other.
+    fn at(standing: Standing) -> Self {
+        Self { standing, best: Arc::default(), held: None }
     }
 }
 

@@ -33,7 +33,7 @@ impl Service {
         let served = &session.served;
         let position = position
             .ok_or_else(|| Error::invalid("position", "`position` is missing; a position is required"))?;
-        let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
+        let asked = self.check_question_beside(served, next).await?;
         let typing = suggest.map(|suggest| self.check_suggest(served, suggest, "suggest.")).transpose()?;
         let typing = typing.map(|typing| typing.in_session(&session));
         if asked.is_some() || typing.is_some() {

@@ -10,6 +10,7 @@ use super::state::{Brought, cache_len, encoded_len, exported_len};
 use crate::api::independent::Independent;
 use crate::api::mixture::MixturePart;
 use crate::api::next::{NextRequest, SessionNextRequest};
+use crate::api::prompt::Word;
 use crate::api::question::Question;
 use crate::api::rescore::RescoreRequest;
 use crate::api::state::Carried;
@@ -104,10 +105,11 @@ impl Service {
         for entry in entries.iter().take(self.config.limits.max_requests) {
             // What is refused is answered with a short error.
             let Independent::Read(entry) = entry else { continue };
-            let Listed { numbers, tokens, state_bytes, .. } =
+            let Listed { numbers, tokens, plain_bytes, state_bytes, .. } =
                 of_entry(&entry.next, entry.session.as_deref(), entry.mixture.as_deref());
             all.numbers += numbers;
             all.tokens += tokens;
+            all.plain_bytes = all.plain_bytes.saturating_add(plain_bytes);
             all.state_bytes = all.state_bytes.saturating_add(state_bytes);
         }
         self.room(&all)
@@ -230,12 +232,12 @@ impl Service {
         self.room(&Listed { tokens: pieces, plain_bytes, param: "text".to_owned(), ..Listed::default() })
     }
 
-    /// Room for a text of `bytes`, which are the texts of `tokens`. JSON may escape each, and it is held beside its JSON.
+    /// Room for a text of `bytes`, which are the texts of `tokens`.
     ///
     /// # Errors
     /// As [`Self::room_for_next`].
     pub(super) fn room_for_text(&self, bytes: usize) -> Result<Room> {
-        let plain_bytes = bytes.saturating_mul(2);
+        let plain_bytes = text_bytes(bytes);
         self.room(&Listed { plain_bytes, param: "tokens".to_owned(), ..Listed::default() })
     }
 
@@ -255,19 +257,26 @@ impl Service {
         self.room(&Listed { tokens, param: "token_logprobs".to_owned(), ..Listed::default() })
     }
 
-    /// `path` is that of the question's fields.
+    /// What is known before the candidates are tokenised; `path` is that of the question's fields.
     fn listed(&self, question: &Question, path: &str, vocab_size: usize) -> Listed {
         let shown = &question.shown;
         let limits = &self.config.limits;
         let top_k = shown.top_k_or_default(limits.max_top_k).min(vocab_size);
-        let candidates = question.candidates.len().min(limits.max_candidates);
-        let field = match top_k {
+        // More are refused later.
+        let candidates = &question.candidates[..question.candidates.len().min(limits.max_candidates)];
+        let texts = candidates.iter().map(|candidate| match candidate {
+            Word::Text(text) => text.len(),
+            Word::Id(_) => 0,
+        });
+        let repeated =
+            Listed { tokens: candidates.len(), plain_bytes: text_bytes(texts.sum()), ..Listed::default() };
+        let field = match repeated.bytes() {
             _ if shown.full => "full",
-            listed if listed < candidates => "candidates",
+            bytes if top_k.saturating_mul(TOKEN_BYTES) < bytes => "candidates",
             _ => "top_k",
         };
         let numbers = if shown.full { vocab_size } else { 0 };
-        Listed { numbers, tokens: top_k + candidates, param: format!("{path}{field}"), ..Listed::default() }
+        Listed { numbers, tokens: top_k + candidates.len(), param: format!("{path}{field}"), ..repeated }
     }
 
     /// The size of the vocabulary that a request is about. 0 for a model or a session that does not exist, which is refused later.
@@ -348,6 +357,11 @@ impl Service {
             format!("the answers that are being computed and sent take all of {max} (`--answers-max-bytes`)");
         Error::new(ErrorKind::QueueFull, message)
     }
+}
+
+/// The bytes of a text in an answer. JSON may escape each, and it is held beside its JSON.
+fn text_bytes(bytes: usize) -> usize {
+    bytes.saturating_mul(2)
 }
 
 impl Listed {

@@ -19,9 +19,8 @@ impl Service {
         Bound { param: &format!("{path}banned"), max, option: "--max-banned" }
             .entries(sampling.banned.len())?;
         let banned = sampling.banned.iter().enumerate();
-        let banned = banned.map(|(index, word)| {
-            token_of(served, word).map_err(|error| error.at(format!("{path}banned[{index}]")))
-        });
+        let banned =
+            banned.map(|(index, word)| self.banned_token(served, word, &format!("{path}banned[{index}]")));
         let mut ruled_out = banned.collect::<Result<Vec<TokenId>>>()?;
         if !sampling.allow_unknown {
             ruled_out.extend(served.tokenizer.unk());
@@ -63,6 +62,16 @@ impl Service {
         };
         biases.0.iter().map(bias).collect()
     }
+
+    /// The single token that `word` names; `path` is its path in the request.
+    fn banned_token(&self, served: &Served, word: &Word, path: &str) -> Result<TokenId> {
+        // First by the entry's name: special tokens have no text.
+        let named = match word {
+            Word::Text(text) => served.tokenizer.id_of(text),
+            Word::Id(_) => None,
+        };
+        named.map_or_else(|| self.single_token(served, word, path).map_err(invalid), Ok)
+    }
 }
 
 /// The number of tokens that `top_k` keeps; `None` if it keeps all. Other servers write that 0 or -1.
@@ -82,24 +91,10 @@ fn top_k(asked: Option<i64>, vocab_size: usize, param: &str) -> Result<Option<us
 
 /// A token that is named beside the input is a value of its field, not a part of the input.
 fn invalid(error: Error) -> Error {
-    Error { kind: ErrorKind::InvalidValue, ..error }
-}
-
-/// The single token that `word` names.
-fn token_of(served: &Served, word: &Word) -> Result<TokenId> {
-    let refused = |message| Err(Error::new(ErrorKind::InvalidValue, message));
-    let text = match word {
-        Word::Id(token) => return check_token(*token, served).map(|()| *token).map_err(invalid),
-        Word::Text(text) => text,
-    };
-    // First by the entry's name: special tokens have no text.
-    if let Some(token) = served.tokenizer.id_of(text) {
-        return Ok(token);
-    }
-    let encoding = served.tokenizer.encode(text)?;
-    match (encoding.tokens.as_slice(), encoding.unknown_count()) {
-        ([token], 0) => Ok(*token),
-        (tokens, 0) => refused(format!("{text:?} is {} tokens; it must be a single token", tokens.len())),
-        _ => refused(format!("{text:?} is not in the vocabulary")),
+    match error.kind {
+        ErrorKind::UnknownToken | ErrorKind::TokenOutOfRange | ErrorKind::EmptyInput => {
+            Error { kind: ErrorKind::InvalidValue, ..error }
+        }
+        _ => error,
     }
 }

@@ -22,7 +22,7 @@ use crate::api::score::{Score, ScoreRequest, ScoreResponse, Scoring, SessionScor
 use crate::api::state::Carried;
 use crate::api::tokens::{InputToken, ScoredToken};
 use crate::api::unknown::Unknown;
-use crate::budget::Purpose;
+use crate::budget::{Permit, Purpose};
 use crate::catalog::Served;
 use crate::engine::jobs::ReadingPlan;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +30,7 @@ use crate::lm::TokenId;
 use tally::Counter;
 
 /// The memory of a token that is scored, beside its id: copies of the id for the job, and its log-probability in the job, as a part of
-/// a mixture and as it is counted.
+/// a mixture and as it is counted, by itself or in a word.
 const SCORED_BYTES: usize = 64;
 
 /// Texts to score, each from where the context leads; at least one, none empty.
@@ -124,7 +124,6 @@ impl Service {
         texts: Texts,
         manner: &Manner,
     ) -> Result<Vec<Prepared>> {
-        let tokens_max = self.config.limits.max_prompt_tokens;
         let mut prepared = Vec::with_capacity(texts.inputs.len());
         let mut tokens = 0;
         for (index, input) in texts.inputs.into_iter().enumerate() {
@@ -138,16 +137,19 @@ impl Service {
                 check_not_empty(&text).map_err(|error| error.at(&path))?;
             }
             tokens += text.tokens.len();
-            if tokens > tokens_max {
-                let message = format!(
-                    "the texts have more than {tokens_max} tokens together; the maximum is {tokens_max} (`--max-prompt-tokens`)"
-                );
-                let error = Error::new(ErrorKind::TextTooLong, message);
-                return Err(error.at(texts.list.unwrap_or("text")));
-            }
+            self.check_together(tokens, "the texts")
+                .map_err(|error| error.at(texts.list.unwrap_or("text")))?;
             prepared.push(text);
         }
         Ok(prepared)
+    }
+
+    /// Takes the memory of the scores of `tokens`, before anything is made for them.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(super) fn take_for_scores(&self, tokens: usize) -> Result<Permit> {
+        self.take(Purpose::Tokens, tokens.saturating_mul(SCORED_BYTES))
     }
 
     async fn score_at(&self, voices: &Voices, checked: Checked) -> Result<ScoreResponse> {
@@ -158,7 +160,7 @@ impl Service {
         if manner.lists_tokens {
             self.keep(self.room_for_scored(count)?);
         }
-        let _scores = self.take(Purpose::Tokens, count.saturating_mul(SCORED_BYTES))?;
+        let _scores = self.take_for_scores(count)?;
         let with_eos = |text: &Prepared| text.tokens.iter().copied().chain(manner.eos).collect();
         let each: Vec<Vec<TokenId>> = texts.iter().map(with_eos).collect();
         let tail = context.tail_after(start.tail());

@@ -64,7 +64,7 @@ impl Service {
         let served = target.served();
         let prepared = self.prepare_prompt(served, prompt, Use::Read).await?;
         let extra_words = self.extra_words(served, extra_words, "extra_words")?;
-        let asked = next.map(|question| self.check_question(served, question, "next.")).transpose()?;
+        let asked = self.check_question_beside(served, next).await?;
         let asked = asked.map(|asked| asked.after(&prepared.tokens));
         if asked.is_some() {
             target.check_context(prepared.tokens.len())?;

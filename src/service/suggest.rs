@@ -15,7 +15,7 @@ use crate::catalog::Served;
 use crate::config::Bytes;
 use crate::engine::Start;
 use crate::engine::jobs::{Completed, Completing, Completion, CompletionPlan, ReadingFailure};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::session::Snapshot;
 use crate::text::{Case, CompletedWord, ExtraWords, WeightedWord};
 
@@ -123,7 +123,7 @@ impl Service {
         let at = |name: &str| format!("{path}{name}");
         let Suggest { prefix, top_k, ignore_case, next_words, extra_words } = suggest;
         let prefix = prefix.unwrap_or_default();
-        self.check_prefix(&prefix, &at("prefix"))?;
+        self.check_word_len(&prefix, &at("prefix"))?;
         Bound { param: &at("top_k"), max: limits.max_suggestions, option: "--max-suggestions" }
             .number_above_0(top_k)?;
         Bound { param: &at("next_words"), max: limits.max_next_words, option: "--max-next-words" }
@@ -131,17 +131,6 @@ impl Service {
         let case = if ignore_case { Case::Ignored } else { Case::Kept };
         let extra_words = self.extra_words(served, extra_words, &at("extra_words"))?;
         Ok(Typing { prefix, case, words_max: top_k, phrase_len: next_words, extra_words })
-    }
-
-    /// Refuses a half-typed word, at `param` in the request, that is too long.
-    pub(super) fn check_prefix(&self, prefix: &str, param: &str) -> Result<()> {
-        let max = self.config.limits.max_prefix_length;
-        if prefix.len() <= max.0 {
-            return Ok(());
-        }
-        let found = prefix.len();
-        let message = format!("`{param}` has {found} bytes; the maximum is {max} (`--max-prefix-length`)");
-        Err(Error::new(ErrorKind::TextTooLong, message).at(param))
     }
 
     /// Checks words that the model does not know; `path` is their path in the request. `None` if there are none.

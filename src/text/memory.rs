@@ -30,9 +30,17 @@ impl Memory for Unbounded {
 /// # Errors
 /// As [`Memory::take`].
 pub(super) fn room_for_one<T>(list: &mut Vec<T>, memory: &mut dyn Memory) -> Result<()> {
-    if list.len() == list.capacity() {
+    room_for(list, 1, memory)
+}
+
+/// Makes room for `more` values in `list`.
+///
+/// # Errors
+/// As [`Memory::take`].
+pub fn room_for<T>(list: &mut Vec<T>, more: usize, memory: &mut dyn Memory) -> Result<()> {
+    if list.capacity() - list.len() < more {
         let before = list.capacity();
-        let added = growth(before, 1);
+        let added = growth(before, more);
         memory.take((before + added).saturating_mul(size_of::<T>()))?;
         list.reserve_exact(added);
         // The values may have been moved, so both places were in use.

@@ -26,7 +26,7 @@ pub use completion::{
 pub use decoder::{Decoder, Piece};
 pub use encoding::{Encoding, Wanted};
 pub(crate) use escape::escape_invisible;
-pub use memory::Memory;
+pub use memory::{Memory, room_for};
 pub use spec::{DEFAULT_PATTERN, TokenizerKind, TokenizerSpec};
 pub use stop::{Passed, StopStrings};
 pub use tail::{Joint, Tail};

@@ -74,18 +74,16 @@ impl Reading {
     }
 
     /// The rows that continue from row 0: the branches, and the candidates of several tokens.
-    fn rows_after_main(&self) -> Vec<RowPlan> {
+    fn rows_after_main(&self) -> impl Iterator<Item = RowPlan> {
         let candidates = self.plan.next.iter().flat_map(|next| &next.candidates);
         let rows = self.plan.branches.iter().chain(candidates).zip(1..);
         let needed = rows.filter(|(tokens, tag)| *tag <= self.plan.branches.len() || tokens.len() > 1);
-        needed
-            .map(|(tokens, tag)| RowPlan {
-                tag,
-                tokens: tokens.clone(),
-                joint: Joint::Closed,
-                logits: Logits::Each,
-            })
-            .collect()
+        needed.map(|(tokens, tag)| RowPlan {
+            tag,
+            tokens: tokens.clone(),
+            joint: Joint::Closed,
+            logits: Logits::Each,
+        })
     }
 
     /// Decides what follows when row 0 is ready.
@@ -98,7 +96,7 @@ impl Reading {
             );
             return;
         }
-        self.rows_after_main().into_iter().for_each(|plan| rows.read(MAIN, plan));
+        self.rows_after_main().for_each(|plan| rows.read(MAIN, plan));
         self.result.snapshot = Some(rows.snapshot(MAIN).clone());
         rows.finish(MAIN);
     }
@@ -165,7 +163,7 @@ impl Job for Reading {
     }
 
     fn later(&self) -> Extent {
-        self.rows_after_main().iter().fold(Extent::default(), |extent, plan| {
+        self.rows_after_main().fold(Extent::default(), |extent, plan| {
             let len = plan.tokens.len();
             extent.and(Extent::of_row(len, plan.logits.positions(len).len()))
         })

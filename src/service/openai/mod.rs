@@ -3,6 +3,7 @@
 mod completing;
 mod events;
 mod listing;
+mod marked;
 mod tokenizer;
 
 pub use completing::Completing;

@@ -4,6 +4,7 @@
 //! its tokens.
 
 use std::ops::Range;
+use std::str::Chars;
 
 use crate::error::{Error, Result};
 
@@ -35,16 +36,16 @@ impl WordProbs {
 
     /// `sum ln(lambda * p_model + (1 - lambda) * p)`. `logprobs` has those of the tokens, an end-of-text token included; a word with a
     /// token that has none counts by `p` alone.
-    pub(super) fn interpolated(&self, logprobs: &[Option<f64>], lambda: f64) -> f64 {
+    pub(super) fn interpolated(&self, logprobs: impl Iterator<Item = Option<f64>>, lambda: f64) -> f64 {
         let Some(last) = self.probs.len().checked_sub(1) else {
             // White space alone: no word, and no end.
-            return logprobs.iter().flatten().fold(0.0, |sum, logprob| sum + logprob);
+            return logprobs.flatten().fold(0.0, |sum, logprob| sum + logprob);
         };
         let mut own: Vec<Option<f64>> = vec![Some(0.0); self.probs.len()];
-        for (index, logprob) in logprobs.iter().enumerate() {
+        for (index, logprob) in logprobs.enumerate() {
             // White space after the last word belongs to the end.
             let word = self.words.get(index).copied().unwrap_or(last).min(last);
-            own[word] = own[word].and_then(|sum| Some(sum + (*logprob)?));
+            own[word] = own[word].and_then(|sum| Some(sum + logprob?));
         }
         let each = own.into_iter().zip(&self.probs);
         each.map(|(own, &prob)| {
@@ -64,19 +65,68 @@ fn mixed(lambda: f64, own: f64, other: f64) -> f64 {
     largest + libm::log(lambda * libm::exp(own - largest) + (1.0 - lambda) * libm::exp(other - largest))
 }
 
+/// Counts the words of a text as it is read.
+#[derive(Default)]
+pub(super) struct WordCount {
+    begun: usize,
+    is_inside: bool,
+}
+
+impl WordCount {
+    /// Reads more of the text.
+    pub(super) fn read(&mut self, text: &str) {
+        text.chars().for_each(|character| _ = self.pass(character));
+    }
+
+    /// The number of words so far.
+    pub(super) fn words(&self) -> usize {
+        self.begun
+    }
+
+    /// Reads a character, and returns the index of the word in which it lies. White space belongs to the word after it.
+    fn pass(&mut self, character: char) -> usize {
+        let is_word = !character.is_whitespace();
+        self.begun += usize::from(is_word && !self.is_inside);
+        self.is_inside = is_word;
+        if is_word { self.begun - 1 } else { self.begun }
+    }
+}
+
 /// For each token, given by the characters that it stands for, the index of the word in `text` in which its last character lies. White
 /// space belongs to the word after it.
 pub(super) fn words_of_tokens(text: &str, spans: &[Range<usize>]) -> Vec<usize> {
-    let mut words = Vec::with_capacity(text.len());
-    let mut begun = 0;
-    let mut is_inside = false;
-    for character in text.chars() {
-        let is_word = !character.is_whitespace();
-        begun += usize::from(is_word && !is_inside);
-        is_inside = is_word;
-        words.push(if is_word { begun - 1 } else { begun });
+    let mut place = Place::at_start(text);
+    spans.iter().map(|span| place.word_at(span.end.saturating_sub(1))).collect()
+}
+
+/// A place in a text that moves with the tokens, whose places rise as a rule: so nothing is noted for each character.
+struct Place<'t> {
+    text: &'t str,
+    rest: Chars<'t>,
+    /// The number of characters before `rest`.
+    passed: usize,
+    /// The word of the last of them.
+    word: usize,
+    count: WordCount,
+}
+
+impl<'t> Place<'t> {
+    fn at_start(text: &'t str) -> Self {
+        Self { text, rest: text.chars(), passed: 0, word: 0, count: WordCount::default() }
     }
-    spans.iter().map(|span| words.get(span.end.saturating_sub(1)).copied().unwrap_or_default()).collect()
+
+    /// The word in which the character `index` lies, or the last one of the text.
+    fn word_at(&mut self, index: usize) -> usize {
+        if index + 1 < self.passed {
+            *self = Self::at_start(self.text);
+        }
+        let ahead = index + 1 - self.passed;
+        for character in self.rest.by_ref().take(ahead) {
+            self.word = self.count.pass(character);
+            self.passed += 1;
+        }
+        self.word
+    }
 }
 
 #[cfg(test)]
@@ -88,14 +138,26 @@ mod tests {
         // The, space and comma, and a character at a time.
         assert_eq!(words_of_tokens("the sea, man", &[0..3, 3..7, 7..8, 9..12]), [0, 1, 1, 2]);
         assert_eq!(words_of_tokens(" é b ", &[0..1, 1..2, 2..3, 3..4, 4..5]), [0, 0, 1, 1, 2]);
+        // Of a token without characters, and of places that do not rise.
+        assert_eq!(words_of_tokens("the sea", &[0..0, 6..7, 0..1, 4..4]), [0, 1, 0, 1]);
+        assert_eq!(words_of_tokens("", &[0..0]), [0]);
+    }
+
+    #[test]
+    fn words_are_counted_as_a_text_arrives() {
+        let mut count = WordCount::default();
+        for (part, words) in [(" th", 1), ("e", 1), ("", 1), (" ", 1), ("\u{3000}old man\n", 3)] {
+            count.read(part);
+            assert_eq!(count.words(), words, "{part:?}");
+        }
     }
 
     #[test]
     fn a_word_has_the_product_of_its_tokens_and_an_unknown_one_the_other_probability() {
         let probs = WordProbs::checked(vec![0.5, 0.25, 0.125, 0.5], vec![0, 0, 1, 2], 4).unwrap();
         let ln = libm::log;
-        let found =
-            probs.interpolated(&[Some(ln(0.5)), Some(ln(0.5)), None, Some(ln(0.25)), Some(ln(0.1))], 0.75);
+        let own = [Some(ln(0.5)), Some(ln(0.5)), None, Some(ln(0.25)), Some(ln(0.1))];
+        let found = probs.interpolated(own.into_iter(), 0.75);
         let expected = ln(0.75 * 0.25 + 0.25 * 0.5)
             + ln(0.25)
             + ln(0.75 * 0.25 + 0.25 * 0.125)

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rnnlm_server::clock::Clock;
-use rnnlm_server::engine::jobs::{Finish, GenerationEvent};
+use rnnlm_server::engine::jobs::{Finish, GenerationEvent, ReadingPlan};
 use rnnlm_server::engine::{Reader, Refusal, Start, Turn};
+use rnnlm_server::lm::TokenId;
 use rnnlm_server::lm::fake::Fake;
+use rnnlm_server::sampling::NextQuery;
 
-use super::world::{Draws, Limits, World};
+use super::world::{Draws, Limits, QUEUE_BYTES_MAX, World};
 
 const ROWS: usize = 16;
 const TOKENS: usize = 40;
@@ -221,4 +223,44 @@ fn a_request_alone_is_accepted_even_if_it_cannot_be_finished_in_time() {
     assert!(alone.is_ok());
     let second = world.try_generate(start(), &draws);
     assert!(matches!(second.err(), Some(Refusal::Overloaded(_))));
+}
+
+/// A prompt, texts to score after it and candidates take the same room in the queue, whether they are read at first or later.
+#[test]
+fn tokens_that_a_job_reads_later_count_in_the_queue() {
+    let most = QUEUE_BYTES_MAX / size_of::<TokenId>();
+    let tokens = |count: usize| -> Arc<[TokenId]> { vec![1; count].into() };
+    let with_candidate = |count: usize| NextQuery {
+        top_k: 0,
+        hidden: Vec::new(),
+        candidates: vec![tokens(count)],
+        full: false,
+        filters: None,
+    };
+    let plans = |count: usize| {
+        [
+            ReadingPlan { tokens: tokens(count), ..Default::default() },
+            ReadingPlan { branches: vec![tokens(count / 2), tokens(count / 2)], ..Default::default() },
+            ReadingPlan { next: Some(with_candidate(count)), ..Default::default() },
+        ]
+    };
+    for (half, rest) in plans(most / 2).into_iter().zip(plans(most / 2 + 2)) {
+        let mut world = world();
+        let start = Start::Copy(world.snapshot(0));
+        let first = world.try_read(start, half.clone());
+        assert!(first.is_ok());
+        let read = |world: &World, plan: &ReadingPlan| {
+            world.try_read(Start::Copy(world.snapshot(0)), plan.clone()).err()
+        };
+        assert_eq!(read(&world, &rest), Some(Refusal::Full));
+        assert_eq!(read(&world, &half), None);
+        assert_eq!(read(&world, &half), Some(Refusal::Full));
+        // Nobody waits for either any more, so both leave the queue.
+        drop(first);
+        while world.inbox.waiting() > 0 {
+            world.engine.turn();
+        }
+        assert_eq!(read(&world, &half), None);
+        assert_eq!(read(&world, &half), None);
+    }
 }

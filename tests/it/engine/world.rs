@@ -96,6 +96,9 @@ impl Draws {
 
 pub(crate) const STALL: Duration = Duration::from_secs(5);
 
+/// Most bytes of the tokens of jobs that wait.
+pub(crate) const QUEUE_BYTES_MAX: usize = 1 << 20;
+
 impl World {
     /// A world with `sessions_count` sessions at the start of `model`, every second one with a cache.
     pub(crate) fn new(model: Arc<dyn Model>, sessions_count: usize, limits: &Limits) -> Self {
@@ -106,7 +109,7 @@ impl World {
     pub(crate) fn at(clock: Clock, model: Arc<dyn Model>, sessions_count: usize, limits: &Limits) -> Self {
         let inbox = Arc::new(Inbox::new(InboxLimits {
             jobs_max: 1000,
-            bytes_max: 1 << 20,
+            bytes_max: QUEUE_BYTES_MAX,
             wait_max: limits.wait_max,
             rows_max: limits.rows_max,
             state_bytes_max: limits.state_bytes_max,
@@ -183,8 +186,18 @@ impl World {
         start: Start,
         plan: ReadingPlan,
     ) -> Reader<Result<ReadingResult, ReadingFailure>> {
+        self.try_read(start, plan).unwrap_or_else(|refusal| panic!("refused: {refusal:?}"))
+    }
+
+    pub(crate) fn try_read(
+        &self,
+        start: Start,
+        plan: ReadingPlan,
+    ) -> Result<Reader<Result<ReadingResult, ReadingFailure>>, Refusal> {
         let (job, plans, reader) = Reading::new(plan);
-        self.submit(Submission { job: Box::new(job), ..self.submission(start, plans) }, reader)
+        let submission = Submission { job: Box::new(job), ..self.submission(start, plans) };
+        self.inbox.push(submission).map_err(|refused| refused.why)?;
+        Ok(reader.telling(self.inbox.clone()))
     }
 
     pub(crate) fn generate(&self, start: Start, draws: &Draws) -> Reader<GenerationEvent> {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use rnnlm_server::api::openai::TokenizePromptRequest;
 use rnnlm_server::budget::Budget;
 use rnnlm_server::clock::Clock;
 use rnnlm_server::config::Config;
@@ -75,6 +77,37 @@ async fn a_text_that_can_never_fit_is_refused_for_good() {
         assert!(message.contains("`--memory-max`"), "{target}: {message}");
         comes_back(&server).await;
     }
+}
+
+/// Its answer has room for each token too: seven bytes, of which four are those of its id.
+#[tokio::test]
+async fn tokens_between_special_ones_are_counted_as_they_are_found() {
+    let server = within("64MiB").start().await;
+    let prompt = "a<eos>".repeat(50_000);
+    let answer = server.post("/tokenize", json!({"prompt": prompt})).await.expect(200);
+    assert_eq!(answer["count"], 100_000);
+    let peak = budget(&server).peak();
+    assert!(peak >= prompt.len() + (4 + 7) * 100_000, "{peak}");
+    comes_back(&server).await;
+
+    // Nobody waits for the thread on which a long one is tokenised.
+    let service = server.app.service().unwrap();
+    let request = TokenizePromptRequest { prompt, ..Default::default() };
+    let mut answer = Box::pin(service.tokenize_prompt(request));
+    assert!((&mut answer).now_or_never().is_none());
+    assert_eq!(answer.await.unwrap().count, 100_000);
+    comes_back(&server).await;
+
+    let mut setup = within("64MiB");
+    setup.config.limits.max_prompt_tokens = 3;
+    let server = setup.start().await;
+    for prompt in ["a<eos>a<eos>", "a<eos>a a", "<eos><eos><eos><eos>"] {
+        let answer = server.post("/tokenize", json!({"prompt": prompt})).await;
+        let (param, message) = answer.refused(400, "text_too_long");
+        let said = "`prompt` has more than 3 tokens; the maximum is 3 (`--max-prompt-tokens`)";
+        assert_eq!((param, &*message), (json!("prompt"), said), "{prompt}");
+    }
+    server.post("/tokenize", json!({"prompt": "a<eos>a "})).await.expect(200);
 }
 
 /// Its body and its tokens with their places may fit one by one, and not together.

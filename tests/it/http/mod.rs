@@ -34,3 +34,4 @@ pub(crate) mod state;
 mod stream;
 mod suggest;
 mod unknown;
+mod words;

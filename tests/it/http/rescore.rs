@@ -1,8 +1,10 @@
 //! Rescoring: n-best lists in one JSON document, and one a line.
 
+use rnnlm_server::budget::Purpose;
 use rnnlm_server::config::Bytes;
 use serde_json::{Value, json};
 
+use super::gate::gated;
 use crate::harness::client::Request;
 use crate::harness::models::{letters, words};
 use crate::harness::server::{Server, Setup};
@@ -310,4 +312,41 @@ async fn an_invalid_request_is_refused_with_its_field_named() {
             .body("{}\n");
         assert_eq!(server.send(request).await.refused(status, code).0, param, "{query}");
     }
+}
+
+/// A job holds the tokens of an utterance until it has ended: their ids, 64 bytes to score each, and 16 for the place of each that is
+/// wanted. What an utterance leaves to the next is held until that has been read.
+#[tokio::test]
+async fn what_is_scored_is_counted_until_it_has_been_ranked() {
+    const TOKENS: usize = 1000;
+    let (model, mut gate) = gated();
+    let server = Setup::over(vec![model]).start().await;
+    let budget = server.app.service().unwrap().budget().clone();
+    let text = vec!["b"; TOKENS].join(" ");
+    let probs = vec![0.5; TOKENS];
+    let utterance = json!({"hypotheses": [
+        {"text": text},
+        {"tokens": vec![1; TOKENS]},
+        {"text": text, "word_probs": probs},
+        {"tokens": vec![1; TOKENS], "word_probs": probs},
+    ]});
+    let body = json!({"utterances": [utterance, {"hypotheses": [{"text": text}]}], "carry": "best"});
+    let answer = tokio::spawn(Request::new("POST", RESCORE).json(&body).open(server.address));
+    gate.entered().await;
+    let first = budget.taken_for(Purpose::Tokens);
+    assert!(first >= TOKENS * (4 * (4 + 64) + 16), "{first}");
+    // Until the next utterance has begun.
+    let mut runs = 0;
+    while budget.taken_for(Purpose::Tokens) == first {
+        gate.pass();
+        gate.entered().await;
+        runs += 1;
+        assert!(runs < 500, "the first utterance does not end");
+    }
+    let second = budget.taken_for(Purpose::Tokens);
+    // The best one and its copies, before the only hypothesis.
+    assert!((TOKENS * (4 + 8 + 4 + 64)..first / 2).contains(&second), "{second}");
+    let _runs = gate.open();
+    answer.await.unwrap().whole().await.expect(200);
+    server.until(|| budget.taken() == 0).await;
 }
