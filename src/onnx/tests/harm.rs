@@ -99,7 +99,7 @@ fn an_axis_that_is_named_twice_is_dropped_once() {
 #[test]
 fn dimensions_are_counted_before_they_are_looked_at() {
     let outcome = started(|model| {
-        model.constant("axes", ints(&[1 << 12], &[0; 1 << 12]));
+        model.constant("axes", ints(&[1 << 12], &vec![0; 1 << 12]));
         model.node("Unsqueeze", "wide axes -> start", &[]);
     });
     says(outcome, &["node `start` (Unsqueeze)", "4099 dimensions, expected at most 16"]);
@@ -173,7 +173,7 @@ fn features_side_by_side_are_no_more_than_there_can_be() {
 #[test]
 fn zeros_have_no_more_dimensions_than_a_tensor_has() {
     let mut model = Model::new(13);
-    model.input("x", (I64, &[0, 0])).constant("axes", ints(&[1 << 12], &[0; 1 << 12]));
+    model.input("x", (I64, &[0, 0])).constant("axes", ints(&[1 << 12], &vec![0; 1 << 12]));
     model.constant("W", counted(&[HIDDEN, HIDDEN], 0));
     model.node("Shape", "x -> shape", &[]).node("ConstantOfShape", "shape -> z0", &[]);
     model.node("Unsqueeze", "z0 axes -> z1", &[]).node("Unsqueeze", "z1 axes -> z2", &[]);
@@ -202,7 +202,7 @@ fn what_is_known_of_outputs_takes_no_more_memory_than_weights() {
 #[test]
 fn a_constant_is_not_looked_through_by_any_number_of_nodes() {
     let mut model = Model::new(13);
-    model.input("x", (I64, &[0, 0])).constant("zeros", floats(&[1 << 20], &[0.0; 1 << 20]));
+    model.input("x", (I64, &[0, 0])).constant("zeros", floats(&[1 << 20], &vec![0.0; 1 << 20]));
     for k in 0..200 {
         model.node("Gather", &format!("zeros x -> z{k}"), &[]);
     }

@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(words_of_tokens(" é b ", &[0..1, 1..2, 2..3, 3..4, 4..5]), [0, 0, 1, 1, 2]);
         // Of a token without characters, and of places that do not rise.
         assert_eq!(words_of_tokens("the sea", &[0..0, 6..7, 0..1, 4..4]), [0, 1, 0, 1]);
-        assert_eq!(words_of_tokens("", &[0..0]), [0]);
+        assert_eq!(words_of_tokens("", std::slice::from_ref(&(0..0))), [0]);
     }
 
     #[test]

@@ -145,6 +145,6 @@ pub(crate) fn of_user(request: Request) -> Request {
     request.header("authorization", format!("Bearer {USER}"))
 }
 
-fn of_admin(request: Request) -> Request {
+pub(crate) fn of_admin(request: Request) -> Request {
     request.header("authorization", format!("Bearer {ADMIN}"))
 }
