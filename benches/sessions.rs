@@ -72,6 +72,7 @@ impl Bench {
             evict: Evict::Lru,
             gone_ttl: Duration::from_secs(1),
             gone_max: 1000,
+            rewind_max: usize::MAX,
             each_owner: OwnerLimits::default(),
         };
         let mut random = Counter { key: 1, next: 0 };

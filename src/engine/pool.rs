@@ -272,6 +272,7 @@ pub(super) mod tests {
             evict: Evict::None,
             gone_ttl: Duration::from_secs(60),
             gone_max: 1,
+            rewind_max: usize::MAX,
             each_owner: OwnerLimits::default(),
         };
         let sessions = Sessions::new(limits, Clock::manual());

@@ -17,7 +17,7 @@ use super::{Extent, LogSumExp, TokenId, reduce};
 /// How a cache remembers and how much it counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CacheOptions {
-    /// How many of the last states are compared; at least 1.
+    /// How many of the last states are compared, from 1 to [`Self::WINDOW_MAX`].
     pub window: usize,
     /// How much more similar states count than others, from 0 to [`Self::THETA_MAX`].
     pub theta: f64,
@@ -29,9 +29,14 @@ impl CacheOptions {
     /// The largest `theta`. With it, the most similar state alone decides.
     pub const THETA_MAX: f64 = 1e6;
 
+    /// The largest `window`, that of `--cache-window-max`: the bytes of a cache can be counted.
+    pub const WINDOW_MAX: usize = 1 << 40;
+
     /// Whether the numbers are in range.
     pub fn are_valid(&self) -> bool {
-        self.window > 0 && (0.0..=Self::THETA_MAX).contains(&self.theta) && (0.0..1.0).contains(&self.lambda)
+        (1..=Self::WINDOW_MAX).contains(&self.window)
+            && (0.0..=Self::THETA_MAX).contains(&self.theta)
+            && (0.0..1.0).contains(&self.lambda)
     }
 }
 
@@ -241,6 +246,21 @@ mod tests {
             let held: usize = cache.blocks.iter().map(|block| block.h.capacity() * 4).sum();
             assert!(held < cache.bytes_max(0), "{held} bytes");
         }
+    }
+
+    #[test]
+    fn the_bytes_of_the_largest_window_can_be_counted() {
+        for (window, is_valid) in [
+            (0, false),
+            (1, true),
+            (CacheOptions::WINDOW_MAX, true),
+            (CacheOptions::WINDOW_MAX + 1, false),
+            (usize::MAX, false),
+        ] {
+            assert_eq!(options(window).are_valid(), is_valid, "{window}");
+        }
+        let largest = Cache::new(options(CacheOptions::WINDOW_MAX), 1 << 18);
+        assert!(largest.bytes_max(1 << 32) > CacheOptions::WINDOW_MAX << 20);
     }
 
     #[test]

@@ -326,6 +326,7 @@ fn session_limits(config: &Config) -> SessionLimits {
         },
         gone_ttl: GONE_TTL,
         gone_max: options.sessions_gone_max,
+        rewind_max: options.rewind_max,
         each_owner: OwnerLimits {
             sessions_max: config.keys.key_sessions_max,
             bytes_max: config.keys.key_sessions_bytes_max.map(|max| max.0),

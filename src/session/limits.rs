@@ -17,6 +17,8 @@ pub struct SessionLimits {
     pub gone_ttl: Duration,
     /// Most ended sessions remembered; the oldest are forgotten first.
     pub gone_max: usize,
+    /// Most tokens that a session of a store may go back; whoever creates a session has a bound of their own.
+    pub rewind_max: usize,
     /// The bounds of what one owner has.
     pub each_owner: OwnerLimits,
 }

@@ -37,6 +37,7 @@ impl Sessions {
     /// # Errors
     /// `SessionsFull` when there is no room and no session may be evicted.
     pub fn reload(&self, restored: Restored) -> Result<Reload> {
+        let restored = restored.with_history(self.limits());
         let mut table = self.lock_whole();
         let name = table.name_of(&restored.record.name);
         if table.is_unstored(&name) {

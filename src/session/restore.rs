@@ -18,6 +18,14 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// The same session with its way back, as far as `limits` allow. It is made before a table is locked, because it takes memory.
+    pub(super) fn with_history(mut self, limits: &SessionLimits) -> Self {
+        let Record { snapshot, rewind_tokens, .. } = self.record;
+        let snapshot = snapshot.with_history(rewind_tokens.min(limits.rewind_max));
+        self.record = Record { snapshot, ..self.record };
+        self
+    }
+
     /// The same session, used when it must have been to live for `ttl` from `now`.
     pub fn living_for(mut self, ttl: Duration, now: SystemTime) -> Self {
         self.record.last_used_at = now + ttl.min(self.record.ttl) - self.record.ttl;
@@ -29,19 +37,20 @@ impl Sessions {
     /// Adds a session of a store, for its owner. Those that were used longest ago must be added first. Returns whether it still lives: one
     /// that has expired is not added.
     ///
-    /// An owner keeps what it has, also if it may have less now: it can create no more then. Otherwise a session could be lost by a restart.
+    /// An owner keeps what it has, also if it may have less now: it can create no more then. Otherwise a session could be lost by a restart. A
+    /// session that may go back farther than the limits allow now is kept too, and goes back as far as they allow.
     ///
     /// # Errors
     /// `SessionsFull` when there is no room and sessions are not evicted.
     pub fn restore(&self, restored: Restored) -> Result<bool> {
+        let restored = restored.with_history(self.limits());
         self.restore_in(&mut self.lock_whole(), restored)
     }
 
-    /// As [`Self::restore`], in the table that was locked.
+    /// As [`Self::restore`], in the table that was locked. The session has its history.
     pub(super) fn restore_in(&self, table: &mut Table, restored: Restored) -> Result<bool> {
         let Restored { record, vocab_size } = restored;
-        let Record { name, model, snapshot, rewind_tokens, ttl, extra_words, created_at, last_used_at } =
-            record;
+        let Record { name, model, snapshot, ttl, extra_words, created_at, last_used_at, .. } = record;
         let last_used = self.time().moment(last_used_at);
         let now = self.now();
         if last_used.after(ttl) <= now {
@@ -51,7 +60,7 @@ impl Sessions {
             id: None,
             model,
             vocab_size,
-            snapshot: snapshot.with_history(rewind_tokens),
+            snapshot,
             ttl: Some(ttl),
             extra_words,
             on_existing: OnExisting::Replace,

@@ -27,13 +27,10 @@ impl Vocabulary {
         if text.is_empty() {
             return Err(Error::load("the file is empty; expected one token on each line"));
         }
-        let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
-        if lines.iter().all(|line| line.len() > 1 && line.ends_with('\r')) {
-            return Err(Error::load(
-                r"every line ends with a carriage return; expected lines that end with `\n` alone",
-            ));
+        if has_carriage_returns(text) {
+            return Err(Error::load(r"its lines end with `\r\n`; expected lines that end with `\n` alone"));
         }
-        Self::from_entries(lines.into_iter().map(unescape))
+        Self::from_entries(text.strip_suffix('\n').unwrap_or(text).split('\n').map(unescape))
     }
 
     /// The vocabulary of `entries`, numbered from 0.
@@ -87,6 +84,16 @@ impl Vocabulary {
     }
 }
 
+/// Whether the lines of a file end with `"\r\n"`: two of them at least, and every line that tells. The last line does not if it has no end, and a
+/// line of `"\r"` alone may be the entry of that character, in a vocabulary of characters.
+fn has_carriage_returns(text: &str) -> bool {
+    let ended = text.rsplit_once('\n').map_or("", |(ended, _)| ended);
+    let lines: Vec<&str> = ended.split('\n').collect();
+    let telling: Vec<&str> = lines.iter().copied().filter(|line| *line != "\r").collect();
+    let telling = if telling.is_empty() { &lines } else { &telling };
+    lines.len() > 1 && telling.iter().all(|line| line.ends_with('\r'))
+}
+
 fn unescape(line: &str) -> String {
     let mut entry = String::with_capacity(line.len());
     let mut rest = line;
@@ -138,13 +145,27 @@ mod tests {
             (b"a\nb\xff\n", "line 2 is not UTF-8"),
             (b"a\nb\na\n", "line 3 repeats `a` of line 1"),
             (b"\\n\n\\n\n", r"line 2 repeats `\n` of line 1"),
-            (
-                b"a\r\nb\r\n",
-                r"every line ends with a carriage return; expected lines that end with `\n` alone",
-            ),
         ] {
             assert_eq!(Vocabulary::parse(file).err().unwrap().message, message);
         }
+    }
+
+    #[test]
+    fn lines_that_end_with_a_carriage_return_are_refused() {
+        for file in ["a\r\nb\r\n", "the\r\nsea\r\nman", "a\r\n\r\nb\r\n", "a\r\n\r\n", "\r\n\r\n"] {
+            let refused = Vocabulary::parse(file.as_bytes()).err().map(|error| error.message);
+            let message = r"its lines end with `\r\n`; expected lines that end with `\n` alone";
+            assert_eq!(refused.as_deref(), Some(message), "{file:?}");
+        }
+    }
+
+    #[test]
+    fn a_carriage_return_may_be_an_entry() {
+        assert_eq!(entries("\r\n"), ["\r"]);
+        assert_eq!(entries("\r\na"), ["\r", "a"]);
+        assert_eq!(entries("\r\na\n"), ["\r", "a"]);
+        assert_eq!(entries("a\n\r\n\\n"), ["a", "\r", "\n"]);
+        assert_eq!(entries("a\n\r"), ["a", "\r"]);
     }
 
     #[test]

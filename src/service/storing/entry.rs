@@ -164,6 +164,11 @@ fn words_of(mut bytes: &[u8]) -> Result<Option<ExtraWords>> {
     while !bytes.is_empty() {
         let (share, text, rest) = first_word(bytes)
             .ok_or_else(|| mismatch("the extra words of the entry are cut short".to_owned()))?;
+        if !(f64::NEG_INFINITY..=0.0).contains(&share) {
+            return Err(mismatch(format!(
+                "an extra word of the entry has the logarithm {share}, expected one of a share"
+            )));
+        }
         shares.push((text.into(), share));
         bytes = rest;
     }

@@ -13,7 +13,7 @@ use super::{Keeping, Kept, Settling};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::session::{
-    ChangeLimits, Eviction, NewSession, OnExisting, Record, SessionId, Sessions, Snapshot, StoredName,
+    ChangeLimits, Eviction, NewSession, OnExisting, Record, Reload, SessionId, Sessions, Snapshot, StoredName,
 };
 use crate::telemetry::Metrics;
 use crate::text::ExtraWords;
@@ -169,6 +169,43 @@ fn an_entry_is_the_session_that_was_written() {
         ["s.1", "alice/s.2", "bob/s.1"].iter().all(|key| read(key, &bytes).is_none()),
         "an entry belongs to its key"
     );
+}
+
+#[test]
+fn a_session_goes_back_as_far_as_the_limits_allow_whatever_its_entry_says() {
+    let limits = crate::service::session_limits(&Config::default());
+    let rewind_max = limits.rewind_max;
+    let sessions = Sessions::new(limits, Clock::system());
+    for (asked, given) in [(usize::MAX, rewind_max), (rewind_max + 1, rewind_max), (70, 70), (0, 0)] {
+        let record = Record { rewind_tokens: asked, ..record() };
+        let bytes = entry::write(&served(), &record).unwrap();
+        let served = |_: &str| Some(served());
+        let Ok(Found::Session(restored)) = entry::read("alice/s.1", &bytes, served) else {
+            panic!("an entry of {asked} tokens is read")
+        };
+        assert_eq!(restored.record.rewind_tokens, asked, "the entry says so, and its checksum covers it");
+        assert_eq!(sessions.restore(*restored.clone()), Ok(true));
+        let name = &sessions.names(None, 1)[0];
+        assert_eq!(sessions.record(name).unwrap().rewind_tokens, given);
+        assert_eq!(sessions.reload(*restored), Ok(Reload::Placed));
+        assert_eq!(sessions.record(name).unwrap().rewind_tokens, given);
+    }
+}
+
+#[test]
+fn an_extra_word_has_a_share() {
+    for (log_share, is_read) in [
+        (0.0, true),
+        (f64::NEG_INFINITY, true),
+        (f64::MIN_POSITIVE, false),
+        (f64::INFINITY, false),
+        (f64::NAN, false),
+    ] {
+        let words = ExtraWords::of_shares(vec![("submarine".into(), log_share)]);
+        let record = Record { extra_words: Some(Arc::new(words)), ..record() };
+        let bytes = entry::write(&served(), &record).unwrap();
+        assert_eq!(read("alice/s.1", &bytes).is_some(), is_read, "{log_share}");
+    }
 }
 
 /// A byte of padding may change without a consequence; anything else is found.

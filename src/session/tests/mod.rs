@@ -66,6 +66,7 @@ fn sessions(evict: Evict) -> (Sessions, Clock) {
         evict,
         gone_ttl: Duration::from_secs(100),
         gone_max: 3,
+        rewind_max: usize::MAX,
         each_owner: OwnerLimits::default(),
     };
     (Sessions::new(limits, clock.clone()), clock)
@@ -187,6 +188,7 @@ fn expired(count: usize) -> (Sessions, Clock) {
         evict: Evict::None,
         gone_ttl: Duration::from_secs(100),
         gone_max: count,
+        rewind_max: usize::MAX,
         each_owner: OwnerLimits::default(),
     };
     let sessions = Sessions::new(limits, clock.clone());

@@ -152,6 +152,7 @@ proptest! {
             evict,
             gone_ttl: Duration::from_secs(1 << 30),
             gone_max: 10_000,
+            rewind_max: usize::MAX,
             each_owner: OwnerLimits::default(),
         };
         let sessions = Sessions::new(limits.clone(), clock.clone());

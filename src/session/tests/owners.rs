@@ -144,6 +144,7 @@ fn limits(each_owner: OwnerLimits) -> SessionLimits {
         // It counts from the moment at which a use of the table, by anyone, has noticed the end.
         gone_ttl: Duration::from_secs(1 << 30),
         gone_max: 1000,
+        rewind_max: usize::MAX,
         each_owner,
     }
 }

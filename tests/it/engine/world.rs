@@ -136,6 +136,7 @@ impl World {
             evict: Evict::Lru,
             gone_ttl: Duration::from_secs(3600),
             gone_max: 100,
+            rewind_max: usize::MAX,
             each_owner: OwnerLimits::default(),
         };
         let sessions = Sessions::new(session_limits, clock.clone());

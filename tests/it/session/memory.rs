@@ -27,6 +27,7 @@ fn sessions(clock: &Clock) -> Sessions {
         evict: Evict::None,
         gone_ttl: Duration::from_secs(1),
         gone_max: 1,
+        rewind_max: usize::MAX,
         each_owner: OwnerLimits::default(),
     };
     Sessions::new(limits, clock.clone())

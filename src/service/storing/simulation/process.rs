@@ -46,6 +46,7 @@ impl Process {
             evict: Evict::Lru,
             gone_ttl: TTL,
             gone_max: 100,
+            rewind_max: usize::MAX,
             each_owner: OwnerLimits::default(),
         };
         let sessions = Sessions::noting(session_limits, clock.clone(), Some(changes.clone()));

@@ -113,6 +113,7 @@ impl World {
             evict: Evict::Lru,
             gone_ttl: TTL,
             gone_max: 100,
+            rewind_max: usize::MAX,
             each_owner: OwnerLimits::default(),
         };
         let line = Line { shelf: self.shelf.clone(), fate: Arc::new(Mutex::new(Fate::Made)) };
