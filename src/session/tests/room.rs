@@ -20,6 +20,7 @@ fn limits() -> SessionLimits {
         evict: Evict::Lru,
         gone_ttl: TTL,
         gone_max: 100,
+        rewind_max: usize::MAX,
         each_owner: OwnerLimits::default(),
     }
 }
