@@ -4,6 +4,7 @@
 //! yet.
 
 mod bounds;
+mod steps;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -14,11 +15,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::models::ModelWrapper;
-use tokenizers::{NormalizedString, Normalizer};
 
 use super::decoder::Piece;
 use super::encoding::EncodingBuilder;
 use super::escape::escape_invisible;
+use super::memory::Memory;
 use super::split;
 use super::tail::Joint;
 use super::utf8::{incomplete_len, whole_chars};
@@ -26,12 +27,14 @@ use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 use crate::lm::TokenId;
 use bounds::check_rules;
+use steps::{Encoded, Steps};
 
 pub(super) use bounds::GROWTH_MAX;
 
 /// The tokenizer of a `tokenizer.json`.
 pub(super) struct HuggingFace {
     inner: tokenizers::Tokenizer,
+    steps: Steps,
     format: EntryFormat,
     /// The tokens that the file marks as special: they add no text.
     special: HashSet<TokenId>,
@@ -58,6 +61,8 @@ struct Head {
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
     decoder: Value,
 }
 
@@ -77,10 +82,6 @@ enum EntryFormat {
     Text,
 }
 
-/// The memory that the crate takes for each byte of a line that it encodes, at most: `benches/encoding.py` measures up to 274, in lines
-/// of which every byte is a token of its own.
-const ENCODING_BYTES: usize = 400;
-
 impl HuggingFace {
     /// The number of earlier tokens that decoding looks at: the token before, or those that an incomplete character has begun in.
     pub(super) const CONTEXT_MAX: usize = 8;
@@ -92,8 +93,12 @@ impl HuggingFace {
     pub(super) fn parse(file: &[u8]) -> Result<(Self, Vocabulary)> {
         let refused = |error: &dyn Display| Error::load(format!("not a Hugging Face tokenizer: {error}"));
         let head: Head = serde_json::from_slice(file).map_err(|error| refused(&error))?;
-        check_rules("normalizer", &head.normalizer).map_err(|why| refused(&why))?;
-        check_rules("decoder", &head.decoder).map_err(|why| refused(&why))?;
+        let Head { model, normalizer, pre_tokenizer, decoder } = head;
+        for (key, rules) in
+            [("normalizer", normalizer), ("pre_tokenizer", pre_tokenizer), ("decoder", decoder)]
+        {
+            check_rules(key, &rules).map_err(|why| refused(&why))?;
+        }
         // The crate panics on some files that are JSON but not tokenizers.
         let read = catch_unwind(|| tokenizers::Tokenizer::from_bytes(file));
         let read = read.map_err(|_| refused(&"one of its parts has unexpected fields"))?;
@@ -108,14 +113,15 @@ impl HuggingFace {
         let format = EntryFormat::new(inner.get_decoder(), &vocabulary);
         let added = inner.get_added_tokens_decoder();
         let special = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
-        let unk = match head.model.unk_token {
+        let unk = match model.unk_token {
             Some(entry) => vocabulary.id_of(&entry),
-            None => head.model.unk_id,
+            None => model.unk_id,
         };
         let may_drop_chars = unk.is_none() && !matches!(format, EntryFormat::ByteLevel(_));
         let known_chars = may_drop_chars.then(|| vocabulary.entries().flat_map(str::chars).collect());
         let white_space = WhiteSpace::probe(&inner);
-        Ok((Self { inner, format, special, unk, known_chars, white_space }, vocabulary))
+        let steps = Steps::new(&inner).map_err(|why| refused(&why))?;
+        Ok((Self { inner, steps, format, special, unk, known_chars, white_space }, vocabulary))
     }
 
     /// The file's own unknown token.
@@ -137,19 +143,21 @@ impl HuggingFace {
     ///
     /// # Errors
     /// `UnknownToken` for a part of the text that has no token, if the model has no unknown token either. The crate itself drops
-    /// such a part or fails.
+    /// such a part or fails. As [`Memory::take`].
     pub(super) fn encode(
         &self,
         text: &str,
         line: Range<usize>,
         builder: &mut EncodingBuilder<'_>,
     ) -> Result<()> {
-        let bytes = line.len().saturating_mul(ENCODING_BYTES);
-        builder.memory().take(bytes)?;
-        let Ok(encoding) = self.inner.encode(&text[line.clone()], false) else {
-            return Err(builder.unknown_word(self.first_refused_word(text, line)));
+        let Encoded { encoding, bytes } =
+            self.steps.encode(&self.inner, &text[line.clone()], builder.memory())?;
+        let Some(encoding) = encoding else {
+            builder.memory().give_back(bytes);
+            let refused = self.first_refused_word(text, line, builder.memory())?;
+            return Err(builder.unknown_word(refused));
         };
-        if let Some(dropped) = self.first_dropped_char(text, line.clone()) {
+        if let Some(dropped) = self.first_dropped_char(text, line.clone(), builder.memory())? {
             return Err(builder.unknown_word(dropped));
         }
         for (&token, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
@@ -163,36 +171,54 @@ impl HuggingFace {
     /// The first character of `text[line]` that the model drops because it has no unknown token.
     ///
     /// The offsets that the crate gives do not show it: those after a dropped character are wrong.
-    fn first_dropped_char(&self, text: &str, line: Range<usize>) -> Option<Range<usize>> {
-        let known = self.known_chars.as_ref()?;
+    fn first_dropped_char(
+        &self,
+        text: &str,
+        line: Range<usize>,
+        memory: &mut dyn Memory,
+    ) -> Result<Option<Range<usize>>> {
+        let Some(known) = &self.known_chars else { return Ok(None) };
         let mut checked = HashSet::new();
-        let is_dropped =
-            |c: char| !c.is_whitespace() && !known.contains(&c) && checked.insert(c) && self.drops_char(c);
-        let at = line.start + text[line].find(is_dropped)?;
-        Some(at..text.ceil_char_boundary(at + 1))
+        for (at, c) in text[line.clone()].char_indices() {
+            let is_new = !c.is_whitespace() && !known.contains(&c) && checked.insert(c);
+            if is_new && self.drops_char(c, memory)? {
+                let start = line.start + at;
+                return Ok(Some(start..start + c.len_utf8()));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the model drops `c`: a second `c` then changes the normalised text, but not the tokens.
-    fn drops_char(&self, c: char) -> bool {
+    fn drops_char(&self, c: char, memory: &mut dyn Memory) -> Result<bool> {
         let once = c.to_string();
         let twice = once.repeat(2);
-        let ids =
-            |text: &str| self.inner.encode(text, false).map(|encoding| encoding.get_ids().to_vec()).ok();
-        ids(&once) == ids(&twice) && self.normalised(&once) != self.normalised(&twice)
+        Ok(self.ids(&once, memory)? == self.ids(&twice, memory)?
+            && self.steps.normalised(&self.inner, &once, memory)?
+                != self.steps.normalised(&self.inner, &twice, memory)?)
     }
 
-    fn normalised(&self, text: &str) -> Option<String> {
-        let mut normalized = NormalizedString::from(text);
-        let done = self.inner.get_normalizer().map_or(Ok(()), |rule| rule.normalize(&mut normalized));
-        done.ok().map(|()| normalized.get().to_owned())
+    /// The ids of a short text; `None` if the crate fails.
+    fn ids(&self, text: &str, memory: &mut dyn Memory) -> Result<Option<Vec<TokenId>>> {
+        let Encoded { encoding, bytes } = self.steps.encode(&self.inner, text, memory)?;
+        memory.give_back(bytes);
+        Ok(encoding.map(|encoding| encoding.get_ids().to_vec()))
     }
 
     /// The first word of `text[line]` that the crate fails to encode alone.
-    fn first_refused_word(&self, text: &str, line: Range<usize>) -> Range<usize> {
-        let is_refused = |at: &Range<usize>| self.inner.encode(&text[at.clone()], false).is_err();
-        let mut words =
-            split::whitespace(&text[line.clone()]).map(|at| line.start + at.start..line.start + at.end);
-        words.find(is_refused).unwrap_or(line.clone())
+    fn first_refused_word(
+        &self,
+        text: &str,
+        line: Range<usize>,
+        memory: &mut dyn Memory,
+    ) -> Result<Range<usize>> {
+        for at in split::whitespace(&text[line.clone()]) {
+            let word = line.start + at.start..line.start + at.end;
+            if self.ids(&text[word.clone()], memory)?.is_none() {
+                return Ok(word);
+            }
+        }
+        Ok(line)
     }
 
     /// The text that `token` adds to a line. `past` are the line's last tokens that add text, at most [`Self::CONTEXT_MAX`].

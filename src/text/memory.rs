@@ -63,21 +63,21 @@ fn growth(capacity: usize, more: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{TokenizerKind, TokenizerSpec, Wanted};
     use super::*;
     use crate::error::{Error, ErrorKind};
     use crate::text::Tokenizer;
 
     /// Gives at most `max` bytes at once.
-    struct Counted {
+    pub(in crate::text) struct Counted {
         max: usize,
-        taken: usize,
-        peak: usize,
+        pub(in crate::text) taken: usize,
+        pub(in crate::text) peak: usize,
     }
 
     impl Counted {
-        fn to(max: usize) -> Self {
+        pub(in crate::text) fn to(max: usize) -> Self {
             Self { max, taken: 0, peak: 0 }
         }
     }
@@ -103,7 +103,7 @@ mod tests {
         Tokenizer::new(&spec, b"a\nb\n ").expect("the vocabulary is valid")
     }
 
-    const IDS: Wanted = Wanted { spans: false, tokens_max: usize::MAX };
+    pub(in crate::text) const IDS: Wanted = Wanted { spans: false, tokens_max: usize::MAX };
 
     #[test]
     fn an_encoding_asks_for_as_much_as_it_holds_and_for_its_growth() {

@@ -4,6 +4,7 @@ mod completing;
 mod cutting;
 mod decoding;
 mod encoding;
+mod growing;
 mod hugging_face;
 mod inverse;
 mod training;
