@@ -16,13 +16,13 @@ use super::super::memory::Memory;
 use super::bounds::{Growth, growth};
 use crate::error::{Error, Result};
 
-/// The memory that a rule takes while it runs, for each byte of the text before it and after it, at most: `benches/encoding.py` measures up to 35.
+/// The memory that a rule takes while it runs, for each byte of the text before it and after it, at most. `benches/encoding.py` measures it.
 const RULE_BYTES: usize = 40;
 
-/// The memory that a part of a text takes into which it is split, at most: up to 250 by `benches/encoding.py`, in parts of one byte.
+/// The memory that a part of a text takes into which it is split, at most: parts of one byte, such as punctuation marks, take the most.
 const PART_BYTES: usize = 320;
 
-/// The memory that a possible token takes, with the text that it is found in, at most: up to 260 by `benches/encoding.py`, where every byte is a token.
+/// The memory that a possible token takes, with the text that it is found in, at most: the most is measured where every byte is a token.
 const TOKEN_BYTES: usize = 320;
 
 /// A text that is measured is normalised in pieces of so many bytes.
@@ -268,12 +268,12 @@ impl<'m> Gauge<'m> {
         self.refused = held.err().or(self.refused.take());
     }
 
-    /// Takes what a rule needs that splits the parts of a text, after they have grown so. Each byte may become a part, and so may what is put before
+    /// Takes what a rule needs that splits the parts of a text, after they have grown so. Each character may become a part, and so may what is put before
     /// a part.
     fn hold_for_splitting(&mut self, text: &Sizes, growth: Growth) -> Result<()> {
-        let Sizes { parts, bytes, .. } = *text;
+        let Sizes { parts, bytes, chars } = *text;
         let texts = bytes.saturating_add(growth.most(bytes, parts)).saturating_mul(RULE_BYTES);
-        self.hold(texts.saturating_add(bytes.saturating_add(parts).saturating_mul(PART_BYTES)))
+        self.hold(texts.saturating_add(chars.saturating_add(parts).saturating_mul(PART_BYTES)))
     }
 
     /// Takes what the model needs that finds at most so many tokens in the parts of a text.

@@ -112,7 +112,7 @@ fn a_text_that_one_rule_makes_long_and_another_short_is_refused_too() {
     let tokenizer = hugging_face(&file, |_| ());
     let text = "q".repeat(100_000);
     let encoded = tokenizer.encode_within(&text, IDS, &mut Counted::to(usize::MAX)).unwrap();
-    assert!(encoded.tokens.is_empty());
+    assert!(encoded.tokens.is_empty(), "{} tokens", encoded.tokens.len());
     let refused = tokenizer.encode_within(&text, IDS, &mut Counted::to(600 * text.len()));
     assert_eq!(refused.unwrap_err().kind, ErrorKind::TooLarge);
 }
@@ -132,7 +132,7 @@ fn ordinary_files_and_texts_take_little_more_than_a_token_for_each_byte() {
             let mut memory = Counted::to(usize::MAX);
             tokenizer.encode_within(&text, IDS, &mut memory).unwrap();
             let each = memory.peak / text.len();
-            assert!((380..=520).contains(&each), "{kind}: {each} bytes for each of {line:?}");
+            assert!((320..=520).contains(&each), "{kind}: {each} bytes for each of {line:?}");
         }
     }
 }
