@@ -6,9 +6,6 @@ WORKDIR /build
 
 # The code of the one profile without its line tables, which are four fifths of the file. Symbols stay, for backtraces.
 ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
-# A check of this file need not wait for the last optimisations, which take half of its time.
-ARG OPT_LEVEL=3
-ENV CARGO_PROFILE_RELEASE_OPT_LEVEL=$OPT_LEVEL
 # Two builds give the same bytes. What the parts of a crate share is otherwise named after a hash of one part, and LLVM 22 orders some of that by
 # addresses (https://github.com/llvm/llvm-project/pull/188821); now it is named after the file.
 ENV RUSTFLAGS="-C llvm-args=-use-source-filename-for-promoted-locals"

@@ -5,7 +5,6 @@
 #
 #   docker/smoke.sh [IMAGE]
 #
-# With OPT_LEVEL=1 in the environment, the program is optimised less than in the image that is shipped, and built sooner.
 # Needs docker, curl, cargo, git and python3 (3.11 or later).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,7 +39,6 @@ build() {
   echo "building $image; the first build takes minutes"
   docker build --quiet --tag "$image" \
     --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)" \
-    --build-arg "OPT_LEVEL=${OPT_LEVEL:-3}" \
     --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" . >/dev/null
   said="$image, $(($(docker image inspect --format '{{.Size}}' "$image") / 1000000)) MB"
 }
