@@ -180,7 +180,7 @@ impl Cache {
         // With what allocations add, and where a state holds it.
         let list = size_of::<Self>() + blocks.next_power_of_two().max(4) * size_of::<Arc<Block>>() + 80;
         // A mark keeps a block that has left the window since, and its own last block.
-        (blocks + 2 * marks) * block + (1 + marks) * list
+        (blocks + 2 * marks).saturating_mul(block).saturating_add((1 + marks).saturating_mul(list))
     }
 }
 

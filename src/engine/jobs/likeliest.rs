@@ -37,9 +37,9 @@ impl Likeliest {
     }
 
     pub(super) fn add(&mut self, next: Next) {
-        let is_among = |worst: &Next| next.likelier_first(worst).is_lt();
+        let is_beyond = |worst: &Next| next.likelier_first(worst).is_ge();
         // A token that the model rules out begins no word.
-        if next.logit == f32::NEG_INFINITY || !self.worst.as_ref().is_none_or(is_among) {
+        if next.logit == f32::NEG_INFINITY || self.worst.as_ref().is_some_and(is_beyond) {
             return;
         }
         self.kept.push(next);

@@ -99,6 +99,19 @@ pub(crate) const STALL: Duration = Duration::from_secs(5);
 /// Most bytes of the tokens of jobs that wait.
 pub(crate) const QUEUE_BYTES_MAX: usize = 1 << 20;
 
+fn session_limits() -> SessionLimits {
+    SessionLimits {
+        sessions_max: 100,
+        bytes_max: 1 << 24,
+        ttl: Duration::from_secs(3600),
+        evict: Evict::Lru,
+        gone_ttl: Duration::from_secs(3600),
+        gone_max: 100,
+        rewind_max: usize::MAX,
+        each_owner: OwnerLimits::default(),
+    }
+}
+
 impl World {
     /// A world with `sessions_count` sessions at the start of `model`, every second one with a cache.
     pub(crate) fn new(model: Arc<dyn Model>, sessions_count: usize, limits: &Limits) -> Self {
@@ -129,17 +142,7 @@ impl World {
             stall_timeout: STALL,
         };
         let engine = Engine::new(inbox.clone(), engine_limits, clock.clone(), Arc::new(()));
-        let session_limits = SessionLimits {
-            sessions_max: 100,
-            bytes_max: 1 << 24,
-            ttl: Duration::from_secs(3600),
-            evict: Evict::Lru,
-            gone_ttl: Duration::from_secs(3600),
-            gone_max: 100,
-            rewind_max: usize::MAX,
-            each_owner: OwnerLimits::default(),
-        };
-        let sessions = Sessions::new(session_limits, clock.clone());
+        let sessions = Sessions::new(session_limits(), clock.clone());
         let snapshot = Snapshot::at_start(model.start_state(), "weights".into());
         let ids = (0..sessions_count).map(|number| {
             let mut snapshot = snapshot.clone();

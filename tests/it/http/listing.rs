@@ -99,26 +99,26 @@ async fn a_search_through_many_sessions_lets_others_use_the_thread() {
     let server = Setup::configured(|config| config.sessions.sessions_page_max = 2000).start().await;
     let service = server.app.service().unwrap();
     for number in 0..1000 {
-        add(&service, &format!("s{number}"), "words");
+        add(service, &format!("s{number}"), "words");
     }
     let of = |model: &str, limit: usize| ListSessionsQuery {
         model: Some(model.to_owned()),
         limit: Some(limit),
         ..ListSessionsQuery::default()
     };
-    let (none, pauses) = listed(&service, of("letters", 1)).await;
+    let (none, pauses) = listed(service, of("letters", 1)).await;
     assert_eq!((none.data.len(), pauses), (0, 0), "nothing is searched where there is nothing");
-    add(&service, "one", "letters");
-    let (one, pauses) = listed(&service, of("letters", 2000)).await;
+    add(service, "one", "letters");
+    let (one, pauses) = listed(service, of("letters", 2000)).await;
     assert_eq!((&*one.data[0].id, one.data.len(), one.has_more), ("one", 1, false));
     assert!(pauses >= 3, "{pauses} pauses");
-    let (all, pauses) = listed(&service, ListSessionsQuery { model: None, ..of("", 2000) }).await;
+    let (all, pauses) = listed(service, ListSessionsQuery { model: None, ..of("", 2000) }).await;
     assert_eq!((all.data.len(), all.has_more), (1001, false));
     assert!(pauses >= 3, "{pauses} pauses");
-    let (most, _) = listed(&service, of("words", 999)).await;
+    let (most, _) = listed(service, of("words", 999)).await;
     let last = most.next_after.clone();
     assert_eq!((most.data.len(), most.has_more), (999, true));
-    let (rest, _) = listed(&service, ListSessionsQuery { after: last, ..of("words", 999) }).await;
+    let (rest, _) = listed(service, ListSessionsQuery { after: last, ..of("words", 999) }).await;
     assert_eq!((rest.data.len(), rest.has_more), (1, false));
     assert!(most.data.iter().all(|session| session.id != rest.data[0].id));
 }
