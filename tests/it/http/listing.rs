@@ -1,8 +1,8 @@
 //! `GET /v1/sessions`: sessions are listed in pages, of all models or of one, and a long search keeps nobody waiting.
 
+use std::future::poll_fn;
 use std::pin::pin;
 
-use futures_util::poll;
 use rnnlm_server::api::sessions::{ListSessionsQuery, SessionList};
 use rnnlm_server::service::Service;
 use rnnlm_server::session::{NewSession, OnExisting, SessionId, Snapshot};
@@ -86,12 +86,12 @@ fn add(service: &Service, id: &str, model: &str) {
 async fn listed(service: &Service, query: ListSessionsQuery) -> (SessionList, usize) {
     let mut listing = pin!(service.list_sessions(&query));
     let mut pauses = 0;
-    loop {
-        if let std::task::Poll::Ready(list) = poll!(listing.as_mut()) {
-            return (list.unwrap(), pauses);
-        }
-        pauses += 1;
-    }
+    let list = poll_fn(|context| {
+        let polled = listing.as_mut().poll(context);
+        pauses += usize::from(polled.is_pending());
+        polled
+    });
+    (list.await.unwrap(), pauses)
 }
 
 #[tokio::test]
