@@ -165,9 +165,7 @@ pub(super) mod tests {
     use crate::engine::jobs::{Reading, ReadingFailure, ReadingPlan, ReadingResult};
     use crate::lm::Model;
     use crate::lm::fake::Fake;
-    use crate::session::{
-        Evict, NewSession, OnExisting, OwnerLimits, SessionId, SessionLimits, Sessions, Snapshot,
-    };
+    use crate::session::{NewSession, OnExisting, SessionId, SessionLimits, Sessions, Snapshot};
 
     fn pool() -> Pool {
         let limits = EngineLimits {
@@ -265,17 +263,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_session_of_other_weights_is_refused_and_free_again() {
-        let limits = SessionLimits {
-            sessions_max: 1,
-            bytes_max: 1 << 20,
-            ttl: Duration::from_secs(60),
-            evict: Evict::None,
-            gone_ttl: Duration::from_secs(60),
-            gone_max: 1,
-            rewind_max: usize::MAX,
-            each_owner: OwnerLimits::default(),
-        };
-        let sessions = Sessions::new(limits, Clock::manual());
+        let sessions = Sessions::new(SessionLimits::roomy(PATIENCE), Clock::manual());
         let model = Arc::new(Fake::new(20));
         let id = session(&sessions, &model);
         let plan = ReadingPlan { tokens: Arc::from([1]), ..ReadingPlan::default() };

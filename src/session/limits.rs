@@ -23,6 +23,23 @@ pub struct SessionLimits {
     pub each_owner: OwnerLimits,
 }
 
+#[cfg(test)]
+impl SessionLimits {
+    /// More than a test fills, which sets what it is about.
+    pub(crate) fn roomy(ttl: Duration) -> Self {
+        Self {
+            sessions_max: 100,
+            bytes_max: usize::MAX,
+            ttl,
+            evict: Evict::Lru,
+            gone_ttl: ttl,
+            gone_max: 100,
+            rewind_max: usize::MAX,
+            each_owner: OwnerLimits::default(),
+        }
+    }
+}
+
 /// What one owner may have; without a bound where it is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnerLimits {

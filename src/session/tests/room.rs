@@ -11,20 +11,6 @@ use crate::lm::{Cache, CacheOptions};
 
 const TTL: Duration = Duration::from_secs(60);
 
-/// No bounds.
-fn limits() -> SessionLimits {
-    SessionLimits {
-        sessions_max: 100,
-        bytes_max: usize::MAX,
-        ttl: TTL,
-        evict: Evict::Lru,
-        gone_ttl: TTL,
-        gone_max: 100,
-        rewind_max: usize::MAX,
-        each_owner: OwnerLimits::default(),
-    }
-}
-
 fn table(limits: SessionLimits) -> Sessions {
     Sessions::new(limits, Clock::manual())
 }
@@ -47,7 +33,7 @@ fn restart(sessions: &Sessions, number: u8, window: usize) -> Result<()> {
 }
 
 fn bytes_of(window: usize) -> usize {
-    let sessions = table(limits());
+    let sessions = table(SessionLimits::roomy(TTL));
     create(&sessions, 0, window);
     sessions.stats().bytes
 }
@@ -60,7 +46,7 @@ fn a_session_that_grows_needs_room_as_a_new_one_does() {
     let large = bytes_of(LARGE);
     assert!(large > 2 * small);
     for evict in [Evict::Lru, Evict::None] {
-        let sessions = table(SessionLimits { bytes_max: large + small, evict, ..limits() });
+        let sessions = table(SessionLimits { bytes_max: large + small, evict, ..SessionLimits::roomy(TTL) });
         (0..3).for_each(|number| create(&sessions, number, 0));
         let grown = restart(&sessions, 0, LARGE);
         let found: Vec<bool> = (0..3).map(|number| sessions.info(&id(number)).is_ok()).collect();
@@ -83,7 +69,7 @@ fn a_session_that_grows_needs_room_as_a_new_one_does() {
 
 #[test]
 fn no_session_is_evicted_for_one_that_grows_too_large() {
-    let sessions = table(SessionLimits { bytes_max: bytes_of(LARGE) - 1, ..limits() });
+    let sessions = table(SessionLimits { bytes_max: bytes_of(LARGE) - 1, ..SessionLimits::roomy(TTL) });
     (0..2).for_each(|number| create(&sessions, number, 0));
     assert_eq!(restart(&sessions, 0, LARGE).unwrap_err().kind, ErrorKind::SessionsFull);
     assert!(sessions.info(&id(1)).is_ok());
@@ -91,7 +77,8 @@ fn no_session_is_evicted_for_one_that_grows_too_large() {
 
 #[test]
 fn room_is_given_once() {
-    let sessions = table(SessionLimits { bytes_max: bytes_of(LARGE) + bytes_of(0), ..limits() });
+    let sessions =
+        table(SessionLimits { bytes_max: bytes_of(LARGE) + bytes_of(0), ..SessionLimits::roomy(TTL) });
     (0..2).for_each(|number| create(&sessions, number, 0));
     let [mut first, mut second] = [0, 1].map(|number| sessions.lease(&id(number), None).unwrap());
     first.restart(start(LARGE)).unwrap();
@@ -107,7 +94,8 @@ fn a_session_grows_within_what_its_owner_may_have() {
     let bytes_max = bytes_of(LARGE);
     let each_owner = OwnerLimits { sessions_max: Some(2), bytes_max: Some(bytes_max) };
     // Too little room for what is refused: others could be evicted for it.
-    let sessions = table(SessionLimits { each_owner, bytes_max: bytes_max + bytes_of(0), ..limits() });
+    let sessions =
+        table(SessionLimits { each_owner, bytes_max: bytes_max + bytes_of(0), ..SessionLimits::roomy(TTL) });
     let [alice, bob] = ["alice", "bob"].map(|name| sessions.of(name));
     (0..2).for_each(|number| create(&alice, number, 0));
     create(&bob, 0, 0);
@@ -123,12 +111,12 @@ fn a_session_grows_within_what_its_owner_may_have() {
 
 #[test]
 fn an_owner_that_has_more_than_it_may_have_can_write_to_it() {
-    let before = table(limits());
+    let before = table(SessionLimits::roomy(TTL));
     (0..2).for_each(|number| create(&before.of("alice"), number, 0));
     let records: Vec<Record> =
         before.names(None, 2).iter().map(|name| before.record(name).unwrap()).collect();
     let restored = |each_owner: OwnerLimits| {
-        let sessions = table(SessionLimits { each_owner, ..limits() });
+        let sessions = table(SessionLimits { each_owner, ..SessionLimits::roomy(TTL) });
         for record in records.clone() {
             assert!(sessions.restore(Restored { record, vocab_size: 1000 }).unwrap());
         }
@@ -146,7 +134,7 @@ fn an_owner_that_has_more_than_it_may_have_can_write_to_it() {
 fn what_is_replaced_may_expire_while_room_is_made() {
     let clock = Clock::manual();
     let bytes_max = bytes_of(LARGE);
-    let sessions = Sessions::new(SessionLimits { bytes_max, ..limits() }, clock.clone());
+    let sessions = Sessions::new(SessionLimits { bytes_max, ..SessionLimits::roomy(TTL) }, clock.clone());
     let replacing = |window: usize| {
         let new = NewSession { snapshot: start(window), on_existing: OnExisting::Replace, ..new(0, 4) };
         let mut table = sessions.lock_whole();

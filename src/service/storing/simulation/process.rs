@@ -11,9 +11,7 @@ use crate::clock::Clock;
 use crate::lm::fake::Fake;
 use crate::service::storing::writer::{Anew, Models, Progress, Writer};
 use crate::service::storing::{Read, read};
-use crate::session::{
-    ChangeLimits, Changes, Evict, OwnerLimits, SessionId, SessionLimits, Sessions, StoredName,
-};
+use crate::session::{ChangeLimits, Changes, SessionId, SessionLimits, Sessions, StoredName};
 use crate::telemetry::Metrics;
 use crate::text::{Tokenizer, TokenizerKind, TokenizerSpec};
 
@@ -39,16 +37,7 @@ impl Process {
         limits: ChangeLimits,
     ) -> Self {
         let changes = Arc::new(Changes::new(limits));
-        let session_limits = SessionLimits {
-            sessions_max: SESSIONS_MAX,
-            bytes_max: usize::MAX,
-            ttl: TTL,
-            evict: Evict::Lru,
-            gone_ttl: TTL,
-            gone_max: 100,
-            rewind_max: usize::MAX,
-            each_owner: OwnerLimits::default(),
-        };
+        let session_limits = SessionLimits { sessions_max: SESSIONS_MAX, ..SessionLimits::roomy(TTL) };
         let sessions = Sessions::noting(session_limits, clock.clone(), Some(changes.clone()));
         let mut store = disk.clone();
         let Read { damaged, unusable, .. } = read(&mut store, models, &sessions).unwrap();

@@ -27,8 +27,8 @@ use crate::service::storing::simulation::disk::{Random, with_each_seed};
 use crate::service::storing::simulation::process::models;
 use crate::service::storing::writer::{Models, Step};
 use crate::session::{
-    ChangeLimits, Changes, Evict, Eviction, Lease, NewSession, OnExisting, OwnerLimits, SessionId,
-    SessionLimits, Sessions, Snapshot,
+    ChangeLimits, Changes, Eviction, Lease, NewSession, OnExisting, SessionId, SessionLimits, Sessions,
+    Snapshot,
 };
 use crate::store::{self, Shelf};
 use crate::telemetry::Metrics;
@@ -106,16 +106,7 @@ impl World {
         let sessions_max = 2 + self.random.below(2) as usize;
         let changes =
             Arc::new(Changes::new(ChangeLimits { sessions_max: 1000, interval, eviction: Eviction::Keeps }));
-        let limits = SessionLimits {
-            sessions_max,
-            bytes_max: usize::MAX,
-            ttl: TTL,
-            evict: Evict::Lru,
-            gone_ttl: TTL,
-            gone_max: 100,
-            rewind_max: usize::MAX,
-            each_owner: OwnerLimits::default(),
-        };
+        let limits = SessionLimits { sessions_max, ..SessionLimits::roomy(TTL) };
         let line = Line { shelf: self.shelf.clone(), fate: Arc::new(Mutex::new(Fate::Made)) };
         let replica = Replica {
             sessions: Sessions::noting(limits, self.clock.clone(), Some(changes.clone())),
